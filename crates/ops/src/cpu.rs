@@ -1,0 +1,81 @@
+//! From candle's CPU storage to slices and back.
+
+use candle_core::{
+    CpuStorage, DType, Error, Layout, Result, Storage, WithDType, backend::BackendStorage,
+};
+use domex_kernels::Float;
+
+/// The element types with kernels of their own.
+pub(crate) trait Element: Float + WithDType {}
+impl Element for f32 {}
+impl Element for f64 {}
+
+/// Runs `$body` with `$T` as the element type of the storage `$s`.
+macro_rules! by_dtype {
+    ($s:expr, $op:expr, $T:ident => $body:expr) => {
+        match candle_core::backend::BackendStorage::dtype($s) {
+            candle_core::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => Err(candle_core::Error::UnsupportedDTypeForOp(other, $op)),
+        }
+    };
+}
+pub(crate) use by_dtype;
+
+/// The elements of a contiguous operand.
+pub(crate) fn slice<'a, T: Element>(s: &'a CpuStorage, l: &Layout) -> Result<&'a [T]> {
+    let (start, end) = l
+        .contiguous_offsets()
+        .ok_or(Error::RequiresContiguous { op: "domex-ops" })?;
+    Ok(&T::cpu_storage_as_slice(s)?[start..end])
+}
+
+/// The elements from the operand's first one on; its strides say where the others are.
+pub(crate) fn strided<'a, T: Element>(s: &'a CpuStorage, l: &Layout) -> Result<&'a [T]> {
+    Ok(&T::cpu_storage_as_slice(s)?[l.start_offset()..])
+}
+
+/// A new storage of `len` elements that `fill` writes.
+pub(crate) fn filled<T: Element>(
+    len: usize,
+    fill: impl FnOnce(&mut [T]) -> domex_kernels::Result<()>,
+) -> Result<CpuStorage> {
+    let mut data = vec![T::default(); len];
+    fill(&mut data).map_err(Error::wrap)?;
+    Ok(T::to_cpu_storage_owned(data))
+}
+
+/// A copy of a contiguous operand of any type.
+pub(crate) fn copy(s: &CpuStorage, l: &Layout) -> Result<CpuStorage> {
+    fn typed<T: WithDType>(s: &CpuStorage, l: &Layout) -> Result<CpuStorage> {
+        let (start, end) = l
+            .contiguous_offsets()
+            .ok_or(Error::RequiresContiguous { op: "domex-ops" })?;
+        Ok(T::to_cpu_storage_owned(
+            T::cpu_storage_as_slice(s)?[start..end].to_vec(),
+        ))
+    }
+    match s.dtype() {
+        DType::F32 => typed::<f32>(s, l),
+        DType::F64 => typed::<f64>(s, l),
+        DType::F16 => typed::<half::f16>(s, l),
+        DType::BF16 => typed::<half::bf16>(s, l),
+        other => Err(Error::UnsupportedDTypeForOp(other, "copy")),
+    }
+}
+
+/// The CPU storage behind an operand that an operator captured.
+pub(crate) fn storage(s: &Storage) -> Result<&CpuStorage> {
+    match s {
+        Storage::Cpu(s) => Ok(s),
+        _ => Err(Error::msg(
+            "an operand left the CPU between forward and backward",
+        )),
+    }
+}

@@ -1,0 +1,181 @@
+//! Modulated and demodulated convolution, the layer of StyleGAN2's synthesis network.
+//!
+//! Each sample scales the input channels of the weight by its style `s: [n, i]`, and every output
+//! channel is then brought back to unit length (Karras et al. 2020, section 2.2, equations 1–3):
+//!
+//! `w'[n, o, i, k] = s[n, i] · w[o, i, k] · d[n, o]`,
+//! `d[n, o] = 1 / √(Σ_{i, k} (s[n, i] · w[o, i, k])² + 10⁻⁸)`.
+//!
+//! A convolution is linear in its weight, so `y = d ⊙ conv(x ⊙ s, w)`: one convolution with the
+//! shared weight serves the whole batch, and the sum in `d` is the small matrix product
+//! `s² · (Σ_k w²)ᵀ`. No weight per sample is ever made. Definition: NVlabs/stylegan2-ada-pytorch,
+//! `training/networks.py`, `modulated_conv2d`; its fused and unfused forms agree with this one to
+//! rounding.
+//!
+//! All steps are differentiable to any order, and free for operands that do not track.
+
+use candle_core::{D, DType, Tensor};
+
+use crate::{Error, Result, channels, check, conv2d_resample, matmul};
+
+const OP: &str = "modulated_conv2d";
+/// Keeps the demodulation finite for a weight of zeros.
+const EPSILON: f64 = 1e-8;
+
+/// How [`modulated_conv2d`] works. The default is a plain demodulated 1×1 convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct ModulatedConv<'a> {
+    /// Up-sampling factor.
+    pub up: usize,
+    /// Down-sampling factor.
+    pub down: usize,
+    /// Zeros around the picture at its up-sampled size; `k / 2` keeps the size.
+    pub padding: usize,
+    /// Low-pass filter of the resampling, see [`setup_filter`](crate::setup_filter).
+    pub filter: Option<&'a Tensor>,
+    /// Whether to bring the output channels back to unit length.
+    pub demodulate: bool,
+    /// True: correlation. False: convolution, the published choice for up-sampling layers; see
+    /// [`conv_resample`](crate::conv_resample).
+    pub flip_weight: bool,
+    /// Added to the result, the same for all channels: `[n, 1, h, w]`, `[1, 1, h, w]` or
+    /// `[h, w]`, already multiplied by its strength.
+    pub noise: Option<&'a Tensor>,
+}
+
+impl Default for ModulatedConv<'_> {
+    fn default() -> Self {
+        Self {
+            up: 1,
+            down: 1,
+            padding: 0,
+            filter: None,
+            demodulate: true,
+            flip_weight: true,
+            noise: None,
+        }
+    }
+}
+
+/// `x: [n, i, h, w]` convolved with `weight: [o, i, kh, kw]` modulated by `styles: [n, i]`, giving
+/// `[n, o, h·up/down, ..]` when the padding is `k / 2`. See the [module docs](self).
+///
+/// In half precision weight and styles are normalised first so that the products stay in range;
+/// the demodulation takes the factor out again.
+///
+/// # Errors
+///
+/// [`Error::Shape`] when the operands or the noise do not fit; [`Error::DType`] and
+/// [`Error::Device`] when they do not match; what [`conv2d_resample`] refuses.
+pub fn modulated_conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    how: &ModulatedConv<'_>,
+) -> Result<Tensor> {
+    check_operands(x, weight, styles, how)?;
+    let (weight, styles) = if how.demodulate && x.dtype() == DType::F16 {
+        normalised(weight, styles)?
+    } else {
+        (weight.clone(), styles.clone())
+    };
+    let y = channels::scale(x, &styles)?;
+    let (up, down) = (how.up, how.down);
+    let y = conv2d_resample(
+        &y,
+        &weight,
+        how.filter,
+        up,
+        down,
+        how.padding,
+        how.flip_weight,
+    )?;
+    let y = if how.demodulate {
+        channels::scale(&y, &demodulation(&weight, &styles)?)?
+    } else {
+        y
+    };
+    match how.noise {
+        Some(noise) => {
+            check_noise(noise, &y)?;
+            channels::add_noise(&y, noise)
+        }
+        None => Ok(y),
+    }
+}
+
+/// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`, in float32 at least.
+fn demodulation(weight: &Tensor, styles: &Tensor) -> Result<Tensor> {
+    let dtype = weight.dtype();
+    let (weight, styles) = if dtype.size_in_bytes() < 4 {
+        (weight.to_dtype(DType::F32)?, styles.to_dtype(DType::F32)?)
+    } else {
+        (weight.clone(), styles.clone())
+    };
+    let squares = weight.flatten_from(2)?.sqr()?.sum(D::Minus1)?;
+    let norm = matmul(&styles.sqr()?, &squares.t()?)?;
+    let d = (norm + EPSILON)?.sqrt()?.recip()?;
+    Ok(if dtype == d.dtype() {
+        d
+    } else {
+        d.to_dtype(dtype)?
+    })
+}
+
+/// Weight with a largest entry of `1/√(i·kh·kw)` per output channel, styles with a largest of 1
+/// per sample: then no product or sum overflows half precision.
+fn normalised(weight: &Tensor, styles: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (o, i, kh, kw) = weight.dims4()?;
+    let largest = weight
+        .detach()
+        .flatten_from(1)?
+        .abs()?
+        .max_keepdim(1)?
+        .reshape((o, 1, 1, 1))?;
+    let factor = (largest.recip()? / ((i * kh * kw) as f64).sqrt())?;
+    let weight = weight.broadcast_mul(&factor)?;
+    let largest = styles.detach().abs()?.max_keepdim(1)?;
+    Ok((weight, styles.broadcast_div(&largest)?))
+}
+
+fn check_operands(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    how: &ModulatedConv<'_>,
+) -> Result<()> {
+    check::float(OP, "x", x)?;
+    check::alike(OP, "weight", weight, x)?;
+    check::alike(OP, "styles", styles, x)?;
+    let (n, i, _, _) = check::dims4(OP, "x", x, "[n, i, h, w]")?;
+    let (_, inputs, _, _) = check::dims4(OP, "weight", weight, "[o, i, kh, kw]")?;
+    if inputs != i {
+        let expected = format!("[o, {i}, kh, kw] for x {:?}", x.dims());
+        return Err(Error::shape(OP, "weight", weight.dims(), expected));
+    }
+    if styles.dims() != [n, i] {
+        let expected = format!("[{n}, {i}] for x {:?}", x.dims());
+        return Err(Error::shape(OP, "styles", styles.dims(), expected));
+    }
+    match how.noise {
+        Some(noise) => check::alike(OP, "noise", noise, x),
+        None => Ok(()),
+    }
+}
+
+fn check_noise(noise: &Tensor, y: &Tensor) -> Result<()> {
+    let (n, _, h, w) = y.dims4()?;
+    let fits = match *noise.dims() {
+        [nh, nw] => (nh, nw) == (h, w),
+        [samples, 1, nh, nw] => (samples == n || samples == 1) && (nh, nw) == (h, w),
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let expected = format!("[{n}, 1, {h}, {w}], [1, 1, {h}, {w}] or [{h}, {w}]");
+    Err(Error::shape(OP, "noise", noise.dims(), expected))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+use candle_core::{DType, Device, Tensor};
+
+use super::*;
+use crate::{
+    conv2d, setup_filter,
+    testing::{
+        assert_frozen_is_free, assert_gradients, assert_no_stray_gradients, assert_second_order,
+        max_difference, randn,
+    },
+};
+
+fn filter() -> Tensor {
+    setup_filter(&[1.0, 3.0, 3.0, 1.0], None, &Device::Cpu, DType::F64).unwrap()
+}
+
+fn operands(k: usize) -> [Tensor; 3] {
+    [
+        randn(&[2, 3, 5, 4], 1),
+        randn(&[4, 3, k, k], 2),
+        randn(&[2, 3], 3),
+    ]
+}
+
+/// By the definition: one weight per sample.
+fn by_sample(x: &Tensor, w: &Tensor, s: &Tensor, demodulate: bool) -> Tensor {
+    let sample = |n: usize| -> candle_core::Result<Tensor> {
+        let w = w.broadcast_mul(&s.get(n)?.reshape((1, (), 1, 1))?)?;
+        let norm = (w.sqr()?.sum_keepdim((1, 2, 3))? + EPSILON)?.sqrt()?;
+        let w = if demodulate {
+            w.broadcast_div(&norm)?
+        } else {
+            w
+        };
+        Ok(conv2d(&x.narrow(0, n, 1)?, &w, None, 1, w.dim(2)? / 2)?)
+    };
+    let samples: Vec<Tensor> = (0..x.dims()[0]).map(|n| sample(n).unwrap()).collect();
+    Tensor::cat(&samples, 0).unwrap()
+}
+
+#[test]
+fn equals_one_weight_per_sample() {
+    for k in [1, 3] {
+        for demodulate in [false, true] {
+            let [x, w, s] = operands(k);
+            let how = ModulatedConv {
+                padding: k / 2,
+                demodulate,
+                ..ModulatedConv::default()
+            };
+            let want = by_sample(&x, &w, &s, demodulate);
+            let got = modulated_conv2d(&x, &w, &s, &how).unwrap();
+            assert!(max_difference(&got, &want) < 1e-13);
+            let [x, w, s] = [x, w, s].map(|t| t.to_dtype(DType::F32).unwrap());
+            let got = modulated_conv2d(&x, &w, &s, &how).unwrap();
+            assert!(max_difference(&got, &want) < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn gradients_of_first_and_second_order() {
+    let filter = filter();
+    for (k, up, down, demodulate, flip_weight) in [
+        (3, 1, 1, true, true),
+        (3, 2, 1, true, false),
+        (3, 1, 2, true, true),
+        (1, 1, 1, false, true),
+        (3, 1, 1, true, false),
+    ] {
+        let how = ModulatedConv {
+            up,
+            down,
+            padding: k / 2,
+            filter: Some(&filter),
+            demodulate,
+            flip_weight,
+            noise: None,
+        };
+        let name = format!("modulated_conv2d k {k}, up {up}, down {down}");
+        let f = |t: &[Tensor]| modulated_conv2d(&t[0], &t[1], &t[2], &how);
+        // Even sizes, which down-sampling by 2 halves.
+        let [x, w, s] = operands(k);
+        let inputs = [x.narrow(2, 0, 4).unwrap(), w, s];
+        assert_gradients(&name, f, &inputs);
+        assert_second_order(&name, f, &inputs);
+        assert_frozen_is_free(&name, f, &inputs);
+        assert_no_stray_gradients(&name, f, &inputs);
+    }
+}
+
+#[test]
+fn noise_is_added_and_learns() {
+    for dims in [vec![5, 4], vec![1, 1, 5, 4], vec![2, 1, 5, 4]] {
+        let [x, w, s] = operands(3);
+        let f = |t: &[Tensor]| {
+            let how = ModulatedConv {
+                padding: 1,
+                noise: Some(&t[3]),
+                ..ModulatedConv::default()
+            };
+            modulated_conv2d(&t[0], &t[1], &t[2], &how)
+        };
+        let inputs = [x, w, s, randn(&dims, 4)];
+        assert_gradients("noise", f, &inputs);
+        assert_frozen_is_free("noise", f, &inputs);
+        let how = ModulatedConv {
+            padding: 1,
+            ..ModulatedConv::default()
+        };
+        let without = modulated_conv2d(&inputs[0], &inputs[1], &inputs[2], &how).unwrap();
+        let want = without.broadcast_add(&inputs[3]).unwrap();
+        assert!(max_difference(&f(&inputs).unwrap(), &want) < 1e-14);
+    }
+}
+
+#[test]
+fn half_precision_stays_in_range() {
+    // Products of these overflow float16 unless weight and styles are normalised first.
+    let [x, w, s] = operands(3);
+    let (w, s) = ((w * 300.0).unwrap(), (s * 500.0).unwrap());
+    let how = ModulatedConv {
+        padding: 1,
+        ..ModulatedConv::default()
+    };
+    let want = modulated_conv2d(&x, &w, &s, &how).unwrap();
+    let [x, w, s] = [x, w, s].map(|t| t.to_dtype(DType::F16).unwrap());
+    let got = modulated_conv2d(&x, &w, &s, &how).unwrap();
+    assert_eq!(got.dtype(), DType::F16);
+    let worst = max_difference(&got, &want);
+    assert!(worst < 0.02, "{worst}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let [x, w, s] = operands(3);
+    let how = ModulatedConv {
+        padding: 1,
+        ..ModulatedConv::default()
+    };
+    let noise = randn(&[4, 5], 1);
+    let noisy = ModulatedConv {
+        noise: Some(&noise),
+        ..how
+    };
+    for (x, w, s, how, part) in [
+        (
+            &x,
+            &w,
+            &randn(&[2, 4], 1),
+            how,
+            "styles has shape [2, 4], expected [2, 3]",
+        ),
+        (&x, &w, &randn(&[1, 3], 1), how, "styles has shape [1, 3]"),
+        (
+            &x,
+            &randn(&[4, 2, 3, 3], 1),
+            &s,
+            how,
+            "weight has shape [4, 2, 3, 3], expected [o, 3",
+        ),
+        (&x.get(0).unwrap(), &w, &s, how, "x has shape [3, 5, 4]"),
+        (
+            &x,
+            &w,
+            &s,
+            noisy,
+            "noise has shape [4, 5], expected [2, 1, 5, 4]",
+        ),
+        (
+            &x,
+            &w,
+            &s.to_dtype(DType::F32).unwrap(),
+            how,
+            "styles has dtype F32",
+        ),
+    ] {
+        let message = modulated_conv2d(x, w, s, &how).unwrap_err().to_string();
+        assert!(
+            message.starts_with("modulated_conv2d: ") && message.contains(part),
+            "{message}"
+        );
+    }
+}
