@@ -1,0 +1,204 @@
+//! The container of this program: one safetensors file per model.
+//!
+//! Its `__metadata__` holds
+//!
+//! | key | value |
+//! |---|---|
+//! | `format` | `domex/1` |
+//! | `kind` | what the model is: `stylegan2`, ... |
+//! | `config` | JSON: everything needed to build the network |
+//! | `expansion` | JSON, for an expanded model: its domains, and where basis and mean are |
+//! | `provenance` | JSON: source file and hash, settings, seed, steps, program version |
+//!
+//! Tensors keep their published `state_dict` keys behind a prefix (`generator_ema.`, `generator.`,
+//! `discriminator.`), so any tool that knows the networks can read the file.
+
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde_json::Value as Json;
+
+pub use crate::safetensors::{Overwrite, check_target};
+pub use writer::Writer;
+
+use crate::safetensors::File;
+use crate::{Bytes, Problem, Result, TensorData};
+
+const FORMAT: &str = "domex/1";
+
+/// An open container. Tensors are windows on the mapped file until they are asked for.
+#[derive(Debug, Clone)]
+pub struct Container {
+    path: PathBuf,
+    kind: String,
+    config: Json,
+    expansion: Option<Json>,
+    provenance: Option<Json>,
+    tensors: BTreeMap<String, TensorData>,
+}
+
+impl Container {
+    /// Maps a file and reads its header. No tensor is read yet.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is no safetensors file, or is not of this format.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::from_bytes(path, &Bytes::map(path)?)
+    }
+
+    /// Reads a container that is already in memory; `path` is for messages only.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], except opening the file.
+    pub fn from_bytes(path: &Path, bytes: &Bytes) -> Result<Self> {
+        Self::parse(path, bytes).map_err(|problem| problem.in_file(path))
+    }
+
+    fn parse(path: &Path, bytes: &Bytes) -> std::result::Result<Self, Problem> {
+        if bytes.is_empty() {
+            return Err(Problem::Empty);
+        }
+        let File { metadata, tensors } = File::parse(bytes)?;
+        if !is_ours(&metadata) {
+            let found = match metadata.get("format") {
+                Some(format) => format!(
+                    "a safetensors file of format {:?}",
+                    crate::error::clean(format)
+                ),
+                None => "a safetensors file without a format".to_owned(),
+            };
+            return Err(Problem::Type {
+                expected: "a domex/1 container (convert the file first)",
+                found,
+            });
+        }
+        let json = |key: &str| {
+            let parse = |text: &String| {
+                serde_json::from_str::<Json>(text).map_err(|error| {
+                    Problem::malformed(
+                        format!("metadata {key}"),
+                        crate::error::clean(&error.to_string()),
+                    )
+                })
+            };
+            metadata.get(key).map(parse).transpose()
+        };
+        let missing = |name: &str| {
+            let hint = "the container's metadata must hold it".to_owned();
+            Problem::Missing {
+                what: "metadata",
+                name: name.to_owned(),
+                hint,
+            }
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            kind: metadata
+                .get("kind")
+                .cloned()
+                .ok_or_else(|| missing("kind"))?,
+            config: json("config")?.ok_or_else(|| missing("config"))?,
+            expansion: json("expansion")?,
+            provenance: json("provenance")?,
+            tensors,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the model is.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Everything needed to build the network.
+    pub fn config(&self) -> &Json {
+        &self.config
+    }
+
+    /// The domains of an expanded model.
+    pub fn expansion(&self) -> Option<&Json> {
+        self.expansion.as_ref()
+    }
+
+    /// Where the model comes from.
+    pub fn provenance(&self) -> Option<&Json> {
+        self.provenance.as_ref()
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// All tensors, as they lie in the file.
+    pub fn tensors(&self) -> &BTreeMap<String, TensorData> {
+        &self.tensors
+    }
+
+    /// The tensors whose name begins with `prefix`, under the rest of their name.
+    pub fn under(&self, prefix: &str) -> BTreeMap<String, TensorData> {
+        let pairs = self.tensors.iter().filter_map(|(name, tensor)| {
+            Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
+        });
+        pairs.collect()
+    }
+
+    /// A tensor as it lies in the file: its values are not looked at.
+    ///
+    /// # Errors
+    /// No tensor of that name.
+    pub fn data(&self, name: &str) -> Result<&TensorData> {
+        self.tensors.get(name).ok_or_else(|| {
+            let hint = format!("the file holds {} other tensors", self.tensors.len());
+            let name = crate::error::clean(name);
+            Problem::Missing {
+                what: "tensor",
+                name,
+                hint,
+            }
+            .in_file(&self.path)
+        })
+    }
+
+    /// Loads a tensor for use.
+    ///
+    /// # Errors
+    /// No tensor of that name, NaN or infinity in it, or no room on the device.
+    pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
+        let data = self.data(name)?;
+        if let Some((index, found)) = data.first_not_finite() {
+            let tensor = name.to_owned();
+            return Err(Problem::NotFinite {
+                tensor,
+                index,
+                found,
+            }
+            .in_file(&self.path));
+        }
+        data.to_tensor(device)
+            .map_err(|error| error.of_file(&self.path))
+    }
+
+    /// Refuses the file if any tensor holds NaN or infinity.
+    ///
+    /// # Errors
+    /// [`Problem::NotFinite`], naming the first such tensor.
+    pub fn check_finite(&self) -> Result<()> {
+        crate::check_finite(&self.path, &self.tensors)
+    }
+}
+
+/// Whether a safetensors file says that it is a container.
+pub(crate) fn is_ours(metadata: &BTreeMap<String, String>) -> bool {
+    metadata
+        .get("format")
+        .is_some_and(|format| format == FORMAT)
+}
