@@ -1,0 +1,342 @@
+//! Animated pictures: GIF files that play in every browser and on every project page.
+//!
+//! All frames share one [`Palette`], so that still areas stay still. A traversal
+//! may carry a slider under the picture that shows where on the way the frame is.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::{Delay, Frame, Rgb, RgbImage, imageops};
+
+use crate::error::{Error, Result};
+use crate::folder::write_atomic;
+use crate::grid::fitted;
+use crate::palette::Palette;
+use crate::picture::same_size;
+use crate::text::Font;
+
+/// An animation being put together. Make one with [`Animation::new`], then [`Animation::write_gif`].
+///
+/// ```
+/// use domex_data::animation::Animation;
+/// let frames = vec![image::RgbImage::new(64, 64); 5];
+/// let gif = Animation::new(frames).delay_ms(40).ping_pong(true).encode_gif()?;
+/// assert_eq!(&gif[..6], b"GIF89a");
+/// # Ok::<(), domex_data::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Animation {
+    frames: Vec<RgbImage>,
+    delay_ms: u32,
+    hold_ms: u32,
+    ping_pong: bool,
+    at_least: u32,
+    slider: Option<Slider>,
+}
+
+/// What the slider shows.
+#[derive(Debug, Clone)]
+struct Slider {
+    label: String,
+    values: Vec<f64>,
+}
+
+impl Animation {
+    /// An endless loop of frames of one size, 60 ms each.
+    #[must_use]
+    pub fn new(frames: Vec<RgbImage>) -> Self {
+        Self {
+            frames,
+            delay_ms: 60,
+            hold_ms: 0,
+            ping_pong: false,
+            at_least: 256,
+            slider: None,
+        }
+    }
+
+    /// How long a frame stands. GIF counts in hundredths of a second; browsers slow down below 20 ms.
+    #[must_use]
+    pub fn delay_ms(mut self, delay_ms: u32) -> Self {
+        self.delay_ms = delay_ms.clamp(20, 60_000);
+        self
+    }
+
+    /// How much longer the first and the last frame stand.
+    #[must_use]
+    pub fn hold_ms(mut self, hold_ms: u32) -> Self {
+        self.hold_ms = hold_ms.min(60_000);
+        self
+    }
+
+    /// Whether the frames play forwards and then backwards.
+    #[must_use]
+    pub fn ping_pong(mut self, yes: bool) -> Self {
+        self.ping_pong = yes;
+        self
+    }
+
+    /// The least side in which frames are shown: smaller ones are enlarged by a whole factor (256 unless set).
+    #[must_use]
+    pub fn at_least(mut self, side: u32) -> Self {
+        self.at_least = side.max(1);
+        self
+    }
+
+    /// A slider under the picture, with a label and one value per frame.
+    #[must_use]
+    pub fn slider(mut self, label: impl Into<String>, values: &[f64]) -> Self {
+        self.slider = Some(Slider {
+            label: label.into(),
+            values: values.to_vec(),
+        });
+        self
+    }
+
+    /// The frames as they will be shown, each once: enlarged, and with the slider.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] when there is no frame, sizes differ, or there are not as many values as frames.
+    pub fn frames(&self) -> Result<Vec<RgbImage>> {
+        let (w, h) = same_size(&self.frames)?;
+        // A GIF's sides are 16-bit numbers.
+        if w > 8192 || h > 8192 {
+            return Err(Error::Shape {
+                what: "frames of an animation",
+                found: format!("{w} × {h}"),
+                expected: "at most 8192 × 8192".into(),
+            });
+        }
+        let factor = self.at_least.div_ceil(w.max(h)).clamp(1, 8192 / w.max(h));
+        let frames = self
+            .frames
+            .iter()
+            .map(|f| fitted(f, w * factor, h * factor));
+        let Some(slider) = &self.slider else {
+            return Ok(frames.collect());
+        };
+        if slider.values.len() != self.frames.len() || slider.values.iter().any(|v| !v.is_finite())
+        {
+            return Err(Error::Shape {
+                what: "values of an animation's slider",
+                found: format!("{}", slider.values.len()),
+                expected: format!("{} finite values, one per frame", self.frames.len()),
+            });
+        }
+        Ok(frames
+            .zip(&slider.values)
+            .map(|(frame, &value)| slider.under(&frame, value))
+            .collect())
+    }
+
+    /// The animation as the bytes of a GIF file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Animation::frames`], and [`Error::Encode`].
+    pub fn encode_gif(&self) -> Result<Vec<u8>> {
+        let frames = self.frames()?;
+        let palette = Palette::of(&frames, 256);
+        let mut order: Vec<usize> = (0..frames.len()).collect();
+        if self.ping_pong {
+            order.extend((1..frames.len().saturating_sub(1)).rev());
+        }
+        let failed = |e: image::ImageError| Error::Encode {
+            what: "a GIF animation",
+            reason: e.to_string(),
+        };
+        let mut bytes = Cursor::new(Vec::new());
+        {
+            let mut encoder = GifEncoder::new_with_speed(&mut bytes, 1);
+            encoder.set_repeat(Repeat::Infinite).map_err(failed)?;
+            for i in order {
+                let ends = i == 0 || i + 1 == frames.len();
+                let delay = self.delay_ms + if ends { self.hold_ms } else { 0 };
+                let picture =
+                    image::DynamicImage::ImageRgb8(palette.apply(&frames[i])).into_rgba8();
+                let delay = Delay::from_numer_denom_ms(delay, 1);
+                encoder
+                    .encode_frame(Frame::from_parts(picture, 0, 0, delay))
+                    .map_err(failed)?;
+            }
+        }
+        Ok(bytes.into_inner())
+    }
+
+    /// Writes a GIF file, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Animation::encode_gif`], and [`Error::Write`] with the file's path.
+    pub fn write_gif(&self, path: &Path) -> Result<()> {
+        write_atomic(path, &self.encode_gif()?)
+    }
+}
+
+impl Slider {
+    /// The frame with a slider at `value` under it.
+    fn under(&self, frame: &RgbImage, value: f64) -> RgbImage {
+        const INK: [u8; 3] = [34, 38, 46];
+        const TRACK: [u8; 3] = [205, 209, 217];
+        const KNOB: [u8; 3] = [44, 105, 200];
+        let (w, h) = frame.dimensions();
+        let size = (w as f32 * 0.055).clamp(12.0, 28.0);
+        let font = Font::regular(size);
+        let pad = size.round() as u32;
+        let height = font.line_height() + pad * 2;
+        let mut out = RgbImage::from_pixel(w, h + height, Rgb([255; 3]));
+        imageops::replace(&mut out, frame, 0, 0);
+
+        let low = self.values.iter().copied().fold(f64::MAX, f64::min);
+        let high = self.values.iter().copied().fold(f64::MIN, f64::max);
+        let (x0, x1) = (f64::from(pad), f64::from(w.saturating_sub(pad)));
+        let place = |v: f64| {
+            if high > low {
+                x0 + (x1 - x0) * (v - low) / (high - low)
+            } else {
+                (x0 + x1) / 2.0
+            }
+        };
+        let track = f64::from(h) + f64::from(pad) * 0.75;
+        disc_line(&mut out, x0, x1, track, f64::from(size) * 0.11, TRACK);
+        if low < 0.0 && high > 0.0 {
+            let zero = place(0.0);
+            disc_line(&mut out, zero, zero, track, f64::from(size) * 0.2, TRACK);
+        }
+        disc_line(
+            &mut out,
+            place(value),
+            place(value),
+            track,
+            f64::from(size) * 0.34,
+            KNOB,
+        );
+
+        let number = format!("{value:+.2}").replace('-', "−");
+        let number_w = font.width(&number);
+        let y = i64::from(h + pad + pad / 3);
+        let label = font.fit(&self.label, w.saturating_sub(number_w + 3 * pad));
+        font.draw(&mut out, i64::from(pad), y, INK, &label);
+        font.draw(
+            &mut out,
+            i64::from(w) - i64::from(pad + number_w),
+            y,
+            INK,
+            &number,
+        );
+        out
+    }
+}
+
+/// A horizontal stroke with round ends, anti-aliased; a disc when both ends are the same.
+fn disc_line(picture: &mut RgbImage, x0: f64, x1: f64, y: f64, radius: f64, colour: [u8; 3]) {
+    let rows =
+        (y - radius - 1.0).max(0.0) as u32..((y + radius + 2.0) as u32).min(picture.height());
+    for py in rows {
+        for px in
+            (x0 - radius - 1.0).max(0.0) as u32..((x1 + radius + 2.0) as u32).min(picture.width())
+        {
+            let (cx, cy) = (f64::from(px) + 0.5, f64::from(py) + 0.5);
+            let distance = (cx - cx.clamp(x0, x1)).hypot(cy - y);
+            let a = (radius + 0.5 - distance).clamp(0.0, 1.0);
+            for (p, c) in picture.get_pixel_mut(px, py).0.iter_mut().zip(colour) {
+                *p = (f64::from(*p) * (1.0 - a) + f64::from(c) * a).round() as u8;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::AnimationDecoder as _;
+
+    fn frames() -> Vec<RgbImage> {
+        (0..4u32)
+            .map(|i| {
+                RgbImage::from_fn(32, 24, |x, y| {
+                    Rgb([(x * 8) as u8, (y * 10) as u8, (i * 60) as u8])
+                })
+            })
+            .collect()
+    }
+
+    fn decode(gif: Vec<u8>) -> Vec<Frame> {
+        let decoder = image::codecs::gif::GifDecoder::new(Cursor::new(gif)).unwrap();
+        decoder.into_frames().collect_frames().unwrap()
+    }
+
+    #[test]
+    fn frames_come_back_in_order_and_close() {
+        let gif = Animation::new(frames())
+            .delay_ms(50)
+            .at_least(32)
+            .encode_gif()
+            .unwrap();
+        let back = decode(gif);
+        assert_eq!(back.len(), 4);
+        for (frame, original) in back.iter().zip(frames()) {
+            assert_eq!(frame.delay().numer_denom_ms(), (50, 1));
+            let buffer = frame.buffer();
+            assert_eq!(buffer.dimensions(), (32, 24));
+            let error: u32 = original
+                .pixels()
+                .zip(buffer.pixels())
+                .map(|(a, b)| {
+                    (0..3)
+                        .map(|k| u32::from(a.0[k].abs_diff(b.0[k])))
+                        .sum::<u32>()
+                })
+                .sum();
+            assert!(
+                error / (32 * 24 * 3) < 10,
+                "mean error {}",
+                error / (32 * 24 * 3)
+            );
+        }
+    }
+
+    #[test]
+    fn ping_pong_returns_without_repeating_the_ends() {
+        let gif = Animation::new(frames())
+            .ping_pong(true)
+            .encode_gif()
+            .unwrap();
+        assert_eq!(decode(gif).len(), 6);
+        let one = Animation::new(frames()[..1].to_vec())
+            .ping_pong(true)
+            .encode_gif()
+            .unwrap();
+        assert_eq!(decode(one).len(), 1);
+    }
+
+    #[test]
+    fn the_slider_moves() {
+        let animation = Animation::new(frames()).slider("direction 507", &[-2.0, -1.0, 0.5, 2.0]);
+        let shown = animation.frames().unwrap();
+        let knob = |f: &RgbImage| {
+            let spots: Vec<_> = f
+                .enumerate_pixels()
+                .filter(|(_, _, p)| p.0 == [44, 105, 200])
+                .map(|(x, ..)| x)
+                .collect();
+            spots.iter().sum::<u32>() / spots.len() as u32
+        };
+        assert!(knob(&shown[0]) < knob(&shown[1]) && knob(&shown[2]) < knob(&shown[3]));
+        assert!(
+            Animation::new(frames())
+                .slider("x", &[1.0])
+                .frames()
+                .is_err()
+        );
+        assert!(
+            Animation::new(frames())
+                .slider("x", &[1.0, f64::NAN, 0.0, 0.0])
+                .frames()
+                .is_err()
+        );
+        assert!(Animation::new(Vec::new()).encode_gif().is_err());
+    }
+}

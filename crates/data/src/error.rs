@@ -1,0 +1,96 @@
+//! What can go wrong with pictures and files, with the file's name in the text.
+
+use std::path::{Path, PathBuf};
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with pictures and files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file or folder could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file is not a picture that can be decoded.
+    #[error("{} is not a readable PNG, JPEG, GIF or WebP picture: {reason}", path.display())]
+    Decode {
+        /// The file, with the archive's path before it when it lies in one.
+        path: PathBuf,
+        /// The decoder's reason.
+        reason: String,
+    },
+    /// A picture could not be encoded.
+    #[error("cannot encode {what}: {reason}")]
+    Encode {
+        /// What was being encoded.
+        what: &'static str,
+        /// The encoder's reason.
+        reason: String,
+    },
+    /// A tensor or a set of pictures has the wrong shape or number.
+    #[error("{what}: found {found}, expected {expected}")]
+    Shape {
+        /// What was looked at.
+        what: &'static str,
+        /// What it was.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// An output folder has files in it and overwriting was not asked for.
+    #[error(
+        "output folder {} is not empty: choose another folder, or pass --force to write into it",
+        path.display()
+    )]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder was asked for, and something else stands there.
+    #[error("{} is a file, not a folder: choose another path", path.display())]
+    NotFolder {
+        /// What stands there.
+        path: PathBuf,
+    },
+    /// A file exists and overwriting was not asked for.
+    #[error("{} exists: choose another name, or pass --force to replace it", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Makes a [`Error::Read`] from an io error; for `map_err`.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Read {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// Makes a [`Error::Write`] from an io error; for `map_err`.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Write {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}

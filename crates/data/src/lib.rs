@@ -1,0 +1,35 @@
+//! Pictures in and out.
+//!
+//! What the other crates and the command line need to show and to read: pictures as tensors and as PNG files
+//! ([`picture`]), Pillow's 8-bit bicubic resize ([`pil_resize`]), labelled grids ([`grid`]), animations ([`animation`]),
+//! the spectrum of a latent space as PNG and SVG ([`plot`]), text with an embedded font ([`text`]), and output folders
+//! with atomic files ([`folder`]).
+//!
+//! It is deliberately not a place for networks, losses or training: nothing here knows what a generator is.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use domex_data::{folder::OutputFolder, grid::Grid, picture};
+//!
+//! // Six grey pictures in [-1, 1], as a generator gives them.
+//! let tensor = Tensor::zeros((6, 3, 64, 64), DType::F32, &Device::Cpu)?;
+//! let pictures = picture::to_rgb(&tensor)?;
+//! let drawing = Grid::new(3).title("Six pictures").row_labels(["first", "second"]).draw(&pictures)?;
+//! # let parent = tempfile::tempdir()?;
+//! # let run = parent.path().join("run");
+//! let folder = OutputFolder::create(run, false)?;
+//! picture::write_png(&folder.file("grid.png"), &drawing)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod animation;
+mod error;
+pub mod folder;
+pub mod grid;
+pub mod palette;
+pub mod picture;
+pub mod pil_resize;
+pub mod plot;
+pub mod text;
+
+pub use error::{Error, Result};
