@@ -1,0 +1,59 @@
+//! The latent space of a generator: which directions it uses, which lie dormant, and how to move.
+//!
+//! An image generator reacts to few of the directions of its latent space. The others are *dormant*:
+//! walking along them hardly changes a picture. Domain expansion gives each new domain such a
+//! direction of its own. This crate holds the maths of that, without any network:
+//!
+//! - [`generator`]: the trait [`Generator`], all that this crate and those above know of a network;
+//! - [`basis`]: orthogonal directions ordered by how much the network uses them (two published forms);
+//! - [`subspace`]: who has which dimension ([`Layout`](subspace::Layout)), projection on the base,
+//!   traversal and composition ([`Subspaces`](subspace::Subspaces));
+//! - [`probe`]: the effect of each direction on pictures, measured; and dormant directions found by trial;
+//! - [`distance`] and [`ms_ssim`]: distances between pictures that need no weights;
+//! - [`sample`]: drawing latents, their mean, truncation.
+//!
+//! What it deliberately is not: a network, a trainer, or a reader of files. It does no input or
+//! output; reports and layouts serialise with serde, and tensors are the caller's to store.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use domex_latent::{ActingMatrix, Role, basis::{Basis, BasisKind}, subspace::{Layout, Steps}};
+//!
+//! // A network whose first layer reacts to two of three latent directions.
+//! let weight = Tensor::new(&[[3.0_f32, 0.0, 0.0], [0.0, 0.01, 0.0], [0.0, 0.0, 2.0]], &Device::Cpu)?;
+//! let layer = ActingMatrix { name: "conv".into(), role: Role::Conv, stage: 0, weight };
+//! let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &[layer])?;
+//!
+//! // A new domain takes the most dormant direction, the last column, at distance 20.
+//! let mut layout = Layout::new(basis.count());
+//! layout.add("sketch", serde_json::Value::Null, None, 20.0)?;
+//! let spaces = layout.subspaces(&basis, &Device::Cpu, DType::F32)?;
+//!
+//! let w = Tensor::new(&[[1.0_f32, 0.7, -2.0]], &Device::Cpu)?;
+//! let mean = Tensor::zeros(3, DType::F32, &Device::Cpu)?;
+//! let base = spaces.project(&w, Some(&mean))?;
+//! let sketch = spaces.compose(&base, &layout.strengths(&[("sketch", 1.0)])?)?;
+//! assert_eq!(base.to_vec2::<f32>()?, [[1.0, 0.0, -2.0]]);
+//! assert_eq!(sketch.to_vec2::<f32>()?, [[1.0, 20.0, -2.0]]);
+//!
+//! // Half a step, and all of it: [steps, domains, n, D].
+//! let path = spaces.traverse(&base, &Steps::Each(vec![10.0, 20.0]))?;
+//! assert_eq!(path.dims(), [2, 1, 1, 3]);
+//! # Ok::<(), domex_latent::Error>(())
+//! ```
+
+pub mod basis;
+pub mod distance;
+mod error;
+pub mod generator;
+pub mod ms_ssim;
+pub mod probe;
+pub mod sample;
+pub mod subspace;
+#[cfg(test)]
+mod toy;
+
+pub use distance::{ImageDistance, PixelRms};
+pub use error::{Error, Result};
+pub use generator::{ActingMatrix, Generator, Role};
+pub use ms_ssim::MsSsim;
