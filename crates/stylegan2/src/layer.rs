@@ -1,0 +1,250 @@
+//! Modulated layers of the synthesis network: the 3×3 convolutions and the 1×1 to RGB.
+//!
+//! Convolution (section 2.2 of arXiv 1912.04958), stored as `weight: [o, i, 3, 3]`, `bias: [o]`,
+//! `noise_strength: []`, `noise_const: [h, w]`, `resample_filter`, `affine.weight: [i, w_dim]`,
+//! `affine.bias: [i]`:
+//!
+//! ```text
+//! s = affine(w)
+//! y = act(demodulated_conv(x, W, s) + noise_strength noise + bias), clamped
+//! ```
+//!
+//! To RGB has no demodulation, no noise and no activation; its styles are multiplied by
+//! `1/sqrt(i k^2)` at run time. A style is named by its layer, such as `b8.conv0`; its values are
+//! those that leave `affine`, before that factor.
+
+use candle_core::{DType, Tensor};
+use candle_nn::{Init, VarBuilder};
+use domex_ops::{Activation, BiasAct, ModulatedConv, bias_act, modulated_conv2d};
+
+use crate::config::{Demodulation, SynthesisConfig};
+use crate::dense::{Dense, DenseConfig, scaled};
+use crate::half;
+use crate::noise::Noise;
+use crate::resample;
+use crate::weights::{Tensors, Walk, buffer, join, normal, put};
+use crate::{Error, Result};
+
+/// A 3×3 modulated convolution.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
+    affine: Dense,
+    weight: Tensor,
+    bias: Tensor,
+    noise: Option<LayerNoise>,
+    filter: Tensor,
+    up: usize,
+    activation: Activation,
+    clamp: Option<f64>,
+    demodulation: Demodulation,
+}
+
+#[derive(Debug, Clone)]
+struct LayerNoise {
+    strength: Tensor,
+    constant: Tensor,
+}
+
+impl Layer {
+    /// Reads a layer that makes `outputs` features at `resolution`, from features at half of it
+    /// when `up` is 2.
+    pub fn new(
+        vb: &VarBuilder<'_>,
+        cfg: &SynthesisConfig,
+        [inputs, outputs]: [usize; 2],
+        resolution: usize,
+        up: usize,
+    ) -> Result<Self> {
+        let weight = vb.get_with_hints((outputs, inputs, 3, 3), "weight", normal(1.0))?;
+        let filter = resample::buffer(vb, &cfg.resample_filter)?;
+        let noise = if cfg.use_noise {
+            let strength = vb.get_with_hints((), "noise_strength", Init::Const(0.0))?;
+            let map = (resolution, resolution);
+            let constant = buffer(vb, map, "noise_const", normal(1.0))?;
+            Some(LayerNoise { strength, constant })
+        } else {
+            None
+        };
+        Ok(Self {
+            weight,
+            noise,
+            filter,
+            bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+            affine: Dense::new(&vb.pp("affine"), &DenseConfig::affine(cfg.w_dim, inputs))?,
+            up,
+            activation: cfg.activation,
+            clamp: cfg.conv_clamp,
+            demodulation: cfg.demodulation,
+        })
+    }
+
+    pub fn affine(&self) -> &Dense {
+        &self.affine
+    }
+
+    pub fn has_noise(&self) -> bool {
+        self.noise.is_some()
+    }
+
+    /// `x: [n, i, h, w]` and `style: [n, i]` to `[n, o, up h, up w]`. `index` counts the layers
+    /// with noise; `gain` multiplies the output and its limit.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        style: &Tensor,
+        noise: &mut Noise<'_>,
+        index: usize,
+        gain: f64,
+    ) -> Result<Tensor> {
+        let map = match &self.noise {
+            None => None,
+            Some(own) => noise
+                .map(index, &own.constant, x.dim(0)?)?
+                .map(|map| map.broadcast_mul(&own.strength))
+                .transpose()?,
+        };
+        let conv = ModulatedConv {
+            up: self.up,
+            down: 1,
+            padding: 1,
+            filter: (self.up > 1).then_some(&self.filter),
+            demodulate: true,
+            // The published layers correlate where they keep the size and convolve where they
+            // double it.
+            flip_weight: self.up == 1,
+            noise: map.as_ref(),
+        };
+        let x = convolve(x, &self.demodulated_weight()?, style, &conv)?;
+        activate(&x, &self.bias, self.activation, gain, self.clamp)
+    }
+
+    fn demodulated_weight(&self) -> Result<Tensor> {
+        match self.demodulation {
+            Demodulation::Raw => Ok(self.weight.clone()),
+            Demodulation::FanIn => scaled(&self.weight, fan_in_gain(&self.weight)?),
+        }
+    }
+}
+
+impl Walk for Layer {
+    fn walk(&self, path: &str, out: &mut Tensors) {
+        put(out, path, "weight", &self.weight);
+        put(out, path, "bias", &self.bias);
+        put(out, path, "resample_filter", &self.filter);
+        if let Some(noise) = &self.noise {
+            put(out, path, "noise_strength", &noise.strength);
+            put(out, path, "noise_const", &noise.constant);
+        }
+        self.affine.walk(&join(path, "affine"), out);
+    }
+}
+
+/// A 1×1 modulated convolution from features to the picture's channels.
+#[derive(Debug, Clone)]
+pub(crate) struct ToRgb {
+    affine: Dense,
+    weight: Tensor,
+    bias: Tensor,
+    clamp: Option<f64>,
+}
+
+impl ToRgb {
+    pub fn new(vb: &VarBuilder<'_>, cfg: &SynthesisConfig, inputs: usize) -> Result<Self> {
+        let outputs = cfg.img_channels;
+        Ok(Self {
+            weight: vb.get_with_hints((outputs, inputs, 1, 1), "weight", normal(1.0))?,
+            bias: vb.get_with_hints(outputs, "bias", Init::Const(0.0))?,
+            affine: Dense::new(&vb.pp("affine"), &DenseConfig::affine(cfg.w_dim, inputs))?,
+            clamp: cfg.conv_clamp,
+        })
+    }
+
+    pub fn affine(&self) -> &Dense {
+        &self.affine
+    }
+
+    /// `x: [n, i, h, w]` and `style: [n, i]` to `[n, colours, h, w]`, in `x`'s type.
+    pub fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
+        let style = scaled(style, fan_in_gain(&self.weight)?)?;
+        let conv = ModulatedConv {
+            up: 1,
+            down: 1,
+            padding: 0,
+            filter: None,
+            demodulate: false,
+            flip_weight: true,
+            noise: None,
+        };
+        let x = convolve(x, &self.weight, &style, &conv)?;
+        activate(&x, &self.bias, Activation::Linear, 1.0, self.clamp)
+    }
+}
+
+impl Walk for ToRgb {
+    fn walk(&self, path: &str, out: &mut Tensors) {
+        put(out, path, "weight", &self.weight);
+        put(out, path, "bias", &self.bias);
+        self.affine.walk(&join(path, "affine"), out);
+    }
+}
+
+/// `1/sqrt(i k^2)` of a weight `[o, i, k, k]`.
+pub(crate) fn fan_in_gain(weight: &Tensor) -> Result<f64> {
+    let (_, inputs, kh, kw) = weight.dims4()?;
+    Ok(1.0 / ((inputs * kh * kw) as f64).sqrt())
+}
+
+fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    conv: &ModulatedConv<'_>,
+) -> Result<Tensor> {
+    if x.dtype() == DType::F16 && weight.dtype() != DType::F16 {
+        return half::modulated_conv2d(x, weight, styles, conv);
+    }
+    Ok(modulated_conv2d(x, weight, styles, conv)?)
+}
+
+/// Bias, activation, gain, clamp; `gain` multiplies the activation's own gain and the limit.
+pub(crate) fn activate(
+    x: &Tensor,
+    bias: &Tensor,
+    act: Activation,
+    gain: f64,
+    clamp: Option<f64>,
+) -> Result<Tensor> {
+    let bias = bias.to_dtype(x.dtype())?;
+    finish(x, Some(&bias), act, gain, clamp)
+}
+
+/// Like [`activate`], with an optional bias of `x`'s type.
+pub(crate) fn finish(
+    x: &Tensor,
+    bias: Option<&Tensor>,
+    act: Activation,
+    gain: f64,
+    clamp: Option<f64>,
+) -> Result<Tensor> {
+    let spec = BiasAct {
+        act,
+        alpha: None,
+        gain: Some(act.default_gain() * gain),
+        clamp: clamp.map(|limit| limit * gain),
+        dim: 1,
+    };
+    Ok(bias_act(x, bias, &spec)?)
+}
+
+/// Checks a style code at the door.
+pub(crate) fn check_style(name: &str, style: &Tensor, affine: &Dense, n: usize) -> Result<()> {
+    let expected = [n, affine.outputs()];
+    if style.dims() == expected {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: format!("style {name}"),
+        expected: format!("{expected:?}"),
+        found: style.dims().to_vec(),
+    })
+}

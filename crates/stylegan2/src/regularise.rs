@@ -1,0 +1,129 @@
+//! The two regularisers whose loss is itself a gradient.
+//!
+//! R1 (arXiv 1801.04406): `penalty_i = sum_{c,h,w} (d sum(logits) / d img_i)^2`; the loss is
+//! `gamma / 2` times its mean over the batch.
+//!
+//! Path length (section 3.2 of arXiv 1912.04958), with y standard normal noise over `sqrt(h w)`:
+//!
+//! ```text
+//! g        = d sum(img * y) / d ws                                 [n, rows, w_dim]
+//! length_i = sqrt(mean over rows of sum over w_dim of g_i^2)
+//! mean     = old mean + decay (mean(length) - old mean)
+//! penalty_i = (length_i - mean)^2
+//! ```
+//!
+//! The gradient flows through the new mean; only the value that is kept for the next step is
+//! detached. Both are exact and can be differentiated with respect to the parameters.
+
+use candle_core::{Tensor, Var};
+use domex_ops::autograd::{grad, keep_graph, watch};
+
+use crate::error::expect_dims;
+use crate::{Error, Result};
+
+/// What [`r1_penalty`] computes.
+#[derive(Debug, Clone)]
+pub struct R1 {
+    /// `[n, 1]`, as the discriminator gave them.
+    pub logits: Tensor,
+    /// Gradient of their sum with respect to the pictures, of the pictures' shape.
+    pub grads: Tensor,
+    /// Sum of squares per sample `[n]`, without `gamma / 2`.
+    pub penalty: Tensor,
+}
+
+/// R1 penalty of `discriminator` at `img: [n, c, h, w]`.
+///
+/// # Errors
+///
+/// When the discriminator fails, or its logits do not depend on the pictures.
+pub fn r1_penalty<F>(img: &Tensor, discriminator: F) -> Result<R1>
+where
+    F: FnOnce(&Tensor) -> Result<Tensor> + Send,
+{
+    expect_dims("pictures", img, &[None; 4])?;
+    // A variable of their own: the pictures may be constants, and a generator's graph behind them
+    // must not be walked.
+    let img = if img.is_variable() {
+        img.clone()
+    } else {
+        Var::from_tensor(&img.detach())?.as_tensor().clone()
+    };
+    keep_graph(|| {
+        let logits = discriminator(&img)?;
+        let sum = logits.sum_all()?;
+        let grads = grad(&sum, &img)?;
+        let penalty = grads.sqr()?.sum((1, 2, 3))?;
+        Ok(R1 {
+            logits,
+            grads,
+            penalty,
+        })
+    })
+}
+
+/// What [`path_length`] computes.
+#[derive(Debug, Clone)]
+pub struct PathLength {
+    /// The pictures that `synthesis` made.
+    pub img: Tensor,
+    /// Gradient with respect to the latents `[n, rows, w_dim]`.
+    pub grads: Tensor,
+    /// `[n]`.
+    pub lengths: Tensor,
+    /// The moved mean, a scalar inside the graph. Detach what is kept for the next step.
+    pub mean: Tensor,
+    /// `[n]`, without a weight.
+    pub penalty: Tensor,
+}
+
+/// Path length penalty of `synthesis` at `ws: [n, rows, w_dim]`.
+///
+/// `noise` is standard normal, of the pictures' shape; `mean` is the running mean, a scalar.
+/// Where `ws` tracks gradients, such as the output of a mapping network, the penalty's gradient
+/// reaches behind it.
+///
+/// # Errors
+///
+/// A wrong shape, or when the synthesis fails or does not depend on `ws`.
+pub fn path_length<F>(
+    ws: &Tensor,
+    synthesis: F,
+    noise: &Tensor,
+    mean: &Tensor,
+    decay: f64,
+) -> Result<PathLength>
+where
+    F: FnOnce(&Tensor) -> Result<Tensor> + Send,
+{
+    expect_dims("ws", ws, &[None; 3])?;
+    expect_dims("mean path length", mean, &[])?;
+    let ws = if ws.track_op() {
+        ws.clone()
+    } else {
+        Var::from_tensor(ws)?.as_tensor().clone()
+    };
+    keep_graph(|| {
+        let (ws, watched) = watch(&ws)?;
+        let img = synthesis(&ws)?;
+        let dims: Vec<_> = img.dims().iter().copied().map(Some).collect();
+        expect_dims("path length noise", noise, &dims)?;
+        let (_, _, h, w) = img.dims4()?;
+        let scaled = (noise.to_dtype(img.dtype())? / ((h * w) as f64).sqrt())?;
+        let _ = img.mul(&scaled)?.sum_all()?.backward()?;
+        let grads = watched
+            .take()
+            .ok_or_else(|| Error::config("pictures", "constant", "a function of the latents"))?;
+        let lengths = grads.sqr()?.sum(2)?.mean(1)?.sqrt()?;
+        let old = mean.to_dtype(lengths.dtype())?;
+        let mean = (&old + ((lengths.mean_all()? - &old)? * decay)?)?;
+        let penalty = lengths.broadcast_sub(&mean)?.sqr()?;
+        Ok(PathLength {
+            img,
+            grads,
+            lengths,
+            mean,
+            penalty,
+        })
+    })
+}
