@@ -1,0 +1,75 @@
+//! What can go wrong with a reference case, apart from a wrong number.
+
+use std::path::PathBuf;
+
+/// The result of everything here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a folder or a case could not be run. A number out of tolerance is not an error: it is a
+/// [`Status::Failed`](crate::Status::Failed) in the report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder holds no reference case.
+    #[error(
+        "{path}: no reference case found; expected .safetensors files with `in.`, `out.` or \
+         `grad.` tensors, or checkpoints beside them"
+    )]
+    NoCase {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that is not a safetensors file, or a damaged one.
+    #[error("{path}: not a readable safetensors file: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the reader found.
+        reason: String,
+    },
+    /// A case whose metadata or tensors do not make sense.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A tensor that the case needs is not in its file.
+    #[error("{path}: tensor `{name}` is missing")]
+    MissingTensor {
+        /// The file.
+        path: PathBuf,
+        /// Its full name, with the prefix.
+        name: String,
+    },
+    /// Some cases failed; the message is the whole table.
+    #[error("{0}")]
+    NotOk(String),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// An operator failed.
+    #[error(transparent)]
+    Ops(#[from] domex_ops::Error),
+    /// The latent maths failed.
+    #[error(transparent)]
+    Latent(#[from] domex_latent::Error),
+    /// A checkpoint could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] domex_checkpoint::Error),
+    /// A network could not be built or run.
+    #[error(transparent)]
+    StyleGan2(#[from] domex_stylegan2::Error),
+    /// A picture could not be read or resized.
+    #[error(transparent)]
+    Data(#[from] domex_data::Error),
+}

@@ -1,0 +1,199 @@
+//! What sort of case a file holds.
+//!
+//! The content decides: names of tensors and keys of the config. The file's stem is asked only
+//! when the content fits no kind, so that a case may carry any name, size or seed.
+
+use serde_json::Value;
+
+use crate::case::Case;
+
+/// The cases that can be run. `area` is the folder a case of the kind belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CaseKind {
+    /// Pad, upsample, filter, downsample.
+    UpFirDn2d,
+    /// Bias, activation, gain, clamp.
+    BiasAct,
+    /// Modulated convolution.
+    ModulatedConv2d,
+    /// A whole generator: mapping and synthesis.
+    Generator,
+    /// A discriminator with first-order gradients.
+    Discriminator,
+    /// A discriminator with the R1 penalty (second order).
+    DiscriminatorR1,
+    /// Path length regularisation (second order).
+    PathLength,
+    /// A generator in the rosinality layout.
+    RosinalityGenerator,
+    /// Contents of a rosinality checkpoint, and a picture made from it.
+    RosinalityCheckpoint,
+    /// Contents of a network pickle (plain or of an expanded model), and a picture made from it.
+    NvlabsCheckpoint,
+    /// Closed-form basis as Domain Expansion computes it.
+    SefaBasis,
+    /// Closed-form basis as genforce computes it.
+    SefaBasisNormalised,
+    /// Projection on subspaces and traversal.
+    Projection,
+    /// CLIP's preprocessing of picture tensors, named cases.
+    ResizeBicubic,
+    /// CLIP's preprocessing of 8-bit pictures.
+    ResizePil,
+    /// Max and average pooling.
+    Pooling,
+    /// Bilinear resize, half-pixel and TensorFlow 1.
+    ResizeBilinear,
+    /// CLIP's preprocessing of picture tensors, numbered cases.
+    ClipPreprocess,
+}
+
+impl CaseKind {
+    /// Every kind.
+    pub const ALL: &[Self] = &[
+        Self::UpFirDn2d,
+        Self::BiasAct,
+        Self::ModulatedConv2d,
+        Self::Generator,
+        Self::Discriminator,
+        Self::DiscriminatorR1,
+        Self::PathLength,
+        Self::RosinalityGenerator,
+        Self::RosinalityCheckpoint,
+        Self::NvlabsCheckpoint,
+        Self::SefaBasis,
+        Self::SefaBasisNormalised,
+        Self::Projection,
+        Self::ResizeBicubic,
+        Self::ResizePil,
+        Self::Pooling,
+        Self::ResizeBilinear,
+        Self::ClipPreprocess,
+    ];
+
+    /// The area whose page states the tolerance of a case of this kind.
+    #[must_use]
+    pub fn area(self) -> &'static str {
+        match self {
+            Self::SefaBasis | Self::SefaBasisNormalised | Self::Projection => "latent",
+            Self::ResizeBicubic | Self::ResizePil => "clip",
+            Self::Pooling => "lpips",
+            Self::ResizeBilinear => "metrics",
+            Self::ClipPreprocess => "expansion",
+            _ => "stylegan2",
+        }
+    }
+
+    /// Whether the relative error of small tensors is taken against the floor. The pages of
+    /// `clip`, `lpips` and `metrics` take it per tensor.
+    #[must_use]
+    pub fn floored(self) -> bool {
+        !matches!(self.area(), "clip" | "lpips" | "metrics")
+            && !matches!(self, Self::NvlabsCheckpoint | Self::RosinalityCheckpoint)
+    }
+
+    /// The kind of `case`, `None` for one that nothing here can run.
+    #[must_use]
+    pub fn of(case: &Case) -> Option<Self> {
+        Self::by_content(case).or_else(|| Self::by_stem(&case.stem))
+    }
+
+    fn by_content(case: &Case) -> Option<Self> {
+        if let Some(kind) = Self::by_subcases(case) {
+            return Some(kind);
+        }
+        // A case of the expansion's training carries several networks and a basis: not ours.
+        if case.any("in.basis") {
+            return None;
+        }
+        let has = |name: &str| case.get(name).is_some();
+        let kind = if has("param.latent_basis") || case.any("param.G_ema.synthesis.") {
+            Self::NvlabsCheckpoint
+        } else if case.any("param.g_ema.conv1.") {
+            Self::RosinalityCheckpoint
+        } else if has("param.input.input") && has("in.wplus") && case.wants("img_wplus") {
+            Self::RosinalityGenerator
+        } else if has("in.pl_noise") && has("in.ws") && case.any("param.synthesis.") {
+            Self::PathLength
+        } else if has("param.b4.out.weight") && case.wants("r1_penalty") {
+            Self::DiscriminatorR1
+        } else if has("param.b4.out.weight") && case.wants("logits") {
+            Self::Discriminator
+        } else if case.setting("/synthesis_kwargs").is_some() && case.wants("img_const") {
+            Self::Generator
+        } else if case.any("param.synthesis.") && case.wants("singular_values") {
+            Self::SefaBasis
+        } else if case.any("param.synthesis.")
+            && case
+                .with_prefix("out.")
+                .any(|(name, _)| name.ends_with(".eigenvalues_sorted"))
+        {
+            Self::SefaBasisNormalised
+        } else if case.setting("/target").is_some()
+            && case
+                .with_prefix("out.")
+                .any(|(name, _)| name.contains("_to_"))
+        {
+            Self::ResizeBilinear
+        } else {
+            return None;
+        };
+        Some(kind)
+    }
+
+    /// The kinds whose config lists its cases: the keys of the first one tell.
+    fn by_subcases(case: &Case) -> Option<Self> {
+        let first = case.setting("/cases")?.as_array()?.first()?;
+        let key = |name: &str| first.get(name).is_some();
+        let first_op = first.get("op").and_then(Value::as_str).unwrap_or_default();
+        if first_op.contains("2d") && key("up") && key("down") {
+            Some(Self::UpFirDn2d)
+        } else if key("act") {
+            Some(Self::BiasAct)
+        } else if key("demodulate") {
+            Some(Self::ModulatedConv2d)
+        } else if key("latent") && key("dims") {
+            Some(Self::Projection)
+        } else if key("image_resolution") && key("antialias") {
+            Some(Self::ClipPreprocess)
+        } else if key("n_px") && case.any("in.rgb_") {
+            Some(Self::ResizePil)
+        } else if key("n_px") && case.any("in.img_") {
+            Some(Self::ResizeBicubic)
+        } else if key("tag") && key("kernel_size") {
+            Some(Self::Pooling)
+        } else {
+            None
+        }
+    }
+
+    fn by_stem(stem: &str) -> Option<Self> {
+        const STEMS: &[(&str, CaseKind)] = &[
+            ("upfirdn2d", CaseKind::UpFirDn2d),
+            ("bias_act", CaseKind::BiasAct),
+            ("modulated_conv2d", CaseKind::ModulatedConv2d),
+            ("generator_skip", CaseKind::Generator),
+            ("generator_resnet", CaseKind::Generator),
+            ("generator_orig", CaseKind::Generator),
+            ("generator_conditional", CaseKind::Generator),
+            ("discriminator_r1", CaseKind::DiscriminatorR1),
+            ("discriminator", CaseKind::Discriminator),
+            ("path_length", CaseKind::PathLength),
+            ("rosinality_generator", CaseKind::RosinalityGenerator),
+            ("rosinality_tiny", CaseKind::RosinalityCheckpoint),
+            ("nvlabs_tiny", CaseKind::NvlabsCheckpoint),
+            ("domain_expansion_snapshot", CaseKind::NvlabsCheckpoint),
+            ("sefa_basis_normalised", CaseKind::SefaBasisNormalised),
+            ("project_", CaseKind::Projection),
+            ("resize_bicubic", CaseKind::ResizeBicubic),
+            ("resize_pil", CaseKind::ResizePil),
+            ("pooling", CaseKind::Pooling),
+            ("resize_bilinear", CaseKind::ResizeBilinear),
+            ("clip_preprocess", CaseKind::ClipPreprocess),
+        ];
+        STEMS
+            .iter()
+            .find(|(prefix, _)| stem.starts_with(prefix))
+            .map(|(_, kind)| *kind)
+    }
+}

@@ -1,0 +1,56 @@
+//! One runner per kind of case: builds what the case describes, and computes what it expects.
+
+mod acting;
+mod bias_act;
+mod checkpoint;
+mod clip_preprocess;
+mod discriminator;
+mod generator;
+mod modulated_conv2d;
+mod network;
+mod path_length;
+mod pooling;
+mod projection;
+mod resize_bilinear;
+mod resize_pil;
+mod rosinality;
+mod sefa_basis;
+mod sefa_normalised;
+mod upfirdn2d;
+mod vectors;
+
+use std::path::Path;
+
+use crate::{Case, CaseKind, Result, computed::Computed};
+
+/// Computes all that `case` expects. `checkpoint` is the file to read the network from, where the
+/// case is one of a checkpoint's contents; `None` builds it from the case's own tensors.
+pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Result<Computed> {
+    match kind {
+        CaseKind::UpFirDn2d => upfirdn2d::run(case),
+        CaseKind::BiasAct => bias_act::run(case),
+        CaseKind::ModulatedConv2d => modulated_conv2d::run(case),
+        CaseKind::Generator => generator::run(case),
+        CaseKind::Discriminator | CaseKind::DiscriminatorR1 => discriminator::run(case),
+        CaseKind::PathLength => path_length::run(case),
+        CaseKind::RosinalityGenerator => rosinality::run(case),
+        CaseKind::RosinalityCheckpoint => checkpoint::rosinality(case, checkpoint),
+        CaseKind::NvlabsCheckpoint => checkpoint::nvlabs(case, checkpoint),
+        CaseKind::SefaBasis => sefa_basis::run(case),
+        CaseKind::SefaBasisNormalised => sefa_normalised::run(case),
+        CaseKind::Projection => projection::run(case),
+        CaseKind::ResizeBicubic => clip_preprocess::named(case),
+        CaseKind::ClipPreprocess => clip_preprocess::numbered(case),
+        CaseKind::ResizePil => resize_pil::run(case),
+        CaseKind::Pooling => pooling::run(case),
+        CaseKind::ResizeBilinear => resize_bilinear::run(case),
+    }
+}
+
+/// Whether a checkpoint file can be an instance of the kind.
+pub(crate) fn reads_checkpoints(kind: CaseKind) -> bool {
+    matches!(
+        kind,
+        CaseKind::NvlabsCheckpoint | CaseKind::RosinalityCheckpoint
+    )
+}

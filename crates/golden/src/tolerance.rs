@@ -1,0 +1,253 @@
+//! The tolerance of each case, as its area's page states it.
+//!
+//! The numbers were found by comparing runs in single and double precision. A case is looked up
+//! by its kind and file stem. A file with another name (another size, another seed) takes the
+//! widest row of its kind; as its values may be larger than those of the files the numbers were
+//! measured on, its absolute bound is at least the relative one times its largest entry.
+
+use crate::{
+    case::Kind,
+    compare::Bound,
+    kind::CaseKind::{self, *},
+};
+
+/// Which tensors a bound holds for.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    kind: Option<Kind>,
+    /// A part of the name; empty for all.
+    part: &'static str,
+    bound: Bound,
+}
+
+const fn out(abs: f64, rel: f64) -> Rule {
+    Rule {
+        kind: Some(Kind::Out),
+        part: "",
+        bound: Bound::new(abs, rel),
+    }
+}
+
+const fn grad(abs: f64, rel: f64) -> Rule {
+    Rule {
+        kind: Some(Kind::Grad),
+        part: "",
+        bound: Bound::new(abs, rel),
+    }
+}
+
+const fn named(kind: Kind, part: &'static str, bound: Bound) -> Rule {
+    Rule {
+        kind: Some(kind),
+        part,
+        bound,
+    }
+}
+
+const fn all(bound: Bound) -> Rule {
+    Rule {
+        kind: None,
+        part: "",
+        bound,
+    }
+}
+
+/// One row: the first rule that fits a tensor gives its bound.
+struct Row {
+    kind: CaseKind,
+    stem: &'static str,
+    rules: &'static [Rule],
+}
+
+const fn row(kind: CaseKind, stem: &'static str, rules: &'static [Rule]) -> Row {
+    Row { kind, stem, rules }
+}
+
+/// Every row of the pages. The first row of a kind is the widest: it also serves unknown stems.
+const ROWS: &[Row] = &[
+    row(UpFirDn2d, "upfirdn2d", &[out(2e-5, 5e-6), grad(3e-5, 5e-6)]),
+    row(BiasAct, "bias_act", &[out(2e-5, 5e-6), grad(2e-5, 8e-6)]),
+    row(
+        ModulatedConv2d,
+        "modulated_conv2d",
+        &[out(2e-4, 7e-6), grad(2e-4, 2e-5)],
+    ),
+    row(
+        Generator,
+        "generator_skip_32",
+        &[out(2e-4, 3e-5), grad(2e-3, 3e-4)],
+    ),
+    row(
+        Generator,
+        "generator_resnet",
+        &[out(4e-5, 2e-5), grad(5e-4, 3e-5)],
+    ),
+    row(
+        Generator,
+        "generator_conditional",
+        &[out(6e-5, 2e-5), grad(4e-4, 3e-5)],
+    ),
+    row(
+        Discriminator,
+        "discriminator_32",
+        &[out(4e-5, 4e-5), grad(8e-6, 8e-5)],
+    ),
+    row(
+        DiscriminatorR1,
+        "discriminator_r1",
+        &[out(4e-4, 2e-5), grad(3e-4, 5e-5)],
+    ),
+    row(
+        PathLength,
+        "path_length",
+        &[out(2e-4, 2e-5), grad(6e-5, 7e-5)],
+    ),
+    row(
+        RosinalityGenerator,
+        "rosinality_generator",
+        &[out(4e-4, 3e-5), grad(2e-3, 2e-4)],
+    ),
+    row(
+        RosinalityCheckpoint,
+        "rosinality_tiny",
+        &[all(Bound::abs(2e-4))],
+    ),
+    row(NvlabsCheckpoint, "nvlabs_tiny", &[all(Bound::rel(3e-4))]),
+    row(
+        SefaBasis,
+        "sefa_basis",
+        &[
+            named(Kind::Out64, "singular_values", Bound::rel(1e-10)),
+            named(Kind::Out64, "", Bound::abs(1e-8)),
+            named(Kind::Out, "singular_values", Bound::rel(1e-5)),
+            named(Kind::Out, "out.W", Bound::EXACT),
+            // V itself is compared up to the sign of each column, as abs_V is.
+            named(Kind::Out, "V", Bound::abs(5e-4)),
+            all(Bound::abs(1e-4)),
+        ],
+    ),
+    row(
+        SefaBasisNormalised,
+        "sefa_basis_normalised",
+        &[
+            named(Kind::Out64, "eigenvalues", Bound::abs(1e-9)),
+            named(Kind::Out64, "", Bound::abs(1e-6)),
+            named(Kind::Out, "eigenvalues", Bound::abs(5e-5)),
+            named(Kind::Out, "projector_first", Bound::abs(1e-5)),
+            named(Kind::Out, "layers", Bound::EXACT),
+            // sorted_abs_V, the vectors it comes from, and the projectors on the last ones.
+            all(Bound::abs(2e-2)),
+        ],
+    ),
+    row(Projection, "project_512", &[out(5e-5, 2e-5)]),
+    row(Projection, "project_to_subspaces", &[out(3e-5, 7e-6)]),
+    row(ResizeBicubic, "resize_bicubic", &[all(Bound::rel(8e-5))]),
+    row(
+        ResizePil,
+        "resize_pil",
+        &[
+            named(Kind::Out, "rgb_resized", Bound::EXACT),
+            named(Kind::Out, "pixel_values", Bound::abs(1e-6)),
+        ],
+    ),
+    row(
+        Pooling,
+        "pooling",
+        &[
+            named(Kind::Out, ".avg", Bound::abs(1e-6)),
+            named(Kind::Grad, ".avg", Bound::abs(1e-6)),
+            all(Bound::EXACT),
+        ],
+    ),
+    row(ResizeBilinear, "resize_bilinear", &[out(3e-3, 1e-5)]),
+    row(
+        ClipPreprocess,
+        "clip_preprocess",
+        &[out(6e-4, 9e-5), grad(5e-4, 8e-5)],
+    ),
+    row(
+        NvlabsCheckpoint,
+        "domain_expansion_snapshot_tiny",
+        &[all(Bound::rel(3e-4))],
+    ),
+];
+
+/// The bounds of one case.
+pub struct Tolerance {
+    rules: &'static [Rule],
+    /// Whether the file is one that the numbers were measured on.
+    listed: bool,
+}
+
+impl Tolerance {
+    /// The tolerance of a case of `kind` in a file called `stem`.
+    #[must_use]
+    pub fn of(kind: CaseKind, stem: &str) -> Self {
+        let of_kind = || ROWS.iter().filter(move |row| row.kind == kind);
+        let exact = of_kind().find(|row| row.stem == stem);
+        let rules = exact
+            .or_else(|| of_kind().next())
+            .map_or(&[] as &[Rule], |row| row.rules);
+        Self {
+            rules,
+            listed: exact.is_some(),
+        }
+    }
+
+    /// The bound of the tensor `name` (with its prefix), whose kind's largest entry in the file
+    /// is `largest`. A tensor that no rule fits has to be exact.
+    #[must_use]
+    pub fn bound(&self, name: &str, largest: f64) -> Bound {
+        let kind = Kind::of(name);
+        let fits =
+            |rule: &&Rule| (rule.kind.is_none() || rule.kind == kind) && name.contains(rule.part);
+        let mut bound = self
+            .rules
+            .iter()
+            .find(fits)
+            .map_or(Bound::EXACT, |rule| rule.bound);
+        if !self.listed && bound.rel.is_finite() {
+            bound.abs = bound.abs.max(bound.rel * largest);
+        }
+        bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROWS, Tolerance};
+    use crate::{compare::Bound, kind::CaseKind};
+
+    #[test]
+    fn every_kind_has_a_row() {
+        for kind in CaseKind::ALL {
+            assert!(ROWS.iter().any(|row| row.kind == *kind), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_listed_file_keeps_its_own_numbers() {
+        let t = Tolerance::of(CaseKind::Generator, "generator_resnet");
+        assert_eq!(t.bound("out.img_const", 1e6), Bound::new(4e-5, 2e-5));
+        assert_eq!(t.bound("grad.ws", 1e6), Bound::new(5e-4, 3e-5));
+    }
+
+    #[test]
+    fn an_unknown_file_is_held_to_the_relative_bound() {
+        let t = Tolerance::of(CaseKind::Generator, "generator_64_seed5");
+        assert_eq!(t.bound("out.img_const", 1.0), Bound::new(2e-4, 3e-5));
+        assert_eq!(t.bound("out.img_const", 100.0), Bound::new(3e-3, 3e-5));
+    }
+
+    #[test]
+    fn named_tensors_come_before_the_rest() {
+        let t = Tolerance::of(CaseKind::SefaBasis, "sefa_basis");
+        assert_eq!(t.bound("out64.singular_values", 1.0), Bound::rel(1e-10));
+        assert_eq!(t.bound("out64.abs_V", 1.0), Bound::abs(1e-8));
+        assert_eq!(t.bound("out.abs_V", 1.0), Bound::abs(5e-4));
+        assert_eq!(t.bound("out.base_latent_probe", 1.0), Bound::abs(1e-4));
+        let t = Tolerance::of(CaseKind::Pooling, "pooling");
+        assert_eq!(t.bound("out.k3s2_ties_6x6", 1.0), Bound::EXACT);
+        assert_eq!(t.bound("grad.avg_k2s2_avg_6x6", 1.0), Bound::abs(1e-6));
+    }
+}
