@@ -1,0 +1,92 @@
+//! What every verb needs before it starts: device, threads, logging.
+
+use candle_core::Device;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Common, LogFormat};
+use crate::exit::mendable;
+use crate::progress::Progress;
+
+/// Prepared once from the common flags.
+pub struct Context {
+    /// Where to compute.
+    pub device: Device,
+    /// Seed of everything random that is not a latent's own seed.
+    pub seed: u64,
+    /// Result as JSON on stdout.
+    pub json: bool,
+    quiet: bool,
+}
+
+impl Context {
+    /// Checks the flags, starts logging and the thread pool, and opens the device.
+    pub fn new(common: &Common) -> anyhow::Result<Self> {
+        start_logging(common);
+        if let Some(threads) = common.threads {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.into())
+                .build_global()?;
+        }
+        Ok(Self {
+            device: open_device(&common.device)?,
+            seed: common.seed,
+            json: common.json,
+            quiet: common.quiet || common.log_format == LogFormat::Json,
+        })
+    }
+
+    /// A progress bar over `total` steps.
+    pub fn progress(&self, what: &'static str, total: usize) -> Progress {
+        Progress::new(what, total, self.quiet)
+    }
+
+    /// Tells where a result is, unless the result itself goes to stdout or --quiet was given.
+    pub fn say(&self, line: &str) {
+        if !self.json && !self.quiet {
+            println!("{line}");
+        }
+    }
+
+    /// Prints a verb's result as JSON when --json was given.
+    pub fn result(&self, value: &serde_json::Value) {
+        if self.json {
+            println!("{value}");
+        }
+    }
+}
+
+fn start_logging(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_env("DOMEX_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second initialisation can only come from a test harness: the first one stands.
+    let _ = match common.log_format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+fn open_device(name: &str) -> anyhow::Result<Device> {
+    let allowed = "allowed: cpu, cuda, cuda:N";
+    let index = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => 0,
+        other => other
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse().ok())
+            .ok_or_else(|| mendable(format!("--device {other}: no such device; {allowed}")))?,
+    };
+    if !candle_core::utils::cuda_is_available() {
+        return Err(mendable(format!(
+            "--device {name}: this build has no CUDA support; use --device cpu, or build with `--features cuda`"
+        )));
+    }
+    Device::new_cuda(index).map_err(|error| mendable(format!("--device {name}: {error}")))
+}

@@ -1,0 +1,52 @@
+//! Exit codes: whose fault an error is, and how it is told.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Something the user can mend: a flag, a path, a file. Exit code 2.
+#[derive(Debug)]
+pub struct Mendable(String);
+
+impl fmt::Display for Mendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Mendable {}
+
+/// An error for the user to mend.
+pub fn mendable(message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Mendable(message.into()))
+}
+
+/// Whether a chain of errors starts with something the user can mend.
+fn is_mendable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Mendable>()
+            || cause.is::<domex_checkpoint::Error>()
+            || cause.is::<domex_data::Error>()
+            || cause
+                .downcast_ref::<domex_stylegan2::Error>()
+                .is_some_and(|e| !matches!(e, domex_stylegan2::Error::Candle(_)))
+            || cause
+                .downcast_ref::<domex_latent::Error>()
+                .is_some_and(|e| !matches!(e, domex_latent::Error::Candle(_)))
+    })
+}
+
+/// Prints an error in one line on stderr and gives its exit code.
+///
+/// Each cause is printed once: our own errors already quote what they wrap.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+    }
+    eprintln!("domex: {}", line.replace('\n', " "));
+    ExitCode::from(if is_mendable(error) { 2 } else { 1 })
+}

@@ -1,0 +1,90 @@
+//! From `--model FILE|NAME` to a network in memory.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use domex_stylegan2::{Generator, GeneratorConfig, Model};
+
+use crate::args::ModelArgs;
+use crate::context::Context;
+use crate::exit::mendable;
+
+/// The model that needs no file: small, random, the same everywhere.
+pub const TINY_RANDOM: &str = "tiny-random";
+
+/// Loads the model that the flags name.
+pub fn load(context: &Context, args: &ModelArgs) -> anyhow::Result<Model> {
+    let wanted = args.model.as_deref().unwrap_or(TINY_RANDOM);
+    if wanted == TINY_RANDOM {
+        return tiny_random(&context.device);
+    }
+    let path = resolve(wanted)?;
+    tracing::info!(path = %path.display(), "loading");
+    Ok(Model::load(&path, &context.device)?)
+}
+
+/// Random weights as training would start from, with the colours turned down: at full strength
+/// most pixels would be pure red, green or blue.
+fn tiny_random(device: &Device) -> anyhow::Result<Model> {
+    const COLOURS: f64 = 0.2;
+    let config = GeneratorConfig::tiny();
+    let mut tensors = Model::random(&config, 0, device)?.g_ema.tensors();
+    for (name, tensor) in &mut tensors {
+        if name.ends_with("torgb.weight") {
+            *tensor = (&*tensor * COLOURS)?;
+        }
+    }
+    Ok(Model::new(Generator::from_tensors(&tensors, &config)?))
+}
+
+/// A path as given, or the converted file of a fetched model's name.
+pub fn resolve(wanted: &str) -> anyhow::Result<PathBuf> {
+    let path = Path::new(wanted);
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    if path.is_dir() {
+        return Err(mendable(format!(
+            "--model {wanted}: is a folder; give a checkpoint file"
+        )));
+    }
+    let is_name = !wanted.contains(['/', '\\']) && path.extension().is_none();
+    if !is_name {
+        return Err(mendable(format!("--model {wanted}: no such file")));
+    }
+    let folder = cache_folder()?.join("models");
+    let fetched = folder.join(wanted).join("model.safetensors");
+    if fetched.is_file() {
+        return Ok(fetched);
+    }
+    let known = fetched_names(&folder);
+    Err(mendable(format!(
+        "--model {wanted}: neither a file nor a fetched model (known: {}); `cargo xtask fetch --list` shows what can be fetched",
+        [vec![TINY_RANDOM.to_owned()], known].concat().join(", ")
+    )))
+}
+
+fn fetched_names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join("model.safetensors").is_file())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// `$DOMEX_CACHE`, else `$XDG_CACHE_HOME/domex`, else `~/.cache/domex`.
+fn cache_folder() -> anyhow::Result<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    variable("DOMEX_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("domex")))
+        .or_else(|| variable("HOME").map(|folder| folder.join(".cache").join("domex")))
+        .ok_or_else(|| mendable("no folder for fetched models: set DOMEX_CACHE or HOME"))
+}

@@ -1,0 +1,145 @@
+//! From seeds to latents to pictures, as several verbs need it.
+
+use candle_core::Tensor;
+use domex_data::picture;
+use domex_latent::Generator as _;
+use domex_random::{RandomState, Stream, Streams};
+use domex_stylegan2::{Generator, Noise, NoiseMode, Truncation};
+use image::RgbImage;
+
+use crate::args::{self, SynthesisArgs};
+use crate::context::Context;
+use crate::exit::mendable;
+
+/// A generator with the flags that say how it is used, checked against each other.
+pub struct Painter<'a> {
+    generator: &'a Generator,
+    mode: NoiseMode,
+    truncation: Truncation,
+    label: Option<Tensor>, // [1, c_dim]
+    stream: Stream,
+    batch: usize,
+}
+
+impl<'a> Painter<'a> {
+    /// Checks the flags against the network, before any work.
+    pub fn new(
+        context: &Context,
+        generator: &'a Generator,
+        args: &SynthesisArgs,
+    ) -> anyhow::Result<Self> {
+        let rows = generator.config().num_ws();
+        if !args.trunc.is_finite() {
+            return Err(mendable(format!(
+                "--trunc {}: give a finite number, usually 0.5 to 1",
+                args.trunc
+            )));
+        }
+        if let Some(cutoff) = args.trunc_cutoff.filter(|&cutoff| cutoff > rows) {
+            return Err(mendable(format!(
+                "--trunc-cutoff {cutoff}: the network has {rows} rows; allowed: 0 to {rows}"
+            )));
+        }
+        if generator.config().synthesis.img_channels != 3
+            && generator.config().synthesis.img_channels != 1
+        {
+            return Err(mendable(format!(
+                "the network makes pictures of {} channels; only 1 and 3 can be written",
+                generator.config().synthesis.img_channels
+            )));
+        }
+        Ok(Self {
+            generator,
+            mode: match args.noise_mode {
+                args::Noise::Const => NoiseMode::Const,
+                args::Noise::Random => NoiseMode::Random,
+                args::Noise::None => NoiseMode::None,
+            },
+            truncation: Truncation {
+                psi: args.trunc,
+                cutoff: args.trunc_cutoff,
+            },
+            label: label(generator, args.class)?,
+            stream: Streams::new(context.seed).stream("noise"),
+            batch: args.batch.into(),
+        })
+    }
+
+    /// Truncated latents `[n, rows, w_dim]` of NumPy seeds: `RandomState(seed).randn(1, z_dim)`.
+    pub fn latents(&self, seeds: &[u32]) -> anyhow::Result<Tensor> {
+        let z_dim = self.generator.config().z_dim();
+        let values: Vec<f32> = seeds
+            .iter()
+            .flat_map(|&seed| RandomState::new(seed).randn(z_dim))
+            .map(|value| value as f32)
+            .collect();
+        let z = Tensor::from_vec(values, (seeds.len(), z_dim), self.generator.device())?
+            .to_dtype(self.generator.dtype())?;
+        let label = match &self.label {
+            Some(label) => Some(
+                label
+                    .broadcast_as((seeds.len(), label.dim(1)?))?
+                    .contiguous()?,
+            ),
+            None => None,
+        };
+        Ok(self
+            .generator
+            .latents(&z, label.as_ref(), self.truncation)?)
+    }
+
+    /// Pictures of latents `[n, rows, w_dim]`, a batch at a time, each handed to `done` in order.
+    pub fn paint(
+        &mut self,
+        ws: &Tensor,
+        mut done: impl FnMut(usize, RgbImage) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let count = ws.dim(0)?;
+        for start in (0..count).step_by(self.batch) {
+            let part = ws.narrow(0, start, self.batch.min(count - start))?;
+            let noise = Noise::new(self.mode, &mut self.stream);
+            let tensor = self.generator.synthesis().forward(&part, noise)?;
+            for (offset, picture) in picture::to_rgb(&tensor)?.into_iter().enumerate() {
+                done(start + offset, picture)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All pictures of the latents.
+    pub fn paint_all(&mut self, context: &Context, ws: &Tensor) -> anyhow::Result<Vec<RgbImage>> {
+        let progress = context.progress("pictures", ws.dim(0)?);
+        let mut pictures = Vec::new();
+        self.paint(ws, |_, picture| {
+            progress.advance(1);
+            pictures.push(picture);
+            Ok(())
+        })?;
+        Ok(pictures)
+    }
+}
+
+/// The one-hot label `[1, c_dim]`, or an error that says which flag is missing or too much.
+fn label(generator: &Generator, class: Option<usize>) -> anyhow::Result<Option<Tensor>> {
+    let classes = generator.config().c_dim();
+    match (class, classes) {
+        (None, 0) => Ok(None),
+        (None, _) => Err(mendable(format!(
+            "the network is class-conditional: give --class, 0 to {}",
+            classes - 1
+        ))),
+        (Some(class), 0) => Err(mendable(format!(
+            "--class {class}: the network has no classes; leave the flag out"
+        ))),
+        (Some(class), _) if class >= classes => Err(mendable(format!(
+            "--class {class}: the network has {classes} classes; allowed: 0 to {}",
+            classes - 1
+        ))),
+        (Some(class), _) => {
+            let mut one_hot = vec![0f32; classes];
+            one_hot[class] = 1.0;
+            let label = Tensor::from_vec(one_hot, (1, classes), generator.device())?;
+            Ok(Some(label.to_dtype(generator.dtype())?))
+        }
+    }
+}

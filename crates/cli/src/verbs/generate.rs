@@ -1,0 +1,72 @@
+//! `domex generate`: one picture a seed, and a labelled grid of them.
+
+use domex_data::folder::OutputFolder;
+use domex_data::grid::Grid;
+use domex_data::picture::write_png;
+use serde_json::json;
+
+use crate::args::Generate;
+use crate::context::Context;
+use crate::models;
+use crate::pictures::Painter;
+
+/// A grid of more pictures than this says less than the single files.
+const MOST_IN_GRID: usize = 64;
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Generate) -> anyhow::Result<()> {
+    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let model = models::load(context, &args.model)?;
+    let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
+
+    let seeds = args.seeds.values();
+    let progress = context.progress("pictures", seeds.len());
+    let mut shown = Vec::new();
+    let mut files = Vec::new();
+    // Latents a chunk at a time: a long list of seeds must not be held in memory at once.
+    for chunk in seeds.chunks(usize::from(args.synthesis.batch)) {
+        let ws = painter.latents(chunk)?;
+        painter.paint(&ws, |index, picture| {
+            let path = folder.file(format!("seed{:04}.png", chunk[index]));
+            write_png(&path, &picture)?;
+            files.push(path);
+            if shown.len() < MOST_IN_GRID {
+                shown.push(picture);
+            }
+            progress.advance(1);
+            Ok(())
+        })?;
+    }
+    drop(progress);
+
+    let grid = (!args.no_grid).then(|| folder.file("grid.png"));
+    if let Some(path) = &grid {
+        let columns = shown.len().min(if shown.len() > 32 { 8 } else { 4 });
+        let captions = seeds
+            .iter()
+            .take(MOST_IN_GRID)
+            .map(|seed| format!("seed {seed}"));
+        let drawing = Grid::new(columns)
+            .title(title(args))
+            .captions(captions)
+            .draw(&shown)?;
+        write_png(path, &drawing)?;
+    }
+    context.say(&format!(
+        "{} pictures in {}",
+        files.len(),
+        folder.path().display()
+    ));
+    context.result(
+        &json!({ "pictures": files, "grid": grid, "seeds": seeds, "trunc": args.synthesis.trunc }),
+    );
+    Ok(())
+}
+
+fn title(args: &Generate) -> String {
+    let model = args.model.model.as_deref().unwrap_or(models::TINY_RANDOM);
+    let name = std::path::Path::new(model)
+        .file_stem()
+        .map_or_else(|| model.into(), |stem| stem.to_string_lossy());
+    format!("{name} · ψ {}", args.synthesis.trunc)
+}

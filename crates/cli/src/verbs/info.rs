@@ -1,0 +1,178 @@
+//! `domex info`: what a checkpoint holds.
+
+use std::fmt::Write as _;
+
+use domex_stylegan2::{Model, Tensors};
+use serde_json::{Value, json};
+
+use crate::args::Info;
+use crate::context::Context;
+use crate::models;
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Info) -> anyhow::Result<()> {
+    let model = models::load(context, &args.model)?;
+    let networks = networks(&model);
+    let mut result = summary(&model, &networks);
+    if args.tensors {
+        result["tensors"] = networks
+            .iter()
+            .flat_map(|(name, tensors)| listed(name, tensors))
+            .collect();
+    }
+    if context.json {
+        context.result(&result);
+        return Ok(());
+    }
+    print!("{}", table(&model, &networks)?);
+    if args.tensors {
+        for tensor in result["tensors"].as_array().into_iter().flatten() {
+            println!(
+                "{}  {}  {}",
+                text(&tensor["name"]),
+                tensor["shape"],
+                text(&tensor["dtype"])
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Every network that the model holds, under its prefix in the container.
+fn networks(model: &Model) -> Vec<(&'static str, Tensors)> {
+    let mut networks = vec![("generator_ema", model.g_ema.tensors())];
+    if let Some(generator) = &model.g {
+        networks.push(("generator", generator.tensors()));
+    }
+    if let Some(discriminator) = &model.discriminator {
+        networks.push(("discriminator", discriminator.tensors()));
+    }
+    networks
+}
+
+fn count(tensors: &Tensors) -> usize {
+    tensors.values().map(candle_core::Tensor::elem_count).sum()
+}
+
+fn listed<'a>(network: &'a str, tensors: &'a Tensors) -> impl Iterator<Item = Value> + 'a {
+    tensors.iter().map(move |(name, tensor)| {
+        json!({
+            "name": format!("{network}.{name}"),
+            "shape": tensor.dims(),
+            "dtype": tensor.dtype().as_str(),
+        })
+    })
+}
+
+fn summary(model: &Model, networks: &[(&str, Tensors)]) -> Value {
+    let numbers: serde_json::Map<String, Value> = networks
+        .iter()
+        .map(|(name, tensors)| {
+            (
+                (*name).to_owned(),
+                json!({ "tensors": tensors.len(), "numbers": count(tensors) }),
+            )
+        })
+        .collect();
+    json!({
+        "kind": "stylegan2",
+        "generator": model.config(),
+        "discriminator": model.discriminator.as_ref().map(domex_stylegan2::Discriminator::config),
+        "networks": numbers,
+        "expansion": model.expansion().map(|expansion| &expansion.layout),
+        "provenance": model.provenance,
+    })
+}
+
+fn table(model: &Model, networks: &[(&str, Tensors)]) -> anyhow::Result<String> {
+    let config = model.config();
+    let synthesis = &config.synthesis;
+    let mut out = String::new();
+    let side = synthesis.img_resolution;
+    writeln!(
+        out,
+        "StyleGAN2, {side}×{side} pixels, {} channels",
+        synthesis.img_channels
+    )?;
+    writeln!(
+        out,
+        "  latent         z {}, w {}, {} rows of w",
+        config.z_dim(),
+        config.w_dim(),
+        config.num_ws()
+    )?;
+    writeln!(
+        out,
+        "  classes        {}",
+        if config.c_dim() == 0 {
+            "none".to_owned()
+        } else {
+            config.c_dim().to_string()
+        }
+    )?;
+    writeln!(out, "  mapping        {} layers", config.mapping.num_layers)?;
+    writeln!(
+        out,
+        "  architecture   {}",
+        text(&serde_json::to_value(synthesis.architecture)?)
+    )?;
+    let features: Vec<String> = synthesis
+        .channels
+        .iter()
+        .map(|(side, n)| format!("{side}²:{n}"))
+        .collect();
+    writeln!(out, "  features       {}", features.join(" "))?;
+    for (name, tensors) in networks {
+        writeln!(
+            out,
+            "  {name:<14} {} tensors, {:.2} million numbers",
+            tensors.len(),
+            count(tensors) as f64 / 1e6
+        )?;
+    }
+    domains(&mut out, model)?;
+    writeln!(out, "  provenance")?;
+    provenance(&mut out, &model.provenance, 4)?;
+    Ok(out)
+}
+
+fn domains(out: &mut String, model: &Model) -> std::fmt::Result {
+    let Some(expansion) = model.expansion() else {
+        return writeln!(out, "  domains        none: this model is not expanded");
+    };
+    writeln!(
+        out,
+        "  domains        {} of {} dimensions",
+        expansion.layout.domains().len(),
+        expansion.layout.dimensions()
+    )?;
+    for domain in expansion.layout.domains() {
+        writeln!(
+            out,
+            "    {:<20} dimension {:>4}, distance {}",
+            domain.name, domain.dimension, domain.distance
+        )?;
+    }
+    Ok(())
+}
+
+/// An object as indented `key value` lines.
+fn provenance(out: &mut String, value: &Value, indent: usize) -> std::fmt::Result {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => {
+                writeln!(out, "{:indent$}{key}", "")?;
+                provenance(out, value, indent + 2)?;
+            }
+            value => writeln!(out, "{:indent$}{key} {}", "", text(value))?,
+        }
+    }
+    Ok(())
+}
+
+/// A string without its quotes, anything else as JSON.
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}

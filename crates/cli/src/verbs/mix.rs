@@ -1,0 +1,105 @@
+//! `domex mix`: a grid in which rows give some layers' styles and columns the others'.
+
+use candle_core::Tensor;
+use domex_data::folder::OutputFolder;
+use domex_data::grid::Grid;
+use domex_data::picture::write_png;
+use domex_stylegan2::replace_rows;
+use image::{Rgb, RgbImage};
+use serde_json::json;
+
+use crate::args::Mix;
+use crate::context::Context;
+use crate::exit::mendable;
+use crate::models;
+use crate::pictures::Painter;
+
+/// The published program's default: styles 0 to 6.
+const DEFAULT_STYLES: std::ops::Range<usize> = 0..7;
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Mix) -> anyhow::Result<()> {
+    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let model = models::load(context, &args.model)?;
+    let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
+    let styles = styles(args, model.generator().config().num_ws())?;
+
+    let (rows, cols) = (args.rows.values(), args.cols.values());
+    let row_ws = painter.latents(rows)?;
+    let col_ws = painter.latents(cols)?;
+    let mut all = vec![row_ws.clone(), col_ws.clone()];
+    for row in 0..rows.len() {
+        let row_w = row_ws
+            .narrow(0, row, 1)?
+            .broadcast_as(col_ws.shape())?
+            .contiguous()?;
+        all.push(replace_rows(&row_w, &col_ws, &styles)?);
+    }
+    let pictures = painter.paint_all(context, &Tensor::cat(&all, 0)?)?;
+
+    let (row_pictures, rest) = pictures.split_at(rows.len());
+    let (col_pictures, mixed) = rest.split_at(cols.len());
+    let mut cells = vec![blank(&pictures[0])];
+    cells.extend_from_slice(col_pictures);
+    for (row, mixes) in row_pictures.iter().zip(mixed.chunks(cols.len())) {
+        cells.push(row.clone());
+        cells.extend_from_slice(mixes);
+    }
+    let column_labels =
+        std::iter::once(String::new()).chain(cols.iter().map(|seed| format!("seed {seed}")));
+    let row_labels =
+        std::iter::once(String::new()).chain(rows.iter().map(|seed| format!("seed {seed}")));
+    let drawing = Grid::new(cols.len() + 1)
+        .title(format!(
+            "Columns give the styles {}, rows the rest",
+            crate::seeds::ranges(&styles)
+        ))
+        .column_labels(column_labels)
+        .row_labels(row_labels)
+        .draw(&cells)?;
+    let grid = folder.file("grid.png");
+    write_png(&grid, &drawing)?;
+    let files = write_singles(&folder, rows, cols, mixed)?;
+    context.say(&format!(
+        "{} mixed pictures and their grid in {}",
+        files.len(),
+        folder.path().display()
+    ));
+    context.result(&json!({ "grid": grid, "pictures": files, "styles": styles }));
+    Ok(())
+}
+
+fn styles(args: &Mix, layers: usize) -> anyhow::Result<Vec<usize>> {
+    let styles = match &args.styles {
+        Some(list) => list.indices(),
+        None => DEFAULT_STYLES.take(layers).collect(),
+    };
+    match styles.iter().find(|&&style| style >= layers) {
+        Some(style) => Err(mendable(format!(
+            "--styles {style}: the network has {layers} layers; allowed: 0 to {}",
+            layers - 1
+        ))),
+        None => Ok(styles),
+    }
+}
+
+fn blank(like: &RgbImage) -> RgbImage {
+    RgbImage::from_pixel(like.width(), like.height(), Rgb([255; 3]))
+}
+
+fn write_singles(
+    folder: &OutputFolder,
+    rows: &[u32],
+    cols: &[u32],
+    mixed: &[RgbImage],
+) -> anyhow::Result<Vec<std::path::PathBuf>> {
+    let mut files = Vec::new();
+    for (row, pictures) in rows.iter().zip(mixed.chunks(cols.len())) {
+        for (col, picture) in cols.iter().zip(pictures) {
+            let path = folder.file(format!("{row}-{col}.png"));
+            write_png(&path, picture)?;
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
