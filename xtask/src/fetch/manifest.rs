@@ -1,0 +1,206 @@
+//! `configs/models.toml`: which weights there are, and where.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use crate::exit::mendable;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    model: Vec<Entry>,
+}
+
+/// One published file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What people type.
+    pub name: String,
+    /// One line on what it is.
+    pub about: String,
+    /// The sort of network: `stylegan2`, `clip`, `lpips`, `inception`, `diffae`, `backbone`.
+    pub kind: String,
+    /// Under which licence its publisher gives it.
+    pub license: String,
+    /// Where it is, for a plain address.
+    pub url: Option<String>,
+    /// Where it is, for the Hub: `owner/name`.
+    pub repo: Option<String>,
+    /// A commit of the Hub repository, or a branch where no commit is known.
+    pub revision: Option<String>,
+    /// The file in the Hub repository.
+    pub file: Option<String>,
+    /// The file's hash, where its publisher or several independent users state it.
+    pub sha256: Option<String>,
+    /// The first digits of the hash, where the publisher puts only those in the name.
+    pub sha256_prefix: Option<String>,
+    /// Size in bytes, where known.
+    pub size: Option<u64>,
+    /// What to make of it.
+    #[serde(default)]
+    pub convert: Convert,
+}
+
+/// What follows a download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Convert {
+    /// Nothing: the file is read as it is.
+    #[default]
+    None,
+    /// The StyleGAN2 reader, then our container.
+    Stylegan2,
+}
+
+/// Where an entry's file comes from.
+#[derive(Debug)]
+pub enum Source<'a> {
+    /// A plain address.
+    Url(&'a str),
+    /// A file of a Hub repository.
+    Hub {
+        /// `owner/name`.
+        repo: &'a str,
+        /// Commit or branch.
+        revision: &'a str,
+        /// Path in the repository.
+        file: &'a str,
+    },
+}
+
+impl Entry {
+    /// Where the file comes from.
+    pub fn source(&self) -> Result<Source<'_>> {
+        match (&self.url, &self.repo, &self.file) {
+            (Some(url), None, None) if self.revision.is_none() => Ok(Source::Url(url)),
+            (None, Some(repo), Some(file)) => Ok(Source::Hub {
+                repo,
+                revision: self.revision.as_deref().unwrap_or("main"),
+                file,
+            }),
+            _ => Err(self.wrong("needs either `url`, or `repo` and `file`")),
+        }
+    }
+
+    /// The same in words, for people and for the lock file.
+    pub fn place(&self) -> Result<String> {
+        Ok(match self.source()? {
+            Source::Url(url) => url.to_owned(),
+            Source::Hub {
+                repo,
+                revision,
+                file,
+            } => format!("hub:{repo}@{revision}/{file}"),
+        })
+    }
+
+    /// The name of the file on disk.
+    pub fn file_name(&self) -> Result<&str> {
+        let path = match self.source()? {
+            Source::Url(url) => url.split(['?', '#']).next().unwrap_or(url),
+            Source::Hub { file, .. } => file,
+        };
+        path.rsplit('/')
+            .next()
+            .filter(|name| is_plain(name))
+            .ok_or_else(|| self.wrong("its address does not end in a file name"))
+    }
+
+    fn wrong(&self, what: &str) -> anyhow::Error {
+        mendable(format!("model `{}` of the manifest {what}", self.name))
+    }
+
+    fn check(&self) -> Result<()> {
+        if !is_plain(&self.name) {
+            return Err(self.wrong("has a name with characters other than a-z, 0-9, . _ -"));
+        }
+        let hex = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        if self
+            .sha256
+            .as_deref()
+            .is_some_and(|h| h.len() != 64 || !hex(h))
+        {
+            return Err(self.wrong("has a sha256 that is not 64 hexadecimal digits"));
+        }
+        if self
+            .sha256_prefix
+            .as_deref()
+            .is_some_and(|h| h.len() > 64 || !hex(h))
+        {
+            return Err(self.wrong("has a sha256_prefix that is not hexadecimal"));
+        }
+        self.file_name().map(drop)
+    }
+}
+
+/// Safe as a file name of its own: it becomes part of a path.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// Reads a manifest and checks every entry.
+pub fn read(path: &Path) -> Result<Vec<Entry>> {
+    let text =
+        std::fs::read_to_string(path).map_err(|e| mendable(format!("{}: {e}", path.display())))?;
+    let File { model } = toml::from_str(&text)
+        .map_err(|e| mendable(format!("{}: {}", path.display(), e.to_string().trim())))?;
+    for (i, entry) in model.iter().enumerate() {
+        entry.check()?;
+        if model[..i].iter().any(|other| other.name == entry.name) {
+            return Err(entry.wrong("is there twice"));
+        }
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::read;
+
+    #[test]
+    fn the_projects_own_manifest_is_valid() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/models.toml");
+        let entries = read(&path).unwrap();
+        assert!(entries.iter().any(|e| e.kind == "stylegan2"));
+        assert!(entries.iter().any(|e| e.repo.is_some()));
+        for entry in &entries {
+            assert!(
+                !entry.about.is_empty() && !entry.license.is_empty(),
+                "{}",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let refused = |body: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), body).unwrap();
+            read(file.path()).unwrap_err().to_string()
+        };
+        let entry = |rest: &str| {
+            format!("[[model]]\nname = \"a\"\nabout = \"\"\nkind = \"\"\nlicense = \"\"\n{rest}\n")
+        };
+        let url = "url = \"http://x/f.bin\"";
+        assert!(refused(&entry("")).contains("needs either `url`"));
+        assert!(refused(&entry(&format!("{url}\nrepo = \"a/b\""))).contains("needs either"));
+        assert!(refused(&entry("url = \"http://x/\"")).contains("file name"));
+        assert!(refused(&entry(&format!("{url}\nsha256 = \"12\""))).contains("64 hexadecimal"));
+        assert!(refused(&entry(&format!("{url}\nsha265 = \"12\""))).contains("sha265"));
+        let twice = entry(url).repeat(2);
+        assert!(refused(&twice).contains("twice"));
+    }
+}

@@ -1,0 +1,47 @@
+//! Jobs around the workspace: `cargo xtask <job>`.
+//!
+//! One file per job. None of them holds any maths: they find files, call the crates, and print.
+
+mod ci;
+mod convert;
+mod exit;
+mod fetch;
+mod golden;
+mod out;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Jobs around the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    /// Run reference cases and print how far each is off.
+    Golden(golden::Args),
+    /// Download published weights, verified and cached.
+    Fetch(fetch::Args),
+    /// Convert a checkpoint to our container, or back to published tensor names.
+    Convert(convert::Args),
+    /// The whole check, as the continuous integration runs it.
+    Ci(ci::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().job {
+        Job::Golden(args) => golden::run(&args),
+        Job::Fetch(args) => fetch::run(&args),
+        Job::Convert(args) => convert::run(&args),
+        Job::Ci(args) => ci::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}
