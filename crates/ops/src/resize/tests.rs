@@ -87,7 +87,8 @@ fn equals_the_reference_and_itself_in_f32() {
             let y = resize(&x, h, w, kind).unwrap();
             assert!(max_difference(&y, &reference::resize(&x, h, w, kind).unwrap()) < 1e-13);
             let narrow = resize(&x.to_dtype(DType::F32).unwrap(), h, w, kind).unwrap();
-            assert!(max_difference(&y, &narrow) < 2e-6, "{kind:?}");
+            // Not closer: coordinates are rounded to f32 for an f32 picture.
+            assert!(max_difference(&y, &narrow) < 2e-5, "{kind:?}");
             // The axes are alike.
             let other = resize(&turned, w, h, kind)
                 .unwrap()
