@@ -147,3 +147,29 @@ fn refuses_bad_shapes_by_name() {
         "{message}"
     );
 }
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let on = |threads: usize, work: &(dyn Fn() -> Vec<f32> + Sync)| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(work)
+    };
+    for s in SHAPES.iter().map(|&v| shape(v)) {
+        let (x, w, gy) = (
+            noise::<f32>(s.x_len(), 1),
+            noise::<f32>(s.w_len(), 2),
+            noise::<f32>(s.y_len(), 3),
+        );
+        let all = || {
+            let (mut y, mut gx, mut gw) = (gy.clone(), x.clone(), w.clone());
+            forward(&s, &x, &w, &mut y).unwrap();
+            grad_input(&s, &w, &gy, &mut gx).unwrap();
+            grad_weight(&s, &x, &gy, &mut gw).unwrap();
+            [y, gx, gw].concat()
+        };
+        assert_eq!(on(1, &all), on(3, &all), "{s:?}");
+    }
+}

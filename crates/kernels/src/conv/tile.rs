@@ -141,6 +141,11 @@ unsafe fn choose<S: Simd>(
     sizes!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
+/// Terms that are summed in registers before they are added to memory. A sum of n terms one by one
+/// is off by about √n roundings; in parts of 128 it is off by √(128 + n/128). Writing a tile that
+/// often costs less than 1 %.
+const TERMS: usize = 128;
+
 /// One tile of `R` rows and `N` vectors.
 ///
 /// # Safety
@@ -157,7 +162,15 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(
     place: Place,
 ) {
     let mut acc = [[s.splat(0.0); N]; R];
+    let (mut add, mut terms) = (place.add, 0);
     for run in runs {
+        if terms >= TERMS {
+            // SAFETY: the caller vouches for the tile in c.
+            unsafe { put(s, &acc, c, place, add) };
+            acc = [[s.splat(0.0); N]; R];
+            (add, terms) = (true, 0);
+        }
+        terms += walk.len;
         // Wrapping, since the step after a run's last k may leave the slice; nothing is read there.
         let (mut a, mut b) = (a.wrapping_add(run.a), b.wrapping_add(run.b));
         for _ in 0..walk.len {
@@ -175,12 +188,28 @@ unsafe fn tile<S: Simd, const R: usize, const N: usize>(
             b = b.wrapping_add(walk.b_step);
         }
     }
+    // SAFETY: the caller vouches for the tile in c.
+    unsafe { put(s, &acc, c, place, add) };
+}
+
+/// Writes a tile's sums to `c`, or adds them to what is there.
+///
+/// # Safety
+/// `c` is valid for the tile.
+#[inline(always)]
+unsafe fn put<S: Simd, const R: usize, const N: usize>(
+    s: S,
+    acc: &[[S::V; N]; R],
+    c: *mut f32,
+    place: Place,
+    add: bool,
+) {
     for i in 0..R {
         for v in 0..N {
             // SAFETY: the caller vouches for the tile in c.
             unsafe {
                 let to = c.add(i * place.row + v * place.vector);
-                let sum = if place.add {
+                let sum = if add {
                     s.add(acc[i][v], s.load(to))
                 } else {
                     acc[i][v]
