@@ -69,6 +69,12 @@ pub enum Error {
     /// A network could not be built or run.
     #[error(transparent)]
     StyleGan2(#[from] domex_stylegan2::Error),
+    /// The perceptual distance could not be built or run.
+    #[error(transparent)]
+    Lpips(#[from] domex_lpips::Error),
+    /// CLIP could not be built or run.
+    #[error(transparent)]
+    Clip(#[from] domex_clip::Error),
     /// A picture could not be read or resized.
     #[error(transparent)]
     Data(#[from] domex_data::Error),

@@ -46,6 +46,12 @@ pub enum CaseKind {
     ResizeBilinear,
     /// CLIP's preprocessing of picture tensors, numbered cases.
     ClipPreprocess,
+    /// The perceptual distance, whole.
+    Lpips,
+    /// The perceptual distance's building blocks.
+    LpipsHelpers,
+    /// A CLIP network in either layout.
+    Clip,
 }
 
 impl CaseKind {
@@ -69,6 +75,9 @@ impl CaseKind {
         Self::Pooling,
         Self::ResizeBilinear,
         Self::ClipPreprocess,
+        Self::Lpips,
+        Self::LpipsHelpers,
+        Self::Clip,
     ];
 
     /// The area whose page states the tolerance of a case of this kind.
@@ -76,8 +85,8 @@ impl CaseKind {
     pub fn area(self) -> &'static str {
         match self {
             Self::SefaBasis | Self::SefaBasisNormalised | Self::Projection => "latent",
-            Self::ResizeBicubic | Self::ResizePil => "clip",
-            Self::Pooling => "lpips",
+            Self::ResizeBicubic | Self::ResizePil | Self::Clip => "clip",
+            Self::Pooling | Self::Lpips | Self::LpipsHelpers => "lpips",
             Self::ResizeBilinear => "metrics",
             Self::ClipPreprocess => "expansion",
             _ => "stylegan2",
@@ -129,6 +138,12 @@ impl CaseKind {
                 .any(|(name, _)| name.ends_with(".eigenvalues_sorted"))
         {
             Self::SefaBasisNormalised
+        } else if has("in.pixel_values") && has("in.input_ids") && case.wants("image_features") {
+            Self::Clip
+        } else if case.setting("/net").is_some() && case.wants("distance") && has("in.img0") {
+            Self::Lpips
+        } else if case.wants("normalized") && has("in.features") && has("in.grad_is_nan") {
+            Self::LpipsHelpers
         } else if case.setting("/target").is_some()
             && case
                 .with_prefix("out.")
@@ -188,6 +203,7 @@ impl CaseKind {
             ("resize_bicubic", CaseKind::ResizeBicubic),
             ("resize_pil", CaseKind::ResizePil),
             ("pooling", CaseKind::Pooling),
+            ("lpips_", CaseKind::Lpips),
             ("resize_bilinear", CaseKind::ResizeBilinear),
             ("clip_preprocess", CaseKind::ClipPreprocess),
         ];

@@ -53,6 +53,7 @@ pub mod compare;
 mod computed;
 pub mod discover;
 mod error;
+mod formula;
 pub mod kind;
 pub mod report;
 mod runners;

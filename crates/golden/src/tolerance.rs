@@ -159,6 +159,21 @@ const ROWS: &[Row] = &[
             all(Bound::EXACT),
         ],
     ),
+    row(Clip, "openai_rn", &[all(Bound::rel(2e-5))]),
+    row(Clip, "hf_clip", &[all(Bound::rel(1e-5))]),
+    row(Clip, "openai_vit_same_net", &[all(Bound::rel(1e-5))]),
+    row(Clip, "openai_vit_head_rule", &[all(Bound::rel(1e-5))]),
+    row(Lpips, "lpips_squeeze", &[all(Bound::rel(4e-5))]),
+    row(Lpips, "lpips_alex", &[all(Bound::rel(3e-5))]),
+    row(Lpips, "lpips_vgg", &[all(Bound::rel(3e-5))]),
+    row(
+        LpipsHelpers,
+        "helpers",
+        &[
+            named(Kind::Grad, "", Bound::rel(1e-4)),
+            all(Bound::rel(1e-6)),
+        ],
+    ),
     row(ResizeBilinear, "resize_bilinear", &[out(3e-3, 1e-5)]),
     row(
         ClipPreprocess,

@@ -34,9 +34,13 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
         ],
     ),
+    ("domex-lpips", &["domex-ops"]),
+    ("domex-clip", &["domex-ops", "domex-checkpoint"]),
     (
         "domex-golden",
         &[
+            "domex-lpips",
+            "domex-clip",
             "domex-ops",
             "domex-latent",
             "domex-checkpoint",

@@ -3,9 +3,11 @@
 mod acting;
 mod bias_act;
 mod checkpoint;
+mod clip;
 mod clip_preprocess;
 mod discriminator;
 mod generator;
+mod lpips;
 mod modulated_conv2d;
 mod network;
 mod path_length;
@@ -43,6 +45,9 @@ pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Res
         CaseKind::ClipPreprocess => clip_preprocess::numbered(case),
         CaseKind::ResizePil => resize_pil::run(case),
         CaseKind::Pooling => pooling::run(case),
+        CaseKind::Lpips => lpips::distance(case),
+        CaseKind::LpipsHelpers => lpips::helpers(case),
+        CaseKind::Clip => clip::run(case),
         CaseKind::ResizeBilinear => resize_bilinear::run(case),
     }
 }

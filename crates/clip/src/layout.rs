@@ -1,0 +1,241 @@
+//! The two published naming schemes, and ours.
+//!
+//! Ours is Hugging Face's (`vision_model.encoder.layers.0.self_attn.q_proj.weight`). It has no form of
+//! the ResNet towers: these keep OpenAI's names (`visual.layer1.0.conv1.weight`).
+//!
+//! | | OpenAI | Hugging Face |
+//! | --- | --- | --- |
+//! | query, key and value | one tensor `attn.in_proj_weight: [3w, w]` | three `[w, w]` |
+//! | last projections | `text_projection: [w, d]`, `visual.proj: [w, d]` | `text_projection.weight: [d, w]`, ... |
+//!
+//! Both ways only rename, cut, join and transpose, so weights come through bit by bit.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use crate::{Error, Result};
+
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// A naming scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// huggingface/transformers, and ours.
+    HuggingFace,
+    /// openai/CLIP, and open_clip's files of the same networks.
+    OpenAi,
+}
+
+impl Layout {
+    /// The layout of a network, by a name that only it has.
+    pub fn of(tensors: &Tensors) -> Option<Self> {
+        if tensors.contains_key("text_model.embeddings.token_embedding.weight") {
+            Some(Self::HuggingFace)
+        } else if tensors.contains_key("token_embedding.weight") {
+            Some(Self::OpenAi)
+        } else {
+            None
+        }
+    }
+}
+
+/// Tensors with another name only, OpenAI's first. A name that ends with a dot stands for all that
+/// start so.
+const RENAMED: &[(&str, &str)] = &[
+    ("logit_scale", "logit_scale"),
+    (
+        "token_embedding.weight",
+        "text_model.embeddings.token_embedding.weight",
+    ),
+    (
+        "positional_embedding",
+        "text_model.embeddings.position_embedding.weight",
+    ),
+    ("ln_final.", "text_model.final_layer_norm."),
+    (
+        "visual.class_embedding",
+        "vision_model.embeddings.class_embedding",
+    ),
+    (
+        "visual.positional_embedding",
+        "vision_model.embeddings.position_embedding.weight",
+    ),
+    ("visual.ln_pre.", "vision_model.pre_layrnorm."), // Hugging Face's own spelling
+    ("visual.ln_post.", "vision_model.post_layernorm."),
+];
+
+/// The patch embedding, whose OpenAI name in a ResNet is the stem's.
+const PATCHES: (&str, &str) = (
+    "visual.conv1.weight",
+    "vision_model.embeddings.patch_embedding.weight",
+);
+
+/// Matrices that lie the other way round.
+const TRANSPOSED: &[(&str, &str)] = &[
+    ("text_projection", "text_projection.weight"),
+    ("visual.proj", "visual_projection.weight"),
+];
+
+/// The blocks of the two towers.
+const BLOCKS: &[(&str, &str)] = &[
+    ("transformer.resblocks.", "text_model.encoder.layers."),
+    (
+        "visual.transformer.resblocks.",
+        "vision_model.encoder.layers.",
+    ),
+];
+
+/// Inside a block.
+const IN_BLOCK: &[(&str, &str)] = &[
+    ("attn.out_proj.", "self_attn.out_proj."),
+    ("ln_1.", "layer_norm1."),
+    ("ln_2.", "layer_norm2."),
+    ("mlp.c_fc.", "mlp.fc1."),
+    ("mlp.c_proj.", "mlp.fc2."),
+];
+
+/// What OpenAI joins in `attn.in_proj_`.
+const JOINED: [&str; 3] = ["q", "k", "v"];
+
+/// Entries beside the weights, which say what the shapes say too, or count training steps.
+fn is_bookkeeping(name: &str) -> bool {
+    const WHOLE: &[&str] = &["input_resolution", "context_length", "vocab_size"];
+    const LAST: &[&str] = &["position_ids", "num_batches_tracked", "attn_mask"];
+    WHOLE.contains(&name) || LAST.contains(&name.rsplit('.').next().unwrap_or(name))
+}
+
+/// A network in either layout, under our names. Names that neither has are kept: the network that
+/// is built will refuse them.
+///
+/// # Errors
+///
+/// Neither layout, or a joined tensor that cannot be cut in three.
+pub fn to_hugging_face(mut tensors: Tensors) -> Result<Tensors> {
+    tensors.retain(|name, _| !is_bookkeeping(name));
+    let layout = Layout::of(&tensors).ok_or_else(|| {
+        Error::not_clip("neither text_model.embeddings.token_embedding.weight nor token_embedding.weight is there")
+    })?;
+    if layout == Layout::HuggingFace {
+        return Ok(tensors);
+    }
+    let vit = tensors.contains_key("visual.class_embedding");
+    let mut ours = Tensors::new();
+    for (name, tensor) in tensors {
+        if vit && name == PATCHES.0 {
+            ours.insert(PATCHES.1.to_owned(), tensor);
+        } else if let Some((_, to)) = TRANSPOSED.iter().find(|(from, _)| *from == name) {
+            ours.insert((*to).to_owned(), transpose(&name, &tensor)?);
+        } else if let Some((block, kind)) = joined_in_proj(&name) {
+            for (part, letter) in cut(&name, &tensor)?.into_iter().zip(JOINED) {
+                ours.insert(format!("{block}self_attn.{letter}_proj.{kind}"), part);
+            }
+        } else {
+            ours.insert(renamed(&name, Side::ToHuggingFace), tensor);
+        }
+    }
+    Ok(ours)
+}
+
+/// The reverse of [`to_hugging_face`]: our names to OpenAI's.
+///
+/// # Errors
+///
+/// A block that has some but not all of query, key and value.
+pub fn to_openai(tensors: &Tensors) -> Result<Tensors> {
+    let mut theirs = Tensors::new();
+    for (name, tensor) in tensors {
+        if name == PATCHES.1 {
+            theirs.insert(PATCHES.0.to_owned(), tensor.clone());
+        } else if let Some((to, _)) = TRANSPOSED.iter().find(|(_, from)| from == name) {
+            theirs.insert((*to).to_owned(), transpose(name, tensor)?);
+        } else if let Some((prefix, kind)) = name.split_once(".self_attn.q_proj.") {
+            let part = |letter: &str| {
+                let name = format!("{prefix}.self_attn.{letter}_proj.{kind}");
+                tensors
+                    .get(&name)
+                    .ok_or_else(|| Error::not_clip(format!("no tensor {name}")))
+            };
+            let parts = [part("q")?, part("k")?, part("v")?];
+            let block = renamed(&format!("{prefix}."), Side::ToOpenAi);
+            theirs.insert(
+                format!("{block}attn.in_proj_{kind}"),
+                Tensor::cat(&parts, 0)?,
+            );
+        } else if !(name.contains(".self_attn.k_proj.") || name.contains(".self_attn.v_proj.")) {
+            theirs.insert(renamed(name, Side::ToOpenAi), tensor.clone());
+        }
+    }
+    Ok(theirs)
+}
+
+/// Which way to read the tables.
+#[derive(Clone, Copy)]
+enum Side {
+    ToHuggingFace,
+    ToOpenAi,
+}
+
+impl Side {
+    /// `name` with its beginning replaced, where the table has it.
+    fn replace(self, table: &[(&str, &str)], name: &str) -> Option<String> {
+        table.iter().find_map(|&(openai, hugging_face)| {
+            let (from, to) = match self {
+                Self::ToHuggingFace => (openai, hugging_face),
+                Self::ToOpenAi => (hugging_face, openai),
+            };
+            let rest = name.strip_prefix(from)?;
+            (rest.is_empty() || from.ends_with('.')).then(|| format!("{to}{rest}"))
+        })
+    }
+}
+
+/// The name on the other side; itself where there is none.
+fn renamed(name: &str, side: Side) -> String {
+    if let Some(name) = side.replace(RENAMED, name) {
+        return name;
+    }
+    let Some(name) = side.replace(BLOCKS, name) else {
+        return name.to_owned();
+    };
+    // `{tower}{index}.{rest}`: the rest has a table of its own.
+    let digits = name
+        .find(|c: char| c.is_ascii_digit())
+        .unwrap_or(name.len());
+    let start = name[digits..]
+        .find('.')
+        .map_or(name.len(), |dot| digits + dot + 1);
+    let (block, rest) = name.split_at(start);
+    match side.replace(IN_BLOCK, rest) {
+        Some(rest) => format!("{block}{rest}"),
+        None => name,
+    }
+}
+
+/// `(our name of the block with its dot, weight or bias)` of a joined tensor.
+fn joined_in_proj(name: &str) -> Option<(String, &str)> {
+    let (block, kind) = name.split_once("attn.in_proj_")?;
+    let block = Side::ToHuggingFace.replace(BLOCKS, block)?;
+    Some((block, kind))
+}
+
+fn cut(name: &str, tensor: &Tensor) -> Result<Vec<Tensor>> {
+    match tensor.dims().first() {
+        Some(&rows) if rows > 0 && rows % 3 == 0 => Ok(tensor.chunk(3, 0)?),
+        _ => Err(Error::not_clip(format!(
+            "tensor {name} has shape {:?}, expected a first size of three parts",
+            tensor.dims()
+        ))),
+    }
+}
+
+fn transpose(name: &str, tensor: &Tensor) -> Result<Tensor> {
+    if tensor.rank() != 2 {
+        return Err(Error::not_clip(format!(
+            "tensor {name} has shape {:?}, expected a matrix",
+            tensor.dims()
+        )));
+    }
+    Ok(tensor.t()?.contiguous()?)
+}

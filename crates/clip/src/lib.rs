@@ -1,0 +1,192 @@
+//! CLIP: pictures and texts in one space (Radford et al. 2021, arXiv 2103.00020).
+//!
+//! Two towers give features of equal length `d`; the cosine between a picture's and a text's says how well
+//! they fit. The image tower is a vision transformer ([`vision`]) or a modified ResNet ([`resnet`]),
+//! the text tower a causal transformer ([`text`]).
+//!
+//! - [`Clip::load`] reads the public checkpoints in OpenAI's and Hugging Face's [`layout`]s.
+//! - [`Preprocess`] makes a tower's pixels of a generator's picture of any size.
+//! - [`Tokenizer`] makes the published token ids of a text.
+//!
+//! Everything is frozen: gradients reach the pixels and nothing else. Features are as projected;
+//! [`unit_length`] or [`Clip::encode_image`] brings them to length 1.
+//!
+//! Left out on purpose: training of the towers, prompts, losses, and anything that fetches a file.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::VarBuilder;
+//! use domex_clip::{Clip, Config, Overflow, Preprocess, Tokenizer};
+//!
+//! // A tiny network; zeros stand in for published weights.
+//! let config: Config = serde_json::from_value(serde_json::json!({
+//!     "embed_dim": 16,
+//!     "vision": { "kind": "vit", "image_size": 32, "patch_size": 8, "transformer": {
+//!         "width": 32, "layers": 1, "heads": 2, "mlp_width": 64, "activation": "quick_gelu", "eps": 1e-5 } },
+//!     "text": { "vocab_size": 49408, "context_length": 77, "end_token": null, "transformer": {
+//!         "width": 32, "layers": 1, "heads": 2, "mlp_width": 64, "activation": "quick_gelu", "eps": 1e-5 } }
+//! }))?;
+//! let clip = Clip::new(&VarBuilder::zeros(DType::F32, &Device::Cpu), &config)?;
+//!
+//! let pictures = Tensor::zeros((2, 3, 64, 48), DType::F32, &Device::Cpu)?;
+//! let pixels = Preprocess::new(clip.image_size()).apply(&pictures)?;
+//! assert_eq!(clip.image_features(&pixels)?.dims(), [2, 16]);
+//!
+//! let ids = Tokenizer::new()?.tokenize(&["a photo of a cat"], 77, Overflow::Refuse, &Device::Cpu)?;
+//! assert_eq!(clip.text_features(&ids)?.dims(), [1, 16]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod config;
+mod deduce;
+mod error;
+pub mod layout;
+pub mod load;
+pub mod preprocess;
+pub mod resnet;
+pub mod text;
+pub mod tokenizer;
+mod transformer;
+pub mod vision;
+
+pub use config::{Config, VisionConfig};
+pub use error::{Error, Result};
+pub use preprocess::Preprocess;
+pub use tokenizer::{Overflow, Tokenizer};
+
+use candle_core::{Shape, Tensor};
+use candle_nn::VarBuilder;
+use domex_ops::matmul;
+
+use resnet::ModifiedResNet;
+use text::TextTransformer;
+use vision::VisionTransformer;
+
+/// The image tower.
+#[derive(Debug, Clone)]
+pub enum ImageTower {
+    /// A vision transformer.
+    Vit(VisionTransformer),
+    /// A modified ResNet.
+    ResNet(ModifiedResNet),
+}
+
+/// Both towers, frozen. See the [crate docs](crate).
+#[derive(Debug, Clone)]
+pub struct Clip {
+    image: ImageTower,
+    text: TextTransformer,
+    logit_scale: Tensor, // []
+    config: Config,
+}
+
+impl Clip {
+    /// Reads both towers from the root of our key tree (see [`layout`]).
+    ///
+    /// # Errors
+    ///
+    /// A number of `cfg` out of range, a missing tensor or a wrong shape, with its full name.
+    pub fn new(vb: &VarBuilder<'_>, cfg: &Config) -> Result<Self> {
+        cfg.validate()?;
+        let image = match &cfg.vision {
+            VisionConfig::Vit(vit) => {
+                ImageTower::Vit(VisionTransformer::new(vb, vit, cfg.embed_dim)?)
+            }
+            VisionConfig::ResNet(resnet) => {
+                ImageTower::ResNet(ModifiedResNet::new(vb, resnet, cfg.embed_dim)?)
+            }
+        };
+        let text = TextTransformer::new(vb, &cfg.text, cfg.embed_dim)?;
+        let logit_scale = frozen(vb, (), "logit_scale")?.exp()?;
+        Ok(Self {
+            image,
+            text,
+            logit_scale,
+            config: cfg.clone(),
+        })
+    }
+
+    /// What fixes the shapes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Height and width of the pixels that [`image_features`](Self::image_features) takes.
+    pub fn image_size(&self) -> usize {
+        self.config.vision.image_size()
+    }
+
+    /// The image tower alone.
+    pub fn image_tower(&self) -> &ImageTower {
+        &self.image
+    }
+
+    /// The factor on cosines that makes them logits, a scalar tensor: `exp` of the stored number,
+    /// 100 in the published networks.
+    pub fn logit_scale(&self) -> &Tensor {
+        &self.logit_scale
+    }
+
+    /// Features `[n, d]` of `pixels: [n, 3, image_size, image_size]`, of any length. Differentiable.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape or type.
+    pub fn image_features(&self, pixels: &Tensor) -> Result<Tensor> {
+        match &self.image {
+            ImageTower::Vit(vit) => vit.forward(pixels),
+            ImageTower::ResNet(resnet) => resnet.forward(pixels),
+        }
+    }
+
+    /// Features `[n, d]` of token ids `[n, t]`, of any length; `t` is at most the context length.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape, an id outside the vocabulary, or a text without its end token.
+    pub fn text_features(&self, ids: &Tensor) -> Result<Tensor> {
+        self.text.forward(ids)
+    }
+
+    /// [`image_features`](Self::image_features) at length 1.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn encode_image(&self, pixels: &Tensor) -> Result<Tensor> {
+        unit_length(&self.image_features(pixels)?)
+    }
+
+    /// [`text_features`](Self::text_features) at length 1.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn encode_text(&self, ids: &Tensor) -> Result<Tensor> {
+        unit_length(&self.text_features(ids)?)
+    }
+
+    /// Logits `[n, m]` of pictures `[n, d]` against texts `[m, d]`, both of length 1.
+    ///
+    /// # Errors
+    ///
+    /// Shapes that do not fit.
+    pub fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
+        Ok(matmul(images, &texts.t()?)?.broadcast_mul(&self.logit_scale)?)
+    }
+}
+
+/// `x / ‖x‖` along the last dimension of `x: [n, d]`.
+///
+/// # Errors
+///
+/// A tensor without dimensions.
+pub fn unit_length(x: &Tensor) -> Result<Tensor> {
+    let length = x.sqr()?.sum_keepdim(candle_core::D::Minus1)?.sqrt()?;
+    Ok(x.broadcast_div(&length)?)
+}
+
+/// A weight that passes no gradient on, whatever the builder holds.
+fn frozen<S: Into<Shape>>(vb: &VarBuilder<'_>, shape: S, name: &str) -> Result<Tensor> {
+    Ok(vb.get(shape, name)?.detach())
+}

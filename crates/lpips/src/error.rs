@@ -1,0 +1,44 @@
+//! What can go wrong in this crate.
+
+/// An error of the perceptual distance: what was given and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor operation failed, or a weight is missing.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// An operator failed.
+    #[error(transparent)]
+    Ops(#[from] domex_ops::Error),
+    /// A tensor has the wrong shape.
+    #[error("lpips: {what} have shape {found:?}, expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that fits.
+        expected: String,
+    },
+    /// A key that no known layout has.
+    #[error("lpips: unknown tensor {name:?}; expected {expected}")]
+    Key {
+        /// The tensor's name.
+        name: String,
+        /// The names that are known.
+        expected: &'static str,
+    },
+}
+
+impl Error {
+    pub(crate) fn shape(what: &'static str, found: &[usize], expected: impl Into<String>) -> Self {
+        Self::Shape {
+            what,
+            found: found.to_vec(),
+            expected: expected.into(),
+        }
+    }
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
