@@ -251,3 +251,24 @@ fn completions_know_the_verbs() {
         );
     }
 }
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    use std::io::Read as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_domex"))
+        .args(["info", "--tensors"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert!(child.wait().unwrap().success(), "{stderr}");
+    assert_eq!(stderr, "");
+}

@@ -1,11 +1,14 @@
 //! What every verb needs before it starts: device, threads, logging.
 
+use std::io::IsTerminal as _;
+
 use candle_core::Device;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Common, LogFormat};
 use crate::exit::mendable;
 use crate::progress::Progress;
+use crate::stdout;
 
 /// Prepared once from the common flags.
 pub struct Context {
@@ -43,14 +46,14 @@ impl Context {
     /// Tells where a result is, unless the result itself goes to stdout or --quiet was given.
     pub fn say(&self, line: &str) {
         if !self.json && !self.quiet {
-            println!("{line}");
+            stdout::line(line);
         }
     }
 
     /// Prints a verb's result as JSON when --json was given.
     pub fn result(&self, value: &serde_json::Value) {
         if self.json {
-            println!("{value}");
+            stdout::line(&value.to_string());
         }
     }
 }
@@ -65,6 +68,7 @@ fn start_logging(common: &Common) {
     let filter = EnvFilter::try_from_env("DOMEX_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A second initialisation can only come from a test harness: the first one stands.
     let _ = match common.log_format {

@@ -12,6 +12,7 @@ mod models;
 mod pictures;
 mod progress;
 mod seeds;
+mod stdout;
 mod verbs;
 
 use std::process::ExitCode;

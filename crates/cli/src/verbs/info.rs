@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::args::Info;
 use crate::context::Context;
 use crate::models;
+use crate::stdout;
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Info) -> anyhow::Result<()> {
@@ -24,15 +25,15 @@ pub fn run(context: &Context, args: &Info) -> anyhow::Result<()> {
         context.result(&result);
         return Ok(());
     }
-    print!("{}", table(&model, &networks)?);
+    stdout::print(&table(&model, &networks)?);
     if args.tensors {
         for tensor in result["tensors"].as_array().into_iter().flatten() {
-            println!(
+            stdout::line(&format!(
                 "{}  {}  {}",
                 text(&tensor["name"]),
                 tensor["shape"],
                 text(&tensor["dtype"])
-            );
+            ));
         }
     }
     Ok(())
