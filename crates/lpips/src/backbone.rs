@@ -236,7 +236,7 @@ impl Network {
         let smallest = match backbone {
             Backbone::Alex => 31,
             Backbone::Vgg => 16,
-            Backbone::Squeeze => 17,
+            Backbone::Squeeze => 25,
         };
         Ok(Self { slices, smallest })
     }
