@@ -28,7 +28,7 @@
 //! ```
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     panic::resume_unwind,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -44,9 +44,12 @@ const SWITCH: &str = "CANDLE_GRAD_DO_NOT_DETACH";
 /// touched take memory.
 const STACK_BYTES: usize = 256 << 20;
 
+/// Held by whoever sets the switch, or reads it for a thread that does not want it.
+static SWITCH_LOCK: Mutex<()> = Mutex::new(());
+
 thread_local! {
     /// Whether backward passes on this thread keep the graph. Found out by doing one.
-    static KEEPS_GRAPH: bool = probe().unwrap_or(false);
+    static KEEPS_GRAPH: OnceCell<bool> = const { OnceCell::new() };
     /// See [`without_weight_grads`].
     static NO_WEIGHT_GRADS: Cell<bool> = const { Cell::new(false) };
 }
@@ -74,15 +77,15 @@ pub fn keep_graph<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     let skip = NO_WEIGHT_GRADS.get();
     thread::scope(|scope| {
         let running = {
-            static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-            let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+            let _guard = SWITCH_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
             let (ready, is_ready) = std::sync::mpsc::channel();
             set_switch(true);
             let spawned = thread::Builder::new()
                 .name("keep-graph".into())
                 .stack_size(STACK_BYTES)
                 .spawn_scoped(scope, move || {
-                    let kept = keeps_graph();
+                    // The caller holds the lock meanwhile.
+                    let kept = KEEPS_GRAPH.with(|kept| *kept.get_or_init(probe));
                     // The receiver waits for exactly this message.
                     let _ = ready.send(());
                     assert!(kept, "candle no longer reads {SWITCH}");
@@ -107,7 +110,11 @@ pub fn settle() -> bool {
 
 /// Whether a backward pass on this thread keeps the graph of the gradients.
 pub(crate) fn keeps_graph() -> bool {
-    KEEPS_GRAPH.with(|&kept| kept)
+    let locked_probe = || {
+        let _guard = SWITCH_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        probe()
+    };
+    KEEPS_GRAPH.with(|kept| *kept.get_or_init(locked_probe))
 }
 
 /// An operand as a backward pass should use it: attached only where the graph is kept. Otherwise
@@ -122,10 +129,13 @@ pub(crate) fn in_backward(operand: &Tensor) -> Tensor {
 
 /// One backward pass through `y = (2v)²`. Its last step multiplies the gradient of `2v` by a
 /// number, so what arrives at `v` tracks only if that gradient was not detached.
-fn probe() -> candle_core::Result<bool> {
-    let v = Var::new(1f64, &Device::Cpu)?;
-    let grads = v.affine(2.0, 0.0)?.sqr()?.backward()?;
-    Ok(grads.get(&v).is_some_and(Tensor::track_op))
+fn probe() -> bool {
+    let tracks = || -> candle_core::Result<bool> {
+        let v = Var::new(1f64, &Device::Cpu)?;
+        let grads = v.affine(2.0, 0.0)?.sqr()?.backward()?;
+        Ok(grads.get(&v).is_some_and(Tensor::track_op))
+    };
+    tracks().unwrap_or(false)
 }
 
 /// Sets or clears candle's switch in the environment of the process.
