@@ -46,6 +46,9 @@ impl Activation {
             Self::Lrelu { alpha } => {
                 if z > zero {
                     z
+                } else if alpha == 0.0 && z <= zero {
+                    // Not z · 0, which is NaN for −∞.
+                    zero
                 } else {
                     z * T::of(alpha)
                 }
@@ -151,11 +154,38 @@ macro_rules! curve {
 }
 
 curve!(Linear, |_alpha| Activation::Linear);
-curve!(Lrelu, |alpha| Activation::Lrelu {
-    alpha: alpha.wide()
-});
 curve!(Gelu, |_alpha| Activation::Gelu);
 curve!(QuickGelu, |_alpha| Activation::QuickGelu);
+
+/// The leaky rectifier, with its slope below zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Lrelu<T>(pub T);
+
+impl<T: Float> Curve<T> for Lrelu<T> {
+    #[inline(always)]
+    fn value(self, z: T) -> T {
+        if z > T::zero() { z } else { z * self.0 }
+    }
+    #[inline(always)]
+    fn slope(self, z: T) -> T {
+        if z > T::zero() { T::one() } else { self.0 }
+    }
+}
+
+/// The rectifier: not the leaky one with a slope of zero, whose product is NaN for −∞.
+#[derive(Clone, Copy)]
+pub(crate) struct Relu;
+
+impl<T: Float> Curve<T> for Relu {
+    #[inline(always)]
+    fn value(self, z: T) -> T {
+        if z <= T::zero() { T::zero() } else { z }
+    }
+    #[inline(always)]
+    fn slope(self, z: T) -> T {
+        if z > T::zero() { T::one() } else { T::zero() }
+    }
+}
 
 impl<T: Float> Curve<T> for Activation {
     #[inline(always)]
@@ -172,10 +202,14 @@ impl<T: Float> Curve<T> for Activation {
 /// looks at the kind for every element for the others.
 macro_rules! with_curve {
     ($act:expr, $t:ty, |$curve:ident| $body:expr) => {{
-        use $crate::activation::{Activation, Gelu, Linear, Lrelu, QuickGelu};
+        use $crate::activation::{Activation, Gelu, Linear, Lrelu, QuickGelu, Relu};
         match $act {
             Activation::Linear => {
                 let $curve = Linear(<$t>::zero());
+                $body
+            }
+            Activation::Lrelu { alpha: 0.0 } => {
+                let $curve = Relu;
                 $body
             }
             Activation::Lrelu { alpha } => {

@@ -1,6 +1,7 @@
 //! A tensor seen along one axis, for operators that reduce it: `[outer, len, inner]` in memory.
 
 use candle_core::{D, Tensor};
+use domex_kernels::rows::RowsShape;
 use rayon::prelude::*;
 
 use crate::{Error, Result, check, cpu::Element};
@@ -27,6 +28,15 @@ impl Axis {
             outer: dims[..dim].iter().product(),
             len: dims[dim],
             inner: dims[dim + 1..].iter().product(),
+        })
+    }
+
+    /// The sizes for the kernels that take whole rows, where those serve: lines that lie one behind the other and are
+    /// not longer than the networks' are. Those kernels sum in the element type, which longer lines would show.
+    pub(crate) fn rows(&self) -> Option<RowsShape> {
+        (self.inner == 1 && self.len <= LONGEST_ROW).then_some(RowsShape {
+            rows: self.outer,
+            width: self.len,
         })
     }
 
@@ -89,6 +99,9 @@ impl Axis {
         );
     }
 }
+
+/// The longest line for [`Axis::rows`].
+const LONGEST_ROW: usize = 1 << 14;
 
 /// Lines that are transposed together.
 const BLOCK: usize = 16;

@@ -16,19 +16,16 @@
 //! | softplus | ln(1 + eˣ) | 1 | |
 //! | swish | x·sigmoid(x) | √2 | |
 //!
-//! The piecewise linear ones are one pass, and their gradient is one more: `g · slope`, where the
+//! The piecewise linear ones are one pass, and their gradients one more: `g · slope`, where the
 //! slope is a constant almost everywhere, so the gradient is linear in `g` and exact to any order.
 //! As in PyTorch, the slope at 0 is the left one, and a value that lies on the clamp's limit still
 //! passes its gradient. The smooth ones are composed of candle's differentiable operations.
-
-mod piece;
 
 use std::{fmt, str::FromStr};
 
 use candle_core::Tensor;
 
-use self::piece::Piece;
-use crate::{Error, Result, check};
+use crate::{Error, Result, check, epilogue::Curve};
 
 const OP: &str = "bias_act";
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
@@ -99,7 +96,7 @@ impl Activation {
         if self == Self::Lrelu { 0.2 } else { 0.0 }
     }
 
-    /// The slope for negative values of a piecewise linear activation.
+    /// The slope for negative values where the activation is piecewise linear.
     fn negative_slope(self, alpha: f64) -> Option<f64> {
         match self {
             Self::Linear => Some(1.0),
@@ -157,6 +154,16 @@ impl BiasAct {
         }
     }
 
+    /// In the kernel's form, where the activation is piecewise linear.
+    pub(crate) fn curve(&self) -> Option<Curve> {
+        let negative = self.act.negative_slope(self.alpha())?;
+        Some(Curve {
+            negative,
+            gain: self.gain(),
+            clamp: self.clamp,
+        })
+    }
+
     fn gain(&self) -> f64 {
         self.gain.unwrap_or_else(|| self.act.default_gain())
     }
@@ -165,7 +172,7 @@ impl BiasAct {
         self.alpha.unwrap_or_else(|| self.act.default_alpha())
     }
 
-    fn check(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+    pub(crate) fn check(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<()> {
         check::float(OP, "x", x)?;
         check::nonempty(OP, "x", x)?;
         for (name, value) in [("gain", self.gain()), ("alpha", self.alpha())] {
@@ -203,18 +210,16 @@ pub fn bias_act(x: &Tensor, bias: Option<&Tensor>, how: &BiasAct) -> Result<Tens
     if !check::on_cpu(&[x]) {
         return reference(x, bias, how);
     }
-    let piece = |negative: f64, gain: f64, clamp: Option<f64>| Piece {
-        negative,
-        gain,
-        clamp: clamp.unwrap_or(f64::INFINITY),
-        dim: how.dim,
-    };
-    let (gain, clamp) = (how.gain(), how.clamp);
-    if let Some(negative) = how.act.negative_slope(how.alpha()) {
-        return piece(negative, gain, clamp).apply(x, bias);
+    if let Some(curve) = how.curve() {
+        return Ok(curve.of(x, bias, how.dim)?);
     }
-    let y = smooth(&piece(1.0, 1.0, None).apply(x, bias)?, how.act)?;
-    piece(1.0, gain, clamp).apply(&y, None)
+    let y = smooth(&Curve::IDENTITY.of(x, bias, how.dim)?, how.act)?;
+    let rest = Curve {
+        gain: how.gain(),
+        clamp: how.clamp,
+        ..Curve::IDENTITY
+    };
+    Ok(rest.of(&y, None, how.dim)?)
 }
 
 /// The same from candle's own operations.

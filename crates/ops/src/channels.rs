@@ -1,4 +1,4 @@
-//! What happens per channel around a convolution: scaling, sums, noise.
+//! What happens per channel around a convolution: scaling and sums.
 //!
 //! Written with broadcasts, each of these would store an expanded gradient, also for a frozen
 //! operand. The families here are closed under differentiation, so any order is exact:
@@ -21,7 +21,7 @@ use crate::{
 const TASK: usize = 1 << 14;
 
 /// Rows of `inner` elements that make a task.
-pub(crate) fn rows_per_task(inner: usize) -> usize {
+fn rows_per_task(inner: usize) -> usize {
     TASK.div_ceil(inner.max(1))
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn scale(x: &Tensor, s: &Tensor) -> Result<Tensor> {
 }
 
 /// `Σ x·y` over all but the first two dimensions: `[n, c, ..]` twice to `[n, c]`. CPU only.
-fn dot(x: &Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
+pub(crate) fn dot(x: &Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
     x.contiguous()?.apply_op2(&y.contiguous()?, Rows::Dot)
 }
 
@@ -206,73 +206,9 @@ impl CustomOp1 for ChannelSum {
     }
 }
 
-/// `x: [n, c, h, w]` plus `noise`, of shape `[n, 1, h, w]`, `[1, 1, h, w]` or `[h, w]`, the same for
-/// all channels. The shapes have been checked.
-pub(crate) fn add_noise(x: &Tensor, noise: &Tensor) -> Result<Tensor> {
-    if check::on_cpu(&[x, noise]) {
-        return Ok(x.contiguous()?.apply_op2(&noise.contiguous()?, AddNoise)?);
-    }
-    Ok(x.broadcast_add(noise)?)
-}
-
-struct AddNoise;
-
-impl AddNoise {
-    fn run<T: Element>(x: &[T], noise: &[T], l: &Layout) -> candle_core::Result<CpuStorage> {
-        let (c, plane) = (l.dims()[1], l.dims()[2] * l.dims()[3]);
-        let planes = noise.len() / plane;
-        cpu::filled(x.len(), |y| {
-            y.par_chunks_mut(plane)
-                .zip(x.par_chunks(plane))
-                .enumerate()
-                .with_min_len(rows_per_task(plane))
-                .for_each(|(row, (y, x))| {
-                    let noise = &noise[row / c % planes * plane..][..plane];
-                    for ((y, &x), &noise) in y.iter_mut().zip(x).zip(noise) {
-                        *y = x + noise;
-                    }
-                });
-            Ok(())
-        })
-    }
-}
-
-impl CustomOp2 for AddNoise {
-    fn name(&self) -> &'static str {
-        "add-noise"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let y = by_dtype!(s1, self.name(), T =>
-            Self::run::<T>(cpu::slice(s1, l1)?, cpu::slice(s2, l2)?, l1))?;
-        Ok((y, l1.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        noise: &Tensor,
-        _: &Tensor,
-        g: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let for_noise = if noise.track_op() {
-            Some(sum_outer(g, noise.elem_count())?.reshape(noise.shape())?)
-        } else {
-            None
-        };
-        Ok((x.track_op().then(|| g.clone()), for_noise))
-    }
-}
-
 /// `g: [n, c, h, w]` summed over channels to `len = n·h·w` elements, or over images as well to
 /// `h·w`.
-fn sum_outer(g: &Tensor, len: usize) -> candle_core::Result<Tensor> {
+pub(crate) fn sum_outer(g: &Tensor, len: usize) -> candle_core::Result<Tensor> {
     let (n, c, h, w) = g.dims4()?;
     let images = len / (h * w);
     // [images, everything summed, pixels]; with one shared noise, images and channels are summed.
@@ -333,20 +269,6 @@ mod tests {
             assert_gradients("scale", f, &inputs);
             assert_second_order("scale", f, &inputs);
             assert_no_stray_gradients("scale", f, &inputs);
-        }
-    }
-
-    #[test]
-    fn noise_of_every_shape() {
-        for noise in [vec![2, 1, 3, 5], vec![1, 1, 3, 5], vec![3, 5]] {
-            let inputs = [randn(&[2, 4, 3, 5], 3), randn(&noise, 4)];
-            let f = |x: &[Tensor]| add_noise(&x[0], &x[1]);
-            let want = inputs[0].broadcast_add(&inputs[1]).unwrap();
-            assert_eq!(max_difference(&f(&inputs).unwrap(), &want), 0.0);
-            assert_gradients("add_noise", f, &inputs);
-            assert_no_stray_gradients("add_noise", f, &inputs);
-            let square = |x: &[Tensor]| Ok(add_noise(&x[0], &x[1])?.sqr()?);
-            assert_second_order("add_noise squared", square, &inputs);
         }
     }
 

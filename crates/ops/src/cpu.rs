@@ -1,7 +1,8 @@
 //! From candle's CPU storage to slices and back.
 
 use candle_core::{
-    CpuStorage, DType, Error, Layout, Result, Storage, WithDType, backend::BackendStorage,
+    CpuStorage, DType, Error, Layout, Result, Storage, StorageRef, Tensor, WithDType,
+    backend::BackendStorage,
 };
 use domex_kernels::Float;
 
@@ -70,12 +71,30 @@ pub(crate) fn copy(s: &CpuStorage, l: &Layout) -> Result<CpuStorage> {
     }
 }
 
-/// The CPU storage behind an operand that an operator captured.
-pub(crate) fn storage(s: &Storage) -> Result<&CpuStorage> {
-    match s {
-        Storage::Cpu(s) => Ok(s),
-        _ => Err(Error::msg(
-            "an operand left the CPU between forward and backward",
-        )),
+/// A tensor whose storage is borrowed: for operands that an operator has captured, and in a backward pass.
+pub(crate) struct Borrowed<'a> {
+    storage: StorageRef<'a>,
+    layout: &'a Layout,
+}
+
+impl<'a> Borrowed<'a> {
+    pub(crate) fn new(t: &'a Tensor) -> Self {
+        let (storage, layout) = t.storage_and_layout();
+        Self { storage, layout }
+    }
+
+    /// The storage, which must be the CPU's.
+    pub(crate) fn storage(&self) -> Result<&CpuStorage> {
+        match &*self.storage {
+            Storage::Cpu(s) => Ok(s),
+            _ => Err(Error::msg(
+                "an operand left the CPU between forward and backward",
+            )),
+        }
+    }
+
+    /// The elements of a contiguous tensor.
+    pub(crate) fn slice<T: Element>(&self) -> Result<&[T]> {
+        slice(self.storage()?, self.layout)
     }
 }

@@ -12,11 +12,16 @@
 //! `training/networks.py`, `modulated_conv2d`; its fused and unfused forms agree with this one to
 //! rounding.
 //!
+//! [`modulated_layer`] is the whole layer: on the CPU the factor `d`, noise, bias, activation, gain and
+//! clamp are one pass over the feature map, and one pass back.
+//!
 //! All steps are differentiable to any order, and free for operands that do not track.
 
 use candle_core::{D, DType, Tensor};
 
-use crate::{Error, Result, channels, check, conv2d_resample, matmul};
+use crate::{
+    BiasAct, Error, Result, bias_act, channels, check, conv2d_resample, epilogue::Curve, matmul,
+};
 
 const OP: &str = "modulated_conv2d";
 /// Keeps the demodulation finite for a weight of zeros.
@@ -73,35 +78,81 @@ pub fn modulated_conv2d(
     styles: &Tensor,
     how: &ModulatedConv<'_>,
 ) -> Result<Tensor> {
+    let (y, factors) = convolved(x, weight, styles, how)?;
+    if check::on_cpu(&[&y]) {
+        return Ok(Curve::IDENTITY.after_convolution(&y, factors.as_ref(), how.noise, None)?);
+    }
+    composed(&y, factors.as_ref(), how.noise)
+}
+
+/// A layer of the synthesis network: [`bias_act()`] of [`modulated_conv2d`], with the bias along the channels.
+///
+/// # Errors
+///
+/// As [`modulated_conv2d`] and [`bias_act()`]; [`Error::Parameter`] when `act` names another dimension than 1.
+pub fn modulated_layer(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    how: &ModulatedConv<'_>,
+    bias: Option<&Tensor>,
+    act: &BiasAct,
+) -> Result<Tensor> {
+    if act.dim != 1 {
+        return Err(Error::parameter(OP, "dim", act.dim, "1, the channels"));
+    }
+    let (y, factors) = convolved(x, weight, styles, how)?;
+    act.check(&y, bias)?;
+    match act.curve() {
+        Some(curve) if check::on_cpu(&[&y]) => {
+            Ok(curve.after_convolution(&y, factors.as_ref(), how.noise, bias)?)
+        }
+        _ => bias_act(&composed(&y, factors.as_ref(), how.noise)?, bias, act),
+    }
+}
+
+/// The convolution of the scaled input, and the factors that the result is still to be multiplied by. All operands, the
+/// noise among them, have been checked.
+fn convolved(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    how: &ModulatedConv<'_>,
+) -> Result<(Tensor, Option<Tensor>)> {
     check_operands(x, weight, styles, how)?;
     let (weight, styles) = if how.demodulate && x.dtype() == DType::F16 {
         normalised(weight, styles)?
     } else {
         (weight.clone(), styles.clone())
     };
-    let y = channels::scale(x, &styles)?;
-    let (up, down) = (how.up, how.down);
     let y = conv2d_resample(
-        &y,
+        &channels::scale(x, &styles)?,
         &weight,
         how.filter,
-        up,
-        down,
+        how.up,
+        how.down,
         how.padding,
         how.flip_weight,
     )?;
-    let y = if how.demodulate {
-        channels::scale(&y, &demodulation(&weight, &styles)?)?
+    how.noise.map_or(Ok(()), |noise| check_noise(noise, &y))?;
+    let factors = if how.demodulate {
+        Some(demodulation(&weight, &styles)?)
     } else {
-        y
+        None
     };
-    match how.noise {
-        Some(noise) => {
-            check_noise(noise, &y)?;
-            channels::add_noise(&y, noise)
-        }
-        None => Ok(y),
-    }
+    Ok((y, factors))
+}
+
+/// `y · factors + noise`, step by step.
+fn composed(y: &Tensor, factors: Option<&Tensor>, noise: Option<&Tensor>) -> Result<Tensor> {
+    let y = match factors {
+        Some(factors) => channels::scale(y, factors)?,
+        None => y.clone(),
+    };
+    Ok(match noise {
+        Some(noise) => y.broadcast_add(noise)?,
+        None => y,
+    })
 }
 
 /// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`, in float32 at least.

@@ -4,6 +4,7 @@
 //! explicit backward of its own. candle's fused `softmax_last_dim` has none and drops the gradient.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
+use domex_kernels::rows;
 
 use crate::{
     Result,
@@ -43,7 +44,10 @@ pub fn reference(x: &Tensor, dim: usize) -> Result<Tensor> {
 struct Softmax(Axis);
 
 impl Softmax {
-    fn run<T: Element>(&self, x: &[T], y: &mut [T]) {
+    fn run<T: Element>(&self, x: &[T], y: &mut [T]) -> domex_kernels::Result<()> {
+        if let Some(s) = self.0.rows() {
+            return rows::softmax(&s, x, y);
+        }
         self.0.each_line([x], y, |_, [x], y| {
             let max = x
                 .iter()
@@ -55,6 +59,7 @@ impl Softmax {
             let scale = T::of(1.0 / axis::sum(y, y, |v, _| v));
             y.iter_mut().for_each(|y| *y *= scale);
         });
+        Ok(())
     }
 }
 
@@ -66,10 +71,7 @@ impl CustomOp1 for Softmax {
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let y = by_dtype!(s, self.name(), T => {
             let x = cpu::slice::<T>(s, l)?;
-            cpu::filled(x.len(), |y: &mut [T]| {
-                self.run(x, y);
-                Ok(())
-            })
+            cpu::filled(x.len(), |y: &mut [T]| self.run(x, y))
         })?;
         Ok((y, l.shape().clone()))
     }
@@ -85,13 +87,17 @@ impl CustomOp1 for Softmax {
 struct SoftmaxGrad(Axis);
 
 impl SoftmaxGrad {
-    fn run<T: Element>(&self, y: &[T], g: &[T], out: &mut [T]) {
+    fn run<T: Element>(&self, y: &[T], g: &[T], out: &mut [T]) -> domex_kernels::Result<()> {
+        if let Some(s) = self.0.rows() {
+            return rows::softmax_backward(&s, y, g, out);
+        }
         self.0.each_line([y, g], out, |_, [y, g], out| {
             let mean = T::of(axis::sum(y, g, |y, g| y * g));
             for ((out, &y), &g) in out.iter_mut().zip(y).zip(g) {
                 *out = y * (g - mean);
             }
         });
+        Ok(())
     }
 }
 
@@ -109,10 +115,7 @@ impl CustomOp2 for SoftmaxGrad {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let out = by_dtype!(s1, self.name(), T => {
             let (y, g) = (cpu::slice::<T>(s1, l1)?, cpu::slice::<T>(s2, l2)?);
-            cpu::filled(y.len(), |out: &mut [T]| {
-                self.run(y, g, out);
-                Ok(())
-            })
+            cpu::filled(y.len(), |out: &mut [T]| self.run(y, g, out))
         })?;
         Ok((out, l1.shape().clone()))
     }
@@ -164,6 +167,18 @@ mod tests {
             let turned = x.transpose(1, 3).unwrap();
             let same = softmax(&turned, dim).unwrap();
             assert!(max_difference(&same, &reference(&turned, dim).unwrap()) < 1e-14);
+        }
+    }
+
+    #[test]
+    fn rows_of_every_length() {
+        // Either side of what the kernel for rows takes.
+        for len in [1, 50, 1 << 14, (1 << 14) + 1] {
+            let x = randn(&[2, len], 4);
+            let expected = reference(&x, 1).unwrap();
+            assert!(max_difference(&softmax(&x, 1).unwrap(), &expected) < 1e-14);
+            let narrow = softmax(&x.to_dtype(DType::F32).unwrap(), 1).unwrap();
+            assert!(max_difference(&narrow, &expected) < 1e-6, "{len}");
         }
     }
 

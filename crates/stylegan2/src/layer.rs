@@ -15,7 +15,7 @@
 
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
-use domex_ops::{Activation, BiasAct, ModulatedConv, bias_act, modulated_conv2d};
+use domex_ops::{Activation, BiasAct, ModulatedConv, bias_act, modulated_layer};
 
 use crate::config::{Demodulation, SynthesisConfig};
 use crate::dense::{Dense, DenseConfig, scaled};
@@ -114,8 +114,15 @@ impl Layer {
             flip_weight: self.up == 1,
             noise: map.as_ref(),
         };
-        let x = convolve(x, &self.demodulated_weight()?, style, &conv)?;
-        activate(&x, &self.bias, self.activation, gain, self.clamp)
+        let act = spec(self.activation, gain, self.clamp);
+        layer(
+            x,
+            &self.demodulated_weight()?,
+            style,
+            &conv,
+            &self.bias,
+            &act,
+        )
     }
 
     fn demodulated_weight(&self) -> Result<Tensor> {
@@ -175,8 +182,8 @@ impl ToRgb {
             flip_weight: true,
             noise: None,
         };
-        let x = convolve(x, &self.weight, &style, &conv)?;
-        activate(&x, &self.bias, Activation::Linear, 1.0, self.clamp)
+        let act = spec(Activation::Linear, 1.0, self.clamp);
+        layer(x, &self.weight, &style, &conv, &self.bias, &act)
     }
 }
 
@@ -194,31 +201,35 @@ pub(crate) fn fan_in_gain(weight: &Tensor) -> Result<f64> {
     Ok(1.0 / ((inputs * kh * kw) as f64).sqrt())
 }
 
-fn convolve(
+/// Modulated convolution, bias, activation, clamp, in `x`'s type.
+fn layer(
     x: &Tensor,
     weight: &Tensor,
     styles: &Tensor,
     conv: &ModulatedConv<'_>,
-) -> Result<Tensor> {
-    if x.dtype() == DType::F16 && weight.dtype() != DType::F16 {
-        return half::modulated_conv2d(x, weight, styles, conv);
-    }
-    Ok(modulated_conv2d(x, weight, styles, conv)?)
-}
-
-/// Bias, activation, gain, clamp; `gain` multiplies the activation's own gain and the limit.
-pub(crate) fn activate(
-    x: &Tensor,
     bias: &Tensor,
-    act: Activation,
-    gain: f64,
-    clamp: Option<f64>,
+    act: &BiasAct,
 ) -> Result<Tensor> {
     let bias = bias.to_dtype(x.dtype())?;
-    finish(x, Some(&bias), act, gain, clamp)
+    if x.dtype() == DType::F16 && weight.dtype() != DType::F16 {
+        let x = half::modulated_conv2d(x, weight, styles, conv)?;
+        return Ok(bias_act(&x, Some(&bias), act)?);
+    }
+    Ok(modulated_layer(x, weight, styles, conv, Some(&bias), act)?)
 }
 
-/// Like [`activate`], with an optional bias of `x`'s type.
+/// Activation, gain, clamp; `gain` multiplies the activation's own gain and the limit.
+fn spec(act: Activation, gain: f64, clamp: Option<f64>) -> BiasAct {
+    BiasAct {
+        act,
+        alpha: None,
+        gain: Some(act.default_gain() * gain),
+        clamp: clamp.map(|limit| limit * gain),
+        dim: 1,
+    }
+}
+
+/// Bias, activation, gain, clamp, as [`spec`] has them; `bias` is of `x`'s type.
 pub(crate) fn finish(
     x: &Tensor,
     bias: Option<&Tensor>,
@@ -226,14 +237,7 @@ pub(crate) fn finish(
     gain: f64,
     clamp: Option<f64>,
 ) -> Result<Tensor> {
-    let spec = BiasAct {
-        act,
-        alpha: None,
-        gain: Some(act.default_gain() * gain),
-        clamp: clamp.map(|limit| limit * gain),
-        dim: 1,
-    };
-    Ok(bias_act(x, bias, &spec)?)
+    Ok(bias_act(x, bias, &spec(act, gain, clamp))?)
 }
 
 /// Checks a style code at the door.

@@ -4,7 +4,7 @@
 //! `z = x · scale[n, c] + noise[n, p] + bias[c]`, `y = clamp(gain · act(z), ± limit)`; each part may be absent.
 //! `x, y [n, channels, pixels]`, `scale [n, channels]`, `noise [n, pixels]` or `[1, pixels]`, `bias [channels]`.
 //! The backward pass recomputes z from x, so that nothing but x is kept:
-//! `gz = gy · gain · act'(z)`, zero where clamped; `gx = gz · scale`, `g_scale = Σ_p gz · x`, `g_bias = Σ_{n, p} gz`, and
+//! `gz = gy · gain · act'(z)`, zero beyond the limit; `gx = gz · scale`, `g_scale = Σ_p gz · x`, `g_bias = Σ_{n, p} gz`, and
 //! `g_noise = Σ_c gz`.
 
 use rayon::prelude::*;
@@ -69,6 +69,14 @@ pub struct EpilogueGrads<'a, T> {
 
 const OPERATOR: &str = "epilogue";
 
+/// Elements that a thread takes at once, about: some microseconds of work, far more than taking it costs.
+const GRAIN: usize = 1 << 14;
+/// Elements that are summed in their own type, and that the first-level cache holds three times over.
+const LINE: usize = 1 << 11;
+/// Parts of an image that the gradient of the noise is summed in, at most. The number must not depend on that of the
+/// threads, or results would.
+const NOISE_PARTS: usize = 8;
+
 impl EpilogueShape {
     /// Refuses sizes of zero and overflow.
     ///
@@ -88,6 +96,11 @@ impl EpilogueShape {
         check
             .count("x", &[self.n, self.channels, self.pixels])
             .map(|_| ())
+    }
+
+    /// Planes that a thread takes at once.
+    fn grain(&self) -> usize {
+        (GRAIN / self.pixels).max(1)
     }
 
     fn check_all<T>(&self, e: &Epilogue<'_, T>, lengths: &[(&'static str, usize)]) -> Result<()> {
@@ -177,26 +190,23 @@ fn forward_on<T: Float>(
     y: &mut [T],
 ) -> Result<()> {
     s.check_all(e, &[("x", x.len()), ("y", y.len())])?;
-    y.par_chunks_mut(s.pixels)
-        .zip(x.par_chunks(s.pixels))
+    let planes = s.grain();
+    let size = planes * s.pixels;
+    y.par_chunks_mut(size)
+        .zip(x.par_chunks(size))
         .enumerate()
-        .for_each(|(index, (y, x))| {
-            dispatch(
-                isa,
-                Forward {
-                    e,
-                    plane: e.plane(s, index),
-                    x,
-                    y,
-                },
-            );
+        .for_each(|(part, (y, x))| {
+            let first = part * planes;
+            dispatch(isa, Forward { s, e, first, x, y });
         });
     Ok(())
 }
 
+/// The planes from number `first` on.
 struct Forward<'a, T> {
+    s: &'a EpilogueShape,
     e: &'a Epilogue<'a, T>,
-    plane: (T, Option<&'a [T]>, T),
+    first: usize,
     x: &'a [T],
     y: &'a mut [T],
 }
@@ -213,17 +223,23 @@ impl<T: Float> Kernel for Forward<'_, T> {
 impl<T: Float> Forward<'_, T> {
     #[inline(always)]
     fn loops<C: Curve<T>>(self, curve: C) {
-        let (scale, noise, bias) = self.plane;
         let (gain, limit) = (T::of(self.e.gain), self.e.limit());
-        match noise {
-            Some(noise) => {
-                for ((y, &x), &noise) in self.y.iter_mut().zip(self.x).zip(noise) {
-                    *y = clamped(gain * curve.value(x * scale + (noise + bias)), limit);
+        let planes = self
+            .y
+            .chunks_exact_mut(self.s.pixels)
+            .zip(self.x.chunks_exact(self.s.pixels));
+        for (index, (y, x)) in planes.enumerate() {
+            let (scale, noise, bias) = self.e.plane(self.s, self.first + index);
+            match noise {
+                Some(noise) => {
+                    for ((y, &x), &noise) in y.iter_mut().zip(x).zip(noise) {
+                        *y = clamped(gain * curve.value(x * scale + (noise + bias)), limit);
+                    }
                 }
-            }
-            None => {
-                for (y, &x) in self.y.iter_mut().zip(self.x) {
-                    *y = clamped(gain * curve.value(x * scale + bias), limit);
+                None => {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        *y = clamped(gain * curve.value(x * scale + bias), limit);
+                    }
                 }
             }
         }
@@ -268,121 +284,203 @@ fn backward_on<T: Float>(
         grads.noise.as_deref(),
         grads.bias.as_deref(),
     )?;
-    let noise_wanted = grads.noise.is_some();
-    // One image at a time per thread group: the gradient of the noise adds up over its planes.
-    let mut plane_sums = vec![(T::zero(), T::zero()); s.n * s.channels];
-    let planes = gx
-        .par_chunks_mut(s.pixels)
-        .zip(plane_sums.par_iter_mut())
-        .enumerate();
-    planes.for_each(|(index, (gx, sums))| {
-        let (x, gy) = (
-            &x[index * s.pixels..][..s.pixels],
-            &gy[index * s.pixels..][..s.pixels],
-        );
-        // With a noise gradient, gx holds gz until that is summed.
-        *sums = dispatch(
-            isa,
-            Backward {
-                e,
-                plane: e.plane(s, index),
-                x,
-                gy,
-                gx,
-                unscaled: noise_wanted,
-            },
-        );
-    });
-    if let Some(noise) = grads.noise {
-        let shared = noise.len() == s.pixels;
-        noise.fill(T::zero());
-        for (index, gx) in gx.chunks_mut(s.pixels).enumerate() {
-            let start = if shared {
-                0
-            } else {
-                index / s.channels * s.pixels
-            };
-            let scale = e.scale.map_or(T::one(), |f| f[index]);
-            for (sum, gz) in noise[start..][..s.pixels].iter_mut().zip(gx) {
-                *sum += *gz;
-                *gz *= scale;
-            }
-        }
-    }
+    let wanted = Wanted {
+        x: true,
+        scale: grads.scale.is_some(),
+        noise: grads.noise.is_some(),
+        bias: grads.bias.is_some(),
+    };
+    let parts = parts(isa, s, e, wanted, x, gy, gx);
+    let planes = || parts.iter().flat_map(|part| &part.planes);
     if let Some(scale) = grads.scale {
         scale
             .iter_mut()
-            .zip(&plane_sums)
-            .for_each(|(g, sums)| *g = sums.1);
+            .zip(planes())
+            .for_each(|(g, plane)| *g = T::of(plane.scale));
     }
     if let Some(bias) = grads.bias {
         for (c, g) in bias.iter_mut().enumerate() {
-            *g = plane_sums
-                .iter()
-                .skip(c)
-                .step_by(s.channels)
-                .map(|sums| sums.0)
-                .sum();
+            let images = planes().skip(c).step_by(s.channels);
+            *g = T::of(images.map(|plane| plane.bias).sum());
+        }
+    }
+    if let Some(noise) = grads.noise {
+        let shared = noise.len() == s.pixels;
+        noise.fill(T::zero());
+        for part in &parts {
+            let start = if shared { 0 } else { part.image * s.pixels };
+            let noise = &mut noise[start..][..s.pixels];
+            noise
+                .iter_mut()
+                .zip(&part.noise)
+                .for_each(|(g, &v)| *g += v);
         }
     }
     Ok(())
 }
 
+/// The gradient `gz` of z alone, for whoever differentiates it again: it is linear in `gy`. It is overwritten.
+///
+/// # Errors
+///
+/// Sizes of zero; slices of another length than the shape's.
+pub fn backward_z<T: Float>(
+    s: &EpilogueShape,
+    e: &Epilogue<'_, T>,
+    x: &[T],
+    gy: &[T],
+    gz: &mut [T],
+) -> Result<()> {
+    s.check_all(e, &[("x", x.len()), ("gy", gy.len()), ("gz", gz.len())])?;
+    parts(Isa::best(), s, e, Wanted::default(), x, gy, gz);
+    Ok(())
+}
+
+/// Which gradients a backward pass computes besides that of z.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wanted {
+    x: bool,
+    scale: bool,
+    noise: bool,
+    bias: bool,
+}
+
+/// What some planes of one image add to the gradients of the small operands.
+struct Part<T> {
+    image: usize,
+    planes: Vec<PlaneSums>,
+    /// Σ_c gz; empty where not wanted.
+    noise: Vec<T>,
+}
+
+/// Σ gz · x and Σ gz of a plane.
+#[derive(Debug, Clone, Copy, Default)]
+struct PlaneSums {
+    scale: f64,
+    bias: f64,
+}
+
+/// The backward pass over all planes: `out` becomes gx, or gz where that is not wanted. The parts come in the order of
+/// the planes.
+fn parts<T: Float>(
+    isa: Isa,
+    s: &EpilogueShape,
+    e: &Epilogue<'_, T>,
+    wanted: Wanted,
+    x: &[T],
+    gy: &[T],
+    out: &mut [T],
+) -> Vec<Part<T>> {
+    let few = if wanted.noise {
+        s.channels.div_ceil(NOISE_PARTS)
+    } else {
+        1
+    };
+    let planes = s.grain().max(few).min(s.channels);
+    let images = out.par_chunks_mut(s.channels * s.pixels).enumerate();
+    let parts = images.flat_map(|(image, out)| {
+        let parts = out.par_chunks_mut(planes * s.pixels).enumerate();
+        parts.map(move |(part, out)| {
+            let first = image * s.channels + part * planes;
+            let (x, gy) = (&x[first * s.pixels..], &gy[first * s.pixels..]);
+            let mut part = Part {
+                image,
+                planes: vec![PlaneSums::default(); out.len() / s.pixels],
+                noise: vec![T::zero(); if wanted.noise { s.pixels } else { 0 }],
+            };
+            dispatch(
+                isa,
+                Backward {
+                    s,
+                    e,
+                    wanted,
+                    first,
+                    x: &x[..out.len()],
+                    gy: &gy[..out.len()],
+                    out,
+                    part: &mut part,
+                },
+            );
+            part
+        })
+    });
+    parts.collect()
+}
+
+/// The planes from number `first` on.
 struct Backward<'a, T> {
+    s: &'a EpilogueShape,
     e: &'a Epilogue<'a, T>,
-    plane: (T, Option<&'a [T]>, T),
+    wanted: Wanted,
+    first: usize,
     x: &'a [T],
     gy: &'a [T],
-    gx: &'a mut [T],
-    unscaled: bool,
+    out: &'a mut [T],
+    part: &'a mut Part<T>,
 }
 
 impl<T: Float> Kernel for Backward<'_, T> {
-    /// Σ gz and Σ gz · x.
-    type Output = (T, T);
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> (T, T) {
-        with_curve!(self.e.act, T, |curve| self.loops(curve))
+    fn run<S: Simd>(self, _: S) {
+        with_curve!(self.e.act, T, |curve| self.loops(curve));
     }
 }
 
 impl<T: Float> Backward<'_, T> {
     #[inline(always)]
-    fn loops<C: Curve<T>>(self, curve: C) -> (T, T) {
-        let (scale, noise, bias) = self.plane;
-        let (gain, limit) = (T::of(self.e.gain), self.e.limit());
-        let (x, gx) = (self.x, self.gx);
-        match noise {
-            Some(noise) => {
-                for (((gx, &x), &gy), &noise) in gx.iter_mut().zip(x).zip(self.gy).zip(noise) {
-                    *gx = unclamped(curve, x * scale + (noise + bias), gy, gain, limit);
+    fn loops<C: Curve<T>>(self, curve: C) {
+        let (gain, limit, pixels) = (T::of(self.e.gain), self.e.limit(), self.s.pixels);
+        let Part { planes, noise, .. } = self.part;
+        for (index, sums) in planes.iter_mut().enumerate() {
+            let (scale, field, bias) = self.e.plane(self.s, self.first + index);
+            let mut start = 0;
+            // All that is done to a line is done while the first-level cache holds it.
+            while start < pixels {
+                let len = LINE.min(pixels - start);
+                let at = index * pixels + start;
+                let (x, gy) = (&self.x[at..][..len], &self.gy[at..][..len]);
+                let out = &mut self.out[at..][..len];
+                match field {
+                    Some(field) => {
+                        let field = &field[start..][..len];
+                        for (((g, &x), &gy), &noise) in out.iter_mut().zip(x).zip(gy).zip(field) {
+                            *g = unclamped(curve, x * scale + (noise + bias), gy, gain, limit);
+                        }
+                    }
+                    None => {
+                        for ((g, &x), &gy) in out.iter_mut().zip(x).zip(gy) {
+                            *g = unclamped(curve, x * scale + bias, gy, gain, limit);
+                        }
+                    }
                 }
-            }
-            None => {
-                for ((gx, &x), &gy) in gx.iter_mut().zip(x).zip(self.gy) {
-                    *gx = unclamped(curve, x * scale + bias, gy, gain, limit);
+                if self.wanted.bias {
+                    sums.bias += sum(out, out, |g, _| g).wide();
                 }
+                if self.wanted.scale {
+                    sums.scale += sum(out, x, |g, x| g * x).wide();
+                }
+                if self.wanted.noise {
+                    let noise = &mut noise[start..][..len];
+                    noise.iter_mut().zip(&*out).for_each(|(sum, &g)| *sum += g);
+                }
+                if self.wanted.x && self.e.scale.is_some() {
+                    out.iter_mut().for_each(|g| *g *= scale);
+                }
+                start += len;
             }
         }
-        // A plane is still in the nearest caches here.
-        let sums = (sum(gx, gx, |g, _| g), sum(gx, x, |g, x| g * x));
-        if !self.unscaled {
-            gx.iter_mut().for_each(|g| *g *= scale);
-        }
-        sums
     }
 }
 
-/// The gradient of z: zero where the result was clamped. Without a clamp the limit is infinite and never reached.
+/// The gradient of z: zero beyond the limit, and where the slope is zero also for an infinite gy. A result at the limit
+/// passes its gradient; without a clamp the limit is infinite and never exceeded.
 #[inline(always)]
 fn unclamped<T: Float, C: Curve<T>>(curve: C, z: T, gy: T, gain: T, limit: T) -> T {
-    let gz = gy * gain * curve.slope(z);
-    if (gain * curve.value(z)).abs() >= limit {
-        T::zero()
-    } else {
-        gz
-    }
+    let slope = curve.slope(z);
+    let cut = (gain * curve.value(z)).abs() > limit || slope == T::zero();
+    if cut { T::zero() } else { gy * (gain * slope) }
 }
 
 #[cfg(test)]

@@ -174,6 +174,79 @@ fn gradients_agree_with_finite_differences() {
     }
 }
 
+/// Planes larger than a line of work, and more channels than parts: whole numbers, so that every sum is exact.
+#[test]
+fn sums_over_many_parts_count_every_pixel_once() {
+    let s = EpilogueShape {
+        n: 2,
+        channels: 19,
+        pixels: LINE + 3,
+    };
+    let len = s.n * s.channels * s.pixels;
+    let x: Vec<f32> = (0..len).map(|i| (i % 7) as f32 - 3.0).collect();
+    let gy: Vec<f32> = (0..len).map(|i| (i % 5) as f32 - 1.0).collect();
+    let (scale, field, bias) = (
+        vec![2.0; 38],
+        vec![0.0; 2 * s.pixels],
+        vec![1.0; s.channels],
+    );
+    let e = Epilogue {
+        scale: Some(&scale),
+        noise: Some(&field),
+        bias: Some(&bias),
+        act: Activation::Lrelu { alpha: 0.0 },
+        ..Epilogue::default()
+    };
+    let (mut gx, mut gz) = (vec![f32::NAN; len], vec![f32::NAN; len]);
+    let (mut g0, mut g1, mut g2) = (
+        vec![f32::NAN; 38],
+        vec![f32::NAN; 2 * s.pixels],
+        vec![f32::NAN; s.channels],
+    );
+    let grads = EpilogueGrads {
+        scale: Some(&mut g0),
+        noise: Some(&mut g1),
+        bias: Some(&mut g2),
+    };
+    backward(&s, &e, &x, &gy, &mut gx, grads).unwrap();
+    backward_z(&s, &e, &x, &gy, &mut gz).unwrap();
+    let (mut w0, mut w1, mut w2) = (
+        vec![0.0; 38],
+        vec![0.0; 2 * s.pixels],
+        vec![0.0; s.channels],
+    );
+    for i in 0..len {
+        let g = if 2.0 * x[i] + 1.0 > 0.0 { gy[i] } else { 0.0 };
+        assert_eq!((gz[i], gx[i]), (g, 2.0 * g));
+        let plane = i / s.pixels;
+        w0[plane] += g * x[i];
+        w1[plane / s.channels * s.pixels + i % s.pixels] += g;
+        w2[plane % s.channels] += g;
+    }
+    assert_eq!((g0, g1, g2), (w0, w1, w2));
+}
+
+#[test]
+fn kinks_limits_and_infinities() {
+    let s = EpilogueShape {
+        n: 1,
+        channels: 1,
+        pixels: 4,
+    };
+    let e = Epilogue {
+        act: Activation::Lrelu { alpha: 0.0 },
+        clamp: Some(1.0),
+        ..Epilogue::default()
+    };
+    let (inf, mut y, mut g) = (f32::INFINITY, [0.0f32; 4], [0.0; 4]);
+    let x = [-inf, 0.0, 1.0, inf];
+    forward(&s, &e, &x, &mut y).unwrap();
+    assert_eq!(y, [0.0, 0.0, 1.0, 1.0]);
+    // At the limit the gradient still passes; where it does not, an infinite one does not either.
+    backward(&s, &e, &x, &[inf; 4], &mut g, EpilogueGrads::default()).unwrap();
+    assert_eq!(g, [0.0, 0.0, inf, 0.0]);
+}
+
 fn epilogue<T: Float>(o: &[Vec<T>; 3], act: Activation) -> Epilogue<'_, T> {
     let (scale, noise, bias) = (Some(&o[0][..]), Some(&o[1][..]), Some(&o[2][..]));
     Epilogue {

@@ -2,7 +2,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::*;
 use crate::{
-    conv2d, setup_filter,
+    Activation, conv2d, setup_filter,
     testing::{
         assert_frozen_is_free, assert_gradients, assert_no_stray_gradients, assert_second_order,
         max_difference, randn,
@@ -113,6 +113,86 @@ fn noise_is_added_and_learns() {
     }
 }
 
+/// The whole layer against its steps by the reference, for every kind of curve, and without some operands.
+#[test]
+fn the_layer_is_its_steps() {
+    for (act, demodulate, noisy, biased) in [
+        (Activation::Lrelu, true, true, true),
+        (Activation::Lrelu, true, false, true),
+        (Activation::Relu, true, true, false),
+        (Activation::Linear, false, false, true),
+        (Activation::Linear, false, true, false),
+        (Activation::Linear, true, false, false),
+        (Activation::Swish, true, true, true),
+    ] {
+        let [x, w, s] = operands(3);
+        let (noise, b) = (randn(&[5, 4], 4), randn(&[4], 5));
+        let how = ModulatedConv {
+            padding: 1,
+            demodulate,
+            noise: noisy.then_some(&noise),
+            ..ModulatedConv::default()
+        };
+        let act = BiasAct {
+            clamp: Some(0.9),
+            ..BiasAct::new(act)
+        };
+        let bias = biased.then_some(&b);
+        let y = by_sample(&x, &w, &s, demodulate);
+        let y = if noisy {
+            y.broadcast_add(&noise).unwrap()
+        } else {
+            y
+        };
+        let want = bias_act::reference(&y, bias, &act).unwrap();
+        let got = modulated_layer(&x, &w, &s, &how, bias, &act).unwrap();
+        assert!(max_difference(&got, &want) < 1e-13, "{act:?}");
+        let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
+        let noise = single(&noise);
+        let how = ModulatedConv {
+            noise: noisy.then_some(&noise),
+            ..how
+        };
+        let bias = bias.map(single);
+        let [x, w, s] = [&x, &w, &s].map(single);
+        let got = modulated_layer(&x, &w, &s, &how, bias.as_ref(), &act).unwrap();
+        assert!(max_difference(&got, &want) < 1e-5, "{act:?}");
+    }
+}
+
+/// With respect to x, weight, styles, noise and bias.
+#[test]
+fn gradients_of_the_layer() {
+    let curve = |act, clamp| BiasAct {
+        clamp,
+        ..BiasAct::new(act)
+    };
+    for (act, dims) in [
+        (curve(Activation::Lrelu, Some(1.1)), vec![5, 4]),
+        (curve(Activation::Lrelu, None), vec![2, 1, 5, 4]),
+        (curve(Activation::Linear, None), vec![1, 1, 5, 4]),
+        (curve(Activation::Swish, Some(2.0)), vec![5, 4]),
+    ] {
+        let f = |t: &[Tensor]| {
+            let how = ModulatedConv {
+                padding: 1,
+                noise: Some(&t[3]),
+                ..ModulatedConv::default()
+            };
+            modulated_layer(&t[0], &t[1], &t[2], &how, Some(&t[4]), &act)
+        };
+        let [x, w, s] = operands(3);
+        let inputs = [x, w, s, randn(&dims, 4), randn(&[4], 5)];
+        let name = format!("modulated_layer {act:?}");
+        assert_gradients(&name, f, &inputs);
+        assert_second_order(&name, f, &inputs);
+        assert_frozen_is_free(&name, f, &inputs);
+        if act.curve().is_some() {
+            assert_no_stray_gradients(&name, f, &inputs);
+        }
+    }
+}
+
 #[test]
 fn half_precision_stays_in_range() {
     // Products of these overflow float16 unless weight and styles are normalised first.
@@ -179,5 +259,31 @@ fn what_does_not_fit_is_refused_by_name() {
             message.starts_with("modulated_conv2d: ") && message.contains(part),
             "{message}"
         );
+    }
+}
+
+#[test]
+fn the_layer_refuses_what_its_steps_refuse() {
+    let [x, w, s] = operands(3);
+    let how = ModulatedConv {
+        padding: 1,
+        ..ModulatedConv::default()
+    };
+    let act = BiasAct::new(Activation::Lrelu);
+    for (bias, act, part) in [
+        (randn(&[3], 1), act, "bias has shape [3], expected [4]"),
+        (randn(&[4], 1), BiasAct { dim: 2, ..act }, "dim is 2"),
+        (
+            randn(&[4], 1),
+            BiasAct {
+                clamp: Some(-1.0),
+                ..act
+            },
+            "clamp is -1",
+        ),
+    ] {
+        let result = modulated_layer(&x, &w, &s, &how, Some(&bias), &act);
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
     }
 }

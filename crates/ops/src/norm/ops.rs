@@ -4,10 +4,12 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor,
 };
 
+use domex_kernels::rows::{self, LayerNorm, RowsShape};
+
 use crate::{
-    autograd::in_backward,
+    autograd::{in_backward, keeps_graph},
     axis::{self, Axis},
-    cpu::{self, Element, by_dtype},
+    cpu::{self, Borrowed, Element, by_dtype},
 };
 
 /// Which lines are normalised, and how.
@@ -121,6 +123,20 @@ impl Line {
         y.to_dtype(x.dtype())
     }
 
+    /// The sizes for the kernel of layer norms, where that serves.
+    fn rows(&self) -> Option<RowsShape> {
+        self.axis.rows().filter(|_| self.centre)
+    }
+
+    /// A layer norm as the kernel has it.
+    fn layer<'a, T>(&self, weight: Option<&'a [T]>, bias: Option<&'a [T]>) -> LayerNorm<'a, T> {
+        LayerNorm {
+            weight,
+            bias,
+            eps: self.eps,
+        }
+    }
+
     /// `μ` and `r` of one line.
     fn moments<T: Element>(&self, x: &[T]) -> (T, T) {
         let d = x.len() as f64;
@@ -154,6 +170,9 @@ impl CustomOp1 for Normalise {
         let y = by_dtype!(s, self.name(), T => {
             let x = cpu::slice::<T>(s, l)?;
             cpu::filled(x.len(), |y: &mut [T]| {
+                if let Some(s) = self.0.rows() {
+                    return rows::layer_norm(&s, &self.0.layer(None, None), x, y);
+                }
                 self.0.axis.each_line([x], y, |_, [x], y| {
                     let (mean, r) = self.0.moments(x);
                     y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - mean) * r);
@@ -176,7 +195,22 @@ struct NormaliseAffine {
 }
 
 impl NormaliseAffine {
-    fn run<T: Element>(&self, x: &[T], weight: &[T], bias: &[T], out: &mut [T]) {
+    /// As [`Line::rows`], where weight and bias run along the line.
+    fn rows(&self) -> Option<RowsShape> {
+        let along = self.affine.repeat == 1 && self.affine.channels == self.line.axis.len;
+        self.line.rows().filter(|_| along)
+    }
+
+    fn run<T: Element>(
+        &self,
+        x: &[T],
+        weight: &[T],
+        bias: &[T],
+        out: &mut [T],
+    ) -> domex_kernels::Result<()> {
+        if let Some(s) = self.rows() {
+            return rows::layer_norm(&s, &self.line.layer(Some(weight), Some(bias)), x, out);
+        }
         let Affine {
             channels, repeat, ..
         } = self.affine;
@@ -200,6 +234,37 @@ impl NormaliseAffine {
                     .for_each(|(out, &x)| *out = (x - mean) * scale + bias);
             }
         });
+        Ok(())
+    }
+
+    /// All gradients in one pass, where the graph of the gradients is not kept.
+    fn fused(
+        &self,
+        s: &RowsShape,
+        [x, weight, bias]: [&Tensor; 3],
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (x_data, g_data) = (Borrowed::new(x), Borrowed::new(g));
+        let weight_data = Borrowed::new(weight);
+        by_dtype!(x_data.storage()?, self.name(), T => {
+            let mut gx = vec![T::default(); s.rows * s.width];
+            let wanted = weight.track_op() || bias.track_op();
+            let [mut g_weight, mut g_bias] = [(); 2].map(|()| vec![T::default(); s.width]);
+            rows::layer_norm_backward(
+                s,
+                &self.line.layer(Some(weight_data.slice::<T>()?), None),
+                x_data.slice::<T>()?,
+                g_data.slice::<T>()?,
+                &mut gx,
+                wanted.then_some((&mut g_weight[..], &mut g_bias[..])),
+            )
+            .map_err(candle_core::Error::wrap)?;
+            let like = |t: &Tensor, data: Vec<T>| {
+                let tensor = || Tensor::from_vec(data, t.shape(), t.device());
+                t.track_op().then(tensor).transpose()
+            };
+            Ok((like(x, gx)?, like(weight, g_weight)?, like(bias, g_bias)?))
+        })
     }
 }
 
@@ -220,10 +285,7 @@ impl CustomOp3 for NormaliseAffine {
         let y = by_dtype!(s1, self.name(), T => {
             let x = cpu::slice::<T>(s1, l1)?;
             let (weight, bias) = (cpu::slice::<T>(s2, l2)?, cpu::slice::<T>(s3, l3)?);
-            cpu::filled(x.len(), |y: &mut [T]| {
-                self.run(x, weight, bias, y);
-                Ok(())
-            })
+            cpu::filled(x.len(), |y: &mut [T]| self.run(x, weight, bias, y))
         })?;
         Ok((y, l1.shape().clone()))
     }
@@ -236,6 +298,9 @@ impl CustomOp3 for NormaliseAffine {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if let Some(s) = self.rows().filter(|_| x.track_op() && !keeps_graph()) {
+            return self.fused(&s, [x, weight, bias], &g.contiguous()?);
+        }
         let xd = in_backward(x);
         let for_x = || {
             let weight = self.affine.spread(&in_backward(weight), x)?;
@@ -255,7 +320,10 @@ impl CustomOp3 for NormaliseAffine {
 struct NormaliseGrad(Line);
 
 impl NormaliseGrad {
-    fn run<T: Element>(&self, x: &[T], g: &[T], out: &mut [T]) {
+    fn run<T: Element>(&self, x: &[T], g: &[T], out: &mut [T]) -> domex_kernels::Result<()> {
+        if let Some(s) = self.0.rows() {
+            return rows::layer_norm_backward(&s, &self.0.layer(None, None), x, g, out, None);
+        }
         self.0.axis.each_line([x, g], out, |_, [x, g], out| {
             let (mean, r) = self.0.moments(x);
             let d = x.len() as f64;
@@ -270,6 +338,7 @@ impl NormaliseGrad {
                 *out = r * (g - mean_g - (x - mean) * r * mean_gy);
             }
         });
+        Ok(())
     }
 
     /// The derivative of `vᵀ J g` with respect to `x`, from differentiable operations.
@@ -305,10 +374,7 @@ impl CustomOp2 for NormaliseGrad {
     ) -> Result<(CpuStorage, Shape)> {
         let out = by_dtype!(s1, self.name(), T => {
             let (x, g) = (cpu::slice::<T>(s1, l1)?, cpu::slice::<T>(s2, l2)?);
-            cpu::filled(x.len(), |out: &mut [T]| {
-                self.run(x, g, out);
-                Ok(())
-            })
+            cpu::filled(x.len(), |out: &mut [T]| self.run(x, g, out))
         })?;
         Ok((out, l1.shape().clone()))
     }

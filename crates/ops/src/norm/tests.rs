@@ -87,6 +87,23 @@ fn equals_the_reference() {
 }
 
 #[test]
+fn rows_of_every_length() {
+    // Either side of what the kernel for rows takes, in both types, with weight and bias.
+    for len in [1, 50, 1 << 14, (1 << 14) + 1] {
+        let (x, w, b) = (
+            randn(&[3, len], 21),
+            ones_and_more(&[len], 22),
+            randn(&[len], 23),
+        );
+        let expected = reference::layer_norm(&x, Some(&w), Some(&b), EPS).unwrap();
+        let y = layer_norm(&x, Some(&w), Some(&b), EPS).unwrap();
+        assert!(max_difference(&y, &expected) < 1e-12, "{len}");
+        let y = layer_norm(&narrow(&x), Some(&narrow(&w)), Some(&narrow(&b)), EPS).unwrap();
+        assert!(max_difference(&y, &expected) < 1e-5, "{len}");
+    }
+}
+
+#[test]
 fn half_precision_goes_through_the_reference() {
     let x = (randn(&[2, 4096], 7) * 30.0).unwrap();
     let half = x.to_dtype(DType::BF16).unwrap();

@@ -78,6 +78,39 @@ fn gradients_of_first_and_second_order() {
     }
 }
 
+/// The filter of the networks comes as an outer product, and its two lines give the same; a filter that is nearly one, but
+/// not one, must not be taken for it.
+#[test]
+fn an_outer_product_works_as_its_lines() {
+    let taps = [1.0, 3.0, 3.0, 1.0];
+    for dtype in [DType::F32, DType::F64] {
+        let both = [false, true]
+            .map(|lines| setup_filter(&taps, Some(lines), &Device::Cpu, dtype).unwrap());
+        let x = randn(&[2, 3, 9, 12], 8).to_dtype(dtype).unwrap();
+        let tolerance = if dtype == DType::F32 { 1e-6 } else { 1e-14 };
+        for (up, down, padding) in [(1, 1, 1), (2, 1, 2), (1, 2, 1), (3, 2, 4)] {
+            let how = UpFirDn {
+                up: [up; 2],
+                down: [down; 2],
+                padding: [padding; 4],
+                ..UpFirDn::default()
+            };
+            let [full, lines] = both
+                .each_ref()
+                .map(|f| upfirdn2d(&x, Some(f), &how).unwrap());
+            assert!(max_difference(&full, &lines) < tolerance);
+            let want = reference(&x, Some(&both[0]), &how).unwrap();
+            assert!(max_difference(&full, &want) < tolerance);
+            let bump = Tensor::eye(4, dtype, &Device::Cpu).unwrap();
+            let near = (&both[0] + (bump * 1e-3).unwrap()).unwrap();
+            let got = upfirdn2d(&x, Some(&near), &how).unwrap();
+            let want = reference(&x, Some(&near), &how).unwrap();
+            assert!(max_difference(&got, &want) < tolerance);
+            assert!(max_difference(&got, &full) > 1e-4);
+        }
+    }
+}
+
 #[test]
 fn strided_pictures_are_read_right() {
     let filter = randn(&[3, 3], 2);

@@ -1,0 +1,481 @@
+//! What follows a convolution, in one pass over the feature map, and one pass back.
+//!
+//! `y = clamp(gain · act(x · scale + bias + noise))` with a piecewise linear `act`: the identity above 0,
+//! a slope of its own below. `x: [n, c, h, w]`, `scale: [n, c]`, `bias: [c]`, `noise` the same for
+//! all channels. Each part may be absent. float32 and float64 on the CPU only.
+//!
+//! # Derivatives
+//!
+//! With `z` the argument of `act` and `g` the incoming gradient, `gz = g · gain · act'(z)`, zero beyond the
+//! clamp; then `∂x = gz · scale`, `∂scale = Σ_p gz · x`, `∂bias = Σ_{n, p} gz` and `∂noise = Σ_c gz`. One
+//! kernel computes all that are wanted. Where the graph is kept the same is put together from
+//! differentiable operators. `act'` is constant almost everywhere, so `gz` is linear in `g` and its own
+//! derivative, and any order is exact.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use domex_kernels::{
+    Activation,
+    epilogue::{self as kernel, EpilogueGrads, EpilogueShape},
+};
+
+use crate::{
+    autograd::{in_backward, keeps_graph},
+    channels::{self, channel_sum, sum_outer},
+    cpu::{self, Borrowed, Element, by_dtype},
+};
+
+const OP: &str = "epilogue";
+
+/// `clamp(gain · act(z))`, with `act(z) = z` above 0 and `negative · z` below.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Curve {
+    /// Slope for negative values.
+    pub(crate) negative: f64,
+    /// Factor after the activation.
+    pub(crate) gain: f64,
+    /// Largest magnitude of the result.
+    pub(crate) clamp: Option<f64>,
+}
+
+impl Curve {
+    /// Nothing at all.
+    pub(crate) const IDENTITY: Self = Self {
+        negative: 1.0,
+        gain: 1.0,
+        clamp: None,
+    };
+
+    fn is_identity(self) -> bool {
+        self.is_linear() && self.gain == 1.0
+    }
+
+    fn is_linear(self) -> bool {
+        self.negative == 1.0 && self.clamp.is_none()
+    }
+
+    /// The curve of `x` of any shape, plus `bias` along dimension `dim`.
+    pub(crate) fn of(self, x: &Tensor, bias: Option<&Tensor>, dim: usize) -> Result<Tensor> {
+        if bias.is_none() && self.is_identity() {
+            return Ok(x.clone());
+        }
+        let x = x.contiguous()?;
+        let inner: usize = match bias {
+            Some(_) => x.dims()[dim + 1..].iter().product(),
+            None => 1,
+        };
+        let Some(bias) = bias.filter(|_| inner > 1) else {
+            // A bias along the last dimension is to the kernel a noise that all rows share.
+            let pixels = bias.map_or(x.dims().last().copied().unwrap_or(1), Tensor::elem_count);
+            let shape = EpilogueShape {
+                n: 1,
+                channels: x.elem_count() / pixels,
+                pixels,
+            };
+            let Some(noise) = bias else {
+                return x.apply_op1(Epilogue::new(self, shape));
+            };
+            let op = Epilogue {
+                noise: Part::of(noise),
+                ..Epilogue::new(self, shape)
+            };
+            return x.apply_op2(&noise.contiguous()?, op);
+        };
+        let channels = bias.elem_count();
+        let shape = EpilogueShape {
+            n: x.elem_count() / (channels * inner),
+            channels,
+            pixels: inner,
+        };
+        let op = Epilogue {
+            bias: Part::of(bias),
+            ..Epilogue::new(self, shape)
+        };
+        x.apply_op2(&bias.contiguous()?, op)
+    }
+
+    /// The curve of `x · scale + bias + noise` for `x: [n, c, h, w]`, `scale: [n, c]`, `bias: [c]`, and
+    /// `noise` of `n·h·w` or `h·w` elements. The shapes have been checked.
+    pub(crate) fn after_convolution(
+        self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        noise: Option<&Tensor>,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (n, c, h, w) = x.dims4()?;
+        let noise = noise.map(Tensor::flatten_all).transpose()?;
+        let op = Epilogue {
+            bias: bias.map_or(Part::default(), Part::of),
+            noise: noise.as_ref().map_or(Part::default(), Part::of),
+            ..Epilogue::new(
+                self,
+                EpilogueShape {
+                    n,
+                    channels: c,
+                    pixels: h * w,
+                },
+            )
+        };
+        let added = match (bias, noise) {
+            (None, None) => None,
+            (Some(t), None) => Some(t.contiguous()?),
+            (None, Some(t)) => Some(t.contiguous()?),
+            (Some(bias), Some(noise)) => {
+                Some(bias.contiguous()?.apply_op2(&noise.contiguous()?, Join)?)
+            }
+        };
+        match (scale, added) {
+            (None, None) => self.of(x, None, 1),
+            (None, Some(added)) => x.contiguous()?.apply_op2(&added, op),
+            (Some(scale), added) => {
+                let added = match added {
+                    Some(added) => added,
+                    None => Tensor::zeros(0, x.dtype(), x.device())?,
+                };
+                x.contiguous()?.apply_op3(&scale.contiguous()?, &added, op)
+            }
+        }
+    }
+}
+
+/// A part of the operand that is added to x.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    len: usize,
+    /// Whether it tracks.
+    wanted: bool,
+}
+
+impl Part {
+    fn of(t: &Tensor) -> Self {
+        Self {
+            len: t.elem_count(),
+            wanted: t.track_op(),
+        }
+    }
+}
+
+/// The operator. An operator has three operands at most, so bias and noise come as one, bias first.
+#[derive(Debug, Clone, Copy)]
+struct Epilogue {
+    curve: Curve,
+    shape: EpilogueShape,
+    bias: Part,
+    noise: Part,
+}
+
+/// Gradients of x, scale, and what is added.
+type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+impl Epilogue {
+    fn new(curve: Curve, shape: EpilogueShape) -> Self {
+        Self {
+            curve,
+            shape,
+            bias: Part::default(),
+            noise: Part::default(),
+        }
+    }
+
+    fn kernel<'a, T: Element>(
+        &self,
+        scale: Option<&'a [T]>,
+        added: Option<&'a [T]>,
+    ) -> kernel::Epilogue<'a, T> {
+        let (bias, noise) = added.unwrap_or(&[]).split_at(self.bias.len);
+        let Curve {
+            negative: alpha,
+            gain,
+            clamp,
+        } = self.curve;
+        kernel::Epilogue {
+            scale,
+            noise: (!noise.is_empty()).then_some(noise),
+            bias: (!bias.is_empty()).then_some(bias),
+            act: if alpha == 1.0 {
+                Activation::Linear
+            } else {
+                Activation::Lrelu { alpha }
+            },
+            gain,
+            clamp,
+        }
+    }
+
+    fn forward(
+        &self,
+        (s, l): (&CpuStorage, &Layout),
+        scale: Option<(&CpuStorage, &Layout)>,
+        added: Option<(&CpuStorage, &Layout)>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let y = by_dtype!(s, OP, T => {
+            let small = |t: Option<_>| t.map(|(s, l)| cpu::slice::<T>(s, l)).transpose();
+            let (scale, added, x) = (small(scale)?, small(added)?, cpu::slice::<T>(s, l)?);
+            let e = self.kernel(scale, added);
+            cpu::filled(x.len(), |y| kernel::forward(&self.shape, &e, x, y))
+        })?;
+        Ok((y, l.shape().clone()))
+    }
+
+    fn backward(
+        &self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        added: Option<&Tensor>,
+        g: &Tensor,
+    ) -> Result<Gradients> {
+        // Without a curve there is nothing to compute for x but the scale.
+        if keeps_graph() || (scale.is_none() && self.curve.is_identity()) {
+            return self.composed(x, scale, added, g);
+        }
+        let g = g.contiguous()?;
+        let [x_data, g_data] = [x, &g].map(Borrowed::new);
+        let [scale_data, added_data] = [scale, added].map(|t| t.map(Borrowed::new));
+        by_dtype!(x_data.storage()?, OP, T => {
+            let e = self.kernel(
+                scale_data.as_ref().map(Borrowed::slice::<T>).transpose()?,
+                added_data.as_ref().map(Borrowed::slice::<T>).transpose()?,
+            );
+            let (gx, g_scale, g_added) = self.fused::<T>(
+                &e,
+                x_data.slice()?,
+                g_data.slice()?,
+                scale.is_some_and(Tensor::track_op),
+            )?;
+            let like = |t: Option<&Tensor>, data: Vec<T>| -> Result<Option<Tensor>> {
+                match t.filter(|t| t.track_op()) {
+                    Some(t) => Tensor::from_vec(data, t.shape(), t.device()).map(Some),
+                    None => Ok(None),
+                }
+            };
+            Ok((like(Some(x), gx)?, like(scale, g_scale)?, like(added, g_added)?))
+        })
+    }
+
+    /// All gradients from the kernel; those that nobody wants come empty or as zeros.
+    fn fused<T: Element>(
+        &self,
+        e: &kernel::Epilogue<'_, T>,
+        x: &[T],
+        g: &[T],
+        scale_wanted: bool,
+    ) -> Result<(Vec<T>, Vec<T>, Vec<T>)> {
+        let mut gx = vec![T::default(); x.len()];
+        let planes = self.shape.n * self.shape.channels;
+        let mut g_scale = vec![T::default(); if scale_wanted { planes } else { 0 }];
+        let mut g_added = vec![T::default(); self.bias.len + self.noise.len];
+        let (bias, noise) = g_added.split_at_mut(self.bias.len);
+        let grads = EpilogueGrads {
+            scale: scale_wanted.then_some(&mut g_scale[..]),
+            bias: self.bias.wanted.then_some(bias),
+            noise: self.noise.wanted.then_some(noise),
+        };
+        kernel::backward(&self.shape, e, x, g, &mut gx, grads).map_err(candle_core::Error::wrap)?;
+        Ok((gx, g_scale, g_added))
+    }
+
+    /// The gradients from differentiable operators.
+    fn composed(
+        &self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        added: Option<&Tensor>,
+        g: &Tensor,
+    ) -> Result<Gradients> {
+        let gz = if self.curve.is_identity() {
+            g.clone()
+        } else if self.curve.is_linear() {
+            g.affine(self.curve.gain, 0.0)?
+        } else {
+            let slope = Slope {
+                epilogue: *self,
+                x: x.detach(),
+                scale: scale.map(Tensor::detach),
+                added: added.map(Tensor::detach),
+            };
+            g.contiguous()?.apply_op1(slope)?
+        };
+        let for_added = || -> Result<Tensor> {
+            let EpilogueShape {
+                n,
+                channels,
+                pixels,
+            } = self.shape;
+            let gz = gz.reshape((n, channels, 1, pixels))?;
+            let sum = |part: Part, of: &dyn Fn() -> Result<Tensor>| {
+                if part.wanted {
+                    of()
+                } else {
+                    Tensor::zeros(part.len, gz.dtype(), gz.device())
+                }
+            };
+            let bias = || sum(self.bias, &|| channel_sum(&gz, 1));
+            let noise = || {
+                let len = self.noise.len;
+                sum(self.noise, &|| sum_outer(&gz, len)?.reshape(len))
+            };
+            match (self.bias.len, self.noise.len) {
+                (_, 0) => bias(),
+                (0, _) => noise(),
+                _ => bias()?.apply_op2(&noise()?, Join),
+            }
+        };
+        let for_x = match scale {
+            _ if !x.track_op() => None,
+            Some(scale) => Some(channels::scale(&gz, &in_backward(scale))?),
+            None => Some(gz.clone()),
+        };
+        let for_scale = match scale.filter(|s| s.track_op()) {
+            Some(_) => Some(channels::dot(&gz, &in_backward(x))?),
+            None => None,
+        };
+        let for_added = match added.filter(|t| t.track_op()) {
+            Some(_) => Some(for_added()?),
+            None => None,
+        };
+        Ok((for_x, for_scale, for_added))
+    }
+}
+
+impl CustomOp1 for Epilogue {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.forward((s, l), None, None)
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.backward(x, None, None, g)?.0)
+    }
+}
+
+/// `x` and what is added to it.
+impl CustomOp2 for Epilogue {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward((s1, l1), None, Some((s2, l2)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        added: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (for_x, _, for_added) = self.backward(x, None, Some(added), g)?;
+        Ok((for_x, for_added))
+    }
+}
+
+/// `x`, its scale, and what is added.
+impl CustomOp3 for Epilogue {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward((s1, l1), Some((s2, l2)), Some((s3, l3)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        added: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<Gradients> {
+        self.backward(x, Some(scale), Some(added), g)
+    }
+}
+
+/// `g` to `gz` at constants `x`, `scale` and what is added. Linear in `g`, and its own adjoint.
+#[derive(Clone)]
+struct Slope {
+    epilogue: Epilogue,
+    x: Tensor,
+    scale: Option<Tensor>,
+    added: Option<Tensor>,
+}
+
+impl CustomOp1 for Slope {
+    fn name(&self) -> &'static str {
+        "epilogue-slope"
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = Borrowed::new(&self.x);
+        let [scale, added] = [&self.scale, &self.added].map(|t| t.as_ref().map(Borrowed::new));
+        let gz = by_dtype!(s, OP, T => {
+            let scale = scale.as_ref().map(Borrowed::slice::<T>).transpose()?;
+            let added = added.as_ref().map(Borrowed::slice::<T>).transpose()?;
+            let e = self.epilogue.kernel(scale, added);
+            let (x, g) = (x.slice::<T>()?, cpu::slice::<T>(s, l)?);
+            cpu::filled(x.len(), |gz| kernel::backward_z(&self.epilogue.shape, &e, x, g, gz))
+        })?;
+        Ok((gz, l.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, v: &Tensor) -> Result<Option<Tensor>> {
+        v.contiguous()?.apply_op1(self.clone()).map(Some)
+    }
+}
+
+/// Two lines, one behind the other. candle's `cat` gives a gradient also to a frozen one.
+struct Join;
+
+impl CustomOp2 for Join {
+    fn name(&self) -> &'static str {
+        "join"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let both = by_dtype!(s1, self.name(), T => {
+            let both = [cpu::slice::<T>(s1, l1)?, cpu::slice::<T>(s2, l2)?].concat();
+            Ok(<T as candle_core::WithDType>::to_cpu_storage_owned(both))
+        })?;
+        Ok((both, Shape::from(l1.dims()[0] + l2.dims()[0])))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (first, second) = (a.elem_count(), b.elem_count());
+        let part =
+            |t: &Tensor, start, len| t.track_op().then(|| g.narrow(0, start, len)).transpose();
+        Ok((part(a, 0, first)?, part(b, first, second)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;
