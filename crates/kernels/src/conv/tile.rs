@@ -143,7 +143,7 @@ unsafe fn choose<S: Simd>(
 
 /// Terms that are summed in registers before they are added to memory. A sum of n terms one by one
 /// is off by about √n roundings; in parts of 128 it is off by √(128 + n/128). Writing a tile that
-/// often costs less than 1 %.
+/// often makes no difference that could be measured.
 const TERMS: usize = 128;
 
 /// One tile of `R` rows and `N` vectors.
