@@ -72,6 +72,39 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A data set cannot be used.
+    #[error("{}: {problem}", path.display())]
+    DataSet {
+        /// Folder or archive.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Pictures of a data set cannot be used.
+    #[error(
+        "{}: {count} of {total} pictures cannot be used: {first}; mend or remove them, or pass --skip-bad",
+        path.display()
+    )]
+    BadPictures {
+        /// Folder or archive.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+        /// Of how many.
+        total: usize,
+        /// The first few, each with its reason.
+        first: String,
+    },
+    /// A word that names nothing known.
+    #[error("unknown {what} '{found}': expected one of {known}")]
+    Unknown {
+        /// The kind of name.
+        what: &'static str,
+        /// What was given.
+        found: String,
+        /// What is allowed.
+        known: String,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -23,6 +23,7 @@
 //! ```
 
 pub mod animation;
+pub mod dataset;
 mod error;
 pub mod folder;
 pub mod grid;
@@ -30,6 +31,8 @@ pub mod palette;
 pub mod picture;
 pub mod pil_resize;
 pub mod plot;
+pub mod portraits;
+pub mod source;
 pub mod text;
 
 pub use error::{Error, Result};

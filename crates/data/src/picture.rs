@@ -135,6 +135,11 @@ pub fn read(path: &Path) -> Result<RgbImage> {
 ///
 /// [`Error::Decode`].
 pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
+    Ok(decode_any(bytes, path)?.into_rgb8())
+}
+
+/// [`decode`] with the file's own channels.
+pub(crate) fn decode_any(bytes: &[u8], path: &Path) -> Result<image::DynamicImage> {
     let bad = |e: &dyn std::fmt::Display| Error::Decode {
         path: path.to_path_buf(),
         reason: e.to_string(),
@@ -159,9 +164,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
             bytes.len()
         )));
     }
-    Ok(image::DynamicImage::from_decoder(decoder)
-        .map_err(|e| bad(&e))?
-        .into_rgb8())
+    image::DynamicImage::from_decoder(decoder).map_err(|e| bad(&e))
 }
 
 /// Encodes a picture as PNG.

@@ -1,0 +1,161 @@
+//! Sets of pictures to train on, by index.
+//!
+//! A [`PictureSource`] is a folder, a zip in the layout of stylegan2-ada (pictures in sub-folders, labels in
+//! `dataset.json`), or the portrait renderer. [`open`] looks at every picture before training starts: one that does not
+//! decode, is no square of the common size, or has other channels than the rest is named and refused, or with
+//! [`Options::skip_bad`] left out and counted.
+
+mod files;
+mod folder;
+mod labels;
+mod portraits;
+#[cfg(test)]
+mod tests;
+mod zip;
+
+use std::path::Path;
+
+use image::RgbImage;
+use rayon::prelude::*;
+
+pub use portraits::Portraits;
+
+use crate::error::{Error, Result};
+
+/// Pictures by index, all square and of one size. Any number of threads may ask.
+pub trait PictureSource: Send + Sync {
+    /// Number of pictures. A source that makes them up says how many different ones there are.
+    fn len(&self) -> u64;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Width and height in pixels.
+    fn resolution(&self) -> u32;
+
+    /// Size of a label, 0 for a set without labels.
+    fn label_dim(&self) -> usize {
+        0
+    }
+
+    /// Picture number `index` and its label, of [`label_dim`](Self::label_dim) values.
+    ///
+    /// # Errors
+    ///
+    /// An index that is too large; a file that has changed since it was looked at.
+    fn get(&self, index: u64) -> Result<(RgbImage, Vec<f32>)>;
+
+    /// The label of picture `index` alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    fn label(&self, index: u64) -> Result<Vec<f32>> {
+        Ok(self.get(index)?.1)
+    }
+
+    /// What this is, for a log: where the pictures come from and how many there are.
+    fn describe(&self) -> String;
+}
+
+/// Several pictures and their labels, decoded or rendered in parallel, in the order of `indices`.
+///
+/// # Errors
+///
+/// The first error of [`PictureSource::get`].
+pub fn batch(
+    source: &dyn PictureSource,
+    indices: &[u64],
+) -> Result<(Vec<RgbImage>, Vec<Vec<f32>>)> {
+    let pairs: Result<Vec<_>> = indices.par_iter().map(|index| source.get(*index)).collect();
+    Ok(pairs?.into_iter().unzip())
+}
+
+/// How a data set is opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Leave out pictures that cannot be used, instead of refusing the set.
+    pub skip_bad: bool,
+    /// Read labels from `dataset.json`; without them the set has none.
+    pub labels: bool,
+    /// Add the mirror image of every picture.
+    pub mirror: bool,
+}
+
+/// A data set that was looked at.
+pub struct Opened {
+    /// The pictures.
+    pub source: Box<dyn PictureSource>,
+    /// Pictures that were left out, each with its reason.
+    pub skipped: Vec<String>,
+}
+
+/// Opens a folder (with its sub-folders, in the order of their names) or a zip file.
+///
+/// # Errors
+///
+/// A path that cannot be read or holds no picture; a zip with a path that climbs out of it; pictures that cannot be
+/// used, unless they are to be skipped; labels that do not fit the pictures.
+pub fn open(path: &Path, options: Options) -> Result<Opened> {
+    let metadata = std::fs::metadata(path).map_err(Error::read(path))?;
+    let files: Box<dyn files::Files> = if metadata.is_dir() {
+        Box::new(folder::Folder::open(path)?)
+    } else {
+        Box::new(zip::Zip::open(path)?)
+    };
+    let (set, skipped) = files::FileSet::new(path, files, options)?;
+    let source: Box<dyn PictureSource> = if options.mirror {
+        Box::new(Mirrored(set))
+    } else {
+        Box::new(set)
+    };
+    Ok(Opened { source, skipped })
+}
+
+/// A source, followed by the mirror image of every picture in it.
+pub struct Mirrored<S>(pub S);
+
+impl<S: PictureSource> PictureSource for Mirrored<S> {
+    fn len(&self) -> u64 {
+        self.0.len().saturating_mul(2)
+    }
+
+    fn resolution(&self) -> u32 {
+        self.0.resolution()
+    }
+
+    fn label_dim(&self) -> usize {
+        self.0.label_dim()
+    }
+
+    fn label(&self, index: u64) -> Result<Vec<f32>> {
+        let plain = self.0.len();
+        self.0
+            .label(if index < plain { index } else { index - plain })
+    }
+
+    fn get(&self, index: u64) -> Result<(RgbImage, Vec<f32>)> {
+        let plain = self.0.len();
+        if index < plain {
+            return self.0.get(index);
+        }
+        let (mut picture, label) = self.0.get(index - plain)?;
+        image::imageops::flip_horizontal_in_place(&mut picture);
+        Ok((picture, label))
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, and their mirror images", self.0.describe())
+    }
+}
+
+/// An index that a source of `len` pictures does not have.
+fn out_of_range(index: u64, len: u64) -> Error {
+    Error::Shape {
+        what: "index of a picture",
+        found: index.to_string(),
+        expected: format!("below {len}"),
+    }
+}
