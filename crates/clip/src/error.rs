@@ -67,8 +67,24 @@ pub enum Error {
         /// How many fit.
         context: usize,
     },
-    /// The built-in data of the tokenizer is damaged.
-    #[error("clip: the built-in vocabulary is damaged: {problem}")]
+    /// Two texts, or two sets of pictures, are the same to the network.
+    #[error(
+        "clip: source and target are the same to the network ({distance:.1e} apart), expected two that differ; describe them in other words"
+    )]
+    NoDirection {
+        /// Between their means.
+        distance: f64,
+    },
+    /// The folder of cached text means cannot be used.
+    #[error("{}: cannot keep text features here: {source}; choose another folder", .path.display())]
+    Cache {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A list of merges, or the tokenizer's built-in data, is damaged.
+    #[error("clip: the vocabulary is damaged: {problem}")]
     Vocabulary {
         /// What is wrong.
         problem: String,

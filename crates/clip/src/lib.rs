@@ -6,12 +6,15 @@
 //!
 //! - [`Clip::load`] reads the public checkpoints in OpenAI's and Hugging Face's [`layout`]s.
 //! - [`Preprocess`] makes a tower's pixels of a generator's picture of any size.
-//! - [`Tokenizer`] makes the published token ids of a text.
+//! - [`Tokenizer`] makes the published token ids of a text, or those of a vocabulary of one's own;
+//!   [`Bundle`] is a network with its vocabulary.
+//! - [`Prompts`] put a text into many sentences, and [`TextMeans`] keep what the text tower makes of them.
 //!
-//! Everything is frozen: gradients reach the pixels and nothing else. Features are as projected;
-//! [`unit_length`] or [`Clip::encode_image`] brings them to length 1.
+//! Everything is frozen: gradients reach the pixels and nothing else, but for a network from
+//! [`Clip::trainable`]. Features are as projected; [`unit_length`] or [`Clip::encode_image`] brings
+//! them to length 1.
 //!
-//! Left out on purpose: training of the towers, prompts, losses, and anything that fetches a file.
+//! Left out on purpose: a training loop, losses, and anything that fetches a file.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -37,30 +40,39 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod bundle;
 pub mod config;
 mod deduce;
 mod error;
 pub mod layout;
 pub mod load;
 pub mod preprocess;
+pub mod prompts;
 pub mod resnet;
+pub mod templates;
 pub mod text;
+pub mod text_means;
 pub mod tokenizer;
 mod transformer;
 pub mod vision;
+mod weights;
 
+pub use bundle::Bundle;
 pub use config::{Config, VisionConfig};
 pub use error::{Error, Result};
 pub use preprocess::Preprocess;
+pub use prompts::{Prompts, direction, mean_of_units};
+pub use text_means::TextMeans;
 pub use tokenizer::{Overflow, Tokenizer};
 
-use candle_core::{Shape, Tensor};
+use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use domex_ops::matmul;
 
 use resnet::ModifiedResNet;
 use text::TextTransformer;
 use vision::VisionTransformer;
+use weights::Weights;
 
 /// The image tower.
 #[derive(Debug, Clone)]
@@ -71,7 +83,7 @@ pub enum ImageTower {
     ResNet(ModifiedResNet),
 }
 
-/// Both towers, frozen. See the [crate docs](crate).
+/// Both towers. See the [crate docs](crate).
 #[derive(Debug, Clone)]
 pub struct Clip {
     image: ImageTower,
@@ -87,6 +99,23 @@ impl Clip {
     ///
     /// A number of `cfg` out of range, a missing tensor or a wrong shape, with its full name.
     pub fn new(vb: &VarBuilder<'_>, cfg: &Config) -> Result<Self> {
+        Self::build(&Weights::frozen(vb), cfg)
+    }
+
+    /// The same network on the builder's own tensors: where they are variables, gradients reach them.
+    ///
+    /// What is derived from a variable here goes stale once an optimiser has written it, so a
+    /// training builds the network anew at each step; that copies nothing. The statistics of batch
+    /// normalisation are constants: it is a learned factor and shift, as at inference.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn trainable(vb: &VarBuilder<'_>, cfg: &Config) -> Result<Self> {
+        Self::build(&Weights::trainable(vb), cfg)
+    }
+
+    fn build(vb: &Weights<'_>, cfg: &Config) -> Result<Self> {
         cfg.validate()?;
         let image = match &cfg.vision {
             VisionConfig::Vit(vit) => {
@@ -97,7 +126,7 @@ impl Clip {
             }
         };
         let text = TextTransformer::new(vb, &cfg.text, cfg.embed_dim)?;
-        let logit_scale = frozen(vb, (), "logit_scale")?.exp()?;
+        let logit_scale = vb.get((), "logit_scale")?.exp()?;
         Ok(Self {
             image,
             text,
@@ -184,9 +213,4 @@ impl Clip {
 pub fn unit_length(x: &Tensor) -> Result<Tensor> {
     let length = x.sqr()?.sum_keepdim(candle_core::D::Minus1)?.sqrt()?;
     Ok(x.broadcast_div(&length)?)
-}
-
-/// A weight that passes no gradient on, whatever the builder holds.
-fn frozen<S: Into<Shape>>(vb: &VarBuilder<'_>, shape: S, name: &str) -> Result<Tensor> {
-    Ok(vb.get(shape, name)?.detach())
 }

@@ -8,13 +8,13 @@
 //! Batch normalisation uses the stored statistics, so it is a factor and a shift for each channel, and
 //! goes into the convolution before it: `w ← w γ/√(σ² + ε)`, `b = β − μ γ/√(σ² + ε)`.
 
-use candle_core::{DType, Tensor};
-use candle_nn::VarBuilder;
-use domex_ops::{Activation, BiasAct, Pool, avg_pool2d, bias_act, conv2d};
+use candle_core::Tensor;
+use domex_ops::{Activation, BiasAct, Mask, Pool, Weight, attention, avg_pool2d, bias_act};
 
 use crate::config::ResNetConfig;
-use crate::transformer::{Linear, attend};
-use crate::{Error, Result, frozen};
+use crate::transformer::Linear;
+use crate::weights::Weights;
+use crate::{Error, Result};
 
 /// ε of batch normalisation.
 const EPS: f64 = 1e-5;
@@ -25,7 +25,7 @@ const EXPANSION: usize = 4;
 /// A convolution with its batch normalisation.
 #[derive(Debug, Clone)]
 struct Conv {
-    weight: Tensor,
+    weight: Weight,
     bias: Tensor,
     stride: usize,
     padding: usize,
@@ -34,25 +34,24 @@ struct Conv {
 impl Conv {
     /// `conv` and `norm` are the keys of the two; `shape` is `[out, in, kernel]`.
     fn new(
-        vb: &VarBuilder<'_>,
+        vb: &Weights<'_>,
         [conv, norm]: [&str; 2],
         shape: [usize; 3],
         stride: usize,
     ) -> Result<Self> {
         let [out, input, kernel] = shape;
-        let weight = frozen(&vb.pp(conv), (out, input, kernel, kernel), "weight")?;
+        let weight = vb.pp(conv).get((out, input, kernel, kernel), "weight")?;
         let norm = vb.pp(norm);
-        // In f64, because it is done once and half precision has no such range.
-        let read =
-            |name: &str| -> Result<Tensor> { Ok(frozen(&norm, out, name)?.to_dtype(DType::F64)?) };
+        let fold = vb.derived();
+        let read = |name: &str| -> Result<Tensor> { Ok(norm.get(out, name)?.to_dtype(fold)?) };
         let factor = read("weight")?.div(&(read("running_var")? + EPS)?.sqrt()?)?;
         let bias = read("bias")?.sub(&read("running_mean")?.mul(&factor)?)?;
         let scaled = weight
-            .to_dtype(DType::F64)?
+            .to_dtype(fold)?
             .broadcast_mul(&factor.reshape((out, 1, 1, 1))?)?;
         let dtype = weight.dtype();
         Ok(Self {
-            weight: scaled.to_dtype(dtype)?,
+            weight: Weight::new(scaled.to_dtype(dtype)?),
             bias: bias.to_dtype(dtype)?,
             stride,
             padding: kernel / 2,
@@ -60,23 +59,24 @@ impl Conv {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(conv2d(
-            x,
-            &self.weight,
-            Some(&self.bias),
-            self.stride,
-            self.padding,
-        )?)
+        Ok(self
+            .weight
+            .conv2d(x, Some(&self.bias), self.stride, self.padding)?)
     }
 
     fn relu(&self, x: &Tensor) -> Result<Tensor> {
-        let y = conv2d(x, &self.weight, None, self.stride, self.padding)?;
-        let relu = BiasAct {
-            gain: Some(1.0),
-            ..BiasAct::new(Activation::Relu)
-        };
-        Ok(bias_act(&y, Some(&self.bias), &relu)?)
+        let y = self.weight.conv2d(x, None, self.stride, self.padding)?;
+        relu(&y, Some(&self.bias))
     }
+}
+
+/// `max(x + bias, 0)` in one pass, and one pass back.
+fn relu(x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let relu = BiasAct {
+        gain: Some(1.0),
+        ..BiasAct::new(Activation::Relu)
+    };
+    Ok(bias_act(x, bias, &relu)?)
 }
 
 /// The mean of each square of `side` pixels.
@@ -97,7 +97,7 @@ struct Bottleneck {
 }
 
 impl Bottleneck {
-    fn new(vb: &VarBuilder<'_>, input: usize, planes: usize, stride: usize) -> Result<Self> {
+    fn new(vb: &Weights<'_>, input: usize, planes: usize, stride: usize) -> Result<Self> {
         let out = EXPANSION * planes;
         let shortcut = match stride > 1 || input != out {
             true => Some(Conv::new(
@@ -124,7 +124,7 @@ impl Bottleneck {
             Some(conv) => conv.forward(&average(x, self.stride)?)?,
             None => x.clone(),
         };
-        Ok((x + y)?.relu()?)
+        relu(&(x + y)?, None)
     }
 }
 
@@ -140,11 +140,12 @@ struct AttentionPool {
 }
 
 impl AttentionPool {
-    fn new(vb: &VarBuilder<'_>, cfg: &ResNetConfig, embed_dim: usize) -> Result<Self> {
+    fn new(vb: &Weights<'_>, cfg: &ResNetConfig, embed_dim: usize) -> Result<Self> {
         let (channels, grid) = (32 * cfg.width, cfg.image_size / 32);
         let square = |name: &str| Linear::new(&vb.pp(name), channels, channels);
         Ok(Self {
-            positions: frozen(vb, (1 + grid * grid, channels), "positional_embedding")?
+            positions: vb
+                .get((1 + grid * grid, channels), "positional_embedding")?
                 .unsqueeze(0)?,
             query: square("q_proj")?,
             key: square("k_proj")?,
@@ -160,18 +161,18 @@ impl AttentionPool {
         let x =
             Tensor::cat(&[&pixels.mean_keepdim(1)?, &pixels], 1)?.broadcast_add(&self.positions)?;
         let query = self.query.forward(&x.narrow(1, 0, 1)?.contiguous()?)?;
-        let pooled = attend(
+        let pooled = attention(
             &query,
             &self.key.forward(&x)?,
             &self.value.forward(&x)?,
             self.heads,
-            None,
+            Mask::None,
         )?;
         Ok(self.out.forward(&pooled)?.squeeze(1)?)
     }
 }
 
-/// A modified ResNet, frozen.
+/// A modified ResNet.
 #[derive(Debug, Clone)]
 pub struct ModifiedResNet {
     stem: [Conv; 3],
@@ -181,7 +182,7 @@ pub struct ModifiedResNet {
 }
 
 impl ModifiedResNet {
-    pub(crate) fn new(vb: &VarBuilder<'_>, cfg: &ResNetConfig, embed_dim: usize) -> Result<Self> {
+    pub(crate) fn new(vb: &Weights<'_>, cfg: &ResNetConfig, embed_dim: usize) -> Result<Self> {
         let (vb, width) = (vb.pp("visual"), cfg.width);
         let stem = [
             Conv::new(&vb, ["conv1", "bn1"], [width / 2, 3, 3], 2)?,

@@ -6,45 +6,45 @@
 //! Keys: `text_model.…` and `text_projection.weight` of huggingface/transformers
 //! `models/clip/modeling_clip.py`.
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use domex_ops::linear;
+use candle_core::{DType, Tensor};
+use domex_ops::{Mask, Weight};
 
 use crate::config::TextConfig;
 use crate::transformer::{LayerNorm, Transformer};
-use crate::{Error, Result, frozen};
+use crate::weights::Weights;
+use crate::{Error, Result};
 
-/// The text tower, frozen.
+/// The text tower.
 #[derive(Debug, Clone)]
 pub struct TextTransformer {
     tokens: Tensor,    // [vocabulary, w]
     positions: Tensor, // [context, w]
     blocks: Transformer,
     norm: LayerNorm,
-    projection: Tensor, // [d, w]
+    projection: Weight, // [d, w]
     config: TextConfig,
 }
 
 impl TextTransformer {
-    pub(crate) fn new(vb: &VarBuilder<'_>, cfg: &TextConfig, embed_dim: usize) -> Result<Self> {
+    pub(crate) fn new(vb: &Weights<'_>, cfg: &TextConfig, embed_dim: usize) -> Result<Self> {
         let (tower, width) = (vb.pp("text_model"), cfg.transformer.width);
         let embeddings = tower.pp("embeddings");
         Ok(Self {
-            tokens: frozen(
-                &embeddings,
-                (cfg.vocab_size, width),
-                "token_embedding.weight",
-            )?,
-            positions: frozen(
-                &embeddings,
-                (cfg.context_length, width),
-                "position_embedding.weight",
-            )?,
+            tokens: embeddings.get((cfg.vocab_size, width), "token_embedding.weight")?,
+            positions: embeddings.get((cfg.context_length, width), "position_embedding.weight")?,
             blocks: Transformer::new(&tower, &cfg.transformer)?,
             norm: LayerNorm::new(&tower.pp("final_layer_norm"), width, cfg.transformer.eps)?,
-            projection: frozen(vb, (embed_dim, width), "text_projection.weight")?,
+            projection: Weight::new(vb.get((embed_dim, width), "text_projection.weight")?),
             config: cfg.clone(),
         })
+    }
+
+    /// All weights, in a fixed order.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.tokens, &self.positions, self.projection.tensor()]
+            .into_iter()
+            .chain(self.norm.weights())
+            .chain(self.blocks.weights())
     }
 
     /// Features `[n, d]` of `ids: [n, t]`.
@@ -68,8 +68,7 @@ impl TextTransformer {
         let x = x
             .reshape((rows.len(), length, ()))?
             .broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        let mask = causal_mask(length, x.dtype(), device)?;
-        let x = self.blocks.forward(&x, Some(&mask))?.flatten(0, 1)?; // [n·t, w]
+        let x = self.blocks.forward(&x, Mask::Causal)?.flatten(0, 1)?; // [n·t, w]
 
         let ends: Vec<u32> = ends
             .iter()
@@ -77,7 +76,7 @@ impl TextTransformer {
             .map(|(row, end)| (row * length + end) as u32)
             .collect();
         let x = x.index_select(&Tensor::from_vec(ends, rows.len(), device)?, 0)?;
-        Ok(linear(&self.norm.forward(&x)?, &self.projection, None)?)
+        Ok(self.projection.linear(&self.norm.forward(&x)?, None)?)
     }
 
     /// The ids as numbers, all of them in the vocabulary.
@@ -124,14 +123,4 @@ impl TextTransformer {
             problem: format!("no end token {}", token.unwrap_or_default()),
         })
     }
-}
-
-/// `[t, t]`: 0 where a token (row) may look, −∞ where it may not.
-fn causal_mask(length: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-    let mask: Vec<f32> = (0..length)
-        .flat_map(|row| {
-            (0..length).map(move |column| if column > row { f32::NEG_INFINITY } else { 0.0 })
-        })
-        .collect();
-    Ok(Tensor::from_vec(mask, (length, length), device)?.to_dtype(dtype)?)
 }

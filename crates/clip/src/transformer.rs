@@ -5,29 +5,33 @@
 //! (Vaswani et al. 2017, arXiv 1706.03762). Quick GELU is `x · sigmoid(1.702 x)`.
 
 use candle_core::Tensor;
-use candle_nn::VarBuilder;
-use domex_ops::{layer_norm, linear, matmul, softmax};
+use domex_ops::{Gelu, Mask, Weight, attention, gelu, layer_norm};
 
+use crate::Result;
 use crate::config::{Activation, TransformerConfig};
-use crate::{Result, frozen};
+use crate::weights::Weights;
 
 /// `x Wᵀ + b`.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
-    weight: Tensor, // [out, in]
+    weight: Weight, // [out, in]
     bias: Tensor,   // [out]
 }
 
 impl Linear {
-    pub(crate) fn new(vb: &VarBuilder<'_>, inputs: usize, outputs: usize) -> Result<Self> {
+    pub(crate) fn new(vb: &Weights<'_>, inputs: usize, outputs: usize) -> Result<Self> {
         Ok(Self {
-            weight: frozen(vb, (outputs, inputs), "weight")?,
-            bias: frozen(vb, outputs, "bias")?,
+            weight: Weight::new(vb.get((outputs, inputs), "weight")?),
+            bias: vb.get(outputs, "bias")?,
         })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(linear(x, &self.weight, Some(&self.bias))?)
+        Ok(self.weight.linear(x, Some(&self.bias))?)
+    }
+
+    pub(crate) fn weights(&self) -> [&Tensor; 2] {
+        [self.weight.tensor(), &self.bias]
     }
 }
 
@@ -40,10 +44,10 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub(crate) fn new(vb: &VarBuilder<'_>, width: usize, eps: f64) -> Result<Self> {
+    pub(crate) fn new(vb: &Weights<'_>, width: usize, eps: f64) -> Result<Self> {
         Ok(Self {
-            weight: frozen(vb, width, "weight")?,
-            bias: frozen(vb, width, "bias")?,
+            weight: vb.get(width, "weight")?,
+            bias: vb.get(width, "bias")?,
             eps,
         })
     }
@@ -56,34 +60,10 @@ impl LayerNorm {
             self.eps,
         )?)
     }
-}
 
-/// `q: [n, s, w]`, `k, v: [n, t, w]`, `mask: [s, t]` added to the scores. Gives `[n, s, w]`.
-pub(crate) fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    heads: usize,
-    mask: Option<&Tensor>,
-) -> Result<Tensor> {
-    let (n, s, width) = q.dims3()?;
-    let split = |x: &Tensor| -> Result<Tensor> {
-        let (n, t, width) = x.dims3()?;
-        Ok(x.reshape((n, t, heads, width / heads))?
-            .transpose(1, 2)?
-            .contiguous()?) // [n, h, t, d]
-    };
-    let scale = ((width / heads) as f64).sqrt().recip();
-    let scores = matmul(&split(&(q * scale)?)?, &split(k)?.transpose(2, 3)?)?; // [n, h, s, t]
-    let scores = match mask {
-        Some(mask) => scores.broadcast_add(mask)?,
-        None => scores,
-    };
-    let mixed = matmul(&softmax(&scores, 3)?, &split(v)?)?; // [n, h, s, d]
-    Ok(mixed
-        .transpose(1, 2)?
-        .contiguous()?
-        .reshape((n, s, width))?)
+    pub(crate) fn weights(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -101,7 +81,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(vb: &VarBuilder<'_>, cfg: &TransformerConfig) -> Result<Self> {
+    fn new(vb: &Weights<'_>, cfg: &TransformerConfig) -> Result<Self> {
         let (width, attention) = (cfg.width, vb.pp("self_attn"));
         let square = |name: &str| Linear::new(&attention.pp(name), width, width);
         Ok(Self {
@@ -118,26 +98,43 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, mask: Mask) -> Result<Tensor> {
         let y = self.norm1.forward(x)?;
         let (q, k, v) = (
             self.query.forward(&y)?,
             self.key.forward(&y)?,
             self.value.forward(&y)?,
         );
-        let x = (x + self.out.forward(&attend(&q, &k, &v, self.heads, mask)?)?)?;
+        let x = (x + self
+            .out
+            .forward(&attention(&q, &k, &v, self.heads, mask)?)?)?;
         let y = self.fc1.forward(&self.norm2.forward(&x)?)?;
         Ok((&x + self.fc2.forward(&activate(&y, self.activation)?)?)?)
+    }
+
+    fn weights(&self) -> impl Iterator<Item = &Tensor> {
+        let norms = [&self.norm1, &self.norm2].map(LayerNorm::weights);
+        let layers = [
+            &self.query,
+            &self.key,
+            &self.value,
+            &self.out,
+            &self.fc1,
+            &self.fc2,
+        ];
+        norms
+            .into_iter()
+            .chain(layers.map(Linear::weights))
+            .flatten()
     }
 }
 
 fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    const QUICK: f64 = 1.702;
-    match activation {
-        // silu(a x) / a; candle's silu takes half the time of its pieces.
-        Activation::QuickGelu => Ok(((x * QUICK)?.silu()? * QUICK.recip())?),
-        Activation::Gelu => Ok(x.gelu_erf()?),
-    }
+    let form = match activation {
+        Activation::QuickGelu => Gelu::Quick,
+        Activation::Gelu => Gelu::Exact,
+    };
+    Ok(gelu(x, form)?)
 }
 
 /// All blocks of a tower, below `encoder.layers`.
@@ -147,7 +144,7 @@ pub(crate) struct Transformer {
 }
 
 impl Transformer {
-    pub(crate) fn new(vb: &VarBuilder<'_>, cfg: &TransformerConfig) -> Result<Self> {
+    pub(crate) fn new(vb: &Weights<'_>, cfg: &TransformerConfig) -> Result<Self> {
         let vb = vb.pp("encoder.layers");
         Ok(Self {
             blocks: (0..cfg.layers)
@@ -156,8 +153,13 @@ impl Transformer {
         })
     }
 
-    /// `x: [n, t, w]`, `mask: [t, t]` added to the scores.
-    pub(crate) fn forward(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    /// All weights, in a fixed order.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &Tensor> {
+        self.blocks.iter().flat_map(Block::weights)
+    }
+
+    /// `x: [n, t, w]`.
+    pub(crate) fn forward(&self, x: &Tensor, mask: Mask) -> Result<Tensor> {
         self.blocks
             .iter()
             .try_fold(x.clone(), |x, block| block.forward(&x, mask))

@@ -7,44 +7,47 @@
 //! `models/clip/modeling_clip.py`.
 
 use candle_core::Tensor;
-use candle_nn::VarBuilder;
-use domex_ops::{conv2d, linear};
+use domex_ops::{Mask, Weight};
 
 use crate::config::VitConfig;
 use crate::transformer::{LayerNorm, Transformer};
-use crate::{Error, Result, frozen};
+use crate::weights::Weights;
+use crate::{Error, Result};
 
-/// A vision transformer, frozen.
+/// A vision transformer.
 #[derive(Debug, Clone)]
 pub struct VisionTransformer {
-    patches: Tensor,   // [w, 3, p, p]
+    patches: Weight,   // [w, 3·p·p]
     class: Tensor,     // [1, 1, w]
     positions: Tensor, // [1, 1 + g², w]
     norm_before: LayerNorm,
     blocks: Transformer,
     norm_after: LayerNorm,
-    projection: Tensor, // [d, w]
+    projection: Weight, // [d, w]
     config: VitConfig,
 }
 
 impl VisionTransformer {
-    pub(crate) fn new(vb: &VarBuilder<'_>, cfg: &VitConfig, embed_dim: usize) -> Result<Self> {
+    pub(crate) fn new(vb: &Weights<'_>, cfg: &VitConfig, embed_dim: usize) -> Result<Self> {
         let (tower, width, patch) = (vb.pp("vision_model"), cfg.transformer.width, cfg.patch_size);
         let positions = 1 + (cfg.image_size / patch).pow(2);
         let embeddings = tower.pp("embeddings");
         Ok(Self {
-            patches: frozen(
-                &embeddings,
-                (width, 3, patch, patch),
-                "patch_embedding.weight",
-            )?,
-            class: frozen(&embeddings, width, "class_embedding")?.reshape((1, 1, width))?,
-            positions: frozen(&embeddings, (positions, width), "position_embedding.weight")?
+            patches: Weight::new(
+                embeddings
+                    .get((width, 3, patch, patch), "patch_embedding.weight")?
+                    .flatten_from(1)?,
+            ),
+            class: embeddings
+                .get(width, "class_embedding")?
+                .reshape((1, 1, width))?,
+            positions: embeddings
+                .get((positions, width), "position_embedding.weight")?
                 .unsqueeze(0)?,
             norm_before: LayerNorm::new(&tower.pp("pre_layrnorm"), width, cfg.transformer.eps)?,
             blocks: Transformer::new(&tower, &cfg.transformer)?,
             norm_after: LayerNorm::new(&tower.pp("post_layernorm"), width, cfg.transformer.eps)?,
-            projection: frozen(vb, (embed_dim, width), "visual_projection.weight")?,
+            projection: Weight::new(vb.get((embed_dim, width), "visual_projection.weight")?),
             config: cfg.clone(),
         })
     }
@@ -67,20 +70,23 @@ impl VisionTransformer {
                 ));
             }
         };
-        let patches = conv2d(pixels, &self.patches, None, self.config.patch_size, 0)?; // [n, w, g, g]
-        let patches = patches.flatten_from(2)?.transpose(1, 2)?;
+        // No pixel is in two patches, so the convolution is a fully connected layer.
+        let (side, grid) = (self.config.patch_size, size / self.config.patch_size);
+        let patches = pixels.reshape((n, 3, grid, side, grid, side))?;
+        let patches = patches.permute((0, 2, 4, 1, 3, 5))?.contiguous()?;
+        let patches = patches.reshape((n, grid * grid, 3 * side * side))?;
+        let patches = self.patches.linear(&patches, None)?; // [n, g², w]
         let class = self.class.expand((n, 1, self.config.transformer.width))?;
         let x = Tensor::cat(&[&class, &patches], 1)?.broadcast_add(&self.positions)?;
-        self.blocks.forward(&self.norm_before.forward(&x)?, None)
+        self.blocks
+            .forward(&self.norm_before.forward(&x)?, Mask::None)
     }
 
     /// Features `[n, d]` of `pixels: [n, 3, image_size, image_size]`.
     pub(crate) fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let class = self.tokens(pixels)?.narrow(1, 0, 1)?.squeeze(1)?;
-        Ok(linear(
-            &self.norm_after.forward(&class)?,
-            &self.projection,
-            None,
-        )?)
+        Ok(self
+            .projection
+            .linear(&self.norm_after.forward(&class)?, None)?)
     }
 }

@@ -7,6 +7,7 @@
 //! | `out.` | expected outputs |
 //! | `out64.` | the same from a run in double precision |
 //! | `grad.` | expected gradients of the case's scalar loss |
+//! | `grad_expand.`, `grad_recon.` | expected gradients of its two parts |
 //!
 //! The file's metadata carries `config` (JSON with every hyper-parameter), `describes`, `loss`
 //! and `source`.
@@ -31,11 +32,27 @@ pub enum Kind {
     Out64,
     /// `grad.`: a gradient of the case's loss.
     Grad,
+    /// `grad_expand.`: a gradient of the expansion's part of it.
+    GradExpand,
+    /// `grad_recon.`: a gradient of the reconstruction's part of it.
+    GradRecon,
 }
 
 impl Kind {
     /// All kinds, in the order in which a report counts them.
-    pub const ALL: [Self; 3] = [Self::Out, Self::Out64, Self::Grad];
+    pub const ALL: [Self; 5] = [
+        Self::Out,
+        Self::Out64,
+        Self::Grad,
+        Self::GradExpand,
+        Self::GradRecon,
+    ];
+
+    /// Whether it is a gradient, of whatever part of the loss.
+    #[must_use]
+    pub const fn is_gradient(self) -> bool {
+        matches!(self, Self::Grad | Self::GradExpand | Self::GradRecon)
+    }
 
     /// The prefix with its dot.
     #[must_use]
@@ -44,6 +61,8 @@ impl Kind {
             Self::Out => "out.",
             Self::Out64 => "out64.",
             Self::Grad => "grad.",
+            Self::GradExpand => "grad_expand.",
+            Self::GradRecon => "grad_recon.",
         }
     }
 

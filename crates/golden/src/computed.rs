@@ -47,6 +47,11 @@ impl Computed {
         self.tensors.insert(format!("grad.{name}"), grad);
     }
 
+    /// The answer to a full name.
+    pub fn answer(&mut self, name: String, tensor: Tensor) {
+        self.tensors.insert(name, tensor);
+    }
+
     /// The answer to all of `param.`: what a checkpoint contains, by the names without prefix.
     pub fn set_contents(&mut self, contents: BTreeMap<String, Tensor>) {
         self.contents = Some(contents);

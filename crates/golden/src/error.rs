@@ -75,7 +75,32 @@ pub enum Error {
     /// CLIP could not be built or run.
     #[error(transparent)]
     Clip(#[from] domex_clip::Error),
+    /// A loss of the source domain could not be computed.
+    #[error(transparent)]
+    Replay(Box<domex_replay::Error>),
+    /// A loss by CLIP could not be computed.
+    #[error(transparent)]
+    Nada(#[from] domex_nada::Error),
+    /// A step of an expansion could not be computed.
+    #[error(transparent)]
+    Expand(Box<domex_expand::Error>),
+    /// An optimiser could not be run.
+    #[error(transparent)]
+    Train(#[from] domex_train::Error),
     /// A picture could not be read or resized.
     #[error(transparent)]
     Data(#[from] domex_data::Error),
+}
+
+// Boxed, because a result is as large as its largest error.
+impl From<domex_replay::Error> for Error {
+    fn from(error: domex_replay::Error) -> Self {
+        Self::Replay(Box::new(error))
+    }
+}
+
+impl From<domex_expand::Error> for Error {
+    fn from(error: domex_expand::Error) -> Self {
+        Self::Expand(Box::new(error))
+    }
 }

@@ -52,6 +52,32 @@ pub enum CaseKind {
     LpipsHelpers,
     /// A CLIP network in either layout.
     Clip,
+    /// Directions between texts and between pictures, from features.
+    TextDirection,
+    /// The directional loss, summed and averaged, from features.
+    DirectionLosses,
+    /// The directional loss by several weighted CLIP networks, from features.
+    DirectionByModels,
+    /// The directional loss from pictures and token ids.
+    DirectionEndToEnd,
+    /// The other terms of StyleGAN-NADA, from features.
+    ClipTerms,
+    /// HyperDomainNet's losses, from embeddings.
+    HyperdomainLosses,
+    /// The domain encoder's losses and scores, from embeddings.
+    DeganLosses,
+    /// The expansion's generator against the discriminator, on the base subspace.
+    PhaseGAdversarial,
+    /// The expansion's discriminator, with fakes from the base subspace.
+    PhaseDAdversarial,
+    /// The expansion's R1 penalty.
+    PhaseDRegulariser,
+    /// The expansion's path length penalty.
+    PhaseGRegulariser,
+    /// A step of the expansion: tasks and reconstruction.
+    ExpansionStep,
+    /// Steps of the expansion with an optimiser.
+    ExpansionTrajectory,
 }
 
 impl CaseKind {
@@ -78,6 +104,19 @@ impl CaseKind {
         Self::Lpips,
         Self::LpipsHelpers,
         Self::Clip,
+        Self::TextDirection,
+        Self::DirectionLosses,
+        Self::DirectionByModels,
+        Self::DirectionEndToEnd,
+        Self::ClipTerms,
+        Self::HyperdomainLosses,
+        Self::DeganLosses,
+        Self::PhaseGAdversarial,
+        Self::PhaseDAdversarial,
+        Self::PhaseDRegulariser,
+        Self::PhaseGRegulariser,
+        Self::ExpansionStep,
+        Self::ExpansionTrajectory,
     ];
 
     /// The area whose page states the tolerance of a case of this kind.
@@ -85,10 +124,25 @@ impl CaseKind {
     pub fn area(self) -> &'static str {
         match self {
             Self::SefaBasis | Self::SefaBasisNormalised | Self::Projection => "latent",
-            Self::ResizeBicubic | Self::ResizePil | Self::Clip => "clip",
+            Self::ResizeBicubic
+            | Self::ResizePil
+            | Self::Clip
+            | Self::TextDirection
+            | Self::DirectionLosses
+            | Self::DirectionByModels
+            | Self::DirectionEndToEnd
+            | Self::ClipTerms
+            | Self::HyperdomainLosses
+            | Self::DeganLosses => "clip",
             Self::Pooling | Self::Lpips | Self::LpipsHelpers => "lpips",
             Self::ResizeBilinear => "metrics",
-            Self::ClipPreprocess => "expansion",
+            Self::ClipPreprocess
+            | Self::PhaseGAdversarial
+            | Self::PhaseDAdversarial
+            | Self::PhaseDRegulariser
+            | Self::PhaseGRegulariser
+            | Self::ExpansionStep
+            | Self::ExpansionTrajectory => "expansion",
             _ => "stylegan2",
         }
     }
@@ -111,9 +165,9 @@ impl CaseKind {
         if let Some(kind) = Self::by_subcases(case) {
             return Some(kind);
         }
-        // A case of the expansion's training carries several networks and a basis: not ours.
+        // A case of the expansion's training carries several networks and a basis.
         if case.any("in.basis") {
-            return None;
+            return Self::by_phase(case);
         }
         let has = |name: &str| case.get(name).is_some();
         let kind = if has("param.latent_basis") || case.any("param.G_ema.synthesis.") {
@@ -151,7 +205,7 @@ impl CaseKind {
         {
             Self::ResizeBilinear
         } else {
-            return None;
+            return crate::runners::nada::kind(case);
         };
         Some(kind)
     }
@@ -179,6 +233,22 @@ impl CaseKind {
             Some(Self::Pooling)
         } else {
             None
+        }
+    }
+
+    /// The kinds of the expansion's training, which the config names.
+    fn by_phase(case: &Case) -> Option<Self> {
+        match case.setting("/phase").and_then(Value::as_str) {
+            Some("G_adv") => Some(Self::PhaseGAdversarial),
+            Some("D_adv") => Some(Self::PhaseDAdversarial),
+            Some("D_reg") => Some(Self::PhaseDRegulariser),
+            Some("G_reg") => Some(Self::PhaseGRegulariser),
+            Some(_) => None,
+            None if case.setting("/adam").is_some() && case.any("out.final.") => {
+                Some(Self::ExpansionTrajectory)
+            }
+            None if case.wants("edit_w") && case.wants("loss_expand") => Some(Self::ExpansionStep),
+            None => None,
         }
     }
 

@@ -55,6 +55,7 @@ pub mod discover;
 mod error;
 mod formula;
 pub mod kind;
+mod pooled;
 pub mod report;
 mod runners;
 pub mod tolerance;
@@ -195,17 +196,21 @@ fn compare_all(
     report: &mut CaseReport,
 ) -> Result<()> {
     let tolerance = Tolerance::of(kind, &case.stem);
+    let pooled = pooled::bound(case, kind, computed)?;
     let mut complaints = Vec::new();
     for group in Kind::ALL {
         let least = compare::floor(case, group)?;
         let largest = least / compare::FLOOR;
-        let slot = if group == Kind::Grad {
+        let slot = if group.is_gradient() {
             &mut report.gradients
         } else {
             &mut report.outputs
         };
         for (name, want) in case.expected(group) {
-            let bound = tolerance.bound(name, largest);
+            let bound = match pooled {
+                Some(bound) if pooled::holds(name) => bound,
+                _ => tolerance.bound(name, largest),
+            };
             let error = match computed.tensor(name) {
                 Some(got) => {
                     if got.dims() != want.dims() {

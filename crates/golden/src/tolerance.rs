@@ -163,6 +163,33 @@ const ROWS: &[Row] = &[
     row(Clip, "hf_clip", &[all(Bound::rel(1e-5))]),
     row(Clip, "openai_vit_same_net", &[all(Bound::rel(1e-5))]),
     row(Clip, "openai_vit_head_rule", &[all(Bound::rel(1e-5))]),
+    row(TextDirection, "text_direction", &[all(Bound::rel(2e-6))]),
+    row(
+        DirectionLosses,
+        "direction_losses",
+        &[all(Bound::rel(2e-6))],
+    ),
+    row(
+        DirectionByModels,
+        "nada_task_two_models",
+        &[all(Bound::rel(2e-6))],
+    ),
+    row(
+        DirectionEndToEnd,
+        "direction_loss_end_to_end",
+        &[all(Bound::rel(1e-5))],
+    ),
+    row(ClipTerms, "other_clip_losses", &[all(Bound::rel(5e-6))]),
+    row(
+        HyperdomainLosses,
+        "hyperdomain_losses",
+        &[
+            // The slope at an edit of length 0 is of the order 1/ε.
+            named(Kind::Grad, "zero_row", Bound::rel(1e-3)),
+            all(Bound::rel(2e-6)),
+        ],
+    ),
+    row(DeganLosses, "degan_losses", &[all(Bound::rel(2e-6))]),
     row(Lpips, "lpips_squeeze", &[all(Bound::rel(4e-5))]),
     row(Lpips, "lpips_alex", &[all(Bound::rel(3e-5))]),
     row(Lpips, "lpips_vgg", &[all(Bound::rel(3e-5))]),
@@ -179,6 +206,53 @@ const ROWS: &[Row] = &[
         ClipPreprocess,
         "clip_preprocess",
         &[out(6e-4, 9e-5), grad(5e-4, 8e-5)],
+    ),
+    row(
+        PhaseGAdversarial,
+        "phase_G_adv",
+        &[out(2e-4, 4e-5), grad(3e-6, 3e-4)],
+    ),
+    row(
+        PhaseDAdversarial,
+        "phase_D_adv",
+        &[out(1e-4, 3e-5), grad(2e-5, 3e-5)],
+    ),
+    row(
+        PhaseDRegulariser,
+        "phase_D_reg",
+        &[out(2e-4, 2e-5), grad(2e-3, 8e-5)],
+    ),
+    row(
+        PhaseGRegulariser,
+        "phase_G_reg",
+        &[out(2e-5, 2e-5), grad(2e-6, 9e-5)],
+    ),
+    row(
+        ExpansionStep,
+        "expansion_step",
+        &[out(4e-5, 2e-5), grad(2e-5, 5e-4)],
+    ),
+    row(
+        ExpansionStep,
+        "expansion_step_random_noise",
+        &[out(4e-5, 1e-5), grad(5e-5, 3e-4)],
+    ),
+    row(
+        ExpansionStep,
+        "expansion_step_mixed_tasks",
+        &[out(4e-5, 2e-5), grad(8e-5, 2e-4)],
+    ),
+    row(
+        ExpansionTrajectory,
+        "trajectory_20",
+        &[
+            named(Kind::Out, "loss_expand", Bound::rel(2e-4)),
+            named(Kind::Out64, "loss_expand", Bound::rel(2e-4)),
+            named(Kind::Out, "loss_total", Bound::rel(2e-4)),
+            named(Kind::Out64, "loss_total", Bound::rel(2e-4)),
+            // Reconstruction, the gradient's length and the checksum; parameters are pooled.
+            all(Bound::rel(5e-3)),
+        ],
     ),
     row(
         NvlabsCheckpoint,
@@ -213,7 +287,11 @@ impl Tolerance {
     /// is `largest`. A tensor that no rule fits has to be exact.
     #[must_use]
     pub fn bound(&self, name: &str, largest: f64) -> Bound {
-        let kind = Kind::of(name);
+        // The gradients of a part of the loss are held to what those of the whole are.
+        let kind = match Kind::of(name) {
+            Some(kind) if kind.is_gradient() => Some(Kind::Grad),
+            kind => kind,
+        };
         let fits =
             |rule: &&Rule| (rule.kind.is_none() || rule.kind == kind) && name.contains(rule.part);
         let mut bound = self

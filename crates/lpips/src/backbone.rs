@@ -2,23 +2,28 @@
 //!
 //! Source of structure and depths: torchvision `models/{alexnet,vgg,squeezenet}.py` and
 //! richzhang/PerceptualSimilarity `lpips/pretrained_networks.py`. A tensor's key is
-//! `slice{s}.{position}.…`, where the slice counts the depths and the position is torchvision's.
+//! `slice{s}.{position}.…`, where the slice counts the depths and the position is torchvision's. The small
+//! backbone is the project's own, in the manner of VGG.
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use domex_ops::{Pool, conv2d, max_pool2d};
+use domex_ops::{Activation, BiasAct, Pool, Weight, bias_act, max_pool2d};
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// A network trained to classify ImageNet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A network trained to classify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Backbone {
     /// AlexNet, the published default for measuring.
     Alex,
     /// VGG16, the published choice as a loss for optimising pictures.
     Vgg,
-    /// SqueezeNet 1.1, the smallest.
+    /// SqueezeNet 1.1, the smallest of the published ones.
     Squeeze,
+    /// One 3×3 convolution at each of five depths: for small pictures and small worlds.
+    Small,
 }
 
 /// One layer. Numbers are channels out, kernel, stride, padding.
@@ -90,12 +95,21 @@ const SQUEEZE: &[&[Plan]] = &[
     &[fire(12, 64, 256)],
 ];
 
+const SMALL: &[&[Plan]] = &[
+    &[conv3(0, 32)],
+    &[POOL2, conv3(3, 64)],
+    &[POOL2, conv3(6, 128)],
+    &[POOL2, conv3(9, 192)],
+    &[POOL2, conv3(12, 256)],
+];
+
 impl Backbone {
     fn plan(self) -> &'static [&'static [Plan]] {
         match self {
             Self::Alex => ALEX,
             Self::Vgg => VGG,
             Self::Squeeze => SQUEEZE,
+            Self::Small => SMALL,
         }
     }
 
@@ -140,7 +154,7 @@ impl Plan {
 /// A convolution followed by a ReLU.
 #[derive(Debug, Clone)]
 struct ConvRelu {
-    weight: Tensor,
+    weight: Weight,
     bias: Tensor,
     stride: usize,
     padding: usize,
@@ -150,7 +164,7 @@ impl ConvRelu {
     fn new(vb: &VarBuilder<'_>, shape: [usize; 3], stride: usize, padding: usize) -> Result<Self> {
         let [out, input, kernel] = shape;
         Ok(Self {
-            weight: vb.get((out, input, kernel, kernel), "weight")?,
+            weight: Weight::new(vb.get((out, input, kernel, kernel), "weight")?),
             bias: vb.get(out, "bias")?,
             stride,
             padding,
@@ -158,7 +172,12 @@ impl ConvRelu {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(conv2d(x, &self.weight, Some(&self.bias), self.stride, self.padding)?.relu()?)
+        let y = self.weight.conv2d(x, None, self.stride, self.padding)?;
+        let relu = BiasAct {
+            gain: Some(1.0),
+            ..BiasAct::new(Activation::Relu)
+        };
+        Ok(bias_act(&y, Some(&self.bias), &relu)?)
     }
 }
 
@@ -235,7 +254,7 @@ impl Network {
         // With one pixel less, the last pooling would have no window.
         let smallest = match backbone {
             Backbone::Alex => 31,
-            Backbone::Vgg => 16,
+            Backbone::Vgg | Backbone::Small => 16,
             Backbone::Squeeze => 25,
         };
         Ok(Self { slices, smallest })
@@ -271,7 +290,12 @@ mod tests {
 
     #[test]
     fn the_smallest_picture_is_just_large_enough() {
-        for backbone in [Backbone::Alex, Backbone::Vgg, Backbone::Squeeze] {
+        for backbone in [
+            Backbone::Alex,
+            Backbone::Vgg,
+            Backbone::Squeeze,
+            Backbone::Small,
+        ] {
             let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
             let mut network = Network::new(&vb, backbone).unwrap();
             let picture =

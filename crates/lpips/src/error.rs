@@ -10,6 +10,17 @@ pub enum Error {
     /// An operator failed.
     #[error(transparent)]
     Ops(#[from] domex_ops::Error),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] domex_checkpoint::Error),
+    /// A file that holds something else.
+    #[error("lpips: {file}: {problem}")]
+    File {
+        /// Its path.
+        file: String,
+        /// What was found and what was expected.
+        problem: String,
+    },
     /// A tensor has the wrong shape.
     #[error("lpips: {what} have shape {found:?}, expected {expected}")]
     Shape {
@@ -36,6 +47,13 @@ impl Error {
             what,
             found: found.to_vec(),
             expected: expected.into(),
+        }
+    }
+
+    pub(crate) fn file(file: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        Self::File {
+            file: file.into(),
+            problem: problem.to_string(),
         }
     }
 }

@@ -8,10 +8,12 @@
 //! Tensors stand under the published keys: `net.slice1.0.weight`, ..., `lin0.model.1.weight`, ...
 //! [`layout`] brings torchvision's backbones and the published heads there.
 //!
-//! The networks are frozen: gradients reach the pictures and nothing else. Compare one picture with
+//! Gradients reach the pictures, and the weights only where the builder holds variables. Compare one picture with
 //! many, or hold a target fixed, through [`Lpips::features`] and [`Lpips::between`].
 //!
-//! Left out on purpose: training of the heads, and dropout, which does nothing at evaluation.
+//! [`mod@file`] reads and writes a network of one's own.
+//!
+//! Left out on purpose: training, and dropout, which does nothing at evaluation.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -29,6 +31,7 @@
 
 mod backbone;
 mod error;
+pub mod file;
 pub mod layout;
 
 pub use backbone::Backbone;
@@ -38,9 +41,11 @@ use backbone::Network;
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use domex_ops::{Resize, conv2d, resize};
+use serde::{Deserialize, Serialize};
 
 /// Which distance. The published default is version 0.1 with its learned heads.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     /// The network that looks at the pictures.
     pub backbone: Backbone,
@@ -142,6 +147,19 @@ impl Lpips {
             true => self.network.forward(&self.scale_input(pictures)?),
             false => self.network.forward(pictures),
         }
+    }
+
+    /// The mean over all pixels `[n, c]` of the last depth's features: what a Fréchet distance is taken of.
+    ///
+    /// # Errors
+    ///
+    /// As [`raw_features`](Self::raw_features).
+    pub fn pooled(&self, pictures: &Tensor) -> Result<Tensor> {
+        let raw = self.raw_features(pictures)?;
+        let last = raw
+            .last()
+            .ok_or_else(|| Error::shape("features", &[], "at least one depth"))?;
+        Ok(last.mean((2, 3))?)
     }
 
     /// Colours `[n, 3, h, w]` in `[-1, 1]`, shifted and scaled to what the backbone was trained on.

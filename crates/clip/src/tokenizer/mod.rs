@@ -8,7 +8,7 @@
 //! 3. The UTF-8 bytes of a word become ids by byte-pair merges (Sennrich et al. 2016, arXiv 1508.07909),
 //!    with ids of their own for the end of a word: `vocabulary`.
 //!
-//! A text stands between the ids [`START`] and [`END`], and zeros fill it up to the context length.
+//! A text stands between the ids of start and end, and zeros fill it up to the context length.
 //! Source: openai/CLIP `clip/simple_tokenizer.py` and `clip/clip.py`.
 
 mod html;
@@ -24,10 +24,10 @@ use html::Entities;
 use repair::Repair;
 use vocabulary::Vocabulary;
 
-/// The id before a text.
+/// The id before a text in the published vocabulary.
 pub const START: u32 = 49_406;
 
-/// The id after a text, the highest of all.
+/// The id after a text there, the highest of all.
 pub const END: u32 = 49_407;
 
 /// Tokens of the longest text that the published networks take, with start and end.
@@ -38,11 +38,11 @@ pub const CONTEXT: usize = 77;
 pub enum Overflow {
     /// Return an error.
     Refuse,
-    /// Cut it off; the last token becomes [`END`].
+    /// Cut it off; the last token becomes the end.
     Truncate,
 }
 
-/// CLIP's tokenizer with its published vocabulary. See the [module docs](self).
+/// CLIP's tokenizer, with its published vocabulary or another list of merges. See the [module docs](self).
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     vocabulary: Vocabulary,
@@ -64,13 +64,54 @@ impl Tokenizer {
     ///
     /// Never, unless the program's own data is damaged.
     pub fn new() -> Result<Self> {
+        Self::of(Vocabulary::new()?)
+    }
+
+    /// The same tokenizer with other merges, in the published file's format: a line of two parts for
+    /// each, earliest first, `</w>` after a part that ends a word.
+    ///
+    /// # Errors
+    ///
+    /// A line that is no merge of what stands before it, with its number.
+    pub fn with_merges(merges: &str) -> Result<Self> {
+        Self::of(Vocabulary::parse(merges)?)
+    }
+
+    fn of(vocabulary: Vocabulary) -> Result<Self> {
         Ok(Self {
-            vocabulary: Vocabulary::new()?,
+            vocabulary,
             words: pattern(WORDS)?,
             blanks: pattern(r"\s+")?,
             entities: Entities::new()?,
             repair: Repair::new()?,
         })
+    }
+
+    /// The id before a text: [`START`] in the published vocabulary.
+    pub fn start(&self) -> u32 {
+        self.vocabulary.start()
+    }
+
+    /// The id after a text, the highest of all: [`END`] in the published vocabulary.
+    pub fn end(&self) -> u32 {
+        self.vocabulary.end()
+    }
+
+    /// Number of ids.
+    pub fn len(&self) -> usize {
+        self.end() as usize + 1
+    }
+
+    /// Never: bytes always have ids.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The words that [`encode`](Self::encode) cuts a text into, before merges.
+    pub fn words(&self, text: &str) -> Vec<String> {
+        let text = self.clean(text);
+        let words = self.words.find_iter(&text);
+        words.map(|word| word.as_str().to_owned()).collect()
     }
 
     /// The text that is cut into words.
@@ -94,15 +135,15 @@ impl Tokenizer {
         let mut ids = Vec::new();
         for word in self.words.find_iter(&text) {
             match word.as_str() {
-                "<|startoftext|>" => ids.push(START),
-                "<|endoftext|>" => ids.push(END),
+                "<|startoftext|>" => ids.push(self.start()),
+                "<|endoftext|>" => ids.push(self.end()),
                 word => self.vocabulary.encode(word, &mut ids),
             }
         }
         ids
     }
 
-    /// The ids of a text with [`START`] and [`END`], at most `context` of them.
+    /// The ids of a text with start and end, at most `context` of them.
     ///
     /// # Errors
     ///
@@ -120,9 +161,9 @@ impl Tokenizer {
                 "at least 2, for start and end",
             ));
         }
-        let mut ids = vec![START];
+        let mut ids = vec![self.start()];
         ids.extend(self.encode(text));
-        ids.push(END);
+        ids.push(self.end());
         if ids.len() <= context {
             return Ok(ids);
         }
@@ -136,7 +177,7 @@ impl Tokenizer {
             });
         }
         ids.truncate(context - 1);
-        ids.push(END);
+        ids.push(self.end());
         Ok(ids)
     }
 

@@ -13,7 +13,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-use super::{END, START};
+use super::START;
 use crate::{Error, Result};
 
 /// See `assets/README.md`.
@@ -21,6 +21,8 @@ static MERGES: &[u8] = include_bytes!("../../assets/merges.txt.gz");
 
 const BYTES: u32 = 256;
 const FIRST_MERGE: u32 = 2 * BYTES;
+/// No list is longer: a bound for files.
+const MOST_MERGES: u32 = 1 << 20;
 const END_OF_WORD: &str = "</w>";
 
 /// The merges, and ids of bytes.
@@ -41,10 +43,19 @@ impl Vocabulary {
         GzDecoder::new(MERGES)
             .read_to_string(&mut text)
             .map_err(|error| damaged(error.to_string()))?;
-        Self::parse(&text)
+        let published = Self::parse(&text)?;
+        match published.start() == START {
+            true => Ok(published),
+            false => Err(damaged(format!(
+                "{} merges, expected {}",
+                published.merges.len(),
+                START - FIRST_MERGE
+            ))),
+        }
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// A list of merges, one a line; a first line that starts with `#version` is left out.
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let (bytes, signs) = bytes_and_signs();
         let mut of_byte = [0; 256];
         let mut known: HashMap<String, u32> = HashMap::new();
@@ -54,7 +65,12 @@ impl Vocabulary {
             known.insert(format!("{sign}{END_OF_WORD}"), BYTES + id);
         }
         let (mut merges, mut ranks) = (Vec::new(), HashMap::new());
-        for (rank, line) in (0..).zip(text.lines()) {
+        let lines = text.lines().enumerate();
+        let lines = lines.filter(|(row, line)| *row > 0 || !line.starts_with("#version"));
+        for (rank, (_, line)) in (0..).zip(lines) {
+            if rank >= MOST_MERGES {
+                return Err(damaged(format!("more than {MOST_MERGES} merges")));
+            }
             let (left, right) = line
                 .split_once(' ')
                 .ok_or_else(|| damaged(format!("merge {rank} is {line:?}")))?;
@@ -69,19 +85,22 @@ impl Vocabulary {
             ranks.insert(pair, rank);
             known.insert(format!("{left}{right}"), FIRST_MERGE + rank);
         }
-        match merges.len() == (START - FIRST_MERGE) as usize {
-            true => Ok(Self {
-                merges,
-                ranks,
-                of_byte,
-                bytes,
-            }),
-            false => Err(damaged(format!(
-                "{} merges, expected {}",
-                merges.len(),
-                START - FIRST_MERGE
-            ))),
-        }
+        Ok(Self {
+            merges,
+            ranks,
+            of_byte,
+            bytes,
+        })
+    }
+
+    /// The id before a text.
+    pub(super) fn start(&self) -> u32 {
+        FIRST_MERGE + self.merges.len() as u32
+    }
+
+    /// The id after a text, the highest of all.
+    pub(super) fn end(&self) -> u32 {
+        self.start() + 1
     }
 
     /// Appends the ids of a word.
@@ -121,8 +140,8 @@ impl Vocabulary {
         let mut bytes = Vec::new();
         for &id in ids {
             match id {
-                START => bytes.extend(b"<|startoftext|>"),
-                END => bytes.extend(b"<|endoftext|>"),
+                id if id == self.start() => bytes.extend(b"<|startoftext|>"),
+                id if id == self.end() => bytes.extend(b"<|endoftext|>"),
                 id => self.bytes_of(id, &mut bytes),
             }
         }
@@ -171,14 +190,23 @@ mod tests {
 
     #[test]
     fn a_damaged_list_is_refused() {
-        for (text, word) in [
-            ("i n", "1 merges"),
-            ("in", "\"in\""),
-            ("i n\nq zz", "\"zz\""),
-        ] {
+        for (text, word) in [("in", "\"in\""), ("i n\nq zz", "\"zz\"")] {
             let message = Vocabulary::parse(text).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
         }
+    }
+
+    #[test]
+    fn a_list_of_ones_own() {
+        let vocabulary = Vocabulary::parse("#version: 0.2\ni n</w>\nb in</w>\n").unwrap();
+        assert_eq!((vocabulary.start(), vocabulary.end()), (514, 515));
+        let mut ids = Vec::new();
+        vocabulary.encode("bin", &mut ids);
+        assert_eq!(ids, [513]);
+        assert_eq!(
+            vocabulary.decode(&[514, 513, 515]),
+            "<|startoftext|>bin <|endoftext|>"
+        );
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) fn run(case: &Case) -> Result<Computed> {
 }
 
 /// The network of `param.`, with the heads that the config states in either program's words.
-fn clip(case: &Case) -> Result<Clip> {
+pub(super) fn clip(case: &Case) -> Result<Clip> {
     let theirs = case.with_prefix("param.");
     let theirs = theirs.map(|(name, tensor)| (name.to_owned(), tensor.clone()));
     let ours = layout::to_hugging_face(theirs.collect())?;

@@ -6,9 +6,11 @@ mod checkpoint;
 mod clip;
 mod clip_preprocess;
 mod discriminator;
+mod expansion;
 mod generator;
 mod lpips;
 mod modulated_conv2d;
+pub(crate) mod nada;
 mod network;
 mod path_length;
 mod pooling;
@@ -49,6 +51,19 @@ pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Res
         CaseKind::LpipsHelpers => lpips::helpers(case),
         CaseKind::Clip => clip::run(case),
         CaseKind::ResizeBilinear => resize_bilinear::run(case),
+        CaseKind::TextDirection => nada::directions::text_direction(case),
+        CaseKind::DirectionLosses => nada::directions::losses(case),
+        CaseKind::DirectionByModels => nada::directions::by_models(case),
+        CaseKind::DirectionEndToEnd => nada::end_to_end::run(case),
+        CaseKind::ClipTerms => nada::terms::run(case),
+        CaseKind::HyperdomainLosses => nada::domains::hyperdomain(case),
+        CaseKind::DeganLosses => nada::domains::degan(case),
+        CaseKind::PhaseGAdversarial => expansion::phases::generator_adversarial(case),
+        CaseKind::PhaseDAdversarial => expansion::phases::discriminator_adversarial(case),
+        CaseKind::PhaseDRegulariser => expansion::phases::discriminator_regulariser(case),
+        CaseKind::PhaseGRegulariser => expansion::phases::generator_regulariser(case),
+        CaseKind::ExpansionStep => expansion::step::run(case),
+        CaseKind::ExpansionTrajectory => expansion::trajectory::run(case),
     }
 }
 

@@ -1,0 +1,127 @@
+//! Which direction each new domain gets, and what the methods are told of it.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use domex_data::picture;
+use domex_latent::basis::{Basis, BasisKind};
+use domex_latent::subspace::Layout;
+use domex_latent::{Generator as _, ImageDistance};
+use domex_nada::Task;
+use domex_stylegan2::Model;
+use serde_json::json;
+
+use crate::config::Dimensions;
+use crate::{Config, Error, Place, Result, TaskSpec};
+
+/// All domains of a run: first those that the model had, then the new ones.
+pub(crate) struct Domains {
+    pub layout: Layout,
+    /// How many the model had.
+    pub earlier: usize,
+}
+
+impl Domains {
+    /// Places of the new domains, for the one method there is.
+    pub fn places(&self) -> Vec<Place> {
+        let new = self.layout.domains().iter().enumerate().skip(self.earlier);
+        new.map(|(column, domain)| Place {
+            method: 0,
+            number: column - self.earlier,
+            column,
+            distance: domain.distance,
+        })
+        .collect()
+    }
+}
+
+/// The basis, and the layout with the new domains in it. A model that was expanded before keeps
+/// its basis and its domains: they are neither computed again nor forgotten.
+pub(crate) fn place(
+    model: &Model,
+    config: &Config,
+    tasks: &[TaskSpec],
+) -> Result<(Basis, Domains)> {
+    let (basis, mut layout) = match &model.expansion {
+        Some(expansion) => (expansion.basis.clone(), expansion.layout.clone()),
+        None => {
+            let matrices = model.g_ema.acting_matrices()?;
+            let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &matrices)?;
+            let layout = Layout::new(basis.count());
+            (basis, layout)
+        }
+    };
+    let earlier = layout.domains().len();
+    // Those that ask for a dimension come first, so that no other is given it. The order of the
+    // tasks is kept: a placeholder would be wrong, so the dimensions are chosen beforehand.
+    let mut taken = layout.repurposed();
+    taken.extend(tasks.iter().filter_map(|task| task.dimension));
+    for task in tasks {
+        let dimension = match task.dimension {
+            Some(dimension) => dimension,
+            None => {
+                let free = |i: &usize| !taken.contains(i);
+                let mut all = 0..layout.dimensions();
+                let found = match config.dimensions {
+                    Dimensions::Dormant => all.rev().find(free),
+                    Dimensions::Used => all.find(free),
+                };
+                let expected = format!("at most {} domains in all", layout.dimensions());
+                let chosen = found.ok_or_else(|| {
+                    Error::setting("number of domains", earlier + tasks.len(), expected)
+                })?;
+                taken.push(chosen);
+                chosen
+            }
+        };
+        let distance = task.distance.unwrap_or(config.distance);
+        let record = json!({ "type": "nada", "source": task.source, "target": task.target });
+        layout.add(task.name(), record, Some(dimension), distance)?;
+    }
+    Ok((basis, Domains { layout, earlier }))
+}
+
+/// The task for CLIP: in words, or in pictures against `source`, some that the generator makes.
+pub(crate) fn nada_task(
+    task: &TaskSpec,
+    device: &Device,
+    source: impl FnOnce() -> Result<Tensor>,
+) -> Result<Task> {
+    if task.pictures.is_empty() {
+        let mut nada = Task::texts(&task.source, &task.target);
+        nada.name = task.name().to_owned();
+        return Ok(nada);
+    }
+    let mut pictures = Vec::with_capacity(task.pictures.len());
+    for path in &task.pictures {
+        pictures.push(picture::from_rgb(
+            &[picture::read(path)?],
+            DType::F32,
+            device,
+        )?);
+    }
+    Ok(Task::pictures(task.name(), source()?, pictures))
+}
+
+/// Names of a layout's domains, for messages.
+pub(crate) fn names(layout: &Layout) -> String {
+    let names: Vec<_> = layout
+        .domains()
+        .iter()
+        .map(|domain| domain.name.as_str())
+        .collect();
+    names.join(", ")
+}
+
+/// One distance for several users.
+pub(crate) struct Shared(pub Arc<dyn ImageDistance>);
+
+impl ImageDistance for Shared {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn distance(&self, a: &Tensor, b: &Tensor) -> domex_latent::Result<Tensor> {
+        self.0.distance(a, b)
+    }
+}

@@ -1,0 +1,88 @@
+//! What can go wrong in this crate.
+
+/// An error of an expansion: what was given and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// The latent maths failed.
+    #[error(transparent)]
+    Latent(#[from] domex_latent::Error),
+    /// A network failed.
+    #[error(transparent)]
+    StyleGan2(#[from] domex_stylegan2::Error),
+    /// A loss of the source domain failed.
+    #[error(transparent)]
+    Replay(#[from] domex_replay::Error),
+    /// A loss by CLIP failed.
+    #[error(transparent)]
+    Nada(#[from] domex_nada::Error),
+    /// The training engine failed.
+    #[error(transparent)]
+    Train(#[from] domex_train::Error),
+    /// A picture or data set failed.
+    #[error(transparent)]
+    Data(#[from] domex_data::Error),
+    /// A file of tasks that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A tensor has the wrong shape.
+    #[error("{what}: shape {found:?}, expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that fits.
+        expected: String,
+    },
+    /// A setting is outside its range.
+    #[error("{what}: {found}, expected {expected}")]
+    Setting {
+        /// Which setting.
+        what: String,
+        /// Its value.
+        found: String,
+        /// What is allowed.
+        expected: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn shape(what: &'static str, found: &[usize], expected: impl Into<String>) -> Self {
+        Self::Shape {
+            what,
+            found: found.to_vec(),
+            expected: expected.into(),
+        }
+    }
+
+    pub(crate) fn file(path: &std::path::Path, problem: impl std::fmt::Display) -> Self {
+        Self::File {
+            path: path.to_path_buf(),
+            problem: problem.to_string(),
+        }
+    }
+
+    pub(crate) fn setting(
+        what: impl Into<String>,
+        found: impl std::fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Setting {
+            what: what.into(),
+            found: found.to_string(),
+            expected: expected.into(),
+        }
+    }
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,175 @@
+//! The pictures of a report.
+
+use candle_core::{DType, Tensor};
+use domex_data::picture;
+use domex_latent::subspace::Subspaces;
+use domex_random::Streams;
+use domex_stylegan2::{Expansion, Generator, Model, Noise, mapping::broadcast};
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+
+use crate::phases::normal;
+use crate::{Error, Result};
+
+/// Columns of the aligned pictures.
+const PEOPLE: usize = 8;
+
+/// Domains that are shown, and those of which all pairs are.
+const MOST: usize = 40;
+const MOST_IN_PAIRS: usize = 10;
+
+/// How far along the way.
+const ALPHAS: [f64; 6] = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25];
+
+/// Pictures that are made at once.
+const BATCH: usize = 8;
+
+/// Pixels on a side at most: a page with the pictures in it must stay one that can be mailed.
+const LARGEST: u32 = 128;
+
+/// Pictures in rows and columns, each with a label.
+#[derive(Debug, Default)]
+pub struct Gallery {
+    pub columns: Vec<String>,
+    pub rows: Vec<(String, Vec<RgbImage>)>,
+    /// Domains that there was no room for.
+    pub left_out: usize,
+}
+
+/// Makes them: people by the run's seed, in the model's domains.
+pub struct Pictures<'a> {
+    model: &'a Model,
+    source: Option<&'a Model>,
+    expansion: &'a Expansion,
+    subspaces: Subspaces,
+    z: Tensor,    // [people, z_dim]
+    base: Tensor, // [people, D]
+}
+
+impl<'a> Pictures<'a> {
+    pub fn new(model: &'a Model, source: Option<&'a Model>, seed: u64) -> Result<Self> {
+        let Some(expansion) = model.expansion() else {
+            return Err(Error::setting(
+                "model of the report",
+                "one without domains",
+                "an expanded one",
+            ));
+        };
+        let generator = &model.g_ema;
+        let device = generator.synthesis().device();
+        // The same people as in the grids of the run's ticks.
+        let mut stream = Streams::new(seed).stream("aligned grid");
+        let z = normal(&mut stream, &[PEOPLE, generator.config().z_dim()], device)?;
+        let w = generator.mapping().forward(Some(&z), None)?;
+        let subspaces = expansion
+            .layout
+            .subspaces(&expansion.basis, device, DType::F32)?;
+        let base = subspaces.project(&w, Some(&expansion.mean))?;
+        Ok(Self {
+            model,
+            source,
+            expansion,
+            subspaces,
+            z,
+            base,
+        })
+    }
+
+    /// The source's pictures where it is there, the base subspace, and every domain.
+    pub fn aligned(&self) -> Result<Gallery> {
+        let mut rows = Vec::new();
+        if let Some(source) = self.source {
+            let w = source.g_ema.mapping().forward(Some(&self.z), None)?;
+            rows.push(("before".to_owned(), made(&source.g_ema, &w)?));
+        }
+        rows.push(("base".to_owned(), made(&self.model.g_ema, &self.base)?));
+        let domains = self.expansion.layout.domains();
+        for domain in domains.iter().take(MOST) {
+            let w = self.moved(&self.base, &[(&domain.name, 1.0)])?;
+            rows.push((domain.name.clone(), made(&self.model.g_ema, &w)?));
+        }
+        Ok(Gallery {
+            columns: (1..=PEOPLE).map(|person| person.to_string()).collect(),
+            rows,
+            left_out: domains.len().saturating_sub(MOST),
+        })
+    }
+
+    /// One person on the way into each domain.
+    pub fn transitions(&self) -> Result<Gallery> {
+        let mut rows = Vec::new();
+        let base = self.base.narrow(0, 0, 1)?;
+        for domain in self.expansion.layout.domains().iter().take(MOST) {
+            let way = ALPHAS.map(|alpha| self.moved(&base, &[(&domain.name, alpha)]));
+            let way = way.into_iter().collect::<Result<Vec<_>>>()?;
+            rows.push((
+                domain.name.clone(),
+                made(&self.model.g_ema, &Tensor::cat(&way, 0)?)?,
+            ));
+        }
+        Ok(Gallery {
+            columns: ALPHAS.iter().map(f64::to_string).collect(),
+            rows,
+            left_out: 0,
+        })
+    }
+
+    /// Every domain with every other one; `None` where there is no other one.
+    pub fn pairs(&self) -> Result<Option<Gallery>> {
+        let domains = self.expansion.layout.domains();
+        let shown = &domains[..domains.len().min(MOST_IN_PAIRS)];
+        if shown.len() < 2 {
+            return Ok(None);
+        }
+        let mut rows = Vec::new();
+        for (i, one) in shown.iter().enumerate() {
+            let mut row = Vec::new();
+            for (j, other) in shown.iter().enumerate() {
+                let base = self.base.narrow(0, usize::from(j < i), 1)?;
+                let mut parts = vec![(one.name.as_str(), 1.0)];
+                if i != j {
+                    parts.push((&other.name, 1.0));
+                }
+                row.push(self.moved(&base, &parts)?);
+            }
+            rows.push((
+                one.name.clone(),
+                made(&self.model.g_ema, &Tensor::cat(&row, 0)?)?,
+            ));
+        }
+        Ok(Some(Gallery {
+            columns: shown.iter().map(|domain| domain.name.clone()).collect(),
+            rows,
+            left_out: domains.len() - shown.len(),
+        }))
+    }
+
+    fn moved(&self, base: &Tensor, parts: &[(&str, f64)]) -> Result<Tensor> {
+        let strengths = self.expansion.layout.strengths(parts)?;
+        Ok(self.subspaces.compose(base, &strengths)?)
+    }
+}
+
+/// Pictures of latents `[n, D]`.
+fn made(generator: &Generator, w: &Tensor) -> Result<Vec<RgbImage>> {
+    let count = w.dim(0)?;
+    let mut pictures = Vec::with_capacity(count);
+    for start in (0..count).step_by(BATCH) {
+        let part = w.narrow(0, start, BATCH.min(count - start))?;
+        let ws = broadcast(&part, generator.config().num_ws())?;
+        pictures.extend(picture::to_rgb(
+            &generator.synthesis().forward(&ws, Noise::Const)?,
+        )?);
+    }
+    Ok(pictures)
+}
+
+/// The picture as it stands on the page.
+pub fn shown(picture: &RgbImage) -> RgbImage {
+    let (w, h) = picture.dimensions();
+    if w.max(h) <= LARGEST {
+        return picture.clone();
+    }
+    let scale = |v: u32| (v * LARGEST / w.max(h)).max(1);
+    imageops::resize(picture, scale(w), scale(h), FilterType::CatmullRom)
+}

@@ -1,0 +1,208 @@
+//! What a run has made, on one page: `report.html`, and its numbers in `report.json`.
+//!
+//! | part | from |
+//! | --- | --- |
+//! | the same people in every domain | the model, at latents that the run's seed draws |
+//! | the way into each domain, α from 0 to 1.25 | base + α s v, for one person |
+//! | pairs of domains | base + s_i v_i + s_j v_j |
+//! | losses | the lines of `events.jsonl` |
+//! | spectrum | singular values of the acting matrices, repurposed directions marked |
+//! | measures | the pictures on the page, and the first and last line of the events |
+//! | configuration, provenance | `run.json`, and what the model says of itself |
+//!
+//! The page is one file: pictures, drawings and style stand in it, nothing is fetched, and nothing is
+//! run. It follows the reader's light or dark scheme.
+
+mod chart;
+mod events;
+mod gallery;
+mod measures;
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use domex_data::folder::write_atomic;
+use domex_latent::Generator as _;
+use domex_latent::basis::BasisKind;
+use domex_stylegan2::{Expansion, Model};
+use serde_json::{Value as Json, json};
+
+use crate::{Error, Result};
+use chart::{Chart, Line};
+use events::Events;
+use gallery::{Gallery, Pictures};
+use measures::Measures;
+use page::Page;
+
+/// The page.
+pub const HTML: &str = "report.html";
+
+/// Its numbers.
+pub const JSON: &str = "report.json";
+
+/// Points of a curve at most: a screen shows no more.
+const POINTS: usize = 400;
+
+/// A report that was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The page.
+    pub page: PathBuf,
+    /// The measures on it, as in the JSON file beside it.
+    pub numbers: Json,
+}
+
+/// Writes the report of the run in `folder` on its `model`. With the `source`, the generator before
+/// the expansion, it says what was kept. `seed` draws the people that are shown.
+///
+/// # Errors
+///
+/// A model without domains or with classes, a failing network, or a folder that cannot be written.
+pub fn write(folder: &Path, model: &Model, source: Option<&Model>, seed: u64) -> Result<Report> {
+    let Some(expansion) = model.expansion() else {
+        return Err(Error::setting(
+            "model of the report",
+            "one without domains",
+            "an expanded one",
+        ));
+    };
+    let pictures = Pictures::new(model, source, seed)?;
+    let aligned = pictures.aligned()?;
+    let events = Events::read(folder);
+    let measures = Measures::new(expansion, &aligned, source.is_some(), &events);
+
+    let mut page = Page::new(&title(expansion));
+    page.facts(&measures.facts());
+    page.section("The same people in every domain", ALIGNED);
+    page.gallery(&aligned)?;
+    left_out(&mut page, &aligned);
+    page.section("On the way into each domain", TRANSITIONS);
+    page.gallery(&pictures.transitions()?)?;
+    if let Some(pairs) = pictures.pairs()? {
+        page.section("Two domains at once", PAIRS);
+        page.gallery(&pairs)?;
+        left_out(&mut page, &pairs);
+    }
+    page.section("Measures", MEASURES);
+    page.table(&measures.heads(), &measures.rows());
+    losses(&mut page, &events);
+    page.section("Directions of the latent space", SPECTRUM);
+    page.charts(&[spectrum(model, expansion)?]);
+    page.section("Configuration", "As in run.json, which `--resume` goes by.");
+    page.json("run.json", &run(folder));
+    page.section(
+        "Provenance",
+        "What the model's file says of where its weights come from.",
+    );
+    page.json("provenance", &model.provenance);
+
+    let numbers = measures.to_json();
+    let json = format!("{numbers:#}\n");
+    write_atomic(&folder.join(JSON), json.as_bytes())?;
+    let path = folder.join(HTML);
+    write_atomic(&path, page.finish().as_bytes())?;
+    Ok(Report {
+        page: path,
+        numbers,
+    })
+}
+
+const ALIGNED: &str = "Each column is one person. The base subspace is what the generator made before; a domain is \
+    the same latent moved along the domain's direction. Pose, hair and light should stay from row to row.";
+const TRANSITIONS: &str =
+    "One person, from the base subspace (0) to the domain (1) and a little beyond.";
+const PAIRS: &str = "Both directions at full strength: one person above the diagonal, another one below; on it, each \
+    domain by itself.";
+const MEASURES: &str = "Pixel change is the root mean square difference of pictures in −1 to 1, over the people above. \
+    Losses are means over a tick, of the first one and of the last.";
+const SPECTRUM: &str = "How strongly the network's first layers react to each direction. The marked ones belong to \
+    the domains: the generator hardly used them before.";
+
+fn title(expansion: &Expansion) -> String {
+    match expansion.layout.domains().len() {
+        1 => "One generator, one more domain".to_owned(),
+        n => format!("One generator, {n} more domains"),
+    }
+}
+
+fn left_out(page: &mut Page, gallery: &Gallery) {
+    if gallery.left_out > 0 {
+        page.note(&format!("{} more domains are not shown.", gallery.left_out));
+    }
+}
+
+fn losses(page: &mut Page, events: &Events) {
+    if events.is_empty() {
+        return;
+    }
+    page.section(
+        "Losses",
+        "Means over each tick; a gap is a tick in which the loss was not computed.",
+    );
+    let one = |(name, points): (&str, Vec<(f64, f64)>)| Chart {
+        log: points.iter().all(|(_, y)| *y > 0.0),
+        x_label: "step",
+        lines: vec![Line {
+            name: String::new(),
+            points,
+        }],
+        ..Chart::new(name)
+    };
+    let mut charts: Vec<Chart> = events.starting_with("loss/").map(one).collect();
+    let domains = events.starting_with("domain/");
+    let lines: Vec<Line> = domains
+        .map(|(name, points)| Line {
+            name: name.to_owned(),
+            points,
+        })
+        .take(chart::COLOURS)
+        .collect();
+    if lines.len() > 1 {
+        charts.insert(
+            0,
+            Chart {
+                x_label: "step",
+                lines,
+                ..Chart::new("expand, by domain")
+            },
+        );
+    }
+    page.charts(&charts);
+}
+
+fn spectrum(model: &Model, expansion: &Expansion) -> Result<Chart> {
+    let values = match expansion.basis.values() {
+        Some(values) => values.to_vec(),
+        None => {
+            let matrices = model.g_ema.acting_matrices()?;
+            expansion
+                .basis
+                .gains(&BasisKind::DomainExpansion, &matrices)?
+        }
+    };
+    let at = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
+    let domains = expansion.layout.domains();
+    let marks = domains
+        .iter()
+        .map(|d| (d.dimension as f64, at(d.dimension), d.name.clone()));
+    let points = (0..values.len()).map(|i| (i as f64, values[i])).collect();
+    Ok(Chart {
+        x_label: "direction, from the strongest to the most dormant",
+        log: true,
+        wide: true,
+        marks: marks.collect(),
+        lines: vec![Line {
+            name: String::new(),
+            points,
+        }],
+        ..Chart::new("singular values")
+    })
+}
+
+/// `run.json`, or nothing where there is none.
+fn run(folder: &Path) -> Json {
+    let text = std::fs::read_to_string(folder.join("run.json"));
+    text.ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or(json!({}))
+}

@@ -1,0 +1,88 @@
+//! A network with its heads in one container (kind `lpips`).
+//!
+//! Tensors stand under the names that [`Lpips::new`] reads; the configuration is [`Config`].
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use domex_checkpoint::container::{Container, Writer};
+use serde_json::Value as Json;
+
+use crate::{Config, Error, Lpips, Result};
+
+/// The kind of such a container.
+pub const KIND: &str = "lpips";
+
+/// A container with these tensors, ready to be written.
+///
+/// # Errors
+///
+/// A tensor of a type that no file holds.
+pub fn writer<'a>(
+    tensors: impl IntoIterator<Item = (&'a String, &'a Tensor)>,
+    config: &Config,
+    provenance: &Json,
+) -> Result<Writer> {
+    let json = serde_json::to_value(config).map_err(|error| Error::file("configuration", error))?;
+    let mut writer = Writer::new(KIND, &json).provenance(provenance);
+    for (name, tensor) in tensors {
+        writer.tensor(name, tensor)?;
+    }
+    Ok(writer)
+}
+
+impl Lpips {
+    /// Reads such a container, in whatever precision it is, as `dtype`.
+    ///
+    /// # Errors
+    ///
+    /// A file of another kind, NaN or infinity in it, a missing tensor or a wrong shape.
+    pub fn load(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<Self> {
+        let container = Container::open(path)?;
+        let shown = container.path().display().to_string();
+        if container.kind() != KIND {
+            let found = format!("kind {:?}, expected {KIND:?}", container.kind());
+            return Err(Error::file(shown, found));
+        }
+        container.check_finite()?;
+        let config: Config = serde_json::from_value(container.config().clone())
+            .map_err(|error| Error::file(shown, error))?;
+        let names = container.names();
+        let tensors = names
+            .map(|name| Ok((name.to_owned(), container.tensor(name, device)?)))
+            .collect::<Result<_>>()?;
+        Self::new(&VarBuilder::from_tensors(tensors, dtype, device), &config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domex_checkpoint::container::Overwrite;
+
+    use super::*;
+    use crate::Backbone;
+
+    #[test]
+    fn a_written_network_measures_alike() {
+        let map = candle_nn::VarMap::new();
+        let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        let config = Config::new(Backbone::Small);
+        let own = Lpips::new(&vb, &config).unwrap();
+        let tensors: std::collections::BTreeMap<String, Tensor> = {
+            let data = map.data().lock().unwrap();
+            data.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.safetensors");
+        writer(&tensors, &config, &Json::Null).unwrap().write(&path, Overwrite::Refuse).unwrap();
+        let read = Lpips::load(&path, DType::F32, &Device::Cpu).unwrap();
+        let values = |shift: f32| -> Tensor {
+            let v: Vec<f32> = (0..3 * 256).map(|i| (i as f32 * 0.37 + shift).sin()).collect();
+            Tensor::from_vec(v, (1, 3, 16, 16), &Device::Cpu).unwrap()
+        };
+        let distance = |lpips: &Lpips| lpips.distance(&values(0.0), &values(1.0)).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(distance(&read), distance(&own));
+        assert_eq!(read.pooled(&values(0.0)).unwrap().dims(), [1, 256]);
+    }
+}

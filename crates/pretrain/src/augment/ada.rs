@@ -1,0 +1,140 @@
+//! How strong the augmentation is: the adaptive controller.
+//!
+//! ```text
+//! r = mean sign(D(real))                          over the last `interval` steps
+//! p <- p + sign(r − target) · batch · interval / (1000 kimg),   kept within 0 to 1
+//! ```
+//!
+//! A discriminator that remembers its pictures gives them all positive logits: `r` rises to 1, and
+//! so does `p`. Section 3.2 of arXiv 2006.06676; NVlabs/stylegan2-ada-pytorch,
+//! `training/training_loop.py`, which lets `p` rise above 1, where nothing more happens.
+
+use candle_core::{DType, Tensor};
+
+use crate::{Error, Result};
+
+/// The published settings are the default.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdaConfig {
+    /// The `r` to hold; without one `p` stays as it is.
+    pub target: Option<f64>,
+    /// Steps between two adjustments.
+    pub interval: u64,
+    /// Thousands of pictures that it takes from 0 to 1.
+    pub kimg: f64,
+}
+
+impl Default for AdaConfig {
+    fn default() -> Self {
+        Self {
+            target: Some(0.6),
+            interval: 4,
+            kimg: 500.0,
+        }
+    }
+}
+
+/// The controller, with all of its state: it goes on from a snapshot where it stopped.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ada {
+    config: AdaConfig,
+    p: f64,
+    /// Sum and number of the signs since the last adjustment.
+    signs: f64,
+    count: u64,
+    /// Steps since then.
+    steps: u64,
+    /// The last `r`.
+    sign: Option<f64>,
+}
+
+impl Ada {
+    /// A controller that starts at `p`.
+    ///
+    /// # Errors
+    ///
+    /// A setting out of range.
+    pub fn new(config: AdaConfig, p: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&p) {
+            return Err(Error::config("augmentation probability", p, "0 to 1"));
+        }
+        if let Some(target) = config.target
+            && !(-1.0..=1.0).contains(&target)
+        {
+            return Err(Error::config("ADA target", target, "-1 to 1"));
+        }
+        if config.interval == 0 {
+            return Err(Error::config("ADA interval", 0, "1 or more"));
+        }
+        if !(config.kimg.is_finite() && config.kimg > 0.0) {
+            return Err(Error::config("ADA kimg", config.kimg, "above 0"));
+        }
+        Ok(Self {
+            config,
+            p,
+            signs: 0.0,
+            count: 0,
+            steps: 0,
+            sign: None,
+        })
+    }
+
+    /// The probability to augment with now.
+    #[must_use]
+    pub fn p(&self) -> f64 {
+        self.p
+    }
+
+    /// The mean sign at the last adjustment, for the log.
+    #[must_use]
+    pub fn sign(&self) -> Option<f64> {
+        self.sign
+    }
+
+    /// Takes note of the discriminator's `logits` of real pictures, of any shape. Those that are
+    /// not finite are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers cannot be read.
+    pub fn observe(&mut self, logits: &Tensor) -> Result<()> {
+        let logits = logits.to_dtype(DType::F64)?.flatten_all()?;
+        for logit in logits.to_vec1::<f64>()? {
+            if logit.is_finite() {
+                // `signum` has no 0.
+                self.signs += if logit == 0.0 { 0.0 } else { logit.signum() };
+                self.count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a training step of `batch` pictures, and adjusts `p` when it is time. Returns
+    /// whether it was.
+    pub fn step(&mut self, batch: usize) -> bool {
+        self.steps += 1;
+        if self.steps < self.config.interval {
+            return false;
+        }
+        self.steps = 0;
+        if self.count == 0 {
+            return false;
+        }
+        let sign = self.signs / self.count as f64;
+        (self.signs, self.count, self.sign) = (0.0, 0, Some(sign));
+        let Some(target) = self.config.target else {
+            return false;
+        };
+        let seen = batch as f64 * self.config.interval as f64;
+        let step = seen / (1000.0 * self.config.kimg);
+        let direction = match sign.partial_cmp(&target) {
+            Some(std::cmp::Ordering::Greater) => 1.0,
+            Some(std::cmp::Ordering::Less) => -1.0,
+            _ => 0.0,
+        };
+        self.p = (self.p + direction * step).clamp(0.0, 1.0);
+        true
+    }
+}

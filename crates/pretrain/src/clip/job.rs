@@ -1,0 +1,260 @@
+//! Training a contrastive model.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use domex_checkpoint::container::Overwrite;
+use domex_clip::preprocess::normalise;
+use domex_clip::{Clip, Config, Overflow, Tokenizer, bundle, unit_length};
+use domex_random::{Stream, Streams};
+use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::init;
+use super::objective::{Goal, TextFeatures, Truth, losses};
+use super::texts::Sentences;
+use crate::Result;
+use crate::feed::{Batch, Feed};
+use crate::init::Tensors;
+use crate::losses::{accuracy, one_hot};
+use crate::scenes::Scenes;
+use crate::trainer::{Learning, Trainer};
+
+/// How the network is attacked while it learns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Robust {
+    /// Largest Euclidean length of an attack on a picture in `[-1, 1]`; each picture's is drawn between
+    /// nothing and it, long ones oftener.
+    pub radius: f64,
+    /// The share of the run over which it grows from 0.
+    pub growth: f64,
+    /// Gradient steps of an attack.
+    pub steps: usize,
+    /// The share of attacks that are after another picture's caption and domain.
+    pub targeted: f64,
+}
+
+/// Settings of a contrastive model's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipConfig {
+    /// The network; its vocabulary's size is that of `merges`.
+    pub network: Config,
+    /// Its vocabulary, see [`super::vocabulary`].
+    pub merges: String,
+    /// How it learns.
+    pub learning: Learning,
+    /// What it is shown.
+    pub feed: Feed,
+    /// How it is attacked.
+    pub robust: Robust,
+    /// Weight of the captions' loss beside the domains'.
+    pub captions: f64,
+    /// Scenes of each domain in a tick's measurement.
+    pub measured: usize,
+    /// Of weights, scenes, words and attacks.
+    pub seed: u64,
+}
+
+/// A contrastive model in training. See [`super`].
+pub struct ClipJob {
+    config: ClipConfig,
+    scenes: Arc<dyn Scenes>,
+    sentences: Sentences,
+    tokenizer: Tokenizer,
+    trainer: Trainer,
+    streams: Draws,
+}
+
+/// Everything random.
+#[derive(Serialize, Deserialize)]
+struct Draws {
+    scenes: Stream,
+    words: Stream,
+    attacks: Stream,
+}
+
+impl ClipJob {
+    /// A new one.
+    ///
+    /// # Errors
+    ///
+    /// Settings out of range.
+    pub fn new(config: ClipConfig, scenes: Arc<dyn Scenes>, device: &Device) -> Result<Self> {
+        let tensors = init::init(&config.network, config.seed)?;
+        Self::from(tensors, config, scenes, device)
+    }
+
+    /// One that goes on from a trained network, with a new optimiser.
+    ///
+    /// # Errors
+    ///
+    /// Settings out of range, or tensors of another network.
+    pub fn from(tensors: Tensors, config: ClipConfig, scenes: Arc<dyn Scenes>, device: &Device) -> Result<Self> {
+        let tokenizer = Tokenizer::with_merges(&config.merges)?;
+        let streams = Streams::new(config.seed);
+        let job = Self {
+            trainer: Trainer::new(tensors, init::is_statistic, config.learning, device)?,
+            sentences: Sentences::of(&*scenes),
+            streams: Draws {
+                scenes: streams.stream("clip scenes"),
+                words: streams.stream("clip words"),
+                attacks: streams.stream("clip attacks"),
+            },
+            tokenizer,
+            config,
+            scenes,
+        };
+        job.clip()?;
+        Ok(job)
+    }
+
+    /// The averaged network.
+    ///
+    /// # Errors
+    ///
+    /// Tensors of another network.
+    pub fn clip(&self) -> Result<Clip> {
+        Ok(Clip::new(&self.trainer.averaged(), &self.config.network)?)
+    }
+
+    fn ids(&self, texts: &[String]) -> Result<Tensor> {
+        let context = self.config.network.text.context_length;
+        Ok(self.tokenizer.tokenize(texts, context, Overflow::Truncate, self.trainer.device())?)
+    }
+
+    /// Captions of a batch, which of them are true of which scenes, and a sentence for each domain.
+    fn texts(&mut self, batch: &Batch) -> Result<(Vec<String>, Vec<String>, Truth)> {
+        let words: Vec<u64> = batch.plan.iter().map(|_| self.streams.words.next_u64()).collect();
+        let caption = |(&(domain, seed), &words): (&(usize, u64), &u64)| self.scenes.caption(domain, seed, words);
+        let captions: Vec<String> = batch.plan.iter().zip(&words).map(caption).collect();
+        let n = captions.len();
+        let mut truth = vec![0f32; n * n];
+        for (row, &scene) in batch.plan.iter().enumerate() {
+            for column in 0..n {
+                let holds = row == column || self.scenes.holds(&captions[column], batch.plan[column], scene);
+                truth[row * n + column] = f32::from(u8::from(holds));
+            }
+        }
+        let device = self.trainer.device();
+        let truth = Truth {
+            captions: Tensor::from_vec(truth, (n, n), device)?,
+            domains: one_hot(&batch.domains(), self.scenes.domains(), device)?,
+        };
+        Ok((captions, self.sentences.draw(&mut self.streams.words)?, truth))
+    }
+
+    fn text_features(&self, clip: &Clip, captions: &[String], sentences: &[String]) -> Result<TextFeatures> {
+        // Apart, because a batch is as long as its longest text, and sentences are short.
+        Ok(TextFeatures {
+            captions: clip.encode_text(&self.ids(captions)?)?,
+            domains: clip.encode_text(&self.ids(sentences)?)?,
+            scale: clip.logit_scale().clone(),
+        })
+    }
+
+    /// How far each picture may be moved at this time.
+    fn radii(&mut self, at: &Clock) -> Vec<f32> {
+        let robust = &self.config.robust;
+        let growth = robust.growth * self.config.learning.images as f64;
+        let largest = robust.radius * (at.images as f64 / growth.max(1.0)).min(1.0);
+        let attacks = &mut self.streams.attacks;
+        let draw = |_| (largest * attacks.uniform_f64().sqrt()) as f32;
+        (0..self.config.learning.batch).map(draw).collect()
+    }
+
+    fn descend(&mut self, at: &Clock) -> Result<Losses> {
+        let (n, device) = (self.config.learning.batch, self.trainer.device().clone());
+        let batch = self.config.feed.next(&*self.scenes, n, &mut self.streams.scenes, &device)?;
+        let (captions, sentences, truth) = self.texts(&batch)?;
+        let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
+        let texts = self.text_features(&clip, &captions, &sentences)?;
+
+        let radii = self.radii(at);
+        let robust = self.config.robust;
+        let domains = batch.domains();
+        let attacks = &mut self.streams.attacks;
+        let goal = Goal::draw(&domains, sentences.len(), robust.targeted, attacks, &device)?;
+        let frozen = Clip::new(&self.trainer.frozen(), &self.config.network)?;
+        let fixed = texts.detach();
+        let moved = super::attack(&batch.pixels, &radii, robust.steps, attacks, |x| {
+            goal.value(&features(&frozen, x)?, &fixed)
+        })?;
+
+        let images = features(&clip, &moved)?;
+        let parts = losses(&images, &texts, &truth)?;
+        let loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
+        let mut report = Losses::default();
+        report.put("loss/captions", f64::from(parts.captions.to_scalar::<f32>()?));
+        report.put("loss/domains", f64::from(parts.domains.to_scalar::<f32>()?));
+        let right = accuracy(&texts.domain_logits(&images)?.detach(), &domains)?;
+        report.put("right/attacked", right);
+        report.put("scale", f64::from(texts.scale.to_scalar::<f32>()?));
+        report.applied(self.trainer.descend(&loss, at)?);
+        Ok(report)
+    }
+
+    /// The share of fresh scenes whose domain's sentence is the nearest, over all domains evenly.
+    fn retrieval(&self) -> Result<f64> {
+        let clip = self.clip()?;
+        let plain: Vec<String> = self.sentences.plain(1).into_iter().flatten().collect();
+        let texts = clip.encode_text(&self.ids(&plain)?)?;
+        let mut stream = Streams::new(self.config.seed).stream("clip measurement");
+        let feed = Feed { jitter: crate::jitter::Jitter::NONE, ..self.config.feed };
+        let mut right = 0.0;
+        for domain in 0..self.scenes.domains() {
+            let n = self.config.measured.max(1);
+            let batch = feed.of_domain(&*self.scenes, domain, n, &mut stream, self.trainer.device())?;
+            let logits = clip.logits(&features(&clip, &batch.pixels)?, &texts)?;
+            right += accuracy(&logits, &batch.domains())?;
+        }
+        Ok(right / self.scenes.domains().max(1) as f64)
+    }
+}
+
+/// Unit features of pictures in `[-1, 1]` of the tower's size.
+fn features(clip: &Clip, pictures: &Tensor) -> Result<Tensor> {
+    let pixels = normalise(&((pictures + 1.0)? * 0.5)?)?;
+    Ok(unit_length(&clip.image_features(&pixels)?)?)
+}
+
+impl Job for ClipJob {
+    fn batch(&self) -> usize {
+        self.config.learning.batch
+    }
+
+    fn step(&mut self, at: &Clock) -> JobResult<Losses> {
+        Ok(self.descend(at)?)
+    }
+
+    fn save(&self, state: &mut State) -> JobResult<()> {
+        state.put("draws", &self.streams)?;
+        Ok(self.trainer.save(state)?)
+    }
+
+    fn restore(&mut self, state: &State) -> JobResult<()> {
+        self.streams = state.get("draws")?;
+        Ok(self.trainer.restore(state)?)
+    }
+
+    fn tick(&mut self, _: &Clock, _: &RunFolder) -> JobResult<Measures> {
+        let right = self.retrieval()?;
+        Ok(Measures {
+            values: vec![("right/domain".into(), right)],
+            // Robustness is bought with retrieval: the best network is not the one that retrieves best.
+            score: None,
+        })
+    }
+
+    fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
+        let provenance = json!({ "settings": self.config, "images": at.images });
+        let half = self.trainer.averaged_tensors().into_iter();
+        let half = half.map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)));
+        let half = half.collect::<candle_core::Result<Tensors>>()?;
+        let writer = bundle::writer(&half, &self.config.network, &self.config.merges, &provenance)?;
+        Ok(writer.write(path, Overwrite::Replace)?)
+    }
+}

@@ -1,0 +1,177 @@
+//! Training a judge.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_random::{Stream, Streams};
+use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::measure::loss;
+use super::{Config, Judge, KIND, measure};
+use crate::feed::Feed;
+use crate::init::Tensors;
+use crate::jitter::Jitter;
+use crate::scenes::Scenes;
+use crate::trainer::{Learning, Trainer};
+use crate::{Error, Result};
+
+/// Settings of a judge's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeConfig {
+    /// The network.
+    pub network: Config,
+    /// How it learns.
+    pub learning: Learning,
+    /// What it is shown.
+    pub feed: Feed,
+    /// Scenes of each domain in a tick's measurement.
+    pub measured: usize,
+    /// Of weights and scenes.
+    pub seed: u64,
+}
+
+impl JudgeConfig {
+    /// The shipped recipe for `images` scenes of a world.
+    pub fn new(scenes: &dyn Scenes, images: u64) -> Self {
+        Self {
+            network: Config::new(scenes.factors()),
+            learning: Learning {
+                images,
+                batch: 32,
+                lr: 1e-3,
+                weight_decay: 1e-2,
+                longest_gradient: 5.0,
+                ema_kimg: 5.0,
+            },
+            feed: Feed {
+                size: 64,
+                source_share: 0.25,
+                jitter: Jitter::MILD,
+            },
+            measured: 16,
+            seed: 0,
+        }
+    }
+}
+
+/// A judge in training. See [`super`].
+pub struct JudgeJob {
+    config: JudgeConfig,
+    scenes: Arc<dyn Scenes>,
+    trainer: Trainer,
+    stream: Stream,
+}
+
+impl JudgeJob {
+    /// A new one.
+    ///
+    /// # Errors
+    ///
+    /// Settings out of range.
+    pub fn new(config: JudgeConfig, scenes: Arc<dyn Scenes>, device: &Device) -> Result<Self> {
+        let tensors = Judge::init(&config.network, config.seed)?;
+        Ok(Self {
+            trainer: Trainer::new(tensors, |_| false, config.learning, device)?,
+            stream: Streams::new(config.seed).stream("judge scenes"),
+            config,
+            scenes,
+        })
+    }
+
+    /// The averaged network.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn judge(&self) -> Result<Judge> {
+        Judge::new(&self.trainer.averaged(), &self.config.network)
+    }
+
+    fn descend(&mut self, at: &Clock) -> Result<Losses> {
+        let (n, device) = (self.config.learning.batch, self.trainer.device().clone());
+        let batch = self.config.feed.next(&*self.scenes, n, &mut self.stream, &device)?;
+        let judge = Judge::new(&self.trainer.trainable(), &self.config.network)?;
+        let loss = loss(&judge.forward(&batch.pixels)?, &batch.classes)?;
+        let mut losses = Losses::default();
+        losses.put("loss", f64::from(loss.to_scalar::<f32>()?));
+        losses.applied(self.trainer.descend(&loss, at)?);
+        Ok(losses)
+    }
+}
+
+impl Job for JudgeJob {
+    fn batch(&self) -> usize {
+        self.config.learning.batch
+    }
+
+    fn step(&mut self, at: &Clock) -> JobResult<Losses> {
+        Ok(self.descend(at)?)
+    }
+
+    fn save(&self, state: &mut State) -> JobResult<()> {
+        state.put("scenes", &self.stream)?;
+        Ok(self.trainer.save(state)?)
+    }
+
+    fn restore(&mut self, state: &State) -> JobResult<()> {
+        self.stream = state.get("scenes")?;
+        Ok(self.trainer.restore(state)?)
+    }
+
+    fn tick(&mut self, _: &Clock, folder: &RunFolder) -> JobResult<Measures> {
+        let mut stream = Streams::new(self.config.seed).stream("judge measurement");
+        let (judge, device) = (self.judge()?, self.trainer.device());
+        let scores = measure(&judge, &*self.scenes, self.config.measured, &mut stream, device)?;
+        folder.write_json("scores.json", &serde_json::to_value(&scores)?)?;
+        let named = |part: &str, (name, value): (&String, &f64)| (format!("{part}/{name}"), *value);
+        let mut values: Vec<_> = scores.all.iter().map(|pair| named("right", pair)).collect();
+        values.extend(scores.source.iter().map(|pair| named("source", pair)));
+        let mean = scores.all.values().sum::<f64>() / scores.all.len().max(1) as f64;
+        Ok(Measures {
+            values,
+            score: Some(1.0 - mean),
+        })
+    }
+
+    fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
+        let provenance = json!({ "settings": self.config, "images": at.images });
+        Ok(write(path, &self.config.network, &self.trainer.averaged_tensors(), &provenance)?)
+    }
+}
+
+/// Writes a judge in half precision.
+fn write(path: &Path, config: &Config, tensors: &Tensors, provenance: &serde_json::Value) -> Result<()> {
+    let config = serde_json::to_value(config).map_err(Error::json("the judge's configuration"))?;
+    let mut writer = Writer::new(KIND, &config).provenance(provenance);
+    for (name, tensor) in tensors {
+        writer.tensor(name, &tensor.to_dtype(DType::F16)?)?;
+    }
+    Ok(writer.write(path, Overwrite::Replace)?)
+}
+
+impl Judge {
+    /// Reads a judge's container.
+    ///
+    /// # Errors
+    ///
+    /// A file that is no judge's.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let container = Container::open(path.as_ref())?;
+        let what = || format!("configuration in {}", container.path().display());
+        if container.kind() != KIND {
+            return Err(Error::config(format!("kind of {}", container.path().display()), container.kind(), KIND));
+        }
+        container.check_finite()?;
+        let config: Config = serde_json::from_value(container.config().clone()).map_err(Error::json(what()))?;
+        let names = container.names();
+        let tensors = names.map(|name| Ok((name.to_owned(), container.tensor(name, device)?)));
+        let tensors = tensors.collect::<Result<_>>()?;
+        Self::new(&VarBuilder::from_tensors(tensors, DType::F32, device), &config)
+    }
+}

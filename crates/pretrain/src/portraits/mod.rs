@@ -1,0 +1,15 @@
+//! Recipes: what is trained on the portrait world, and how.
+//!
+//! [`World`] makes scenes of the portrait renderer. Each of [`recipes`] is a set of settings for one job,
+//! with the numbers that were found to work on it. [`fn@steering`] tries contrastive models out.
+
+mod labels;
+pub mod recipes;
+mod steering;
+mod templates;
+mod truth;
+mod world;
+
+pub use recipes::Tower;
+pub use steering::{Steering, domain_texts, steering};
+pub use world::World;

@@ -1,0 +1,89 @@
+//! Settings that were found to work on the portrait world.
+
+use domex_clip::Tokenizer;
+
+use super::World;
+use crate::Result;
+use crate::clip::{ClipConfig, Robust, init, texts::Sentences, vocabulary};
+use crate::feed::Feed;
+use crate::jitter::Jitter;
+use crate::judge::JudgeConfig;
+use crate::perceptual::PerceptualConfig;
+use crate::scenes::Scenes;
+use crate::trainer::Learning;
+
+/// Captions that a vocabulary is made of.
+const CAPTIONS: u64 = 8000;
+
+/// Merges at most; the words of the captions are fewer.
+const MERGES: usize = 1500;
+
+/// Which image tower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tower {
+    /// A modified ResNet: what steers best.
+    ResNet,
+    /// A vision transformer on patches of 8 × 8.
+    Vit,
+}
+
+/// A judge, after `images` scenes.
+pub fn judge(world: &World, images: u64) -> JudgeConfig {
+    JudgeConfig::new(world, images)
+}
+
+/// A perceptual network, after `images` scenes.
+pub fn perceptual(images: u64) -> PerceptualConfig {
+    PerceptualConfig::new(images)
+}
+
+/// A robust contrastive model, after `images` scenes.
+///
+/// # Errors
+///
+/// A world without words.
+pub fn clip(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
+    let merges = merges(world)?;
+    let ids = Tokenizer::with_merges(&merges)?.len();
+    Ok(ClipConfig {
+        network: match tower {
+            Tower::ResNet => init::resnet(ids, 24, [1, 1, 1, 1]),
+            Tower::Vit => init::vit(ids, 128, 4),
+        },
+        merges,
+        learning: Learning {
+            images,
+            batch: 48,
+            lr: 1e-3,
+            weight_decay: 1e-2,
+            longest_gradient: 2.0,
+            ema_kimg: 5.0,
+        },
+        feed: Feed {
+            size: 64,
+            source_share: 0.25,
+            jitter: Jitter::STRONG,
+        },
+        robust: Robust {
+            radius: 6.0,
+            growth: 0.4,
+            steps: 2,
+            targeted: 0.5,
+        },
+        captions: 0.3,
+        measured: 8,
+        seed: 0,
+    })
+}
+
+/// Byte-pair merges of the world's captions.
+///
+/// # Errors
+///
+/// A world without words.
+pub fn merges(world: &World) -> Result<String> {
+    let domains = world.domains() as u64;
+    let captions = (0..CAPTIONS).map(|i| world.caption((i % domains) as usize, i, i));
+    let sentences = Sentences::of(world);
+    vocabulary::train(captions.chain(sentences.all()), MERGES)
+}

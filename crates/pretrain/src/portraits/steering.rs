@@ -1,0 +1,115 @@
+//! What contrastive models make of photographs, and what a judge says of it.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use domex_clip::Bundle;
+use domex_data::{grid::Grid, picture};
+use domex_random::Streams;
+use image::RgbImage;
+use serde::Serialize;
+
+use super::World;
+use crate::Result;
+use crate::clip::{Steer, steer, texts::Sentences};
+use crate::feed::Feed;
+use crate::jitter::Jitter;
+use crate::judge::Judge;
+use crate::losses::{accuracy, log_softmax};
+use crate::scenes::Scenes;
+
+/// Sentences that a domain's text is the mean of.
+const TEMPLATES: usize = 8;
+
+/// Pictures of each domain that are drawn into the grid.
+const SHOWN: usize = 4;
+
+/// What became of the pictures.
+#[derive(Debug, Clone, Serialize)]
+pub struct Steering {
+    /// For each domain the share of pictures that the judge takes for it.
+    pub reached: BTreeMap<String, f64>,
+    /// The mean of the judge's probabilities of it.
+    pub believed: BTreeMap<String, f64>,
+    /// The mean of `reached`.
+    pub mean: f64,
+    /// Which domain the judge saw most, where it was not the target.
+    pub seen: BTreeMap<String, String>,
+}
+
+/// Steers `n` photographs towards each of `targets` (all other domains, if empty), and asks `judge`.
+/// Also draws a grid: a row for each target, photographs on the left.
+///
+/// # Errors
+///
+/// Models of another world.
+pub fn steering(
+    world: &World,
+    models: &[Bundle],
+    judge: &Judge,
+    n: usize,
+    how: &Steer,
+    targets: &[usize],
+    seed: u64,
+) -> Result<(Steering, RgbImage)> {
+    let device = Device::Cpu;
+    let names = world.factors().first().map_or(&[][..], |domain| &domain.classes);
+    let feed = Feed { size: 64, source_share: 1.0, jitter: Jitter::NONE };
+    let mut stream = Streams::new(seed).stream("steering");
+    let photos = feed.of_domain(world, 0, n.max(1), &mut stream, &device)?.pixels;
+    let texts = models.iter().map(|model| domain_texts(world, model)).collect::<Result<Vec<_>>>()?;
+
+    let all: Vec<usize> = (1..world.domains()).collect();
+    let targets = if targets.is_empty() { &all } else { targets };
+    let mut report = Steering {
+        reached: BTreeMap::new(),
+        believed: BTreeMap::new(),
+        mean: 0.0,
+        seen: BTreeMap::new(),
+    };
+    let mut shown = Vec::new();
+    for &target in targets {
+        let towers = models.iter().zip(&texts).map(|(model, texts)| {
+            Ok((&model.clip, texts.get(0)?, texts.get(target)?))
+        });
+        let moved = steer(&towers.collect::<Result<Vec<_>>>()?, &photos, how)?;
+        let logits = judge.forward(&moved)?.swap_remove(0);
+        let name = &names[target];
+        let reached = accuracy(&logits, &vec![target as u32; n.max(1)])?;
+        let believed = log_softmax(&logits)?.exp()?.narrow(1, target, 1)?.mean_all()?.to_scalar::<f32>()?;
+        report.reached.insert(name.clone(), reached);
+        report.believed.insert(name.clone(), f64::from(believed));
+        if reached < 0.5 {
+            report.seen.insert(name.clone(), names[most(&logits)? as usize].clone());
+        }
+        for at in 0..SHOWN.min(n.max(1)) {
+            shown.extend(picture::to_rgb(&photos.narrow(0, at, 1)?)?);
+            shown.extend(picture::to_rgb(&moved.narrow(0, at, 1)?)?);
+        }
+    }
+    report.mean = report.reached.values().sum::<f64>() / report.reached.len().max(1) as f64;
+    let rows = targets.iter().map(|&target| format!("{} {:.2}", names[target], report.reached[&names[target]]));
+    let grid = Grid::new(2 * SHOWN.min(n.max(1))).row_labels(rows).draw(&shown)?;
+    Ok((report, grid))
+}
+
+/// The text of each domain, `[k, d]`, of unit length: the mean over some sentences.
+///
+/// # Errors
+///
+/// A sentence that is too long.
+pub fn domain_texts(world: &World, model: &Bundle) -> Result<Tensor> {
+    let sentences = Sentences::of(world).plain(TEMPLATES);
+    let one = |sentences: &Vec<String>| -> Result<Tensor> { Ok(model.encode_text(sentences)?.mean(0)?) };
+    let means = sentences.iter().map(one).collect::<Result<Vec<_>>>()?;
+    Ok(domex_clip::unit_length(&Tensor::stack(&means, 0)?)?)
+}
+
+/// The class that is the largest of most rows.
+fn most(logits: &Tensor) -> Result<u32> {
+    let mut counts = BTreeMap::new();
+    for class in logits.argmax(1)?.to_vec1::<u32>()? {
+        *counts.entry(class).or_insert(0) += 1;
+    }
+    Ok(counts.into_iter().max_by_key(|&(_, count)| count).map_or(0, |(class, _)| class))
+}

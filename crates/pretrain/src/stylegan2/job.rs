@@ -1,0 +1,294 @@
+//! The training as a job of the engine.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use domex_data::picture;
+use domex_data::source::{self, PictureSource};
+use domex_random::{Stream, Streams};
+use domex_stylegan2::{Model, Overwrite};
+use domex_train::lazy::Lazy;
+use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::networks::{Networks, Weights, check_model};
+use super::order::Order;
+use super::phases::Reals;
+use super::pictures::{Samples, draw_reals};
+use super::{Augmentation, Config};
+use crate::augment::{Ada, AdaConfig, Augment};
+use crate::{Error, Result};
+
+/// Weights to begin with.
+#[derive(Debug, Clone, Default)]
+pub enum Start {
+    /// Random ones.
+    #[default]
+    Random,
+    /// Those of a model, whose networks the settings must describe.
+    Model(Box<Model>),
+}
+
+/// A StyleGAN2 in training. See the [module docs](super).
+pub struct StyleGan2 {
+    pub(super) config: Config,
+    pub(super) networks: Networks,
+    pub(super) streams: Purposes,
+    pub(super) augment: Option<(Augment, Ada)>,
+    /// Running mean of the path length, a scalar.
+    pub(super) mean_length: Tensor,
+    pub(super) device: Device,
+    source: Box<dyn PictureSource>,
+    order: Order,
+    samples: Samples,
+    seed: u64,
+}
+
+/// One stream for each purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Purposes {
+    pub latents: Stream,
+    pub mixing: Stream,
+    pub noise: Stream,
+    pub direction: Stream,
+    pub labels: Stream,
+    pub augment: Stream,
+}
+
+impl Purposes {
+    fn new(seed: u64) -> Self {
+        let streams = Streams::new(seed);
+        Self {
+            latents: streams.stream("latents"),
+            mixing: streams.stream("style mixing"),
+            noise: streams.stream("noise"),
+            direction: streams.stream("path length direction"),
+            labels: streams.stream("labels"),
+            augment: streams.stream("augmentation"),
+        }
+    }
+}
+
+/// Keys and tensors of a snapshot that are not the networks'.
+const STREAMS: &str = "streams";
+const ADA: &str = "ada";
+const CONFIG: &str = "config";
+const MEAN_LENGTH: &str = "mean_path_length";
+
+impl StyleGan2 {
+    /// Networks, optimisers and streams at their beginning.
+    ///
+    /// # Errors
+    ///
+    /// Settings out of range; pictures of another size or with other labels than the settings say; a model that does
+    /// not fit.
+    pub fn new(
+        config: Config,
+        source: Box<dyn PictureSource>,
+        start: &Start,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        config.validate()?;
+        check_source(&config, &*source)?;
+        let weights = match start {
+            Start::Random => Weights::random(&config, seed, device)?,
+            Start::Model(model) => {
+                check_model(model, &config)?;
+                Weights::of_model(model, &config, seed, device)?
+            }
+        };
+        Ok(Self {
+            networks: Networks::new(&config, &weights)?,
+            streams: Purposes::new(seed),
+            augment: augment(&config)?,
+            mean_length: Tensor::zeros((), DType::F32, device)?,
+            order: Order::new(seed, source.len()),
+            samples: Samples::new(seed, config.z_dim, &*source, device)?,
+            device: device.clone(),
+            source,
+            config,
+            seed,
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The model as it is now.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn model(&self, at: &Clock) -> Result<Model> {
+        let mut g_ema = self.networks.g_ema.clone();
+        if let Some(mean) = self.networks.g.mapping().w_avg() {
+            g_ema.set_mean_w(mean)?;
+        }
+        let mut model = Model::new(g_ema);
+        model.g = Some(self.networks.g.clone());
+        model.discriminator = Some(self.networks.d.clone());
+        model.provenance["training"] = json!({
+            "seed": self.seed,
+            "step": at.step,
+            "images": at.images,
+            "seconds": at.seconds,
+            "data": self.source.describe(),
+            "config": self.config,
+        });
+        Ok(model)
+    }
+
+    /// The pictures of the step after `images` pictures, pass by pass.
+    fn reals(&mut self, images: u64) -> Result<Vec<Reals>> {
+        let mut before = images;
+        let mut out = Vec::new();
+        for pass in self.config.passes() {
+            let range = before..before + pass as u64;
+            let indices: Vec<u64> = range.map(|i| self.order.index(i)).collect();
+            before += pass as u64;
+            let (pictures, labels) = source::batch(&*self.source, &indices)?;
+            let labels = if self.config.label_dim > 0 {
+                let shape = (pass, self.config.label_dim);
+                Some(Tensor::from_vec(labels.concat(), shape, &self.device)?)
+            } else {
+                None
+            };
+            out.push(Reals {
+                pictures: picture::from_rgb(&pictures, DType::F32, &self.device)?,
+                labels,
+            });
+        }
+        Ok(out)
+    }
+
+    /// Labels of pictures drawn at random, for generated ones.
+    pub(super) fn random_labels(&mut self, n: usize) -> Result<Option<Tensor>> {
+        let dim = self.config.label_dim;
+        if dim == 0 {
+            return Ok(None);
+        }
+        let len = usize::try_from(self.source.len()).unwrap_or(usize::MAX);
+        let mut values = Vec::with_capacity(n * dim);
+        for _ in 0..n {
+            let index = self.streams.labels.index(len)?;
+            values.extend(self.source.label(index as u64)?);
+        }
+        Ok(Some(Tensor::from_vec(values, (n, dim), &self.device)?))
+    }
+}
+
+impl Job for StyleGan2 {
+    fn batch(&self) -> usize {
+        self.config.batch
+    }
+
+    fn step(&mut self, at: &Clock) -> JobResult<Losses> {
+        let mut losses = Losses::default();
+        let reals = self.reals(at.images)?;
+        self.g_main(&mut losses)?;
+        if Lazy::new(self.config.path_length_interval)?.due(at.step) {
+            self.g_regularise(&mut losses)?;
+        }
+        self.d_main(&reals, &mut losses)?;
+        if Lazy::new(self.config.r1_interval)?.due(at.step) {
+            self.d_regularise(&reals, &mut losses)?;
+        }
+        self.networks.ema.update(self.config.batch, at.images)?;
+        if let Some((_, ada)) = &mut self.augment {
+            ada.step(self.config.batch);
+        }
+        Ok(losses)
+    }
+
+    fn save(&self, state: &mut State) -> JobResult<()> {
+        self.networks.save(state)?;
+        state.put_tensor(MEAN_LENGTH, &self.mean_length)?;
+        state.put(STREAMS, &self.streams)?;
+        state.put(CONFIG, &self.config)?;
+        if let Some((_, ada)) = &self.augment {
+            state.put(ADA, ada)?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: &State) -> JobResult<()> {
+        self.networks = Networks::restore(&self.config, state, &self.device)?;
+        self.mean_length = state.tensor(MEAN_LENGTH, &self.device)?;
+        self.streams = state.get(STREAMS)?;
+        if let Some((_, ada)) = &mut self.augment {
+            *ada = state.get(ADA)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, folder: &RunFolder) -> JobResult<()> {
+        draw_reals(&*self.source, &folder.file("reals.png"))?;
+        self.samples
+            .draw(&self.networks.g_ema, &folder.file("fakes_init.png"))?;
+        Ok(())
+    }
+
+    fn writes(&self, name: &str) -> bool {
+        name == "reals.png" || (name.starts_with("fakes") && name.ends_with(".png"))
+    }
+
+    fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures> {
+        self.networks.share_mean()?;
+        let name = format!("fakes{:06}.png", at.images / 1000);
+        self.samples
+            .draw(&self.networks.g_ema, &folder.file(name))?;
+        let mut measures = Measures::default();
+        if let Some((_, ada)) = &self.augment {
+            measures.values.push(("augment/p".into(), ada.p()));
+            let sign = ada.sign().map(|sign| ("augment/sign".into(), sign));
+            measures.values.extend(sign);
+        }
+        Ok(measures)
+    }
+
+    fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
+        Ok(self.model(at)?.save(path, Overwrite::Replace)?)
+    }
+}
+
+fn augment(config: &Config) -> Result<Option<(Augment, Ada)>> {
+    Ok(match &config.augment {
+        Augmentation::NoAug => None,
+        Augmentation::Fixed { p, pipe } => {
+            let still = AdaConfig {
+                target: None,
+                ..AdaConfig::default()
+            };
+            Some((Augment::new((**pipe).clone())?, Ada::new(still, *p)?))
+        }
+        Augmentation::Ada { p, ada, pipe } => {
+            Some((Augment::new((**pipe).clone())?, Ada::new(*ada, *p)?))
+        }
+    })
+}
+
+fn check_source(config: &Config, source: &dyn PictureSource) -> Result<()> {
+    if source.is_empty() {
+        return Err(Error::config("pictures to train on", 0, "at least one"));
+    }
+    let found = source.resolution() as usize;
+    if found != config.resolution {
+        let expected = format!("{0} × {0}, as the settings say", config.resolution);
+        let found = format!("{found} × {found}");
+        return Err(Error::config("size of the pictures", found, expected));
+    }
+    if source.label_dim() != config.label_dim {
+        let expected = config.label_dim.to_string();
+        return Err(Error::config(
+            "size of the labels",
+            source.label_dim(),
+            expected,
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Training of a StyleGAN2 from pictures.
+//!
+//! [`StyleGan2`] is a [`Job`](domex_train::Job): [`domex_train::run()`] trains it. The losses are those of
+//! `domex_replay`; what stands here is the order of things:
+//!
+//! ```text
+//! step    G, path length (every 4th), D, R1 (every 16th), average of G
+//! tick    fakes{kimg}.png from fixed latents, speed, memory, augmentation
+//! export  a model with generator, its average and discriminator
+//! ```
+//!
+//! [`Config`] has all settings, and presets after stylegan2-ada-pytorch. Every random number comes from a stream of its
+//! purpose (latents, mixing, noise, directions, labels, augmentation), all of which are in the snapshot, so a run that
+//! was stopped goes on with the same bits.
+//!
+//! Deliberately not here: reading of pictures (`domex_data::source`), the loop (`domex_train`), the command line.
+
+mod config;
+mod job;
+mod model;
+mod networks;
+mod order;
+mod phases;
+mod pictures;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Augmentation, Config, Preset};
+pub use job::{Start, StyleGan2};
+pub use model::NetworkConfigs;

@@ -1,0 +1,249 @@
+//! The three networks of a training and their optimisers.
+//!
+//! Generator and discriminator stand on variables. Beside each stands a frozen twin on the same memory, for the phase of
+//! the other network: it follows every step, and no gradient is computed for its weights. The third network is the
+//! generator on the averaged parameters.
+
+use candle_core::Device;
+use domex_replay::frozen;
+use domex_stylegan2::{Discriminator, Generator, Kind, Model, Tensors, init};
+use domex_train::adam::Adam;
+use domex_train::ema::Ema;
+use domex_train::lazy::Lazy;
+use domex_train::{Parameters, State};
+
+use super::Config;
+use crate::{Error, Result};
+
+/// See the [module docs](self).
+pub(super) struct Networks {
+    pub g: Generator,
+    pub g_frozen: Generator,
+    pub g_ema: Generator,
+    pub d: Discriminator,
+    pub d_frozen: Discriminator,
+    pub ema: Ema,
+    pub adam_g: Adam,
+    pub adam_d: Adam,
+}
+
+/// Weights to begin with.
+pub(super) struct Weights {
+    pub g: Tensors,
+    pub g_ema: Tensors,
+    pub d: Tensors,
+}
+
+/// Prefixes in a snapshot.
+const G: &str = "generator.";
+const G_EMA: &str = "generator_ema.";
+const D: &str = "discriminator.";
+const ADAM_G: &str = "adam.generator.";
+const ADAM_D: &str = "adam.discriminator.";
+
+impl Weights {
+    /// Random ones.
+    pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self> {
+        let dtype = candle_core::DType::F32;
+        let g = init::generator(&config.generator()?, seed, dtype, device)?;
+        let d = init::discriminator(&config.discriminator()?, seed, dtype, device)?;
+        Ok(Self {
+            g_ema: g.clone(),
+            g,
+            d,
+        })
+    }
+
+    /// Those of a model. A discriminator that the model lacks begins at random.
+    pub fn of_model(model: &Model, config: &Config, seed: u64, device: &Device) -> Result<Self> {
+        let g_ema = model.g_ema.tensors();
+        let g = model
+            .g
+            .as_ref()
+            .map_or_else(|| g_ema.clone(), Generator::tensors);
+        let d = match &model.discriminator {
+            Some(d) => d.tensors(),
+            None => Self::random(config, seed, device)?.d,
+        };
+        Ok(Self { g, g_ema, d })
+    }
+
+    /// Those of a snapshot.
+    fn of_state(config: &Config, state: &State, device: &Device) -> Result<Self> {
+        let read = |prefix: &str, names: Vec<String>| -> Result<Tensors> {
+            let tensor = |name: String| {
+                let tensor = state.tensor(&format!("{prefix}{name}"), device)?;
+                Ok((name, tensor))
+            };
+            names.into_iter().map(tensor).collect()
+        };
+        let names = |spec: domex_stylegan2::Spec| -> Vec<String> {
+            spec.entries().map(|(name, _)| name.to_string()).collect()
+        };
+        let g = names(Generator::spec(&config.generator()?)?);
+        let d = names(Discriminator::spec(&config.discriminator()?)?);
+        Ok(Self {
+            g: read(G, g.clone())?,
+            g_ema: read(G_EMA, g)?,
+            d: read(D, d)?,
+        })
+    }
+}
+
+impl Networks {
+    /// Networks on copies of these weights, with fresh optimisers.
+    pub fn new(config: &Config, weights: &Weights) -> Result<Self> {
+        let (g_config, d_config) = (config.generator()?, config.discriminator()?);
+        let (vars, live) = Generator::spec(&g_config)?.trainable(&weights.g)?;
+        let g_parameters = Parameters::new(vars);
+        let g = Generator::from_tensors(&live, &g_config)?;
+
+        let spec = Discriminator::spec(&d_config)?;
+        let (mut vars, mut live) = spec.trainable(&weights.d)?;
+        for name in still(&spec, config.freeze_d) {
+            vars.remove(&name);
+            if let Some(tensor) = live.get_mut(&name) {
+                *tensor = tensor.detach();
+            }
+        }
+        let d_parameters = Parameters::new(vars);
+        let d = Discriminator::from_tensors(&live, &d_config)?;
+
+        let ema = Ema::new(&g_parameters, config.ema)?;
+        let start = weights.g_ema.iter();
+        let start = start.filter(|(name, _)| Kind::of(name) == Kind::Parameter);
+        let start = start.map(|(name, tensor)| (name.clone(), tensor.clone()));
+        ema.average().load(&start.collect())?;
+        let mut averaged = ema.average().frozen();
+        for (name, tensor) in &weights.g_ema {
+            averaged
+                .entry(name.clone())
+                .or_insert(tensor.copy()?.detach());
+        }
+        let adam = |interval: Option<u64>| -> Result<_> {
+            Ok(match interval {
+                Some(interval) => Lazy::new(interval)?.corrected(config.adam()),
+                None => config.adam(),
+            })
+        };
+        let g_interval = config.path_length.map(|_| config.path_length_interval);
+        Ok(Self {
+            g_frozen: frozen::generator(&g)?,
+            d_frozen: frozen::discriminator(&d)?,
+            g_ema: Generator::from_tensors(&averaged, &g_config)?,
+            adam_g: Adam::new(&g_parameters, adam(g_interval)?)?,
+            adam_d: Adam::new(&d_parameters, adam(Some(config.r1_interval))?)?,
+            g,
+            d,
+            ema,
+        })
+    }
+
+    /// Gives the averaged generator the mean latent of the trained one, as all its buffers.
+    pub fn share_mean(&mut self) -> Result<()> {
+        if let Some(mean) = self.g.mapping().w_avg() {
+            self.g_ema.set_mean_w(mean)?;
+        }
+        Ok(())
+    }
+
+    pub fn save(&self, state: &mut State) -> Result<()> {
+        let networks = [
+            (G, self.g.tensors()),
+            (G_EMA, self.g_ema.tensors()),
+            (D, self.d.tensors()),
+        ];
+        for (prefix, tensors) in networks {
+            for (name, tensor) in tensors {
+                state.put_tensor(&format!("{prefix}{name}"), &tensor)?;
+            }
+        }
+        self.adam_g.save(ADAM_G, state)?;
+        Ok(self.adam_d.save(ADAM_D, state)?)
+    }
+
+    pub fn restore(config: &Config, state: &State, device: &Device) -> Result<Self> {
+        let mut networks = Self::new(config, &Weights::of_state(config, state, device)?)?;
+        networks.adam_g.restore(ADAM_G, state)?;
+        networks.adam_d.restore(ADAM_D, state)?;
+        Ok(networks)
+    }
+}
+
+/// Names of the parameters of the first `layers` layers, counted from the highest resolution: fromrgb, conv0, conv1,
+/// skip of each block. The epilogue is always trained.
+fn still(spec: &domex_stylegan2::Spec, layers: usize) -> Vec<String> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut names = Vec::new();
+    for name in spec.parameters() {
+        let Some((layer, _)) = name.rsplit_once('.') else {
+            continue;
+        };
+        if layer.starts_with("b4.") || !layer.starts_with('b') {
+            continue;
+        }
+        if !seen.contains(&layer) {
+            seen.push(layer);
+        }
+        if seen.len() <= layers {
+            names.push(name.to_string());
+        }
+    }
+    names
+}
+
+/// The model does not fit the settings.
+pub(super) fn check_model(model: &Model, config: &Config) -> Result<()> {
+    let resolution = model.config().synthesis.img_resolution;
+    if resolution != config.resolution {
+        let expected = format!("{0} × {0}, the pictures' size", config.resolution);
+        let found = format!("{resolution} × {resolution}");
+        return Err(Error::config(
+            "size of the model's pictures",
+            found,
+            expected,
+        ));
+    }
+    let mut generator = config.generator()?;
+    // How a network was computed is no part of its weights.
+    generator.synthesis.num_fp16_res = model.config().synthesis.num_fp16_res;
+    if *model.config() != generator {
+        return Err(Error::config(
+            "the model's generator",
+            "another network",
+            "that of the settings: take them from the model with `Config::with_networks_of`",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Preset;
+    use super::*;
+
+    #[test]
+    fn frozen_layers_are_counted_from_the_top() {
+        let config = Config::preset(Preset::Portraits, 64, 0);
+        let spec = Discriminator::spec(&config.discriminator().unwrap()).unwrap();
+        assert!(still(&spec, 0).is_empty());
+        let names = still(&spec, 5);
+        let expected = [
+            "b64.fromrgb.bias",
+            "b64.fromrgb.weight",
+            "b64.conv0.bias",
+            "b64.conv0.weight",
+            "b64.conv1.bias",
+            "b64.conv1.weight",
+            "b64.skip.weight",
+            "b32.conv0.bias",
+            "b32.conv0.weight",
+        ];
+        assert_eq!(names, expected);
+        assert!(
+            still(&spec, 100)
+                .iter()
+                .all(|name| !name.starts_with("b4."))
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! The four phases of a step, from pictures and latents to parameters that have moved.
+//!
+//! | phase | when | network | gradients |
+//! |---|---|---|---|
+//! | G | always | live generator, frozen discriminator | to the generator |
+//! | path length | every k-th step, k times as strong | live generator | to the generator |
+//! | D | always | frozen generator, live discriminator | to the discriminator |
+//! | R1 | every k-th step, k times as strong | live discriminator | to the discriminator |
+//!
+//! Each phase is a step of its network's optimiser. The passes of a step are added up, each weighted by its share of the
+//! batch. A loss or gradient that is not finite leaves the network as it was.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor};
+use domex_replay::{PictureTransform, generator_loss, latents};
+use domex_stylegan2::{Generator, Noise};
+use domex_train::Losses;
+use domex_train::adam::Adam;
+
+use super::job::StyleGan2;
+use crate::augment::Drawn;
+use crate::{Error, Result};
+
+/// Real pictures of one pass.
+pub(super) struct Reals {
+    /// `[n, 3, h, w]` in [−1, 1].
+    pub pictures: Tensor,
+    /// `[n, label_dim]`, if there are labels.
+    pub labels: Option<Tensor>,
+}
+
+impl StyleGan2 {
+    /// The generator's adversarial phase.
+    pub(super) fn g_main(&mut self, losses: &mut Losses) -> Result<()> {
+        let mut sum = Sum::default();
+        for pass in self.config.passes() {
+            let share = pass as f64 / self.config.batch as f64;
+            let labels = self.random_labels(pass)?;
+            let ws = self.latents(pass, labels.as_ref(), Network::Live)?;
+            let changed = self.draw_change(pass)?;
+            let change = changed.as_ref().map(transform);
+            let phase = generator_loss(
+                &self.networks.g,
+                &self.networks.d_frozen,
+                &ws,
+                labels.as_ref(),
+                Noise::Random(&mut self.streams.noise),
+                change.as_ref().map(|change| change as PictureTransform<'_>),
+            )?;
+            sum.note("score/fake", mean(&phase.logits)?, share);
+            sum.add("loss/G", &phase.loss, share)?;
+        }
+        sum.apply(&mut self.networks.adam_g, losses)
+    }
+
+    /// Path length regularisation of the generator.
+    pub(super) fn g_regularise(&mut self, losses: &mut Losses) -> Result<()> {
+        let Some(config) = self.config.path_length else {
+            return Ok(());
+        };
+        let gain = self.config.path_length_interval as f64;
+        let passes = self.config.passes();
+        let total: usize = passes.iter().map(|pass| config.samples(*pass)).sum();
+        let mut sum = Sum::default();
+        let mut mean_length = self.mean_length.clone();
+        for pass in passes {
+            let n = config.samples(pass);
+            let share = n as f64 / total as f64;
+            let labels = self.random_labels(n)?;
+            let ws = self.latents(n, labels.as_ref(), Network::Live)?;
+            let size = self.config.resolution;
+            let direction = normal(
+                &mut self.streams.direction,
+                &[n, 3, size, size],
+                &self.device,
+            )?;
+            let path = domex_replay::path_length(
+                &self.networks.g,
+                &ws,
+                Noise::Random(&mut self.streams.noise),
+                &direction,
+                &mean_length,
+                &config,
+            )?;
+            mean_length = path.mean.clone();
+            sum.note("path/length", mean(&path.lengths)?, share);
+            sum.add_scaled("loss/path_length", &path.loss, share, gain)?;
+        }
+        let fine = sum.is_finite();
+        sum.apply(&mut self.networks.adam_g, losses)?;
+        if fine {
+            self.mean_length = mean_length;
+        }
+        Ok(())
+    }
+
+    /// The discriminator's adversarial phase.
+    pub(super) fn d_main(&mut self, reals: &[Reals], losses: &mut Losses) -> Result<()> {
+        let mut sum = Sum::default();
+        for real in reals {
+            let n = real.pictures.dim(0)?;
+            let share = n as f64 / self.config.batch as f64;
+            let labels = self.random_labels(n)?;
+            let ws = self.latents(n, labels.as_ref(), Network::Frozen)?;
+            let noise = Noise::Random(&mut self.streams.noise);
+            let fakes = self.networks.g_frozen.synthesis().forward(&ws, noise)?;
+            let changed = self.draw_change(n)?;
+            let change = changed.as_ref().map(transform);
+            let change = change.as_ref().map(|change| change as PictureTransform<'_>);
+            let fake = domex_replay::fake_loss(&self.networks.d, &fakes, labels.as_ref(), change)?;
+            // One graph at a time: this one is gone before the next is built.
+            sum.add("loss/D_fake", &fake.loss, share)?;
+            drop((fake, fakes));
+            let changed = self.draw_change(n)?;
+            let change = changed.as_ref().map(transform);
+            let change = change.as_ref().map(|change| change as PictureTransform<'_>);
+            let d = &self.networks.d;
+            let judged = domex_replay::real_loss(d, &real.pictures, real.labels.as_ref(), change)?;
+            self.observe(&judged.logits)?;
+            sum.note("score/real", mean(&judged.logits)?, share);
+            sum.add("loss/D_real", &judged.loss, share)?;
+        }
+        sum.apply(&mut self.networks.adam_d, losses)
+    }
+
+    /// R1 regularisation of the discriminator.
+    pub(super) fn d_regularise(&mut self, reals: &[Reals], losses: &mut Losses) -> Result<()> {
+        let gain = self.config.r1_interval as f64;
+        let mut sum = Sum::default();
+        for real in reals {
+            let n = real.pictures.dim(0)?;
+            let share = n as f64 / self.config.batch as f64;
+            let changed = self.draw_change(n)?;
+            let change = changed.as_ref().map(transform);
+            let r1 = domex_replay::r1(
+                &self.networks.d,
+                &real.pictures,
+                real.labels.as_ref(),
+                self.config.gamma,
+                change.as_ref().map(|change| change as PictureTransform<'_>),
+            )?;
+            self.observe(&r1.logits)?;
+            sum.add_scaled("loss/R1", &r1.loss, share, gain)?;
+        }
+        sum.apply(&mut self.networks.adam_d, losses)
+    }
+
+    /// Latents `[n, rows, w_dim]` with style mixing. The running mean follows every batch; a graph comes only from the
+    /// live network.
+    fn latents(&mut self, n: usize, labels: Option<&Tensor>, network: Network) -> Result<Tensor> {
+        let z_dim = self.config.z_dim;
+        let z = normal(&mut self.streams.latents, &[n, z_dim], &self.device)?;
+        let rows = self.networks.g.config().num_ws();
+        let cutoff =
+            latents::draw_cutoff(&mut self.streams.mixing, rows, self.config.style_mixing)?;
+        let mut w = latents::map(&mut self.networks.g, &z, labels)?;
+        if network == Network::Frozen {
+            w = w.detach();
+        }
+        let g: &Generator = match network {
+            Network::Live => &self.networks.g,
+            Network::Frozen => &self.networks.g_frozen,
+        };
+        let ws = latents::plain(g, &w)?;
+        match cutoff {
+            None => Ok(ws),
+            Some(cutoff) => {
+                let z = normal(&mut self.streams.latents, &[n, z_dim], &self.device)?;
+                Ok(latents::mix(g, &ws, &z, labels, cutoff)?)
+            }
+        }
+    }
+
+    /// The augmentation of one batch of pictures, `None` for none.
+    fn draw_change(&mut self, n: usize) -> Result<Option<Drawn>> {
+        let Some((augment, ada)) = &self.augment else {
+            return Ok(None);
+        };
+        let size = self.config.resolution;
+        let drawn = augment.draw([n, 3, size, size], ada.p(), &mut self.streams.augment)?;
+        Ok((!drawn.is_identity()).then_some(drawn))
+    }
+
+    fn observe(&mut self, logits: &Tensor) -> Result<()> {
+        match &mut self.augment {
+            Some((_, ada)) => ada.observe(logits),
+            None => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Network {
+    Live,
+    Frozen,
+}
+
+fn transform(drawn: &Drawn) -> impl Fn(&Tensor) -> domex_replay::Result<Tensor> + Sync + '_ {
+    |x| drawn.apply(x).map_err(domex_replay::Error::transform)
+}
+
+/// Standard normal numbers.
+pub(super) fn normal(
+    stream: &mut domex_random::Stream,
+    dims: &[usize],
+    device: &Device,
+) -> Result<Tensor> {
+    let mut values = vec![0f32; dims.iter().product()];
+    stream.fill_normal(&mut values);
+    Ok(Tensor::from_vec(values, dims, device)?)
+}
+
+fn mean(x: &Tensor) -> Result<f64> {
+    Ok(f64::from(x.detach().mean_all()?.to_scalar::<f32>()?))
+}
+
+/// The losses and gradients of a phase, added up over its passes.
+#[derive(Default)]
+struct Sum {
+    gradients: Option<GradStore>,
+    losses: Vec<(String, f64)>,
+    notes: Vec<(String, f64)>,
+}
+
+impl Sum {
+    /// Adds a pass and its gradients.
+    fn add(&mut self, name: &str, loss: &Tensor, share: f64) -> Result<()> {
+        self.add_scaled(name, loss, share, 1.0)
+    }
+
+    /// The same with a gradient `gain` times as strong; the loss is told without it.
+    fn add_scaled(&mut self, name: &str, loss: &Tensor, share: f64, gain: f64) -> Result<()> {
+        let value = f64::from(loss.detach().to_scalar::<f32>()?);
+        put(&mut self.losses, name, value * share);
+        if !value.is_finite() {
+            // Nothing will be applied.
+            return Ok(());
+        }
+        let factor = share * gain;
+        let gradients = if factor == 1.0 {
+            loss.backward()?
+        } else {
+            (loss * factor)?.backward()?
+        };
+        match &mut self.gradients {
+            None => self.gradients = Some(gradients),
+            Some(sum) => sum.extend(gradients)?,
+        }
+        Ok(())
+    }
+
+    /// Adds a number that is only told.
+    fn note(&mut self, name: &str, value: f64, share: f64) {
+        put(&mut self.notes, name, value * share);
+    }
+
+    fn is_finite(&self) -> bool {
+        self.losses.iter().all(|(_, value)| value.is_finite())
+    }
+
+    /// Moves the parameters, if every loss is finite.
+    fn apply(self, adam: &mut Adam, losses: &mut Losses) -> Result<()> {
+        let fine = self.is_finite();
+        for (name, value) in &self.losses {
+            losses.put(name, *value);
+        }
+        let notes = self.notes.into_iter();
+        losses
+            .values
+            .extend(notes.filter(|(_, value)| value.is_finite()));
+        if let (true, Some(gradients)) = (fine, &self.gradients) {
+            losses.applied(adam.step(gradients).map_err(Error::Train)?);
+        }
+        Ok(())
+    }
+}
+
+fn put(list: &mut Vec<(String, f64)>, name: &str, value: f64) {
+    match list.iter_mut().find(|(known, _)| known == name) {
+        Some((_, sum)) => *sum += value,
+        None => list.push((name.to_string(), value)),
+    }
+}

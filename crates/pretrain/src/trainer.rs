@@ -1,0 +1,197 @@
+//! What the classifiers here have in common: variables, an optimiser with its schedule, an average.
+
+use std::collections::HashMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use domex_train::adam::{Adam, AdamConfig, Step};
+use domex_train::ema::{Ema, EmaConfig};
+use domex_train::{Clock, Parameters, State};
+use serde::{Deserialize, Serialize};
+
+use crate::init::Tensors;
+use crate::{Error, Result};
+
+/// How a network learns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Learning {
+    /// Length of the run in images, which the schedule spans.
+    pub images: u64,
+    /// Images in a step.
+    pub batch: usize,
+    /// Largest learning rate: reached after a fiftieth of the run, then a half cosine down to a fiftieth
+    /// of it.
+    pub lr: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// A gradient longer than this is shortened to it; the length is over all variables.
+    pub longest_gradient: f64,
+    /// Half-life of the average that is exported, in thousands of images.
+    pub ema_kimg: f64,
+}
+
+impl Learning {
+    /// The learning rate after `images`.
+    pub fn lr_at(&self, images: u64) -> f64 {
+        const SHARE: f64 = 0.02;
+        let done = images as f64 / self.images.max(1) as f64;
+        if done < SHARE {
+            return self.lr * (done / SHARE).max(0.01);
+        }
+        let turn = std::f64::consts::PI * ((done - SHARE) / (1.0 - SHARE)).min(1.0);
+        self.lr * (SHARE + (1.0 - SHARE) * 0.5 * (1.0 + turn.cos()))
+    }
+}
+
+/// See the [module docs](self).
+#[derive(Debug)]
+pub(crate) struct Trainer {
+    learning: Learning,
+    parameters: Parameters,
+    fixed: Tensors,
+    adam: Adam,
+    ema: Ema,
+    device: Device,
+}
+
+impl Trainer {
+    /// Of these tensors, those that `fixed` names stay as they are.
+    pub(crate) fn new(
+        tensors: Tensors,
+        fixed: impl Fn(&str) -> bool,
+        learning: Learning,
+        device: &Device,
+    ) -> Result<Self> {
+        if learning.batch == 0 || learning.images == 0 {
+            return Err(Error::config("batch or length of the run", 0, "at least 1"));
+        }
+        let moved = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_device(device)?)));
+        let (fixed, learnt): (Tensors, Tensors) =
+            moved.collect::<Result<Tensors>>()?.into_iter().partition(|(name, _)| fixed(name));
+        let parameters = Parameters::copy_of(&learnt)?;
+        let adam = AdamConfig {
+            lr: learning.lr,
+            weight_decay: learning.weight_decay,
+            beta2: 0.99,
+            ..AdamConfig::default()
+        };
+        let ema = EmaConfig {
+            kimg: learning.ema_kimg,
+            ramp_up: Some(0.1),
+        };
+        Ok(Self {
+            adam: Adam::new(&parameters, adam)?,
+            ema: Ema::new(&parameters, ema)?,
+            learning,
+            parameters,
+            fixed,
+            device: device.clone(),
+        })
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The variables themselves, for a network that is built anew at each step.
+    pub(crate) fn trainable(&self) -> VarBuilder<'static> {
+        self.builder(self.trainable_tensors())
+    }
+
+    /// The variables by name.
+    pub(crate) fn trainable_tensors(&self) -> Tensors {
+        let variables = self.parameters.iter();
+        variables.map(|(name, var)| (name.to_owned(), var.as_tensor().clone())).collect()
+    }
+
+    /// The variables as constants.
+    pub(crate) fn frozen(&self) -> VarBuilder<'static> {
+        self.builder(self.parameters.frozen())
+    }
+
+    /// The average.
+    pub(crate) fn averaged(&self) -> VarBuilder<'static> {
+        self.builder(self.ema.average().frozen())
+    }
+
+    /// The average and what is fixed.
+    pub(crate) fn averaged_tensors(&self) -> Tensors {
+        let mut tensors = self.ema.average().frozen();
+        tensors.extend(self.fixed.clone());
+        tensors
+    }
+
+    fn builder(&self, tensors: Tensors) -> VarBuilder<'static> {
+        let all: HashMap<String, Tensor> = tensors.into_iter().chain(self.fixed.clone()).collect();
+        VarBuilder::from_tensors(all, DType::F32, &self.device)
+    }
+
+    /// One step down `loss`, a scalar, and the average's step.
+    pub(crate) fn descend(&mut self, loss: &Tensor, at: &Clock) -> Result<Step> {
+        if !loss.to_scalar::<f32>()?.is_finite() {
+            return Ok(Step::Skipped("loss".into()));
+        }
+        let mut gradients = loss.backward()?;
+        self.shorten(&mut gradients)?;
+        self.adam.set_lr(self.learning.lr_at(at.images));
+        let step = self.adam.step(&gradients)?;
+        let batch = self.learning.batch;
+        self.ema.update(batch, at.images + batch as u64)?;
+        Ok(step)
+    }
+
+    fn shorten(&self, gradients: &mut GradStore) -> Result<()> {
+        let mut square = 0.0;
+        for (_, var) in self.parameters.iter() {
+            if let Some(gradient) = gradients.get(var) {
+                square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+            }
+        }
+        let factor = self.learning.longest_gradient / square.sqrt().max(1e-12);
+        // One that is not finite stays for the optimiser to find.
+        if factor >= 1.0 || !factor.is_finite() || !square.is_finite() {
+            return Ok(());
+        }
+        for (_, var) in self.parameters.iter() {
+            if let Some(gradient) = gradients.remove(var) {
+                gradients.insert(var, (gradient * factor)?);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn save(&self, state: &mut State) -> Result<()> {
+        state.put_parameters("model.", &self.parameters)?;
+        self.adam.save("adam.", state)?;
+        Ok(self.ema.save("ema.", state)?)
+    }
+
+    pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
+        state.load_parameters("model.", &self.parameters)?;
+        self.adam.restore("adam.", state)?;
+        Ok(self.ema.restore("ema.", state)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_and_falls() {
+        let learning = Learning {
+            images: 10_000,
+            batch: 10,
+            lr: 1.0,
+            weight_decay: 0.0,
+            longest_gradient: 1.0,
+            ema_kimg: 1.0,
+        };
+        assert!(learning.lr_at(0) < 0.02);
+        assert!((learning.lr_at(200) - 1.0).abs() < 1e-9);
+        assert!((learning.lr_at(5100) - 0.51).abs() < 1e-6);
+        assert!((learning.lr_at(10_000) - 0.02).abs() < 1e-9);
+    }
+}

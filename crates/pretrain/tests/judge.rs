@@ -1,0 +1,76 @@
+//! A judge learns a small world, resumes exactly, and comes back from its file.
+#![allow(clippy::unwrap_used)]
+
+mod small_world;
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use domex_pretrain::judge::{Judge, JudgeConfig, JudgeJob};
+use domex_pretrain::scenes::Scenes;
+use domex_train::{Resume, RunConfig, run};
+use small_world::SmallWorld;
+
+fn job(images: u64) -> JudgeJob {
+    let world = SmallWorld::new();
+    let mut config = JudgeConfig::new(&world, images);
+    config.network.size = 16;
+    config.network.widths = [4, 8, 8, 8, 8, 8];
+    config.feed.size = 16;
+    config.learning.batch = 16;
+    config.learning.lr = 4e-3;
+    config.learning.ema_kimg = 0.05;
+    JudgeJob::new(config, Arc::new(world), &Device::Cpu).unwrap()
+}
+
+fn settings(out: &std::path::Path, images: u64) -> RunConfig {
+    RunConfig {
+        images,
+        tick_images: images,
+        signals: false,
+        ..RunConfig::new(out)
+    }
+}
+
+#[test]
+fn it_learns_and_its_file_judges_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(3200);
+    let outcome = run(&mut job, &settings(&folder.path().join("run"), 3200)).unwrap();
+    let values = outcome.last.unwrap().values;
+    assert!(values["right/domain"] > 0.95 && values["right/place"] > 0.9, "{values:?}");
+
+    let judge = Judge::load(outcome.model, &Device::Cpu).unwrap();
+    assert_eq!(judge.config().factors, SmallWorld::new().factors());
+    let picture = SmallWorld::new().scene(1, 1, 16).picture;
+    let picture = domex_data::picture::from_rgb(&[picture], candle_core::DType::F32, &Device::Cpu).unwrap();
+    let read = judge.forward(&picture).unwrap()[0].to_vec2::<f32>().unwrap();
+    let own = job.judge().unwrap().forward(&picture).unwrap()[0].to_vec2::<f32>().unwrap();
+    for (read, own) in read[0].iter().zip(&own[0]) {
+        assert!((read - own).abs() < 2e-2 * own.abs().max(1.0), "half precision: {read} and {own}");
+    }
+}
+
+#[test]
+fn a_stopped_run_comes_to_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let whole = run(&mut job(320), &settings(&whole, 320)).unwrap();
+    run(&mut job(320), &settings(&parts, 160)).unwrap();
+    let resumed = RunConfig {
+        resume: Resume::From(parts.clone()),
+        ..settings(&parts, 320)
+    };
+    let parts = run(&mut job(320), &resumed).unwrap();
+    assert_eq!(std::fs::read(whole.model).unwrap(), std::fs::read(parts.model).unwrap());
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    let writer = domex_checkpoint::container::Writer::new("clip", &serde_json::Value::Null);
+    writer.write(&path, domex_checkpoint::container::Overwrite::Refuse).unwrap();
+    let message = Judge::load(&path, &Device::Cpu).unwrap_err().to_string();
+    assert!(message.contains("clip") && message.contains("judge"), "{message}");
+}

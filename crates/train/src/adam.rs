@@ -1,0 +1,348 @@
+//! Adam, in place (Kingma and Ba 2015, decoupled decay after Loshchilov and Hutter 2019), as PyTorch's `Adam`/`AdamW`.
+//!
+//! ```text
+//! m ← β₁ m + (1 − β₁) g         v ← β₂ v + (1 − β₂) g²
+//! p ← p (1 − lr decay) − lr (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
+//! ```
+//!
+//! `t` counts each parameter's own steps: one without a gradient stands still, and so do its moments. A gradient that is
+//! not finite stops the whole step before anything is written.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
+use domex_kernels::adam as kernel;
+
+use crate::params::{Parameters, is_finite};
+use crate::state::State;
+use crate::{Error, Result};
+
+/// Settings of the optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdamConfig {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamConfig {
+    /// lr 0.001, betas 0.9 and 0.999, eps 1e-8, no decay.
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl AdamConfig {
+    fn validate(&self) -> Result<()> {
+        let not_negative = [
+            ("lr", self.lr),
+            ("eps", self.eps),
+            ("weight decay", self.weight_decay),
+        ];
+        for (what, value) in not_negative {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::setting(
+                    format!("Adam's {what}"),
+                    value,
+                    "0 or a positive number",
+                ));
+            }
+        }
+        for (what, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::setting(
+                    format!("Adam's {what}"),
+                    value,
+                    "0 to below 1",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// The parameters moved.
+    Applied,
+    /// Nothing was written: this loss, or the gradient of this parameter, is not finite.
+    Skipped(String),
+}
+
+/// An optimiser over a set of parameters.
+#[derive(Debug)]
+pub struct Adam {
+    config: AdamConfig,
+    slots: BTreeMap<String, Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    var: Var,
+    steps: u64,
+    moments: Moments,
+}
+
+/// Both moments: plain memory for the CPU's kernel, tensors elsewhere.
+#[derive(Debug)]
+enum Moments {
+    Host { m: Vec<f32>, v: Vec<f32> },
+    Device { m: Tensor, v: Tensor },
+}
+
+impl Adam {
+    /// Moments of zero for every parameter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] when a number is out of range.
+    pub fn new(parameters: &Parameters, config: AdamConfig) -> Result<Self> {
+        config.validate()?;
+        let slot = |(name, var): (&str, &Var)| -> Result<(String, Slot)> {
+            let on_host = matches!(var.device(), Device::Cpu) && var.dtype() == DType::F32;
+            let moments = if on_host {
+                let zeros = vec![0.0; var.elem_count()];
+                Moments::Host {
+                    m: zeros.clone(),
+                    v: zeros,
+                }
+            } else {
+                let zeros = var.as_detached_tensor().zeros_like()?;
+                Moments::Device {
+                    m: zeros.clone(),
+                    v: zeros,
+                }
+            };
+            let slot = Slot {
+                var: var.clone(),
+                steps: 0,
+                moments,
+            };
+            Ok((name.to_string(), slot))
+        };
+        Ok(Self {
+            config,
+            slots: parameters.iter().map(slot).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &AdamConfig {
+        &self.config
+    }
+
+    /// Changes the learning rate, for a schedule.
+    pub fn set_lr(&mut self, lr: f64) {
+        self.config.lr = lr;
+    }
+
+    /// One step along `gradients`. Parameters that have none stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn step(&mut self, gradients: &GradStore) -> Result<Step> {
+        for (name, slot) in &self.slots {
+            if let Some(gradient) = gradients.get(&slot.var)
+                && !is_finite(gradient)?
+            {
+                return Ok(Step::Skipped(format!("gradient of {name}")));
+            }
+        }
+        for slot in self.slots.values_mut() {
+            if let Some(gradient) = gradients.get(&slot.var) {
+                slot.step(&self.config, gradient)?;
+            }
+        }
+        Ok(Step::Applied)
+    }
+
+    /// Moments and counts by name: `{parameter}.m`, `{parameter}.v` and `{parameter}.t`.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut out = Vec::with_capacity(3 * self.slots.len());
+        for (name, slot) in &self.slots {
+            let (m, v) = match &slot.moments {
+                Moments::Host { m, v } => {
+                    let dims = slot.var.dims();
+                    (
+                        Tensor::from_slice(m, dims, &Device::Cpu)?,
+                        Tensor::from_slice(v, dims, &Device::Cpu)?,
+                    )
+                }
+                Moments::Device { m, v } => (m.clone(), v.clone()),
+            };
+            let steps = i64::try_from(slot.steps).unwrap_or(i64::MAX);
+            out.push((format!("{name}.m"), m));
+            out.push((format!("{name}.v"), v));
+            out.push((format!("{name}.t"), Tensor::new(&[steps], &Device::Cpu)?));
+        }
+        Ok(out)
+    }
+
+    /// Puts moments and counts into a snapshot, below `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// A name that is taken.
+    pub fn save(&self, prefix: &str, state: &mut State) -> Result<()> {
+        for (name, tensor) in self.state()? {
+            state.put_tensor(&format!("{prefix}{name}"), &tensor)?;
+        }
+        Ok(())
+    }
+
+    /// Takes moments and counts from a snapshot, to the bit.
+    ///
+    /// # Errors
+    ///
+    /// A tensor that is missing or has another shape.
+    pub fn restore(&mut self, prefix: &str, state: &State) -> Result<()> {
+        for (name, slot) in &mut self.slots {
+            let dims = slot.var.dims().to_vec();
+            let tensor =
+                |part: &str| state.tensor(&format!("{prefix}{name}.{part}"), slot.var.device());
+            let shaped = |part: &str| -> Result<Tensor> {
+                let tensor = tensor(part)?;
+                if tensor.dims() == dims {
+                    return Ok(tensor);
+                }
+                let what = format!("tensor {prefix}{name}.{part}");
+                Err(state.wrong(
+                    what,
+                    format!("shape {:?}", tensor.dims()),
+                    format!("{dims:?}"),
+                ))
+            };
+            let (m, v) = (shaped("m")?, shaped("v")?);
+            slot.steps = tensor("t")?
+                .to_vec1::<i64>()?
+                .first()
+                .and_then(|t| u64::try_from(*t).ok())
+                .ok_or_else(|| {
+                    state.wrong(
+                        format!("tensor {prefix}{name}.t"),
+                        "no count",
+                        "a number of steps",
+                    )
+                })?;
+            slot.moments = match &slot.moments {
+                Moments::Host { .. } => Moments::Host {
+                    m: m.flatten_all()?.to_vec1()?,
+                    v: v.flatten_all()?.to_vec1()?,
+                },
+                Moments::Device { .. } => Moments::Device { m, v },
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn step(&mut self, config: &AdamConfig, gradient: &Tensor) -> Result<()> {
+        self.steps += 1;
+        let adam = kernel::Adam {
+            lr: config.lr,
+            beta1: config.beta1,
+            beta2: config.beta2,
+            eps: config.eps,
+            decay: config.weight_decay,
+            step: self.steps,
+        };
+        match &mut self.moments {
+            Moments::Host { m, v } => {
+                let op = Host {
+                    adam,
+                    moments: RefCell::new((m, v)),
+                };
+                let gradient = gradient.detach().contiguous()?;
+                Ok(self.var.inplace_op2(&gradient, &op)?)
+            }
+            Moments::Device { m, v } => {
+                let (p, next_m, next_v) =
+                    composed(&adam, &self.var.as_detached_tensor(), m, v, gradient)?;
+                (*m, *v) = (next_m, next_v);
+                Ok(self.var.set(&p)?)
+            }
+        }
+    }
+}
+
+/// The step from candle's operations, for devices without the kernel.
+fn composed(
+    adam: &kernel::Adam,
+    p: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    g: &Tensor,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let g = g.detach();
+    let steps = i32::try_from(adam.step).unwrap_or(i32::MAX);
+    let m = ((m * adam.beta1)? + (&g * (1.0 - adam.beta1))?)?;
+    let v = ((v * adam.beta2)? + (g.sqr()? * (1.0 - adam.beta2))?)?;
+    let root = ((&v / (1.0 - adam.beta2.powi(steps)))?.sqrt()? + adam.eps)?;
+    let change = ((&m * (adam.lr / (1.0 - adam.beta1.powi(steps))))? / root)?;
+    let p = ((p * (1.0 - adam.lr * adam.decay))? - change)?;
+    Ok((p, m, v))
+}
+
+/// The kernel as candle's in-place operation: parameter from the gradient, moments on the side.
+struct Host<'a> {
+    adam: kernel::Adam,
+    moments: RefCell<(&'a mut Vec<f32>, &'a mut Vec<f32>)>,
+}
+
+impl InplaceOp2 for Host<'_> {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn cpu_fwd(
+        &self,
+        p: &mut CpuStorage,
+        p_layout: &Layout,
+        g: &CpuStorage,
+        g_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let (CpuStorage::F32(p), CpuStorage::F32(g)) = (p, g) else {
+            candle_core::bail!("adam: a gradient of another type than its float32 parameter")
+        };
+        let (Some((p0, p1)), Some((g0, g1))) =
+            (p_layout.contiguous_offsets(), g_layout.contiguous_offsets())
+        else {
+            candle_core::bail!("adam: a parameter that is not contiguous")
+        };
+        let mut moments = self.moments.borrow_mut();
+        let (m, v) = &mut *moments;
+        let state = kernel::AdamState {
+            parameters: &mut p[p0..p1],
+            m: m.as_mut_slice(),
+            v: v.as_mut_slice(),
+        };
+        kernel::step(&self.adam, state, &g[g0..g1]).map_err(candle_core::Error::wrap)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! What can go wrong in a run.
+
+use std::path::PathBuf;
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a [`Job`](crate::Job) returns: any error of the crates it uses.
+pub type JobResult<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What can go wrong in a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A kernel refused its operands.
+    #[error(transparent)]
+    Kernel(#[from] domex_kernels::Error),
+    /// A container could not be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] domex_checkpoint::Error),
+    /// A folder or a picture could not be read or written.
+    #[error(transparent)]
+    Data(#[from] domex_data::Error),
+    /// The job itself failed.
+    #[error("{0}")]
+    Job(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A snapshot could not be written.
+    #[error("the snapshot at step {step} could not be written: {source}; {kept}")]
+    Snapshot {
+        /// The step it would have been of.
+        step: u64,
+        /// Which snapshot stands instead, in words.
+        kept: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A saved state lacks something, or holds something else.
+    #[error("{}{what}: found {found}, expected {expected}", named(path))]
+    State {
+        /// The snapshot, or empty for a state that never was in a file.
+        path: PathBuf,
+        /// Tensor or key.
+        what: String,
+        /// What was found.
+        found: String,
+        /// What is needed.
+        expected: String,
+    },
+    /// A setting is out of range.
+    #[error("{what}: found {found}, expected {expected}")]
+    Setting {
+        /// Which setting.
+        what: String,
+        /// Its value.
+        found: String,
+        /// What is allowed.
+        expected: String,
+    },
+    /// Another process writes into the folder.
+    #[error(
+        "{} is in use by another run: wait for it, stop it, or choose another folder",
+        path.display()
+    )]
+    Locked {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// There is nothing to go on from.
+    #[error("{} holds no snapshot to resume from", path.display())]
+    NoSnapshot {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// Losses or gradients were not finite too often.
+    #[error(
+        "{skipped} steps in a row had a loss or gradient that is not finite ({what}); the run stopped, and {kept}. A lower learning rate or a higher gamma may help"
+    )]
+    NotFinite {
+        /// Steps in a row that were not applied.
+        skipped: u64,
+        /// What was not finite in the last of them.
+        what: String,
+        /// Which snapshot is the last good one, in words.
+        kept: String,
+    },
+}
+
+/// A file's name as the beginning of a message; nothing for a state that never was in a file.
+fn named(path: &std::path::Path) -> String {
+    if path.as_os_str().is_empty() {
+        return String::new();
+    }
+    format!("{}: ", path.display())
+}
+
+impl Error {
+    /// Makes an [`Error::Io`]; for `map_err`.
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// Makes an [`Error::Setting`].
+    pub(crate) fn setting(
+        what: impl Into<String>,
+        found: impl std::fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Setting {
+            what: what.into(),
+            found: found.to_string(),
+            expected: expected.into(),
+        }
+    }
+}

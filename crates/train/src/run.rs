@@ -1,0 +1,390 @@
+//! The loop of any run: step, tick, snapshot, resume, stop.
+//!
+//! A [`Job`] knows networks and losses; this module knows time. Ticks and snapshots follow from the number of images
+//! alone, so a run that was stopped anywhere and resumed does the same steps as one that was not. What must survive is
+//! in the snapshot: the job's own state, the clock, the guard's and the plateau's counts.
+//!
+//! In the run's folder stand `run.json` (settings), `run.lock`, `events.jsonl`, `events.out.tfevents.*`, `snapshots/`,
+//! `model.safetensors` (renewed with each snapshot), and what the job writes at its ticks.
+
+mod config;
+mod pace;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+pub use config::{Resume, RunConfig, RunFolder};
+use pace::{Means, Pace};
+
+use crate::events::{Events, Record};
+use crate::guard::Guard;
+use crate::lock::Lock;
+use crate::progress::Progress;
+use crate::signals::Signals;
+use crate::snapshots::{Snapshots, latest};
+use crate::state::State;
+use crate::stop::Plateau;
+use crate::{Error, JobResult, Result};
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// Steps done: in [`Job::step`] the number of this one, from 0 on.
+    pub step: u64,
+    /// Images seen.
+    pub images: u64,
+    /// Ticks done.
+    pub tick: u64,
+    /// Seconds of training, over all parts of the run.
+    pub seconds: f64,
+}
+
+impl Clock {
+    /// Thousands of images seen.
+    pub fn kimg(&self) -> f64 {
+        self.images as f64 / 1000.0
+    }
+}
+
+/// What a step reports.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Losses {
+    /// Named numbers. Those that a step does not compute are left out, and averaged over the steps that do.
+    pub values: Vec<(String, f64)>,
+    /// What was not finite: these parts of the step were not applied.
+    pub not_finite: Vec<String>,
+}
+
+impl Losses {
+    /// Adds a number. One that is not finite is noted as such and must not have been applied.
+    pub fn put(&mut self, name: &str, value: f64) {
+        if value.is_finite() {
+            self.values.push((name.to_string(), value));
+        } else {
+            self.not_finite.push(name.to_string());
+        }
+    }
+
+    /// Adds what became of an optimiser's step.
+    pub fn applied(&mut self, step: crate::adam::Step) {
+        if let crate::adam::Step::Skipped(what) = step {
+            self.not_finite.push(what);
+        }
+    }
+}
+
+/// What a tick measures, by name. `score`, where there is one, decides which snapshot is the best (lower is better).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measures {
+    /// Named numbers.
+    pub values: Vec<(String, f64)>,
+    /// The number by which snapshots are compared.
+    pub score: Option<f64>,
+}
+
+/// What a run trains.
+pub trait Job {
+    /// Images per step.
+    fn batch(&self) -> usize;
+
+    /// One step. Its randomness comes from streams that [`save`](Self::save) saves.
+    ///
+    /// # Errors
+    ///
+    /// Anything that ends the run. Numbers that are not finite do not: see [`Losses`].
+    fn step(&mut self, at: &Clock) -> JobResult<Losses>;
+
+    /// Puts everything that later steps depend on into `state`.
+    ///
+    /// # Errors
+    ///
+    /// Anything that ends the run.
+    fn save(&self, state: &mut State) -> JobResult<()>;
+
+    /// Takes it back, to the bit.
+    ///
+    /// # Errors
+    ///
+    /// A state of another kind of job.
+    fn restore(&mut self, state: &State) -> JobResult<()>;
+
+    /// Before the first step of a new run, not of a resumed one.
+    ///
+    /// # Errors
+    ///
+    /// Anything that ends the run.
+    fn start(&mut self, _: &RunFolder) -> JobResult<()> {
+        Ok(())
+    }
+
+    /// At the end of a tick: pictures and measures. Must not change what later steps compute.
+    ///
+    /// # Errors
+    ///
+    /// Anything that ends the run.
+    fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures>;
+
+    /// Whether a file of this name in the run's folder is one that this kind of job writes. A run that is forced into the
+    /// folder of another removes them first.
+    fn writes(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Writes the model as a file that other verbs read, in place of an older one.
+    ///
+    /// # Errors
+    ///
+    /// Anything that ends the run.
+    fn export(&self, at: &Clock, path: &Path) -> JobResult<()>;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Where it is.
+    pub clock: Clock,
+    /// The last snapshot.
+    pub snapshot: PathBuf,
+    /// The exported model.
+    pub model: PathBuf,
+    /// The signal that stopped it, if one did.
+    pub signal: Option<u8>,
+    /// Whether it came to a plateau before its length.
+    pub plateau: bool,
+    /// Steps that were not applied, in all.
+    pub skipped: u64,
+    /// The last tick.
+    pub last: Option<Record>,
+}
+
+impl Outcome {
+    /// 0, or 128 plus the signal that stopped the run.
+    pub fn exit_code(&self) -> u8 {
+        self.signal.map_or(0, |signal| 128 + signal)
+    }
+}
+
+/// The part of a snapshot that is the loop's own.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    clock: Clock,
+    guard: Guard,
+    plateau: Option<Plateau>,
+    means: Means,
+}
+
+const SAVED: &str = "run";
+
+/// Trains `job` as `config` says, until its length, a plateau or a signal.
+///
+/// # Errors
+///
+/// Settings that make no sense; a folder in use, or with another run in it; no room for a snapshot; too many steps that
+/// are not finite; whatever the job reports.
+pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
+    config.validate(job.batch())?;
+    // What cannot be gone on with leaves no trace in a new folder; in the run's own one the lock comes first.
+    let mut saved = None;
+    if let Resume::From(path) = &config.resume
+        && !config.goes_on()
+    {
+        saved = Some(restore(job, path)?);
+    }
+    let folder = config.folder()?;
+    let _lock = Lock::take(folder.path())?;
+    // Only now: before, the files may be those of a run that still goes on.
+    config.clear(&folder, job)?;
+    let signals = if config.signals {
+        Signals::install()?
+    } else {
+        Signals::none()
+    };
+    if let (Resume::From(path), None) = (&config.resume, &saved) {
+        saved = Some(restore(job, path)?);
+    }
+    Running::new(job, config, folder, signals, saved)?.go()
+}
+
+fn restore(job: &mut dyn Job, path: &Path) -> Result<Saved> {
+    let (_, state) = latest(path)?;
+    job.restore(&state).map_err(Error::Job)?;
+    state.get(SAVED)
+}
+
+struct Running<'a> {
+    job: &'a mut dyn Job,
+    config: &'a RunConfig,
+    folder: RunFolder,
+    signals: Signals,
+    snapshots: Snapshots,
+    events: Events,
+    progress: Progress,
+    guard: Guard,
+    plateau: Option<Plateau>,
+    means: Means,
+    clock: Clock,
+    pace: Pace,
+    last: Option<Record>,
+}
+
+impl<'a> Running<'a> {
+    fn new(
+        job: &'a mut dyn Job,
+        config: &'a RunConfig,
+        folder: RunFolder,
+        signals: Signals,
+        saved: Option<Saved>,
+    ) -> Result<Self> {
+        let mut snapshots = Snapshots::new(folder.path(), config.keep)?;
+        let saved = match saved {
+            Some(saved) => {
+                snapshots.forget_after(saved.clock.step)?;
+                saved
+            }
+            None => {
+                job.start(&folder).map_err(Error::Job)?;
+                Saved {
+                    clock: Clock::default(),
+                    guard: Guard::new(config.skip_limit),
+                    plateau: config.plateau.clone().map(Plateau::new),
+                    means: Means::default(),
+                }
+            }
+        };
+        let settings = json!({ "seed": config.seed, "images": config.images, "batch": job.batch(), "job": config.settings });
+        folder.write_json("run.json", &settings)?;
+        let clock = saved.clock;
+        Ok(Self {
+            events: Events::open(folder.path(), clock.step)?,
+            progress: Progress::new(config.show, config.images, clock.images),
+            pace: Pace::new(clock),
+            guard: saved.guard,
+            plateau: saved.plateau,
+            means: saved.means,
+            last: None,
+            job,
+            config,
+            folder,
+            signals,
+            snapshots,
+            clock,
+        })
+    }
+
+    fn go(mut self) -> Result<Outcome> {
+        let (mut plateau, mut signal) = (false, None);
+        // A resumed run that has nothing left to do still says where its files are.
+        let mut snapshot = None;
+        while self.clock.images < self.config.images && !plateau && signal.is_none() {
+            self.step()?;
+            let ended = self.clock.images >= self.config.images;
+            let mut score = None;
+            if ended || self.config.tick_ends(&self.clock, self.job.batch()) {
+                (score, plateau) = self.tick()?;
+            }
+            signal = self.signals.caught();
+            let due = self.config.snapshot_due(&self.clock, self.job.batch());
+            if ended || plateau || signal.is_some() || due {
+                snapshot = Some(self.snapshot(score)?);
+            }
+        }
+        let snapshot = match snapshot {
+            Some(path) => path,
+            None => self.snapshot(None)?,
+        };
+        Ok(Outcome {
+            clock: self.clock,
+            snapshot,
+            model: self.folder.model(),
+            signal,
+            plateau,
+            skipped: self.guard.total(),
+            last: self.last,
+        })
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let losses = self.job.step(&self.clock).map_err(Error::Job)?;
+        self.clock.step += 1;
+        self.clock.images += self.job.batch() as u64;
+        self.clock.seconds = self.pace.seconds();
+        self.means.add(&losses.values);
+        if !losses.not_finite.is_empty() {
+            tracing::warn!(step = self.clock.step, what = %losses.not_finite.join(", "), "not finite: not applied");
+        }
+        if !self.guard.note(&losses.not_finite) {
+            return Err(Error::NotFinite {
+                skipped: self.guard.in_a_row(),
+                what: self.guard.last().to_string(),
+                kept: self.snapshots.kept(),
+            });
+        }
+        let speed = self.pace.speed(&self.clock);
+        self.progress.advance(self.clock.images, speed);
+        Ok(())
+    }
+
+    /// Returns the score and whether the run has come to a plateau.
+    fn tick(&mut self) -> Result<(Option<f64>, bool)> {
+        let speed = self.pace.tick(&self.clock);
+        self.clock.tick += 1;
+        let measures = self
+            .job
+            .tick(&self.clock, &self.folder)
+            .map_err(Error::Job)?;
+        let mut values = self.means.take();
+        values.extend(measures.values);
+        values.insert("skipped".into(), self.guard.total() as f64);
+        let record = Record {
+            step: self.clock.step,
+            images: self.clock.images,
+            tick: self.clock.tick,
+            seconds: self.clock.seconds,
+            images_per_second: speed,
+            peak_memory: crate::memory::peak(),
+            values,
+        };
+        self.events.write(&record)?;
+        self.progress.tick(&record);
+        let plateau = match &mut self.plateau {
+            None => false,
+            Some(plateau) => {
+                let value = record.values.get(plateau.measure()).copied();
+                let known = || record.values.keys().cloned().collect::<Vec<_>>().join(", ");
+                let value = value.ok_or_else(|| {
+                    Error::setting("measure of the plateau", plateau.measure(), known())
+                })?;
+                plateau.note(value)
+            }
+        };
+        self.last = Some(record);
+        Ok((measures.score, plateau))
+    }
+
+    fn snapshot(&mut self, score: Option<f64>) -> Result<PathBuf> {
+        let mut state = State::new();
+        self.job.save(&mut state).map_err(Error::Job)?;
+        let saved = Saved {
+            clock: self.clock,
+            guard: self.guard.clone(),
+            plateau: self.plateau.clone(),
+            means: self.means.clone(),
+        };
+        state.put(SAVED, &saved)?;
+        state.put("settings", &self.config.settings)?;
+        let path = self.snapshots.save(&state, self.clock.step, score)?;
+        // Its bytes are on the disk: the model next to it needs the memory.
+        drop(state);
+        self.job
+            .export(&self.clock, &self.folder.model())
+            .map_err(|error| Error::Snapshot {
+                step: self.clock.step,
+                kept: self.snapshots.kept(),
+                source: Box::new(Error::Job(error)),
+            })?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,230 @@
+//! Settings of a run and its folder.
+
+use std::path::{Path, PathBuf};
+
+use domex_data::folder::{OutputFolder, write_atomic};
+use serde_json::Value as Json;
+
+use crate::progress::Show;
+use crate::run::{Clock, Job};
+use crate::stop::PlateauConfig;
+use crate::{Error, Result, events, snapshots};
+
+/// The exported model.
+const MODEL: &str = "model.safetensors";
+
+/// Whether a run starts anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// From its beginning.
+    #[default]
+    No,
+    /// From a snapshot file, or the last snapshot of the run in a folder.
+    From(PathBuf),
+}
+
+/// Settings of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunConfig {
+    /// The run's folder, made if absent.
+    pub out: PathBuf,
+    /// Write into a folder that has files, and start anew where a run was.
+    pub force: bool,
+    /// Length in images, all parts of the run together.
+    pub images: u64,
+    /// Images from one tick to the next.
+    pub tick_images: u64,
+    /// Ticks from one snapshot to the next; 0 for one at the end only.
+    pub snap: u64,
+    /// Snapshots that stay, beside the best.
+    pub keep: usize,
+    /// Seed of the job's streams, for the record.
+    pub seed: u64,
+    /// Whether to go on from a snapshot.
+    pub resume: Resume,
+    /// Steps in a row that may have something that is not finite.
+    pub skip_limit: u64,
+    /// Early stop.
+    pub plateau: Option<PlateauConfig>,
+    /// How the run is shown.
+    pub show: Show,
+    /// Whether SIGINT and SIGTERM are caught.
+    pub signals: bool,
+    /// The job's own settings, for the record.
+    pub settings: Json,
+}
+
+impl RunConfig {
+    /// A run of 25 000 kimg with a tick every 4 kimg, a snapshot every 50 ticks of which two stay, quiet, and with
+    /// signals caught.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            force: false,
+            images: 25_000_000,
+            tick_images: 4000,
+            snap: 50,
+            keep: 2,
+            seed: 0,
+            resume: Resume::No,
+            skip_limit: 20,
+            plateau: None,
+            show: Show::Nothing,
+            signals: true,
+            settings: Json::Null,
+        }
+    }
+
+    pub(super) fn validate(&self, batch: usize) -> Result<()> {
+        for (what, value) in [
+            ("length of the run in images", self.images),
+            ("images of a tick", self.tick_images),
+            ("batch", batch as u64),
+        ] {
+            if value == 0 {
+                return Err(Error::setting(what, 0, "1 or more"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the step that led to `clock` passed the end of a tick.
+    pub(super) fn tick_ends(&self, clock: &Clock, batch: usize) -> bool {
+        self.passed(self.tick_images, clock, batch)
+    }
+
+    /// Whether it passed the place of a snapshot.
+    pub(super) fn snapshot_due(&self, clock: &Clock, batch: usize) -> bool {
+        self.snap > 0 && self.passed(self.tick_images.saturating_mul(self.snap), clock, batch)
+    }
+
+    fn passed(&self, every: u64, clock: &Clock, batch: usize) -> bool {
+        let before = clock.images.saturating_sub(batch as u64);
+        before / every != clock.images / every
+    }
+
+    /// The run's folder: empty, or the one that is gone on with, or forced.
+    pub(super) fn folder(&self) -> Result<RunFolder> {
+        let folder = OutputFolder::create(&self.out, self.force || self.goes_on())?;
+        Ok(RunFolder { folder })
+    }
+
+    /// Whether the run goes on in the folder it began in.
+    pub(super) fn goes_on(&self) -> bool {
+        match &self.resume {
+            Resume::No => false,
+            Resume::From(path) => holds(&self.out, path),
+        }
+    }
+
+    /// Removes what a process that was killed left half written and, for a run that is forced into the folder, what the
+    /// run before it wrote: its snapshots and events are not this one's. Other files stay.
+    pub(super) fn clear(&self, folder: &RunFolder, job: &dyn Job) -> Result<()> {
+        let old = folder.file(snapshots::FOLDER);
+        let forced = self.force && !self.goes_on();
+        if forced && old.exists() {
+            std::fs::remove_dir_all(&old).map_err(Error::io(&old))?;
+        }
+        let ours = |name: &str| {
+            [events::JSONL, "run.json", MODEL].contains(&name)
+                || name.starts_with(events::BOARD)
+                || job.writes(name)
+        };
+        remove(&old, half_written)?;
+        remove(folder.path(), |name| {
+            half_written(name) || (forced && ours(name))
+        })
+    }
+}
+
+/// A file under its temporary name. Nobody else writes here: the folder is locked.
+fn half_written(name: &str) -> bool {
+    name.starts_with(".domex-") && name.ends_with(".part")
+}
+
+/// Removes the files of a folder whose name passes; no folder, no files.
+fn remove(folder: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        if entry.file_name().to_str().is_some_and(&which) && path.is_file() {
+            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `path`, a run's folder or a snapshot in it, belongs to `out`.
+fn holds(out: &Path, path: &Path) -> bool {
+    match (out.canonicalize(), path.canonicalize()) {
+        (Ok(out), Ok(path)) => path.starts_with(out),
+        _ => false,
+    }
+}
+
+/// The folder of a run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    folder: OutputFolder,
+}
+
+impl RunFolder {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.file(name)
+    }
+
+    /// The exported model.
+    pub fn model(&self) -> PathBuf {
+        self.file(MODEL)
+    }
+
+    /// Writes a value as indented JSON, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn write_json(&self, name: &str, value: &Json) -> Result<()> {
+        Ok(write_atomic(
+            &self.file(name),
+            format!("{value:#}\n").as_bytes(),
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_and_snapshots_follow_from_the_images_alone() {
+        let config = RunConfig {
+            tick_images: 10,
+            snap: 2,
+            ..RunConfig::new("x")
+        };
+        let at = |images| Clock {
+            images,
+            ..Clock::default()
+        };
+        let ticks: Vec<u64> = (4..=40)
+            .step_by(4)
+            .filter(|i| config.tick_ends(&at(*i), 4))
+            .collect();
+        assert_eq!(ticks, [12, 20, 32, 40]);
+        let snaps: Vec<u64> = (4..=40)
+            .step_by(4)
+            .filter(|i| config.snapshot_due(&at(*i), 4))
+            .collect();
+        assert_eq!(snaps, [20, 40]);
+        assert!(config.validate(0).is_err());
+    }
+}
