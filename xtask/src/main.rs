@@ -2,12 +2,14 @@
 //!
 //! One file per job. None of them holds any maths: they find files, call the crates, and print.
 
+mod bench;
 mod ci;
 mod convert;
 mod exit;
 mod fetch;
 mod golden;
 mod out;
+mod portraits;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,10 @@ enum Job {
     Fetch(fetch::Args),
     /// Convert a checkpoint to our container, or back to published tensor names.
     Convert(convert::Args),
+    /// Measure operators and networks, alone or in turns with PyTorch.
+    Bench(bench::Args),
+    /// Train what ships with the portrait world, and try it.
+    Portraits(portraits::Args),
     /// The whole check, as the continuous integration runs it.
     Ci(ci::Args),
 }
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
         Job::Golden(args) => golden::run(&args),
         Job::Fetch(args) => fetch::run(&args),
         Job::Convert(args) => convert::run(&args),
+        Job::Bench(args) => bench::run(&args),
+        Job::Portraits(args) => portraits::run(&args),
         Job::Ci(args) => ci::run(&args),
     };
     match outcome {

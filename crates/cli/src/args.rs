@@ -12,7 +12,7 @@ use crate::seeds::List;
     name = "domex",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex generate --model ffhq.pkl --seeds 0-15 --trunc 0.7 --out pictures\n  domex dormant --model ffhq.pkl --out dormant\n\nExit codes: 0 done, 1 our fault, 2 yours to mend, 130 interrupted."
+    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex generate --model ffhq.pkl --seeds 0-15 --trunc 0.7 --out pictures\n  domex dormant --model ffhq.pkl --out dormant\n\nExit codes: 0 done, 1 our fault, 2 yours to mend, 130 or 143 interrupted (a training has saved its state)."
 )]
 pub struct Cli {
     /// Flags that every verb takes.
@@ -33,9 +33,9 @@ pub struct Common {
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Seed of everything random that is not a latent's own seed
-    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
+    /// Seed of everything random that is not a latent's own seed [default: 0]
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
     /// Print nothing but results and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -72,6 +72,10 @@ pub enum Verb {
     Mix(Mix),
     /// Show which latent directions the generator leaves unused
     Dormant(Dormant),
+    /// Make a data set, such as portraits with known factors
+    Data(crate::verbs::data::Data),
+    /// Train a StyleGAN2 from pictures
+    Train(Box<crate::verbs::train::Train>),
     /// Print a completion script for a shell
     Completions(Completions),
 }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use candle_core::Device;
+use domex_train::progress::Show;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Common, LogFormat};
@@ -16,9 +17,12 @@ pub struct Context {
     pub device: Device,
     /// Seed of everything random that is not a latent's own seed.
     pub seed: u64,
+    /// The same, if it was given.
+    pub given_seed: Option<u64>,
     /// Result as JSON on stdout.
     pub json: bool,
     quiet: bool,
+    show: Show,
 }
 
 impl Context {
@@ -32,10 +36,21 @@ impl Context {
         }
         Ok(Self {
             device: open_device(&common.device)?,
-            seed: common.seed,
+            seed: common.seed.unwrap_or(0),
+            given_seed: common.seed,
             json: common.json,
             quiet: common.quiet || common.log_format == LogFormat::Json,
+            show: match (common.quiet, common.log_format) {
+                (true, _) => Show::Nothing,
+                (false, LogFormat::Json) => Show::Json,
+                (false, LogFormat::Text) => Show::Text,
+            },
         })
+    }
+
+    /// How a training tells of itself on stderr.
+    pub fn show(&self) -> Show {
+        self.show
     }
 
     /// A progress bar over `total` steps.

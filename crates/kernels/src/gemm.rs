@@ -6,8 +6,9 @@
 
 use rayon::prelude::*;
 
-use crate::Float;
 use crate::error::{Check, Error, Result};
+use crate::float::{as_f32, as_f32_mut};
+use crate::{Float, dense};
 
 const OPERATOR: &str = "matrix product";
 
@@ -59,6 +60,18 @@ impl<'a, T> MatRef<'a, T> {
         }
     }
 
+    fn as_f32(&self) -> Option<MatRef<'a, f32>>
+    where
+        T: Float,
+    {
+        Some(MatRef {
+            data: as_f32(self.data)?,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
+            batch_stride: self.batch_stride,
+        })
+    }
+
     fn last(&self, batch: usize, rows: usize, cols: usize) -> Option<usize> {
         let b = (batch - 1).checked_mul(self.batch_stride)?;
         let r = (rows - 1).checked_mul(self.row_stride)?;
@@ -81,7 +94,14 @@ pub struct Product {
 }
 
 impl Product {
-    fn check<T>(&self, a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: usize) -> Result<()> {
+    /// Refuses sizes of zero, and an operand `[rows, cols]` that does not fill its strides.
+    pub(crate) fn check_operand<T>(
+        &self,
+        name: &'static str,
+        mat: &MatRef<'_, T>,
+        rows: usize,
+        cols: usize,
+    ) -> Result<()> {
         let check = Check {
             operator: OPERATOR,
             shape: self,
@@ -92,24 +112,31 @@ impl Product {
             ("n", self.n),
             ("k", self.k),
         ])?;
-        check.length("c", c, check.count("c", &[self.batch, self.m, self.n])?)?;
-        for (name, mat, rows, cols) in [("a", a, self.m, self.k), ("b", b, self.k, self.n)] {
-            let last = mat
-                .last(self.batch, rows, cols)
-                .ok_or_else(|| check.overflow(name))?;
-            if last >= mat.data.len() {
-                let (operator, shape) = (OPERATOR, format!("{self:?}"));
-                let (expected, found) = (last.saturating_add(1), mat.data.len());
-                return Err(Error::Length {
-                    operator,
-                    name,
-                    shape,
-                    expected,
-                    found,
-                });
-            }
+        let last = mat
+            .last(self.batch, rows, cols)
+            .ok_or_else(|| check.overflow(name))?;
+        if last >= mat.data.len() {
+            let (operator, shape) = (OPERATOR, format!("{self:?}"));
+            let (expected, found) = (last.saturating_add(1), mat.data.len());
+            return Err(Error::Length {
+                operator,
+                name,
+                shape,
+                expected,
+                found,
+            });
         }
         Ok(())
+    }
+
+    fn check<T>(&self, a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: usize) -> Result<()> {
+        let check = Check {
+            operator: OPERATOR,
+            shape: self,
+        };
+        self.check_operand("a", a, self.m, self.k)?;
+        self.check_operand("b", b, self.k, self.n)?;
+        check.length("c", c, check.count("c", &[self.batch, self.m, self.n])?)
     }
 }
 
@@ -128,6 +155,14 @@ pub fn gemm<T: Float>(
 ) -> Result<()> {
     p.check(&a, &b, c.len())?;
     let work = p.m.saturating_mul(p.n).saturating_mul(p.k);
+    if p.batch == 1 && alpha == T::one() && beta == T::zero() {
+        if let (Some(a), Some(b)) = (a.as_f32(), b.as_f32()) {
+            if let Some(c) = as_f32_mut(c).filter(|_| dense::pays(p, &a, &b)) {
+                dense::product(p, a, b, c);
+                return Ok(());
+            }
+        }
+    }
     let one = |i: usize, c: &mut [T], parallel: bool| {
         let a = MatRef {
             data: &a.data[i * a.batch_stride..],

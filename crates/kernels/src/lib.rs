@@ -20,7 +20,9 @@
 //! ```
 
 pub mod adam;
+pub mod attention;
 pub mod conv;
+pub mod dense;
 pub mod epilogue;
 pub mod gemm;
 pub mod plain;

@@ -75,7 +75,7 @@ pub fn conv_transpose2d(
     apply(Part::InputGrad, shape, weight, x)
 }
 
-fn forward_shape(
+pub(crate) fn forward_shape(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,

@@ -37,6 +37,7 @@
 //! # Ok::<(), domex_ops::Error>(())
 //! ```
 
+pub mod attention;
 pub mod autograd;
 mod axis;
 pub mod bias_act;
@@ -47,6 +48,9 @@ pub mod conv_resample;
 mod cpu;
 mod epilogue;
 mod error;
+pub mod frozen;
+pub mod gelu;
+pub mod grid_sample;
 pub mod linear;
 pub mod matmul;
 pub mod minibatch_std;
@@ -58,10 +62,14 @@ pub mod softmax;
 pub mod testing;
 pub mod upfirdn2d;
 
+pub use attention::{Mask, attention};
 pub use bias_act::{Activation, BiasAct, bias_act};
 pub use conv::{conv_transpose2d, conv2d};
 pub use conv_resample::conv2d_resample;
 pub use error::{Error, Result};
+pub use frozen::Weight;
+pub use gelu::{Gelu, gelu};
+pub use grid_sample::grid_sample;
 pub use linear::linear;
 pub use matmul::matmul;
 pub use minibatch_std::minibatch_std;

@@ -34,11 +34,44 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
         ],
     ),
-    ("domex-lpips", &["domex-ops"]),
+    ("domex-lpips", &["domex-ops", "domex-checkpoint"]),
+    (
+        "domex-train",
+        &["domex-kernels", "domex-checkpoint", "domex-data"],
+    ),
     ("domex-clip", &["domex-ops", "domex-checkpoint"]),
+    (
+        "domex-replay",
+        &[
+            "domex-ops",
+            "domex-random",
+            "domex-latent",
+            "domex-stylegan2",
+            "domex-lpips",
+        ],
+    ),
+    (
+        "domex-nada",
+        &["domex-ops", "domex-clip", "domex-random"],
+    ),
+    (
+        "domex-expand",
+        &[
+            "domex-replay",
+            "domex-nada",
+            "domex-stylegan2",
+            "domex-latent",
+            "domex-random",
+        ],
+    ),
     (
         "domex-golden",
         &[
+            "domex-expand",
+            "domex-train",
+            "domex-nada",
+            "domex-random",
+            "domex-replay",
             "domex-lpips",
             "domex-clip",
             "domex-ops",
@@ -46,6 +79,22 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-checkpoint",
             "domex-stylegan2",
             "domex-data",
+        ],
+    ),
+    (
+        "domex-pretrain",
+        &[
+            "domex-train",
+            "domex-replay",
+            "domex-nada",
+            "domex-clip",
+            "domex-lpips",
+            "domex-stylegan2",
+            "domex-latent",
+            "domex-ops",
+            "domex-data",
+            "domex-checkpoint",
+            "domex-random",
         ],
     ),
     (
@@ -57,11 +106,23 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-data",
             "domex-latent",
             "domex-stylegan2",
+            "domex-train",
+            "domex-pretrain",
         ],
     ),
     (
         "xtask",
-        &["domex-checkpoint", "domex-golden", "domex-stylegan2"],
+        &[
+            "domex-checkpoint",
+            "domex-clip",
+            "domex-golden",
+            "domex-lpips",
+            "domex-ops",
+            "domex-stylegan2",
+            "domex-pretrain",
+            "domex-train",
+            "domex-data",
+        ],
     ),
 ];
 

@@ -4,11 +4,11 @@
 //! with x zero outside. The gradient of the input is also the transposed convolution.
 //! Shapes: `x [n, c_in, h, w]`, `w [c_out, c_in, kh, kw]`, `y [n, c_out, out_h, out_w]`, all contiguous.
 
-mod blocked;
+pub(crate) mod blocked;
 mod direct;
-mod pack;
+pub(crate) mod pack;
 mod packed;
-mod tile;
+pub(crate) mod tile;
 mod unfold;
 mod weight;
 mod winograd;

@@ -1,7 +1,7 @@
 //! Weights in the order in which the kernels read them, kept between calls where a network is frozen.
 
 use super::ConvShape;
-use super::{direct, winograd};
+use super::{direct, unfold, winograd};
 use crate::error::Result;
 use crate::simd::{Block, Isa, LANES, flat, flat_mut};
 
@@ -103,6 +103,23 @@ impl PackedWeights {
             isa,
             data,
         })
+    }
+
+    /// Whether the unpacked form would read the weight in another order anyway; where it would not (patches, and the three
+    /// channels of an image) it is the faster one.
+    #[must_use]
+    pub fn pays(s: &ConvShape, direction: Direction) -> bool {
+        s.compact()
+            && match direction {
+                Direction::Forward => !unfold::pays(s),
+                Direction::GradInput => !unfold::pays_for_input(s),
+            }
+    }
+
+    /// Whether this packing serves a convolution of that shape.
+    #[must_use]
+    pub fn fits(&self, s: &ConvShape) -> bool {
+        key(s) == self.key
     }
 
     /// Which way it convolves.

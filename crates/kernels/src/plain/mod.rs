@@ -3,9 +3,11 @@
 //! Sums run in f64 for both types. Sizes are those that the fast path's check accepts; these functions
 //! panic on slices that do not fit.
 
+mod attention;
 mod conv;
 mod upfirdn;
 
+pub use attention::{attention, attention_backward};
 pub use conv::{conv_forward, conv_grad_input, conv_grad_weight};
 pub use upfirdn::upfirdn2d;
 

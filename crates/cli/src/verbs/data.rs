@@ -1,0 +1,171 @@
+//! `domex data`: data sets made by the program.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use domex_data::dataset::Writer;
+use domex_data::portraits::{Domain, SIZES, caption, render};
+use domex_data::source::Portraits;
+use domex_random::Streams;
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::exit::mendable;
+
+/// What `domex data` makes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned"
+)]
+pub struct Data {
+    /// Which data set.
+    #[command(subcommand)]
+    pub set: Set,
+}
+
+/// The data sets.
+#[derive(Debug, Subcommand)]
+pub enum Set {
+    /// Draw portraits with known factors, as photographs or in other domains
+    ///
+    /// Writes PNG pictures in the layout of stylegan2-ada (sub-folders, dataset.json with the domain
+    /// as class), and portraits.jsonl with the factors, the seed and a caption of every picture.
+    Portraits(Box<PortraitArgs>),
+}
+
+/// Flags of `domex data portraits`.
+#[derive(Debug, Args)]
+pub struct PortraitArgs {
+    /// A folder to make, or a file that ends in .zip
+    #[arg(short, long, visible_alias = "dest", value_name = "DIR|ZIP")]
+    pub out: PathBuf,
+    /// Number of pictures, of all domains together
+    #[arg(
+        short = 'n',
+        long,
+        visible_alias = "max-images",
+        value_name = "N",
+        default_value_t = 1000
+    )]
+    pub count: u64,
+    /// Pixels on a side
+    #[arg(
+        long,
+        visible_alias = "resolution",
+        value_name = "PIXELS",
+        default_value_t = 64
+    )]
+    pub size: u32,
+    /// Domains, by name, or "all"; they take turns
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "photo",
+        value_delimiter = ','
+    )]
+    pub domains: Vec<String>,
+    /// Draw the same person in every domain before the next person comes
+    #[arg(long)]
+    pub aligned: bool,
+    /// Overwrite what is there
+    #[arg(long)]
+    pub force: bool,
+    /// Only say what would be written
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Pictures drawn at once: enough for any number of cores, little enough to hold in memory.
+const CHUNK: u64 = 256;
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Data) -> anyhow::Result<()> {
+    match &args.set {
+        Set::Portraits(args) => portraits(context, args),
+    }
+}
+
+fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
+    if !SIZES.contains(&args.size) {
+        return Err(mendable(format!(
+            "--size {}: expected {} to {}",
+            args.size,
+            SIZES.start(),
+            SIZES.end()
+        )));
+    }
+    if args.count == 0 {
+        return Err(mendable("--count 0: expected at least 1 picture"));
+    }
+    let domains = domains(&args.domains)?;
+    let names: Vec<_> = domains.iter().map(|domain| domain.name()).collect();
+    let summary = json!({
+        "out": args.out, "pictures": args.count, "size": args.size, "domains": names, "seed": context.seed,
+    });
+    if args.dry_run {
+        context.say(&format!(
+            "would write {} pictures of {} domains to {}",
+            args.count,
+            domains.len(),
+            args.out.display()
+        ));
+        context.result(&summary);
+        return Ok(());
+    }
+    let mut writer = Writer::create(&args.out, args.force)?;
+    let people = Portraits::new(context.seed, Domain::Photo, args.size)?;
+    let streams = Streams::new(context.seed);
+    let progress = context.progress("pictures", args.count as usize);
+    let mut lines = String::new();
+    for start in (0..args.count).step_by(CHUNK as usize) {
+        let end = args.count.min(start + CHUNK);
+        let drawn: Vec<_> = (start..end)
+            .into_par_iter()
+            .map(|i| {
+                let domain = domains[(i % domains.len() as u64) as usize];
+                let person = if args.aligned {
+                    i / domains.len() as u64
+                } else {
+                    i
+                };
+                let (factors, seed) = people.factors(person);
+                let words = caption(
+                    &factors,
+                    domain,
+                    &mut streams.stream(&format!("caption {i}")),
+                );
+                let picture = render(&factors, domain, seed, args.size);
+                (picture, domain, factors, seed, words)
+            })
+            .collect();
+        for (picture, domain, factors, seed, words) in drawn {
+            let file = writer.add(&picture, domain.index())?;
+            let line = json!({
+                "file": file, "domain": domain, "caption": words, "factors": factors, "seed": seed,
+            });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        progress.set(end as usize);
+    }
+    writer.add_file("portraits.jsonl", lines.as_bytes())?;
+    writer.finish()?;
+    context.say(&format!(
+        "{} portraits in {}",
+        args.count,
+        args.out.display()
+    ));
+    context.result(&summary);
+    Ok(())
+}
+
+fn domains(names: &[String]) -> anyhow::Result<Vec<Domain>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(Domain::ALL.to_vec());
+    }
+    let domains = names.iter().map(|name| name.trim().parse());
+    domains
+        .collect::<Result<_, domex_data::Error>>()
+        .map_err(|error| mendable(format!("--domains: {error}, or all")))
+}

@@ -1,0 +1,439 @@
+//! What a training does: a preset, changed by flags; or what a run did up to now, which flags may only repeat.
+//!
+//! Length, ticks and snapshots change nothing that a step computes, so a resumed run may change them. The data set may have
+//! moved, as long as it holds what it held.
+
+use std::path::Path;
+
+use domex_data::portraits::Domain;
+use domex_data::source::PictureSource;
+use domex_pretrain::augment::{AdaConfig, AugmentConfig};
+use domex_pretrain::stylegan2::{Augmentation, Config, Preset};
+use domex_stylegan2::Model;
+use domex_train::snapshots::latest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{Aug, Pipe, Train};
+use crate::context::Context;
+use crate::exit::mendable;
+
+/// The word for the built-in renderer, in place of a path.
+pub const PORTRAITS: &str = "portraits";
+
+/// Everything that `run.json` and the snapshots of a run say of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub data: DataSettings,
+    pub cfg: Preset,
+    pub seed: u64,
+    /// The model that it began with.
+    pub model: Option<String>,
+    pub config: Config,
+    pub length: Length,
+}
+
+/// The pictures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSettings {
+    /// A folder, a zip file, or [`PORTRAITS`].
+    pub path: String,
+    pub domain: Domain,
+    /// Of the renderer.
+    pub seed: u64,
+    /// Width and height: wanted from the renderer, found in files.
+    pub resolution: u32,
+    pub labels: bool,
+    pub mirror: bool,
+    pub skip_bad: bool,
+    /// Number of pictures, found.
+    pub pictures: u64,
+    /// Size of a label, found.
+    pub label_dim: usize,
+}
+
+/// What a resumed run may change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Length {
+    pub images: u64,
+    pub tick_images: u64,
+    pub snap: u64,
+    pub keep: usize,
+}
+
+impl DataSettings {
+    /// What the flags ask for, and the run that is gone on with where they say nothing.
+    pub fn wanted(args: &Train, context: &Context, old: Option<&Settings>) -> anyhow::Result<Self> {
+        let old = old.map(|settings| &settings.data);
+        let path = args
+            .data
+            .clone()
+            .or_else(|| old.map(|old| old.path.clone()));
+        let path =
+            path.ok_or_else(|| mendable("--data: give a folder, a zip file or portraits"))?;
+        if path != PORTRAITS {
+            for (flag, given) in [
+                ("--size", args.size.is_some()),
+                ("--domain", args.domain.is_some()),
+            ] {
+                if given {
+                    return Err(mendable(format!(
+                        "{flag}: is for --data portraits; these pictures have their own"
+                    )));
+                }
+            }
+        }
+        let labels = args.cond.or(old.map(|old| old.labels)).unwrap_or(false);
+        if path == PORTRAITS && labels {
+            return Err(mendable(
+                "--cond: rendered portraits have no labels; `domex data portraits` writes a set that has",
+            ));
+        }
+        let domain = args.domain.as_deref().map(str::parse::<Domain>).transpose();
+        let domain = domain.map_err(|error| mendable(format!("--domain: {error}")))?;
+        Ok(Self {
+            path,
+            domain: domain
+                .or(old.map(|old| old.domain))
+                .unwrap_or(Domain::Photo),
+            seed: old.map_or(context.seed, |old| old.seed),
+            resolution: args.size.or(old.map(|old| old.resolution)).unwrap_or(64),
+            labels,
+            mirror: args.mirror.or(old.map(|old| old.mirror)).unwrap_or(false),
+            skip_bad: args.skip_bad || old.is_some_and(|old| old.skip_bad),
+            pictures: 0,
+            label_dim: 0,
+        })
+    }
+
+    /// The same, with what was found.
+    pub fn seen(&self, pictures: &dyn PictureSource) -> Self {
+        Self {
+            resolution: pictures.resolution(),
+            pictures: pictures.len(),
+            label_dim: pictures.label_dim(),
+            ..self.clone()
+        }
+    }
+}
+
+/// The settings of the run in a folder or of a snapshot.
+pub fn of_run(path: &Path) -> anyhow::Result<Settings> {
+    let (file, state) = latest(path).map_err(|error| {
+        let hint = match path.is_file() {
+            true => "; to begin with the weights of a model, give it as --model",
+            false => "",
+        };
+        mendable(format!("--resume {}: {error}{hint}", path.display()))
+    })?;
+    let settings = state
+        .document()
+        .get("settings")
+        .cloned()
+        .unwrap_or_default();
+    serde_json::from_value(settings).map_err(|error| {
+        mendable(format!(
+            "--resume {}: is not a snapshot of `domex train` ({error})",
+            file.display()
+        ))
+    })
+}
+
+impl Settings {
+    /// Of a new run.
+    pub fn new(
+        args: &Train,
+        context: &Context,
+        data: DataSettings,
+        model: Option<&Model>,
+    ) -> anyhow::Result<Self> {
+        let rendered = data.path == PORTRAITS;
+        let cfg = match &args.cfg {
+            Some(name) => preset(name)?,
+            None if rendered => Preset::Portraits,
+            None => Preset::Auto,
+        };
+        let mut config = Config::preset(cfg, data.resolution as usize, data.label_dim);
+        if !rendered {
+            config.augment = ada();
+        }
+        if let Some(model) = model {
+            config.batch = args.batch.unwrap_or(config.batch);
+            config.micro_batch = config.batch;
+            config = config.with_networks_of(model)?;
+            // A trained generator has no early, poor weights to forget; its discriminator needs less time.
+            config.ema.ramp_up = None;
+            if let Augmentation::Ada { ada, .. } = &mut config.augment {
+                ada.kimg = 100.0;
+            }
+        }
+        let kimg = match cfg {
+            Preset::Cifar => 100_000,
+            Preset::Portraits => 2000,
+            _ => 25_000,
+        };
+        let settings = Self {
+            data,
+            cfg,
+            seed: context.seed,
+            model: args.model.clone(),
+            config,
+            length: Length {
+                images: 1000 * kimg,
+                tick_images: 4000,
+                snap: 10,
+                keep: 2,
+            },
+        };
+        settings.changed(args)
+    }
+
+    /// Of a run that goes on: its own, but for the length. Flags that say otherwise are refused.
+    pub fn gone_on_with(
+        &self,
+        args: &Train,
+        context: &Context,
+        data: DataSettings,
+    ) -> anyhow::Result<Self> {
+        let mut wanted = Self {
+            data,
+            ..self.clone()
+        };
+        wanted.seed = context.given_seed.unwrap_or(self.seed);
+        if let Some(name) = &args.cfg {
+            wanted.cfg = preset(name)?;
+        }
+        let wanted = wanted.changed(args)?;
+        let differences = self.differences(&wanted)?;
+        if !differences.is_empty() {
+            return Err(mendable(format!(
+                "--resume: the run was made with other settings: {}; leave them out, or start a new run (with --model to begin with this one's weights)",
+                differences.join(", ")
+            )));
+        }
+        Ok(Self {
+            data: DataSettings {
+                path: wanted.data.path,
+                skip_bad: wanted.data.skip_bad,
+                ..self.data.clone()
+            },
+            length: wanted.length,
+            ..self.clone()
+        })
+    }
+
+    /// With the flags that were given.
+    fn changed(mut self, args: &Train) -> anyhow::Result<Self> {
+        let config = &mut self.config;
+        set(&mut config.gamma, args.gamma);
+        set(&mut config.lr, args.lr);
+        set(&mut config.freeze_d, args.freezed);
+        set(&mut config.channel_base, args.channel_base);
+        set(&mut config.channel_max, args.channel_max);
+        set(&mut config.map_layers, args.map_depth);
+        set(&mut config.mbstd_group, args.mbstd_group);
+        if let Some(batch) = args.batch.filter(|batch| *batch != config.batch) {
+            config.batch = batch;
+            config.micro_batch = batch;
+        }
+        set(&mut config.micro_batch, args.micro_batch);
+        config.augment = augmentation(&config.augment, args)?;
+        config.validate()?;
+        let length = &mut self.length;
+        set(
+            &mut length.images,
+            args.kimg.map(|kimg| images("--kimg", kimg)).transpose()?,
+        );
+        set(
+            &mut length.tick_images,
+            args.tick.map(|kimg| images("--tick", kimg)).transpose()?,
+        );
+        set(&mut length.snap, args.snap);
+        set(&mut length.keep, args.keep.map(usize::from));
+        Ok(self)
+    }
+
+    /// What `other` has otherwise, in words.
+    fn differences(&self, other: &Self) -> anyhow::Result<Vec<String>> {
+        let mut found = Vec::new();
+        compare(
+            "",
+            &serde_json::to_value(self)?,
+            &serde_json::to_value(other)?,
+            &mut found,
+        );
+        Ok(found)
+    }
+
+    /// What a person wants to know before a long run.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let c = &self.config;
+        let augment = match &c.augment {
+            Augmentation::NoAug => "none".to_string(),
+            Augmentation::Fixed { p, .. } => format!("with probability {p}"),
+            Augmentation::Ada { p, ada, .. } => {
+                let target = ada.target.unwrap_or_default();
+                format!("adaptive from {p}, target {target}")
+            }
+        };
+        let length = &self.length;
+        vec![
+            (
+                "learning",
+                format!(
+                    "batch {} in passes of {}, learning rate {}, gamma {}, seed {}",
+                    c.batch, c.micro_batch, c.lr, c.gamma, self.seed
+                ),
+            ),
+            ("augment", augment),
+            (
+                "length",
+                format!(
+                    "{} kimg, a tick every {} kimg, a snapshot every {} ticks",
+                    length.images as f64 / 1000.0,
+                    length.tick_images as f64 / 1000.0,
+                    length.snap
+                ),
+            ),
+        ]
+    }
+}
+
+fn set<T>(slot: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *slot = value;
+    }
+}
+
+fn preset(name: &str) -> anyhow::Result<Preset> {
+    name.parse()
+        .map_err(|error| mendable(format!("--cfg: {error}")))
+}
+
+fn images(flag: &str, kimg: f64) -> anyhow::Result<u64> {
+    let images = (kimg * 1000.0).round();
+    // Beyond that a count of images is no longer exact, and no run is as long.
+    if !(1.0..=1e15).contains(&images) {
+        return Err(mendable(format!(
+            "{flag} {kimg}: expected thousands of images, at least 0.001"
+        )));
+    }
+    Ok(images as u64)
+}
+
+fn ada() -> Augmentation {
+    Augmentation::Ada {
+        p: 0.0,
+        ada: AdaConfig::default(),
+        pipe: Box::default(),
+    }
+}
+
+/// The augmentation that the flags make of the present one.
+fn augmentation(now: &Augmentation, args: &Train) -> anyhow::Result<Augmentation> {
+    let (kind, p, config, pipe) = match now {
+        Augmentation::NoAug => (Aug::Noaug, None, AdaConfig::default(), Box::default()),
+        Augmentation::Fixed { p, pipe } => {
+            (Aug::Fixed, Some(*p), AdaConfig::default(), pipe.clone())
+        }
+        Augmentation::Ada { p, ada, pipe } => (Aug::Ada, Some(*p), *ada, pipe.clone()),
+    };
+    let kept = args.aug.is_none_or(|wanted| wanted == kind);
+    let kind = args.aug.unwrap_or(kind);
+    let refuse = |flag: &str, needs: &str| {
+        let problem = format!("{flag}: is for --aug {needs}");
+        Err(mendable(problem))
+    };
+    if args.target.is_some() && kind != Aug::Ada {
+        return refuse("--target", "ada");
+    }
+    if (args.p.is_some() || args.augpipe.is_some()) && kind == Aug::Noaug {
+        return refuse(
+            if args.p.is_some() { "--p" } else { "--augpipe" },
+            "ada and fixed",
+        );
+    }
+    let pipe = args.augpipe.map_or(pipe, |pipe| Box::new(pipe.config()));
+    let p = args.p.or(p.filter(|_| kept));
+    Ok(match kind {
+        Aug::Noaug => Augmentation::NoAug,
+        Aug::Fixed => {
+            let p = p.ok_or_else(|| mendable("--aug fixed: give its probability with --p"))?;
+            Augmentation::Fixed { p, pipe }
+        }
+        Aug::Ada => Augmentation::Ada {
+            p: p.unwrap_or(0.0),
+            ada: AdaConfig {
+                target: args.target.or(config.target),
+                ..config
+            },
+            pipe,
+        },
+    })
+}
+
+impl Pipe {
+    fn config(self) -> AugmentConfig {
+        let (blit, geom, color) = match self {
+            Self::Blit => (1.0, 0.0, 0.0),
+            Self::Geom => (0.0, 1.0, 0.0),
+            Self::Color => (0.0, 0.0, 1.0),
+            Self::Bg => (1.0, 1.0, 0.0),
+            Self::Bgc => (1.0, 1.0, 1.0),
+        };
+        AugmentConfig {
+            xflip: blit,
+            rotate90: blit,
+            xint: blit,
+            scale: geom,
+            rotate: geom,
+            aniso: geom,
+            xfrac: geom,
+            brightness: color,
+            contrast: color,
+            lumaflip: color,
+            hue: color,
+            saturation: color,
+            ..AugmentConfig::none()
+        }
+    }
+}
+
+/// Names of settings that a resumed run may change.
+const FREE: [&str; 3] = ["length", "data.path", "data.skip_bad"];
+
+fn compare(name: &str, old: &Json, new: &Json, found: &mut Vec<String>) {
+    if FREE.contains(&name) {
+        return;
+    }
+    if let (Json::Object(old), Json::Object(new)) = (old, new) {
+        let names = old
+            .keys()
+            .chain(new.keys().filter(|key| !old.contains_key(*key)));
+        for key in names {
+            let full = match name {
+                "" => key.clone(),
+                _ => format!("{name}.{key}"),
+            };
+            let of =
+                |map: &serde_json::Map<String, Json>| map.get(key).cloned().unwrap_or_default();
+            compare(&full, &of(old), &of(new), found);
+        }
+        return;
+    }
+    // A number that was typed as it was printed is meant to be the same.
+    let same = match (old.as_f64(), new.as_f64()) {
+        (Some(old), Some(new)) if old.fract() != 0.0 => (old - new).abs() <= 1e-6 * old.abs(),
+        _ => old == new,
+    };
+    if !same {
+        let name = name.strip_prefix("config.").unwrap_or(name);
+        found.push(format!("{name} (the run has {old}, asked for {new})"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Weights that do not change, in the form in which the kernels read them.
+//!
+//! A convolution or a matrix product first brings its weight into another order (and Winograd's form takes 16 numbers for 9). A
+//! network that judges pictures at every step of a training would do that at every step: with few pixels or tokens that
+//! is a fifth of its time. [`Weight`] does it once for each direction, when first asked, and keeps the result beside the
+//! weight for as long as the weight lives (once more its size for each direction, 16/9 of it for a 3×3 kernel).
+//!
+//! The operators are linear in what remains, so they are their own derivatives of any order, and no gradient of the
+//! weight is ever computed.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result as CandleResult, Shape, Tensor};
+use domex_kernels::{
+    conv::{ConvShape, Direction, PackedWeights},
+    dense::PackedMatrix,
+    gemm::MatRef,
+};
+
+use crate::{
+    Activation, BiasAct, Result, bias_act, check,
+    conv::{self, conv2d},
+    cpu::{self, Borrowed},
+    linear::{self, linear},
+};
+
+/// A weight, frozen or not: one that tracks gradients is used as it is at each call.
+///
+/// What is kept is never looked at again, so a frozen weight's elements must not be written to after the first use. (A
+/// tensor that was detached from a variable shares the variable's elements.)
+#[derive(Debug, Clone)]
+pub struct Weight {
+    tensor: Tensor,
+    kept: Option<Arc<Kept>>,
+}
+
+/// Per direction: forward and back.
+#[derive(Debug, Default)]
+struct Kept {
+    matrix: [OnceLock<PackedMatrix>; 2],
+    conv: [OnceLock<PackedWeights>; 2],
+}
+
+impl Weight {
+    /// Of a convolution `[o, i, kh, kw]` or a fully connected layer `[out, in]`.
+    pub fn new(tensor: Tensor) -> Self {
+        let fast = tensor.device().is_cpu() && tensor.dtype() == DType::F32;
+        let frozen = !tensor.track_op() && !tensor.is_variable();
+        Self {
+            kept: (fast && frozen).then(Arc::default),
+            tensor,
+        }
+    }
+
+    /// The weight itself.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Bytes kept beside the weight so far.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| {
+            let matrices = kept.matrix.iter().filter_map(OnceLock::get);
+            let convs = kept.conv.iter().filter_map(OnceLock::get);
+            matrices.map(PackedMatrix::bytes).sum::<usize>()
+                + convs.map(PackedWeights::bytes).sum::<usize>()
+        })
+    }
+
+    /// [`linear()`] with this weight.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn linear(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let (Some(kept), true) = (&self.kept, fast(x, bias)) else {
+            return linear(x, &self.tensor, bias);
+        };
+        let dims = linear::check_operands(x, &self.tensor, bias)?;
+        let (outputs, inputs) = self.tensor.dims2()?;
+        let op = Linear {
+            weight: self.tensor.clone(),
+            kept: Arc::clone(kept),
+            bias: bias.map(Tensor::contiguous).transpose()?,
+            back: false,
+        };
+        let rows = x.elem_count() / inputs;
+        let y = x.reshape((rows, inputs))?.contiguous()?.apply_op1(op)?;
+        debug_assert_eq!(y.dims(), [rows, outputs]);
+        Ok(y.reshape(dims)?)
+    }
+
+    /// [`conv2d()`] with this weight.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn conv2d(
+        &self,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        stride: usize,
+        padding: usize,
+    ) -> Result<Tensor> {
+        let (Some(kept), true) = (&self.kept, fast(x, bias)) else {
+            return conv2d(x, &self.tensor, bias, stride, padding);
+        };
+        let shape = conv::forward_shape(x, &self.tensor, bias, stride, padding)?;
+        let op = Conv {
+            weight: self.tensor.contiguous()?,
+            kept: Arc::clone(kept),
+            shape,
+            direction: Direction::Forward,
+        };
+        let y = x.contiguous()?.apply_op1(op)?;
+        match bias {
+            Some(_) => bias_act(&y, bias, &BiasAct::new(Activation::Linear)),
+            None => Ok(y),
+        }
+    }
+}
+
+/// Whether the operands beside the weight suit the kernels.
+fn fast(x: &Tensor, bias: Option<&Tensor>) -> bool {
+    x.dtype() == DType::F32
+        && check::on_cpu(&[x])
+        && bias.is_none_or(|bias| !bias.track_op() && bias.dtype() == DType::F32)
+}
+
+/// `x wᵀ + b` for `x: [m, in]`, `w: [out, in]`, or back: `g w`.
+struct Linear {
+    weight: Tensor,
+    kept: Arc<Kept>,
+    bias: Option<Tensor>,
+    back: bool,
+}
+
+impl Linear {
+    fn packed(&self) -> CandleResult<&PackedMatrix> {
+        let kept = &self.kept.matrix[usize::from(self.back)];
+        if let Some(packed) = kept.get() {
+            return Ok(packed);
+        }
+        let (outputs, inputs) = self.weight.dims2()?;
+        let weight = self.weight.contiguous()?;
+        let data = Borrowed::new(&weight);
+        let data = data.slice::<f32>()?;
+        let packed = if self.back {
+            PackedMatrix::new(outputs, inputs, MatRef::row_major(data, outputs, inputs))
+        } else {
+            PackedMatrix::new(inputs, outputs, MatRef::transposed(data, outputs, inputs))
+        };
+        let packed = packed.map_err(candle_core::Error::wrap)?;
+        Ok(kept.get_or_init(|| packed))
+    }
+}
+
+impl CustomOp1 for Linear {
+    fn name(&self) -> &'static str {
+        "frozen-linear"
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        let packed = self.packed()?;
+        let x = cpu::slice::<f32>(s, l)?;
+        let rows = l.dims()[0];
+        let bias = self.bias.as_ref().map(Borrowed::new);
+        let bias = bias.as_ref().map(Borrowed::slice::<f32>).transpose()?;
+        let y = cpu::filled(rows * packed.n(), |y| {
+            packed.run(rows, MatRef::row_major(x, rows, packed.k()), bias, y)
+        })?;
+        Ok((y, Shape::from((rows, packed.n()))))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> CandleResult<Option<Tensor>> {
+        let op = Self {
+            weight: self.weight.clone(),
+            kept: Arc::clone(&self.kept),
+            bias: None,
+            back: !self.back,
+        };
+        g.contiguous()?.apply_op1(op).map(Some)
+    }
+}
+
+/// A convolution of x, or back: of the gradient of y.
+struct Conv {
+    weight: Tensor,
+    kept: Arc<Kept>,
+    shape: ConvShape,
+    direction: Direction,
+}
+
+impl Conv {
+    fn run(&self, from: &[f32], to: &mut [f32]) -> domex_kernels::Result<()> {
+        let data = Borrowed::new(&self.weight);
+        // The weight was f32 on the CPU and contiguous when this operator was made.
+        let Ok(weight) = data.slice::<f32>() else {
+            unreachable!("a weight that changed its type")
+        };
+        let s = &self.shape;
+        if !PackedWeights::pays(s, self.direction) {
+            return match self.direction {
+                Direction::Forward => domex_kernels::conv::forward(s, from, weight, to),
+                Direction::GradInput => domex_kernels::conv::grad_input(s, weight, from, to),
+            };
+        }
+        let kept = &self.kept.conv[usize::from(self.direction == Direction::GradInput)];
+        // A weight that is used with two strides or paddings keeps the first one's form.
+        if let Some(packed) = kept.get().filter(|packed| packed.fits(s)) {
+            return packed.run(s, from, to);
+        }
+        let packed = PackedWeights::new(s, self.direction, weight)?;
+        packed.run(s, from, to)?;
+        // Another thread may have been first; its packing is as good.
+        let _ = kept.set(packed);
+        Ok(())
+    }
+}
+
+impl CustomOp1 for Conv {
+    fn name(&self) -> &'static str {
+        "frozen-conv2d"
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        let c = &self.shape;
+        let shape = Shape::from(match self.direction {
+            Direction::Forward => (c.n, c.c_out, c.out_h(), c.out_w()),
+            Direction::GradInput => (c.n, c.c_in, c.h, c.w),
+        });
+        let from = cpu::slice::<f32>(s, l)?;
+        let y = cpu::filled(shape.elem_count(), |to| self.run(from, to))?;
+        Ok((y, shape))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> CandleResult<Option<Tensor>> {
+        let op = Self {
+            weight: self.weight.clone(),
+            kept: Arc::clone(&self.kept),
+            shape: self.shape,
+            direction: match self.direction {
+                Direction::Forward => Direction::GradInput,
+                Direction::GradInput => Direction::Forward,
+            },
+        };
+        g.contiguous()?.apply_op1(op).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! The Gaussian error linear unit of transformers, exact or approximated.
+//!
+//! Exact: `y = x · Φ(x)` with the normal distribution function `Φ(x) = ½ (1 + erf(x/√2))` (Hendrycks and Gimpel
+//! 2016, arXiv 1606.08415). Quick: `y = x · σ(1.702 x)` with the logistic function σ, as CLIP has it.
+//!
+//! Backward: `∂x = g · y'(x)` with `Φ(x) + x φ(x)` or `σ (1 + 1.702 x (1 − σ))`, one pass each way on the CPU.
+//! Where the graph is kept, the slope is composed of candle's differentiable operations, so any order is exact.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use domex_kernels::{
+    Activation,
+    epilogue::{self as kernel, Epilogue, EpilogueGrads, EpilogueShape},
+};
+
+use crate::{
+    Result,
+    autograd::keeps_graph,
+    check,
+    cpu::{self, Borrowed, Element, by_dtype},
+};
+
+const OP: &str = "gelu";
+/// The factor of the quick form.
+const QUICK: f64 = 1.702;
+
+/// Which form; see the [module docs](self).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Gelu {
+    /// With the error function.
+    Exact,
+    /// With the logistic function.
+    Quick,
+}
+
+/// The activation of `x` of any shape. See the [module docs](self).
+///
+/// # Errors
+///
+/// [`Error::Shape`](crate::Error::Shape) when a dimension of `x` is empty, [`Error::DType`](crate::Error::DType) for
+/// integers.
+pub fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
+    check::float(OP, "x", x)?;
+    check::nonempty(OP, "x", x)?;
+    if check::on_cpu(&[x]) {
+        return Ok(x.contiguous()?.apply_op1(form)?);
+    }
+    Ok(form.composed(x)?)
+}
+
+/// The same from candle's own operations.
+///
+/// # Errors
+///
+/// As [`gelu`].
+pub fn reference(x: &Tensor, form: Gelu) -> Result<Tensor> {
+    check::float(OP, "x", x)?;
+    check::nonempty(OP, "x", x)?;
+    Ok(form.composed(x)?)
+}
+
+impl Gelu {
+    fn activation(self) -> Activation {
+        match self {
+            Self::Exact => Activation::Gelu,
+            Self::Quick => Activation::QuickGelu,
+        }
+    }
+
+    fn composed(self, x: &Tensor) -> candle_core::Result<Tensor> {
+        x * self.gate(x)?
+    }
+
+    /// `Φ(x)` or `σ(1.702 x)`.
+    fn gate(self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Exact => ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? * 0.5)? + 0.5,
+            // e⁻ˣ overflows for large −x and makes 0·∞ in a gradient; tanh does not.
+            Self::Quick => ((x * (0.5 * QUICK))?.tanh()? * 0.5)? + 0.5,
+        }
+    }
+
+    /// The derivative at `x`, differentiable.
+    fn slope(self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let gate = self.gate(x)?;
+        match self {
+            Self::Exact => {
+                let density = ((x.sqr()? * -0.5)?.exp()? * (std::f64::consts::TAU.sqrt().recip()))?;
+                gate + (x * density)?
+            }
+            Self::Quick => {
+                let rest = (x * gate.affine(-QUICK, QUICK)?)?;
+                gate * (rest + 1.0)?
+            }
+        }
+    }
+
+    fn forward<T: Element>(self, x: &[T]) -> candle_core::Result<CpuStorage> {
+        let (shape, e) = self.epilogue(x.len());
+        cpu::filled(x.len(), |y| kernel::forward(&shape, &e, x, y))
+    }
+
+    fn backward<T: Element>(self, x: &[T], g: &[T]) -> candle_core::Result<Vec<T>> {
+        let (shape, e) = self.epilogue(x.len());
+        let mut gx = vec![T::default(); x.len()];
+        kernel::backward(&shape, &e, x, g, &mut gx, EpilogueGrads::default())
+            .map_err(candle_core::Error::wrap)?;
+        Ok(gx)
+    }
+
+    /// All elements as planes of one image, so that the kernel shares them out among the threads.
+    fn epilogue<'a, T: Element>(self, len: usize) -> (EpilogueShape, Epilogue<'a, T>) {
+        let pixels = (0..12).map(|bit| 1 << bit).rfind(|p| len % p == 0).unwrap_or(1);
+        let shape = EpilogueShape {
+            n: 1,
+            channels: len / pixels,
+            pixels,
+        };
+        let e = Epilogue {
+            act: self.activation(),
+            ..Epilogue::default()
+        };
+        (shape, e)
+    }
+}
+
+impl CustomOp1 for Gelu {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let y = by_dtype!(s, OP, T => self.forward::<T>(cpu::slice(s, l)?))?;
+        Ok((y, l.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        if keeps_graph() {
+            return (g * self.slope(x)?).map(Some);
+        }
+        let g = g.contiguous()?;
+        let (x_data, g_data) = (Borrowed::new(x), Borrowed::new(&g));
+        by_dtype!(x_data.storage()?, OP, T => {
+            let gx = self.backward::<T>(x_data.slice()?, g_data.slice()?)?;
+            Tensor::from_vec(gx, x.shape(), x.device()).map(Some)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The runs.
+
+use std::{process::ExitCode, sync::Arc, time::Instant};
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use domex_pretrain::{
+    clip::{ClipConfig, ClipJob},
+    judge::{JudgeConfig, JudgeJob},
+    perceptual::{PerceptualConfig, PerceptualJob},
+    portraits::{self, World, recipes},
+    scenes::Scenes,
+};
+use domex_train::{Clock, Job, Resume, RunConfig, progress::Show, run};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Args, Tower, What, settings};
+use crate::{exit::mendable, out::say};
+
+/// Length of a run of which nothing is said, in pictures.
+const IMAGES: u64 = 200_000;
+
+/// Pictures of a tick, where the run is long enough.
+const TICK: u64 = 8000;
+
+/// Steps whose speed says how long a run is.
+const TRIAL: u64 = 12;
+
+/// Settings that the command line can change.
+trait Recipe: Serialize + DeserializeOwned + Clone {
+    fn start(&self, args: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>>;
+    fn set(&mut self, images: u64, seed: u64);
+}
+
+impl Recipe for JudgeConfig {
+    fn start(&self, _: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        Ok(Box::new(JudgeJob::new(self.clone(), world, &Device::Cpu)?))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        (self.learning.images, self.seed) = (images, seed);
+    }
+}
+
+impl Recipe for PerceptualConfig {
+    fn start(&self, _: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        Ok(Box::new(PerceptualJob::new(self.clone(), world, &Device::Cpu)?))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        (self.learning.images, self.seed) = (images, seed);
+    }
+}
+
+impl Recipe for ClipConfig {
+    fn start(&self, args: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        let Some(file) = &args.from else {
+            return Ok(Box::new(ClipJob::new(self.clone(), world, &Device::Cpu)?));
+        };
+        let (tensors, _) = domex_clip::load::read(file)?;
+        let tensors = tensors.into_iter().map(|(name, tensor)| {
+            Ok((name, tensor.to_dtype(candle_core::DType::F32)?))
+        });
+        let tensors = tensors.collect::<Result<_>>()?;
+        Ok(Box::new(ClipJob::from(tensors, self.clone(), world, &Device::Cpu)?))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        (self.learning.images, self.seed) = (images, seed);
+    }
+}
+
+/// Trains what the arguments ask for.
+pub fn train(args: &Args) -> Result<ExitCode> {
+    let world = World::new();
+    match args.only {
+        What::Judge => go(args, recipes::judge(&world, IMAGES), world),
+        What::Perceptual => go(args, recipes::perceptual(IMAGES), world),
+        What::Clip => {
+            let tower = match args.tower {
+                Tower::Resnet => portraits::Tower::ResNet,
+                Tower::Vit => portraits::Tower::Vit,
+            };
+            go(args, recipes::clip(&world, tower, IMAGES)?, world)
+        }
+        What::Steer => Err(mendable("steering trains nothing")),
+    }
+}
+
+fn go<R: Recipe>(args: &Args, recipe: R, world: World) -> Result<ExitCode> {
+    let (folder, world) = (args.folder()?, Arc::new(world) as Arc<dyn Scenes>);
+    let (recipe, images) = match args.resume {
+        true => {
+            let (images, recipe) = settings::of_run::<R>(&folder)?;
+            (recipe, images)
+        }
+        false => {
+            let mut recipe = settings::changed(&recipe, &args.set)?;
+            let images = length(args, &recipe, &world)?;
+            recipe.set(images, args.seed);
+            (recipe, images)
+        }
+    };
+    let mut job = recipe.start(args, world)?;
+    let config = RunConfig {
+        images,
+        tick_images: TICK.min((images / 4).max(1)),
+        snap: 1,
+        seed: args.seed,
+        force: args.force,
+        resume: if args.resume { Resume::From(folder.clone()) } else { Resume::No },
+        show: if args.json { Show::Json } else { Show::Text },
+        settings: serde_json::to_value(&recipe)?,
+        ..RunConfig::new(&folder)
+    };
+    let outcome = run(job.as_mut(), &config).with_context(|| folder.display().to_string())?;
+    say!("{}", outcome.model.display());
+    Ok(ExitCode::from(outcome.exit_code()))
+}
+
+/// How many pictures the run is long.
+fn length<R: Recipe>(args: &Args, recipe: &R, world: &Arc<dyn Scenes>) -> Result<u64> {
+    if let Some(kimg) = args.kimg {
+        return Ok((kimg * 1000.0) as u64);
+    }
+    let Some(minutes) = args.minutes else {
+        return Ok(IMAGES);
+    };
+    // A run of its own that is thrown away: the real one begins with fresh streams.
+    let mut trial = recipe.start(args, Arc::clone(world))?;
+    let mut clock = Clock::default();
+    let mut start = Instant::now();
+    for step in 0..=TRIAL {
+        if step == 1 {
+            start = Instant::now(); // the first one also warms up
+        }
+        // Late enough that attacks have their full strength.
+        clock.images = IMAGES / 2;
+        clock.step = step;
+        trial.step(&clock).map_err(anyhow::Error::from_boxed)?;
+    }
+    let speed = (TRIAL as f64 * trial.batch() as f64) / start.elapsed().as_secs_f64();
+    let images = (speed * minutes * 60.0) as u64;
+    eprintln!("{speed:.0} pictures a second: {images} in {minutes} minutes");
+    Ok(images.max(trial.batch() as u64))
+}
