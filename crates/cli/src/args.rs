@@ -12,7 +12,7 @@ use crate::seeds::List;
     name = "domex",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex generate --model ffhq.pkl --seeds 0-15 --trunc 0.7 --out pictures\n  domex dormant --model ffhq.pkl --out dormant\n\nExit codes: 0 done, 1 our fault, 2 yours to mend, 130 or 143 interrupted (a training has saved its state)."
+    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex generate --model ffhq.pkl --seeds 0-15 --trunc 0.7 --out pictures\n  domex expand --domain \"pencil sketch\" --domain zombie --out run\n  domex compose --model run/model.safetensors --set zombie=1,\"pencil sketch\"=0.5\n  domex dormant --model ffhq.pkl --out dormant\n\nExit codes: 0 done, 1 our fault, 2 yours to mend, 130 or 143 interrupted (a training has saved its state)."
 )]
 pub struct Cli {
     /// Flags that every verb takes.
@@ -76,6 +76,10 @@ pub enum Verb {
     Data(crate::verbs::data::Data),
     /// Train a StyleGAN2 from pictures
     Train(Box<crate::verbs::train::Train>),
+    /// Teach a generator new domains, in words
+    Expand(Box<crate::verbs::expand::Expand>),
+    /// Put several domains of an expanded model into one picture
+    Compose(crate::verbs::compose::Compose),
     /// Print a completion script for a shell
     Completions(Completions),
 }
@@ -85,7 +89,7 @@ pub enum Verb {
 pub struct ModelArgs {
     /// A checkpoint (domex or plain safetensors, stylegan2-ada-pytorch or Domain Expansion .pkl,
     /// rosinality .pt, TensorFlow .pkl) or a fetched model's name
-    /// [default: tiny-random, a small network with random weights]
+    /// [default: portraits, the shipped generator; where it is missing tiny-random, random weights]
     #[arg(short, long, value_name = "FILE|NAME", env = "DOMEX_MODEL")]
     pub model: Option<String>,
 }
@@ -155,7 +159,7 @@ pub struct Info {
 /// `domex generate`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex generate --seeds 0-15\n  domex generate --model ffhq.pkl --seeds 85,265,297 --trunc 0.7 --out pictures\n\nA seed means the same latent as in NVlabs' generate.py, so it gives the same picture."
+    after_help = "Examples:\n  domex generate --seeds 0-15\n  domex generate --model ffhq.pkl --seeds 85,265,297 --trunc 0.7 --out pictures\n  domex generate --model expanded.safetensors --domains all --seeds 0-7\n\nA seed means the same latent as in NVlabs' generate.py, so it gives the same picture."
 )]
 pub struct Generate {
     /// Which model.
@@ -170,6 +174,9 @@ pub struct Generate {
     /// Seeds, such as 0,3,10-19
     #[arg(long, value_name = "LIST", default_value = "0-15")]
     pub seeds: List,
+    /// Domains of an expanded model, by name, or "all": the same seeds on the base subspace and in each
+    #[arg(long, value_name = "NAMES|all")]
+    pub domains: Option<String>,
     /// Write the single pictures only, no grid.png
     #[arg(long)]
     pub no_grid: bool,

@@ -37,6 +37,7 @@ fn is_mendable_cause(cause: &(dyn std::error::Error + 'static)) -> bool {
             .is_some_and(|e| !matches!(e, domex_latent::Error::Candle(_)))
         || cause.downcast_ref().is_some_and(is_mendable_training)
         || cause.downcast_ref().is_some_and(is_mendable_network)
+        || cause.downcast_ref().is_some_and(is_mendable_expansion)
 }
 
 /// A full disk, a folder in use, settings that do not fit, losses that are not finite.
@@ -60,6 +61,30 @@ fn is_mendable_network(error: &domex_pretrain::Error) -> bool {
         Error::Checkpoint(_) | Error::Data(_) | Error::Config { .. } => true,
         Error::Train(error) => is_mendable_training(error),
         Error::StyleGan2(error) => is_mendable_cause(error),
+        _ => false,
+    }
+}
+
+fn is_mendable_expansion(error: &domex_expand::Error) -> bool {
+    use domex_expand::Error;
+    match error {
+        Error::Data(_) | Error::File { .. } | Error::Setting { .. } => true,
+        Error::Nada(error) => is_mendable_words(error),
+        Error::Replay(error) => matches!(error, domex_replay::Error::Setting { .. }),
+        Error::Train(error) => is_mendable_training(error),
+        Error::StyleGan2(error) => is_mendable_cause(error),
+        Error::Latent(error) => is_mendable_cause(error),
+        _ => false,
+    }
+}
+
+/// Texts that CLIP cannot take, or that are the same to it.
+fn is_mendable_words(error: &domex_nada::Error) -> bool {
+    use domex_nada::Error;
+    match error {
+        Error::Config { .. } => true,
+        Error::Clip(error) => !matches!(error, domex_clip::Error::Candle(_) | domex_clip::Error::Ops(_)),
+        Error::Task { source, .. } => is_mendable_words(source),
         _ => false,
     }
 }

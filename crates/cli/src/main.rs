@@ -5,12 +5,15 @@
 //! 0 done, 1 our fault, 2 yours to mend, 130 or 143 interrupted.
 
 mod args;
+mod assets;
 mod basis;
 mod context;
+mod domains;
 mod exit;
 mod models;
 mod pictures;
 mod progress;
+mod runs;
 mod seeds;
 mod stdout;
 mod verbs;
@@ -47,11 +50,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(&cli.common)?;
     let done = match cli.verb {
         Verb::Train(args) => return verbs::train::run(&context, &args),
+        Verb::Expand(args) => return verbs::expand::run(&context, &args),
         Verb::Info(args) => verbs::info::run(&context, &args),
         Verb::Generate(args) => verbs::generate::run(&context, &args),
         Verb::Traverse(args) => verbs::traverse::run(&context, &args),
         Verb::Mix(args) => verbs::mix::run(&context, &args),
         Verb::Dormant(args) => verbs::dormant::run(&context, &args),
+        Verb::Compose(args) => verbs::compose::run(&context, &args),
         Verb::Data(args) => verbs::data::run(&context, &args),
         Verb::Completions(args) => verbs::completions::run(&args),
     };

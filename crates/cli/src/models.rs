@@ -6,21 +6,38 @@ use candle_core::Device;
 use domex_stylegan2::{Generator, GeneratorConfig, Model};
 
 use crate::args::ModelArgs;
+use crate::assets;
 use crate::context::Context;
 use crate::exit::mendable;
 
 /// The model that needs no file: small, random, the same everywhere.
 pub const TINY_RANDOM: &str = "tiny-random";
 
+/// The name of the shipped generator.
+pub const PORTRAITS: &str = "portraits";
+
 /// Loads the model that the flags name.
 pub fn load(context: &Context, args: &ModelArgs) -> anyhow::Result<Model> {
-    let wanted = args.model.as_deref().unwrap_or(TINY_RANDOM);
+    open(&context.device, name(args))
+}
+
+/// What the flags name: without them the shipped generator, and where that is not there the random model.
+pub fn name(args: &ModelArgs) -> &str {
+    match &args.model {
+        Some(name) => name,
+        None if assets::file(assets::GENERATOR).is_some() => PORTRAITS,
+        None => TINY_RANDOM,
+    }
+}
+
+/// Loads a model by name or file.
+pub fn open(device: &Device, wanted: &str) -> anyhow::Result<Model> {
     if wanted == TINY_RANDOM {
-        return tiny_random(&context.device);
+        return tiny_random(device);
     }
     let path = resolve(wanted)?;
     tracing::info!(path = %path.display(), "loading");
-    Ok(Model::load(&path, &context.device)?)
+    Ok(Model::load(&path, device)?)
 }
 
 /// Random weights as training would start from, with the colours turned down: at full strength
@@ -48,6 +65,9 @@ pub fn resolve(wanted: &str) -> anyhow::Result<PathBuf> {
             "--model {wanted}: is a folder; give a checkpoint file"
         )));
     }
+    if wanted == PORTRAITS {
+        return assets::expect(assets::GENERATOR);
+    }
     let is_name = !wanted.contains(['/', '\\']) && path.extension().is_none();
     if !is_name {
         return Err(mendable(format!("--model {wanted}: no such file")));
@@ -60,8 +80,19 @@ pub fn resolve(wanted: &str) -> anyhow::Result<PathBuf> {
     let known = fetched_names(&folder);
     Err(mendable(format!(
         "--model {wanted}: neither a file nor a fetched model (known: {}); `cargo xtask fetch --list` shows what can be fetched",
-        [vec![TINY_RANDOM.to_owned()], known].concat().join(", ")
+        [vec![PORTRAITS.to_owned(), TINY_RANDOM.to_owned()], known].concat().join(", ")
     )))
+}
+
+/// The largest file of a fetched model: its weights.
+pub fn fetched_file(name: &str) -> Option<PathBuf> {
+    if name.is_empty() || name.contains(['/', '\\', '.']) {
+        return None;
+    }
+    let folder = cache_folder().ok()?.join("models").join(name);
+    let files = std::fs::read_dir(folder).ok()?.flatten();
+    let files = files.filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path())));
+    files.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
 }
 
 fn fetched_names(folder: &Path) -> Vec<String> {
@@ -77,7 +108,7 @@ fn fetched_names(folder: &Path) -> Vec<String> {
 }
 
 /// `$DOMEX_CACHE`, else `$XDG_CACHE_HOME/domex`, else `~/.cache/domex`.
-fn cache_folder() -> anyhow::Result<PathBuf> {
+pub fn cache_folder() -> anyhow::Result<PathBuf> {
     let variable = |name| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())

@@ -71,17 +71,30 @@ mod tests {
         let own = Lpips::new(&vb, &config).unwrap();
         let tensors: std::collections::BTreeMap<String, Tensor> = {
             let data = map.data().lock().unwrap();
-            data.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+            data.iter()
+                .map(|(name, var)| (name.clone(), var.as_detached_tensor()))
+                .collect()
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("small.safetensors");
-        writer(&tensors, &config, &Json::Null).unwrap().write(&path, Overwrite::Refuse).unwrap();
+        writer(&tensors, &config, &Json::Null)
+            .unwrap()
+            .write(&path, Overwrite::Refuse)
+            .unwrap();
         let read = Lpips::load(&path, DType::F32, &Device::Cpu).unwrap();
         let values = |shift: f32| -> Tensor {
-            let v: Vec<f32> = (0..3 * 256).map(|i| (i as f32 * 0.37 + shift).sin()).collect();
+            let v: Vec<f32> = (0..3 * 256)
+                .map(|i| (i as f32 * 0.37 + shift).sin())
+                .collect();
             Tensor::from_vec(v, (1, 3, 16, 16), &Device::Cpu).unwrap()
         };
-        let distance = |lpips: &Lpips| lpips.distance(&values(0.0), &values(1.0)).unwrap().to_vec1::<f32>().unwrap();
+        let distance = |lpips: &Lpips| {
+            lpips
+                .distance(&values(0.0), &values(1.0))
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
+        };
         assert_eq!(distance(&read), distance(&own));
         assert_eq!(read.pooled(&values(0.0)).unwrap().dims(), [1, 256]);
     }

@@ -38,7 +38,10 @@ pub struct Batch {
 impl Batch {
     /// The domain of each scene.
     pub fn domains(&self) -> Vec<u32> {
-        self.classes.iter().map(|classes| classes.first().copied().unwrap_or(0)).collect()
+        self.classes
+            .iter()
+            .map(|classes| classes.first().copied().unwrap_or(0))
+            .collect()
     }
 }
 
@@ -48,9 +51,17 @@ impl Feed {
     /// # Errors
     ///
     /// No scene asked for, or a world without domains.
-    pub fn next(&self, scenes: &dyn Scenes, n: usize, stream: &mut Stream, device: &Device) -> Result<Batch> {
+    pub fn next(
+        &self,
+        scenes: &dyn Scenes,
+        n: usize,
+        stream: &mut Stream,
+        device: &Device,
+    ) -> Result<Batch> {
         let domains = scenes.domains();
-        let plan = (0..n).map(|_| self.plan(domains, stream)).collect::<Result<Vec<_>>>()?;
+        let plan = (0..n)
+            .map(|_| self.plan(domains, stream))
+            .collect::<Result<Vec<_>>>()?;
         self.render(scenes, plan, device)
     }
 
@@ -81,14 +92,22 @@ impl Feed {
         Ok((domain, stream.next_u64()))
     }
 
-    fn render(&self, scenes: &dyn Scenes, plan: Vec<(usize, u64)>, device: &Device) -> Result<Batch> {
+    fn render(
+        &self,
+        scenes: &dyn Scenes,
+        plan: Vec<(usize, u64)>,
+        device: &Device,
+    ) -> Result<Batch> {
         if plan.is_empty() {
             return Err(Error::config("scenes in a batch", 0, "at least 1"));
         }
         let make = |&(domain, seed): &(usize, u64)| {
             let scene = scenes.scene(domain, seed, self.size);
             let mut stream = Streams::new(seed).stream("jitter");
-            (self.jitter.apply(&scene.picture, &mut stream), scene.classes)
+            (
+                self.jitter.apply(&scene.picture, &mut stream),
+                scene.classes,
+            )
         };
         let made: Vec<_> = plan.par_iter().map(make).collect();
         let side = self.size as usize;

@@ -68,7 +68,9 @@ impl Draw {
         match (self.rule)(name, shape.dims()) {
             Begin::Constant(value) => values.fill(value as f32),
             Begin::Normal(std) => {
-                self.streams.stream(&format!("init {name}")).fill_normal(&mut values);
+                self.streams
+                    .stream(&format!("init {name}"))
+                    .fill_normal(&mut values);
                 values.iter_mut().for_each(|value| *value *= std as f32);
             }
         }
@@ -77,7 +79,14 @@ impl Draw {
 }
 
 impl SimpleBackend for Draw {
-    fn get(&self, shape: Shape, name: &str, _: Init, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: Init,
+        _: DType,
+        _: &Device,
+    ) -> candle_core::Result<Tensor> {
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tensor) = drawn.get(name) {
             return Ok(tensor.clone());

@@ -60,7 +60,8 @@ impl Jitter {
         // Every number is drawn whether it is used or not: a setting changes no other draw.
         let zoom = 1.0 + signed(self.zoom);
         let shift = [signed(self.shift) * w as f32, signed(self.shift) * h as f32];
-        let colours: [[f32; 2]; 3] = std::array::from_fn(|_| [1.0 + signed(self.colour), signed(self.colour)]);
+        let colours: [[f32; 2]; 3] =
+            std::array::from_fn(|_| [1.0 + signed(self.colour), signed(self.colour)]);
         let grey = signed(self.colour).max(0.0);
         let blur = (signed(self.blur)).max(0.0);
         let noise = (signed(self.noise)).max(0.0);
@@ -74,9 +75,13 @@ impl Jitter {
             coloured(&mut planes, w * h, &colours, grey);
         }
         if noise > 0.0 {
-            planes.iter_mut().for_each(|value| *value += noise * stream.normal_f32());
+            planes
+                .iter_mut()
+                .for_each(|value| *value += noise * stream.normal_f32());
         }
-        planes.iter_mut().for_each(|value| *value = value.clamp(-1.0, 1.0));
+        planes
+            .iter_mut()
+            .for_each(|value| *value = value.clamp(-1.0, 1.0));
         planes
     }
 }
@@ -120,7 +125,9 @@ fn moved(planes: &[f32], w: usize, h: usize, zoom: f32, shift: [f32; 2]) -> Vec<
 /// A Gaussian blur of both axes; beyond the border the last pixel is repeated.
 pub fn blurred(planes: &mut [f32], w: usize, h: usize, sigma: f32) {
     let radius = (2.5 * sigma).ceil().max(1.0) as isize;
-    let mut taps: Vec<f32> = (-radius..=radius).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
+    let mut taps: Vec<f32> = (-radius..=radius)
+        .map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp())
+        .collect();
     let sum: f32 = taps.iter().sum();
     taps.iter_mut().for_each(|tap| *tap /= sum);
     let mut line = Vec::new();
@@ -128,8 +135,13 @@ pub fn blurred(planes: &mut [f32], w: usize, h: usize, sigma: f32) {
         line.clear();
         line.extend((0..len).map(|i| plane[start + i * step]));
         for i in 0..len {
-            let at = |k: usize| (i as isize + k as isize - radius).clamp(0, len as isize - 1) as usize;
-            plane[start + i * step] = taps.iter().enumerate().map(|(k, tap)| tap * line[at(k)]).sum();
+            let at =
+                |k: usize| (i as isize + k as isize - radius).clamp(0, len as isize - 1) as usize;
+            plane[start + i * step] = taps
+                .iter()
+                .enumerate()
+                .map(|(k, tap)| tap * line[at(k)])
+                .sum();
         }
     };
     for plane in planes.chunks_exact_mut(w * h) {
@@ -162,7 +174,10 @@ mod tests {
     #[test]
     fn nothing_is_nothing() {
         let mut stream = Streams::new(1).stream("jitter");
-        assert_eq!(Jitter::NONE.apply(&picture(), &mut stream), planes(&picture()));
+        assert_eq!(
+            Jitter::NONE.apply(&picture(), &mut stream),
+            planes(&picture())
+        );
     }
 
     #[test]
@@ -175,7 +190,12 @@ mod tests {
             let a = Jitter::STRONG.apply(&picture(), &mut first);
             assert_eq!(a, Jitter::STRONG.apply(&picture(), &mut second));
             assert_ne!(a, plain);
-            let apart: f32 = a.iter().zip(&plain).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.len() as f32;
+            let apart: f32 = a
+                .iter()
+                .zip(&plain)
+                .map(|(a, b)| (a - b).abs())
+                .sum::<f32>()
+                / a.len() as f32;
             assert!(apart < 0.5, "{apart}");
             assert!(a.iter().all(|value| (-1.0..=1.0).contains(value)));
         }

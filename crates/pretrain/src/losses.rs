@@ -34,7 +34,11 @@ pub fn one_hot(rows: &[u32], classes: usize, device: &Device) -> Result<Tensor> 
     let mut values = vec![0f32; rows.len() * classes];
     for (row, &class) in rows.iter().enumerate() {
         if class as usize >= classes {
-            return Err(Error::config(format!("class of scene {row}"), class, format!("below {classes}")));
+            return Err(Error::config(
+                format!("class of scene {row}"),
+                class,
+                format!("below {classes}"),
+            ));
         }
         values[row * classes + class as usize] = 1.0;
     }

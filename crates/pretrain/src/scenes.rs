@@ -18,7 +18,10 @@ pub struct Factor {
 
 impl Factor {
     /// From names.
-    pub fn new<S: Into<String>>(name: impl Into<String>, classes: impl IntoIterator<Item = S>) -> Self {
+    pub fn new<S: Into<String>>(
+        name: impl Into<String>,
+        classes: impl IntoIterator<Item = S>,
+    ) -> Self {
         Self {
             name: name.into(),
             classes: classes.into_iter().map(Into::into).collect(),
@@ -71,6 +74,8 @@ pub trait Scenes: Send + Sync {
 
     /// Number of domains.
     fn domains(&self) -> usize {
-        self.factors().first().map_or(0, |domain| domain.classes.len())
+        self.factors()
+            .first()
+            .map_or(0, |domain| domain.classes.len())
     }
 }

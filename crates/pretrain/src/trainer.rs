@@ -21,8 +21,8 @@ pub struct Learning {
     pub images: u64,
     /// Images in a step.
     pub batch: usize,
-    /// Largest learning rate: reached after a fiftieth of the run, then a half cosine down to a fiftieth
-    /// of it.
+    /// Largest learning rate: reached after a fiftieth of the run or 200 steps (but at most a fifth of the
+    /// run), then a half cosine down to a fiftieth of it.
     pub lr: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
@@ -35,13 +35,15 @@ pub struct Learning {
 impl Learning {
     /// The learning rate after `images`.
     pub fn lr_at(&self, images: u64) -> f64 {
-        const SHARE: f64 = 0.02;
-        let done = images as f64 / self.images.max(1) as f64;
-        if done < SHARE {
-            return self.lr * (done / SHARE).max(0.01);
+        const LEAST: f64 = 0.02;
+        // The first steps of a network decide whether it collapses, however long the run is.
+        let rise = (200 * self.batch as u64).max(self.images / 50).min(self.images / 5).max(1);
+        if images < rise {
+            return self.lr * (images as f64 / rise as f64).max(0.01);
         }
-        let turn = std::f64::consts::PI * ((done - SHARE) / (1.0 - SHARE)).min(1.0);
-        self.lr * (SHARE + (1.0 - SHARE) * 0.5 * (1.0 + turn.cos()))
+        let rest = self.images.saturating_sub(rise).max(1);
+        let turn = std::f64::consts::PI * ((images - rise) as f64 / rest as f64).min(1.0);
+        self.lr * (LEAST + (1.0 - LEAST) * 0.5 * (1.0 + turn.cos()))
     }
 }
 
@@ -67,9 +69,13 @@ impl Trainer {
         if learning.batch == 0 || learning.images == 0 {
             return Err(Error::config("batch or length of the run", 0, "at least 1"));
         }
-        let moved = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_device(device)?)));
-        let (fixed, learnt): (Tensors, Tensors) =
-            moved.collect::<Result<Tensors>>()?.into_iter().partition(|(name, _)| fixed(name));
+        let moved = tensors
+            .into_iter()
+            .map(|(name, tensor)| Ok((name, tensor.to_device(device)?)));
+        let (fixed, learnt): (Tensors, Tensors) = moved
+            .collect::<Result<Tensors>>()?
+            .into_iter()
+            .partition(|(name, _)| fixed(name));
         let parameters = Parameters::copy_of(&learnt)?;
         let adam = AdamConfig {
             lr: learning.lr,
@@ -103,7 +109,9 @@ impl Trainer {
     /// The variables by name.
     pub(crate) fn trainable_tensors(&self) -> Tensors {
         let variables = self.parameters.iter();
-        variables.map(|(name, var)| (name.to_owned(), var.as_tensor().clone())).collect()
+        variables
+            .map(|(name, var)| (name.to_owned(), var.as_tensor().clone()))
+            .collect()
     }
 
     /// The variables as constants.
@@ -190,8 +198,9 @@ mod tests {
             ema_kimg: 1.0,
         };
         assert!(learning.lr_at(0) < 0.02);
-        assert!((learning.lr_at(200) - 1.0).abs() < 1e-9);
-        assert!((learning.lr_at(5100) - 0.51).abs() < 1e-6);
+        assert!((learning.lr_at(1000) - 0.5).abs() < 1e-9);
+        assert!((learning.lr_at(2000) - 1.0).abs() < 1e-9);
+        assert!((learning.lr_at(6000) - 0.51).abs() < 1e-6);
         assert!((learning.lr_at(10_000) - 0.02).abs() < 1e-9);
     }
 }

@@ -40,8 +40,17 @@ fn config(images: u64) -> ClipConfig {
             longest_gradient: 2.0,
             ema_kimg: 0.05,
         },
-        feed: Feed { size: 32, source_share: 0.3, jitter: Jitter::MILD },
-        robust: Robust { radius: 1.0, growth: 0.5, steps: 2, targeted: 0.5 },
+        feed: Feed {
+            size: 32,
+            source_share: 0.3,
+            jitter: Jitter::MILD,
+        },
+        robust: Robust {
+            radius: 1.0,
+            growth: 0.5,
+            steps: 2,
+            targeted: 0.5,
+        },
         captions: 0.5,
         measured: 4,
         seed: 1,
@@ -70,13 +79,25 @@ fn it_learns_and_its_file_loads_with_its_vocabulary() {
     assert!(values["right/domain"] > 0.95, "{values:?}");
 
     let bundle = Bundle::load(outcome.model, DType::F32, &Device::Cpu).unwrap();
-    let texts = bundle.encode_text(&["a square at day", "a square at night", "dusk"]).unwrap();
+    let texts = bundle
+        .encode_text(&["a square at day", "a square at night", "dusk"])
+        .unwrap();
     let world = SmallWorld::new();
-    let pictures: Vec<_> = (0..3).map(|domain| world.scene(domain, 5, 48).picture).collect();
+    let pictures: Vec<_> = (0..3)
+        .map(|domain| world.scene(domain, 5, 48).picture)
+        .collect();
     let pictures = domex_data::picture::from_rgb(&pictures, DType::F32, &Device::Cpu).unwrap();
-    let pixels = domex_clip::Preprocess::new(bundle.clip.image_size()).apply(&pictures).unwrap();
-    let logits = bundle.clip.logits(&bundle.clip.encode_image(&pixels).unwrap(), &texts).unwrap();
-    assert_eq!(logits.argmax(1).unwrap().to_vec1::<u32>().unwrap(), [0, 1, 2]);
+    let pixels = domex_clip::Preprocess::new(bundle.clip.image_size())
+        .apply(&pictures)
+        .unwrap();
+    let logits = bundle
+        .clip
+        .logits(&bundle.clip.encode_image(&pixels).unwrap(), &texts)
+        .unwrap();
+    assert_eq!(
+        logits.argmax(1).unwrap().to_vec1::<u32>().unwrap(),
+        [0, 1, 2]
+    );
 }
 
 #[test]
@@ -90,5 +111,8 @@ fn a_stopped_run_comes_to_the_same_weights() {
         ..settings(&parts, 120)
     };
     let parts = run(&mut job(120), &resumed).unwrap();
-    assert_eq!(std::fs::read(whole.model).unwrap(), std::fs::read(parts.model).unwrap());
+    assert_eq!(
+        std::fs::read(whole.model).unwrap(),
+        std::fs::read(parts.model).unwrap()
+    );
 }

@@ -38,16 +38,27 @@ fn it_learns_and_its_file_judges_alike() {
     let mut job = job(3200);
     let outcome = run(&mut job, &settings(&folder.path().join("run"), 3200)).unwrap();
     let values = outcome.last.unwrap().values;
-    assert!(values["right/domain"] > 0.95 && values["right/place"] > 0.9, "{values:?}");
+    assert!(
+        values["right/domain"] > 0.95 && values["right/place"] > 0.9,
+        "{values:?}"
+    );
 
     let judge = Judge::load(outcome.model, &Device::Cpu).unwrap();
     assert_eq!(judge.config().factors, SmallWorld::new().factors());
     let picture = SmallWorld::new().scene(1, 1, 16).picture;
-    let picture = domex_data::picture::from_rgb(&[picture], candle_core::DType::F32, &Device::Cpu).unwrap();
-    let read = judge.forward(&picture).unwrap()[0].to_vec2::<f32>().unwrap();
-    let own = job.judge().unwrap().forward(&picture).unwrap()[0].to_vec2::<f32>().unwrap();
+    let picture =
+        domex_data::picture::from_rgb(&[picture], candle_core::DType::F32, &Device::Cpu).unwrap();
+    let read = judge.forward(&picture).unwrap()[0]
+        .to_vec2::<f32>()
+        .unwrap();
+    let own = job.judge().unwrap().forward(&picture).unwrap()[0]
+        .to_vec2::<f32>()
+        .unwrap();
     for (read, own) in read[0].iter().zip(&own[0]) {
-        assert!((read - own).abs() < 2e-2 * own.abs().max(1.0), "half precision: {read} and {own}");
+        assert!(
+            (read - own).abs() < 2e-2 * own.abs().max(1.0),
+            "half precision: {read} and {own}"
+        );
     }
 }
 
@@ -62,7 +73,10 @@ fn a_stopped_run_comes_to_the_same_weights() {
         ..settings(&parts, 320)
     };
     let parts = run(&mut job(320), &resumed).unwrap();
-    assert_eq!(std::fs::read(whole.model).unwrap(), std::fs::read(parts.model).unwrap());
+    assert_eq!(
+        std::fs::read(whole.model).unwrap(),
+        std::fs::read(parts.model).unwrap()
+    );
 }
 
 #[test]
@@ -70,7 +84,12 @@ fn a_file_of_another_kind_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("other.safetensors");
     let writer = domex_checkpoint::container::Writer::new("clip", &serde_json::Value::Null);
-    writer.write(&path, domex_checkpoint::container::Overwrite::Refuse).unwrap();
+    writer
+        .write(&path, domex_checkpoint::container::Overwrite::Refuse)
+        .unwrap();
     let message = Judge::load(&path, &Device::Cpu).unwrap_err().to_string();
-    assert!(message.contains("clip") && message.contains("judge"), "{message}");
+    assert!(
+        message.contains("clip") && message.contains("judge"),
+        "{message}"
+    );
 }

@@ -45,7 +45,11 @@ fn it_learns_an_order_and_a_unit() {
         domex_data::picture::from_rgb(&pictures, DType::F32, &Device::Cpu).unwrap()
     };
     let distance = |a: usize, b: usize| {
-        lpips.distance(&pictures(a), &pictures(b)).unwrap().to_vec1::<f32>().unwrap()[0]
+        lpips
+            .distance(&pictures(a), &pictures(b))
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()[0]
     };
     assert_eq!(distance(1, 1), 0.0);
     let apart = distance(0, 1);
@@ -63,5 +67,8 @@ fn a_stopped_run_comes_to_the_same_weights() {
         ..settings(&parts, 64)
     };
     let parts = run(&mut job(64), &resumed).unwrap();
-    assert_eq!(std::fs::read(whole.model).unwrap(), std::fs::read(parts.model).unwrap());
+    assert_eq!(
+        std::fs::read(whole.model).unwrap(),
+        std::fs::read(parts.model).unwrap()
+    );
 }

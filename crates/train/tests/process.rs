@@ -87,6 +87,13 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The step of the last tick that was told.
+fn reached(out: &Path) -> u64 {
+    lines(out)
+        .last()
+        .map_or(0, |line| line["step"].as_u64().unwrap())
+}
+
 fn snapshot_step(out: &Path) -> u64 {
     latest(out).unwrap().1.get::<u64>("walked").unwrap()
 }
@@ -226,12 +233,17 @@ fn a_run_killed_at_any_moment_comes_to_the_same_weights() {
             resume: begun.then(|| out.clone()),
             ..Plan::new(&out, STEPS)
         };
+        // A few ticks further, and then at any moment.
+        let goal = reached(&out) + 4 * (1 + stream.index(4).unwrap() as u64);
+        let more = Duration::from_micros(stream.index(20_000).unwrap() as u64);
         let mut child = spawn(&plan);
         if kills < 8 {
-            // A process needs some time to begin, on a busy machine more.
-            std::thread::sleep(Duration::from_millis(
-                30 + stream.index(220).unwrap() as u64,
-            ));
+            let begin = Instant::now();
+            while child.try_wait().unwrap().is_none() && reached(&out) < goal {
+                assert!(begin.elapsed() < Duration::from_secs(60), "no tick came");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            std::thread::sleep(more);
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
                 kills += 1;

@@ -62,6 +62,10 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-stylegan2",
             "domex-latent",
             "domex-random",
+            "domex-clip",
+            "domex-lpips",
+            "domex-train",
+            "domex-data",
         ],
     ),
     (
@@ -108,6 +112,10 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-stylegan2",
             "domex-train",
             "domex-pretrain",
+            "domex-clip",
+            "domex-expand",
+            "domex-nada",
+            "domex-replay",
         ],
     ),
     (

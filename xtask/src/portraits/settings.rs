@@ -12,15 +12,19 @@ use crate::exit::mendable;
 pub fn changed<T: Serialize + DeserializeOwned>(settings: &T, changes: &[String]) -> Result<T> {
     let mut json = serde_json::to_value(settings)?;
     for change in changes {
-        let (place, value) = change
-            .split_once('=')
-            .ok_or_else(|| mendable(format!("--set {change}: expected PLACE=JSON, such as learning.lr=0.001")))?;
+        let (place, value) = change.split_once('=').ok_or_else(|| {
+            mendable(format!(
+                "--set {change}: expected PLACE=JSON, such as learning.lr=0.001"
+            ))
+        })?;
         let value: Json = serde_json::from_str(value)
             .map_err(|error| mendable(format!("--set {change}: {error}")))?;
         let pointer = format!("/{}", place.replace('.', "/"));
-        let slot = json
-            .pointer_mut(&pointer)
-            .ok_or_else(|| mendable(format!("--set {change}: no such setting; run.json of a run lists them below `job`")))?;
+        let slot = json.pointer_mut(&pointer).ok_or_else(|| {
+            mendable(format!(
+                "--set {change}: no such setting; run.json of a run lists them below `job`"
+            ))
+        })?;
         *slot = value;
     }
     serde_json::from_value(json).map_err(|error| mendable(format!("--set: {error}")))
@@ -29,11 +33,18 @@ pub fn changed<T: Serialize + DeserializeOwned>(settings: &T, changes: &[String]
 /// Length and settings of the run in a folder.
 pub fn of_run<T: DeserializeOwned>(folder: &Path) -> Result<(u64, T)> {
     let path = folder.join("run.json");
-    let text = std::fs::read(&path)
-        .map_err(|error| mendable(format!("{}: {error}; nothing to resume there", path.display())))?;
+    let text = std::fs::read(&path).map_err(|error| {
+        mendable(format!(
+            "{}: {error}; nothing to resume there",
+            path.display()
+        ))
+    })?;
     let json: Json = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
-    let images = json["images"].as_u64().ok_or_else(|| mendable(format!("{}: no `images`", path.display())))?;
-    let settings = serde_json::from_value(json["job"].clone()).with_context(|| path.display().to_string())?;
+    let images = json["images"]
+        .as_u64()
+        .ok_or_else(|| mendable(format!("{}: no `images`", path.display())))?;
+    let settings =
+        serde_json::from_value(json["job"].clone()).with_context(|| path.display().to_string())?;
     Ok((images, settings))
 }
 

@@ -43,7 +43,11 @@ impl Recipe for JudgeConfig {
 
 impl Recipe for PerceptualConfig {
     fn start(&self, _: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
-        Ok(Box::new(PerceptualJob::new(self.clone(), world, &Device::Cpu)?))
+        Ok(Box::new(PerceptualJob::new(
+            self.clone(),
+            world,
+            &Device::Cpu,
+        )?))
     }
     fn set(&mut self, images: u64, seed: u64) {
         (self.learning.images, self.seed) = (images, seed);
@@ -56,11 +60,16 @@ impl Recipe for ClipConfig {
             return Ok(Box::new(ClipJob::new(self.clone(), world, &Device::Cpu)?));
         };
         let (tensors, _) = domex_clip::load::read(file)?;
-        let tensors = tensors.into_iter().map(|(name, tensor)| {
-            Ok((name, tensor.to_dtype(candle_core::DType::F32)?))
-        });
+        let tensors = tensors
+            .into_iter()
+            .map(|(name, tensor)| Ok((name, tensor.to_dtype(candle_core::DType::F32)?)));
         let tensors = tensors.collect::<Result<_>>()?;
-        Ok(Box::new(ClipJob::from(tensors, self.clone(), world, &Device::Cpu)?))
+        Ok(Box::new(ClipJob::from(
+            tensors,
+            self.clone(),
+            world,
+            &Device::Cpu,
+        )?))
     }
     fn set(&mut self, images: u64, seed: u64) {
         (self.learning.images, self.seed) = (images, seed);
@@ -105,7 +114,11 @@ fn go<R: Recipe>(args: &Args, recipe: R, world: World) -> Result<ExitCode> {
         snap: 1,
         seed: args.seed,
         force: args.force,
-        resume: if args.resume { Resume::From(folder.clone()) } else { Resume::No },
+        resume: if args.resume {
+            Resume::From(folder.clone())
+        } else {
+            Resume::No
+        },
         show: if args.json { Show::Json } else { Show::Text },
         settings: serde_json::to_value(&recipe)?,
         ..RunConfig::new(&folder)

@@ -19,30 +19,58 @@ use crate::{exit::mendable, out::say};
 /// Steers, prints what the judge says, and writes a grid.
 pub fn steer(args: &Args) -> Result<ExitCode> {
     let default = args.out.join("clip").join("model.safetensors");
-    let models: Vec<PathBuf> = if args.models.is_empty() { vec![default] } else { args.models.clone() };
+    let models: Vec<PathBuf> = if args.models.is_empty() {
+        vec![default]
+    } else {
+        args.models.clone()
+    };
     let models = models
         .iter()
-        .map(|file| Bundle::load(file, DType::F32, &Device::Cpu).with_context(|| file.display().to_string()))
+        .map(|file| {
+            Bundle::load(file, DType::F32, &Device::Cpu).with_context(|| file.display().to_string())
+        })
         .collect::<Result<Vec<_>>>()?;
-    let judge = Judge::load(args.out.join("judge").join("model.safetensors"), &Device::Cpu)?;
+    let judge = Judge::load(
+        args.out.join("judge").join("model.safetensors"),
+        &Device::Cpu,
+    )?;
     let world = World::new();
     let domains = &world.factors()[0].classes;
     let targets = args.targets.iter().map(|name| {
         let place = domains.iter().position(|domain| domain == name);
-        place.ok_or_else(|| mendable(format!("--targets {name}: known are {}", domains.join(", "))))
+        place.ok_or_else(|| {
+            mendable(format!(
+                "--targets {name}: known are {}",
+                domains.join(", ")
+            ))
+        })
     });
     let targets = targets.collect::<Result<Vec<_>>>()?;
     let how = settings::changed(&Steer::default(), &args.set)?;
-    let (report, grid) = steering(&world, &models, &judge, args.pictures, &how, &targets, args.seed)?;
+    let (report, grid) = steering(
+        &world,
+        &models,
+        &judge,
+        args.pictures,
+        &how,
+        &targets,
+        args.seed,
+    )?;
     let folder = OutputFolder::create(args.folder()?, args.force)?;
     picture::write_png(&folder.file("grid.png"), &grid)?;
     let json = serde_json::to_value(&report)?;
-    domex_data::folder::write_atomic(&folder.file("scores.json"), format!("{json:#}\n").as_bytes())?;
+    domex_data::folder::write_atomic(
+        &folder.file("scores.json"),
+        format!("{json:#}\n").as_bytes(),
+    )?;
     if args.json {
         say!("{json}");
     } else {
         for (name, rate) in &report.reached {
-            let seen = report.seen.get(name).map_or(String::new(), |seen| format!("  seen as {seen}"));
+            let seen = report
+                .seen
+                .get(name)
+                .map_or(String::new(), |seen| format!("  seen as {seen}"));
             say!("{name:16} {rate:.2}  ({:.2}){seen}", report.believed[name]);
         }
         say!("{:16} {:.3}", "mean", report.mean);

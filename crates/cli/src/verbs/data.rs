@@ -1,12 +1,16 @@
 //! `domex data`: data sets made by the program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use domex_data::dataset::Writer;
+use domex_data::folder::prepare_file;
+use domex_data::grid::Grid;
+use domex_data::picture::write_png;
 use domex_data::portraits::{Domain, SIZES, caption, render};
 use domex_data::source::Portraits;
 use domex_random::Streams;
+use image::RgbImage;
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -16,7 +20,7 @@ use crate::exit::mendable;
 /// What `domex data` makes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned"
+    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png"
 )]
 pub struct Data {
     /// Which data set.
@@ -68,6 +72,9 @@ pub struct PortraitArgs {
     /// Draw the same person in every domain before the next person comes
     #[arg(long)]
     pub aligned: bool,
+    /// Also draw a sheet of the first pictures, a row for each domain, into this PNG file
+    #[arg(long, value_name = "FILE")]
+    pub preview: Option<PathBuf>,
     /// Overwrite what is there
     #[arg(long)]
     pub force: bool,
@@ -75,6 +82,9 @@ pub struct PortraitArgs {
     #[arg(long)]
     pub dry_run: bool,
 }
+
+/// Pictures of a domain on the preview.
+const PREVIEW: usize = 8;
 
 /// Pictures drawn at once: enough for any number of cores, little enough to hold in memory.
 const CHUNK: u64 = 256;
@@ -101,7 +111,7 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
     let domains = domains(&args.domains)?;
     let names: Vec<_> = domains.iter().map(|domain| domain.name()).collect();
     let summary = json!({
-        "out": args.out, "pictures": args.count, "size": args.size, "domains": names, "seed": context.seed,
+        "out": args.out, "preview": args.preview, "pictures": args.count, "size": args.size, "domains": names, "seed": context.seed,
     });
     if args.dry_run {
         context.say(&format!(
@@ -113,11 +123,15 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
         context.result(&summary);
         return Ok(());
     }
+    if let Some(path) = &args.preview {
+        prepare_file(path, args.force)?;
+    }
     let mut writer = Writer::create(&args.out, args.force)?;
     let people = Portraits::new(context.seed, Domain::Photo, args.size)?;
     let streams = Streams::new(context.seed);
     let progress = context.progress("pictures", args.count as usize);
     let mut lines = String::new();
+    let mut preview = vec![Vec::new(); domains.len()];
     for start in (0..args.count).step_by(CHUNK as usize) {
         let end = args.count.min(start + CHUNK);
         let drawn: Vec<_> = (start..end)
@@ -144,6 +158,12 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
             let line = json!({
                 "file": file, "domain": domain, "caption": words, "factors": factors, "seed": seed,
             });
+            let row = domains.iter().position(|&other| other == domain);
+            if let Some(row) = row.map(|row| &mut preview[row])
+                && row.len() < PREVIEW
+            {
+                row.push(picture);
+            }
             lines.push_str(&line.to_string());
             lines.push('\n');
         }
@@ -151,6 +171,9 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
     }
     writer.add_file("portraits.jsonl", lines.as_bytes())?;
     writer.finish()?;
+    if let Some(path) = &args.preview {
+        draw_preview(path, &domains, preview)?;
+    }
     context.say(&format!(
         "{} portraits in {}",
         args.count,
@@ -158,6 +181,18 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
     ));
     context.result(&summary);
     Ok(())
+}
+
+/// A row for each domain, all as long as the shortest.
+fn draw_preview(path: &Path, domains: &[Domain], rows: Vec<Vec<RgbImage>>) -> anyhow::Result<()> {
+    let columns = rows.iter().map(Vec::len).min().unwrap_or(0).max(1);
+    let pictures: Vec<_> = rows
+        .into_iter()
+        .flat_map(|row| row.into_iter().take(columns))
+        .collect();
+    let names = domains.iter().map(|domain| domain.name());
+    let sheet = Grid::new(columns).row_labels(names).draw(&pictures)?;
+    Ok(write_png(path, &sheet)?)
 }
 
 fn domains(names: &[String]) -> anyhow::Result<Vec<Domain>> {

@@ -131,7 +131,7 @@ fn draw(
     report: Option<&ProbeReport>,
     repurposed: &[(usize, String)],
 ) -> anyhow::Result<()> {
-    let model = args.model.model.as_deref().unwrap_or(models::TINY_RANDOM);
+    let model = models::name(&args.model);
     let effects = report.map_or_else(Vec::new, |report| {
         let effect = |d: &probe::DirectionEffect| Effect {
             direction: d.index,

@@ -1,5 +1,7 @@
 //! `domex generate`: one picture a seed, and a labelled grid of them.
 
+mod aligned;
+
 use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::write_png;
@@ -17,6 +19,9 @@ const MOST_IN_GRID: usize = 64;
 pub fn run(context: &Context, args: &Generate) -> anyhow::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let model = models::load(context, &args.model)?;
+    if let Some(domains) = &args.domains {
+        return aligned::run(context, args, domains, &model, &folder);
+    }
     let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
 
     let seeds = args.seeds.values();
@@ -64,7 +69,7 @@ pub fn run(context: &Context, args: &Generate) -> anyhow::Result<()> {
 }
 
 fn title(args: &Generate) -> String {
-    let model = args.model.model.as_deref().unwrap_or(models::TINY_RANDOM);
+    let model = models::name(&args.model);
     let name = std::path::Path::new(model)
         .file_stem()
         .map_or_else(|| model.into(), |stem| stem.to_string_lossy());

@@ -1,8 +1,10 @@
 //! One module per verb.
 
 pub mod completions;
+pub mod compose;
 pub mod data;
 pub mod dormant;
+pub mod expand;
 pub mod generate;
 pub mod info;
 pub mod mix;

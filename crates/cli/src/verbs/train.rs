@@ -3,12 +3,12 @@
 //! Here stand the flags and the order of things; what flags, presets and a run that is gone on with make together is in
 //! [`settings`].
 
+mod augmentation;
 mod settings;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use domex_data::source::{self, PictureSource, Portraits};
 use domex_pretrain::stylegan2::{Start, StyleGan2};
@@ -17,8 +17,7 @@ use domex_train::{Outcome, Resume, RunConfig};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::mendable;
-use crate::models;
+use crate::{models, runs};
 use settings::{DataSettings, PORTRAITS, Settings};
 
 /// Flags of `domex train`.
@@ -193,9 +192,9 @@ pub enum Pipe {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Train) -> anyhow::Result<ExitCode> {
     let old = args.resume.as_deref().map(settings::of_run).transpose()?;
-    let out = out(args)?;
+    let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
     if old.is_none() && !args.force {
-        refuse_occupied(&out)?;
+        runs::refuse_occupied(&out)?;
     }
     let data = DataSettings::wanted(args, context, old.as_ref())?;
     let (pictures, skipped) = open(&data)?;
@@ -231,45 +230,6 @@ pub fn run(context: &Context, args: &Train) -> anyhow::Result<ExitCode> {
     let outcome = domex_train::run(&mut job, &run)?;
     ended(context, &outcome, &out, &skipped);
     Ok(ExitCode::from(outcome.exit_code()))
-}
-
-/// The run's folder: as given, or where the run is that is gone on with.
-fn out(args: &Train) -> anyhow::Result<PathBuf> {
-    if let Some(out) = &args.out {
-        return Ok(out.clone());
-    }
-    let resume = args.resume.as_deref().context("clap asks for --out")?;
-    if resume.is_dir() {
-        return Ok(resume.to_owned());
-    }
-    let folder = resume
-        .parent()
-        .filter(|folder| folder.ends_with(domex_train::snapshots::FOLDER));
-    folder
-        .and_then(Path::parent)
-        .map(Path::to_owned)
-        .ok_or_else(|| {
-            mendable(format!(
-                "--resume {}: does not lie in a run's folder; say with --out where the run goes on",
-                resume.display()
-            ))
-        })
-}
-
-/// A long look at the pictures is in vain if the folder is taken.
-fn refuse_occupied(out: &Path) -> anyhow::Result<()> {
-    let occupied = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
-    if !occupied {
-        return Ok(());
-    }
-    let instead = match out.join(domex_train::snapshots::FOLDER).is_dir() {
-        true => format!("go on with it by --resume {}, ", out.display()),
-        false => String::new(),
-    };
-    Err(mendable(format!(
-        "--out {}: is not empty; {instead}choose another folder, or pass --force to start anew in it",
-        out.display()
-    )))
 }
 
 /// The pictures, and those that are left out, each with its reason.

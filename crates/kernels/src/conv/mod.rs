@@ -6,8 +6,10 @@
 
 pub(crate) mod blocked;
 mod direct;
+mod flat;
 pub(crate) mod pack;
 mod packed;
+mod pointwise;
 pub(crate) mod tile;
 mod unfold;
 mod weight;
@@ -171,6 +173,7 @@ fn out(size: usize, kernel: usize, stride: usize, padding: usize) -> Option<usiz
 pub fn forward<T: Float>(s: &ConvShape, x: &[T], w: &[T], y: &mut [T]) -> Result<()> {
     s.check_slices("convolution", x.len(), w.len(), y.len())?;
     match (as_f32(x), as_f32(w), as_f32_mut(y)) {
+        (Some(x), Some(w), Some(y)) if flat::pays(s) => flat::forward(s, x, w, y),
         (Some(x), Some(w), Some(y)) if s.compact() && !unfold::pays(s) => {
             Gather::forward(s, Isa::best(), false).pack_and_run(x, w, y);
         }
@@ -214,6 +217,10 @@ pub fn grad_weight<T: Float>(s: &ConvShape, x: &[T], gy: &[T], gw: &mut [T]) -> 
         gy.len(),
     )?;
     match (as_f32(x), as_f32(gy), as_f32_mut(gw)) {
+        (Some(x), Some(gy), Some(gw)) if flat::pays(s) => flat::grad_weight(s, x, gy, gw),
+        (Some(x), Some(gy), Some(gw)) if unfold::trivial(s) && pointwise::pays(s) => {
+            pointwise::grad_weight(s, Isa::best(), x, gy, gw);
+        }
         (Some(x), Some(gy), Some(gw)) if s.compact() && winograd::pays(s, false) => {
             winograd::grad_weight(s, Isa::best(), x, gy, gw);
         }

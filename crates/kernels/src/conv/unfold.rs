@@ -18,7 +18,7 @@ use crate::simd::{Isa, Kernel, Simd, dispatch};
 const COLUMNS: usize = 1 << 18;
 
 /// Whether a convolution's columns are just its input.
-fn trivial(s: &ConvShape) -> bool {
+pub(super) fn trivial(s: &ConvShape) -> bool {
     s.kh == 1 && s.kw == 1 && s.stride == 1 && s.padding == 0
 }
 
@@ -81,31 +81,46 @@ fn by_chunk(chunks: usize) -> bool {
 
 /// The columns of output rows `first .. first + rows` of one image `x [c_in, h, w]`.
 fn unfold<T: Float>(s: &ConvShape, x: &[T], chunk: Chunk, columns: &mut [T]) {
-    let (ow, taps) = (s.out_w(), s.kh * s.kw);
-    for (row, column) in columns.chunks_mut(chunk.rows * ow).enumerate() {
-        let (c, a, b) = (row / taps, row / s.kw % s.kh, row % s.kw);
-        let plane = &x[c * s.h * s.w..][..s.h * s.w];
-        for (r, line) in column.chunks_mut(ow).enumerate() {
-            let i = ((chunk.first + r) * s.stride + a).wrapping_sub(s.padding);
-            if i >= s.h {
-                line.fill(T::zero());
-                continue;
+    let column = chunk.rows * s.out_w();
+    for (row, column) in columns.chunks_mut(column).enumerate() {
+        unfold_row(s, x, row, chunk.first, column);
+    }
+}
+
+/// The columns `[c_in·kh·kw, n·out_h·out_w]` of all images.
+pub(super) fn unfold_all<T: Float>(s: &ConvShape, x: &[T], columns: &mut [T]) {
+    let plane = s.out_h() * s.out_w();
+    columns
+        .par_chunks_mut(s.n * plane)
+        .enumerate()
+        .for_each(|(row, columns)| {
+            for (column, x) in columns.chunks_mut(plane).zip(x.chunks(s.c_in * s.h * s.w)) {
+                unfold_row(s, x, row, 0, column);
             }
-            let source = &plane[i * s.w..][..s.w];
-            let (before, inside) = span(s, b);
-            line[..before].fill(T::zero());
-            line[before + inside..].fill(T::zero());
-            if inside == 0 {
-                continue;
-            }
-            let source = &source[before * s.stride + b - s.padding..];
-            let line = &mut line[before..][..inside];
-            if s.stride == 1 {
-                line.copy_from_slice(&source[..inside]);
-            } else {
-                for (value, &x) in line.iter_mut().zip(source.iter().step_by(s.stride)) {
-                    *value = x;
-                }
+        });
+}
+
+/// One row of the columns: what one tap of one channel of the image `x` sees, from output row `first` on.
+fn unfold_row<T: Float>(s: &ConvShape, x: &[T], row: usize, first: usize, column: &mut [T]) {
+    let taps = s.kh * s.kw;
+    let (c, a, b) = (row / taps, row / s.kw % s.kh, row % s.kw);
+    let plane = &x[c * s.h * s.w..][..s.h * s.w];
+    let (before, inside) = span(s, b);
+    for (r, line) in column.chunks_mut(s.out_w()).enumerate() {
+        let i = ((first + r) * s.stride + a).wrapping_sub(s.padding);
+        if i >= s.h || inside == 0 {
+            line.fill(T::zero());
+            continue;
+        }
+        line[..before].fill(T::zero());
+        line[before + inside..].fill(T::zero());
+        let source = &plane[i * s.w..][..s.w][before * s.stride + b - s.padding..];
+        let line = &mut line[before..][..inside];
+        if s.stride == 1 {
+            line.copy_from_slice(&source[..inside]);
+        } else {
+            for (value, &x) in line.iter_mut().zip(source.iter().step_by(s.stride)) {
+                *value = x;
             }
         }
     }

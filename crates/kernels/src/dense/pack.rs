@@ -84,9 +84,9 @@ pub(super) enum Left<'a> {
     Copy(Scratch, usize),
 }
 
-/// f32 elements whose multiples as a distance between rows put the rows of a tile on the same few places of a first-level
-/// cache (1 KiB: four rows of it in 4 KiB, more than the eight ways with 14 rows).
-const CLASH: usize = 512;
+/// f32 elements whose multiples as a distance between rows put all rows of a tile on the same lines of a first-level cache
+/// (4 KiB to a way): 14 rows are more than its eight ways hold.
+const CLASH: usize = 1024;
 
 /// Rows that are copied at once.
 const STRIP: usize = LANES;

@@ -58,12 +58,19 @@ impl CustomOp1 for Blocks {
                 Ok(())
             })
         })?;
-        let shape = if self.spread { (n, c, h * k, w * k) } else { (n, c, h, w) };
+        let shape = if self.spread {
+            (n, c, h * k, w * k)
+        } else {
+            (n, c, h, w)
+        };
         Ok((storage, shape.into()))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let adjoint = Self { spread: !self.spread, ..*self };
+        let adjoint = Self {
+            spread: !self.spread,
+            ..*self
+        };
         Ok(Some(g.contiguous()?.apply_op1(adjoint)?))
     }
 }
@@ -98,7 +105,8 @@ fn spread<T: Element>(x: &[T], out: &mut [T], w: usize, k: usize) {
         for (run, &v) in first.chunks_exact_mut(k).zip(row) {
             run.fill(v * factor);
         }
-        rest.chunks_exact_mut(k * w).for_each(|line| line.copy_from_slice(first));
+        rest.chunks_exact_mut(k * w)
+            .for_each(|line| line.copy_from_slice(first));
     }
 }
 
@@ -112,7 +120,9 @@ mod tests {
     #[test]
     fn blocks_agree_with_the_tables_and_so_do_gradients() {
         for (k, h, w) in [(2, 4, 6), (3, 6, 3), (4, 8, 4)] {
-            let values: Vec<f64> = (0..6 * h * w).map(|i| ((i * 37 % 101) as f64).sin()).collect();
+            let values: Vec<f64> = (0..6 * h * w)
+                .map(|i| ((i * 37 % 101) as f64).sin())
+                .collect();
             let x = Var::from_vec(values, (2, 3, h, w), &Device::Cpu).unwrap();
             let pool = Pool::new(k, k);
             assert_eq!(side(&pool, h, w), Some(k));

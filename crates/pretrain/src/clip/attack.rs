@@ -89,11 +89,22 @@ mod tests {
         let x = Tensor::zeros((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
         let mut stream = Streams::new(3).stream("attack");
         // Raises red and lowers the rest.
-        let weights = Tensor::new(&[1f32, -1.0, -1.0], &Device::Cpu).unwrap().reshape((1, 3, 1, 1)).unwrap();
+        let weights = Tensor::new(&[1f32, -1.0, -1.0], &Device::Cpu)
+            .unwrap()
+            .reshape((1, 3, 1, 1))
+            .unwrap();
         let value = |x: &Tensor| Ok(x.broadcast_mul(&weights)?.sum_all()?);
         let y = attack(&x, &[2.0, 0.5], 4, &mut stream, value).unwrap();
-        let lengths: Vec<f32> = length(&y).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-        assert!((lengths[0] - 2.0).abs() < 1e-3 && (lengths[1] - 0.5).abs() < 1e-3, "{lengths:?}");
+        let lengths: Vec<f32> = length(&y)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap();
+        assert!(
+            (lengths[0] - 2.0).abs() < 1e-3 && (lengths[1] - 0.5).abs() < 1e-3,
+            "{lengths:?}"
+        );
         let best = 2.5 * (3f32 * 64.0).sqrt();
         let value = value(&y).unwrap().to_scalar::<f32>().unwrap();
         assert!(value > 0.9 * best, "{value} of {best}");
@@ -104,6 +115,9 @@ mod tests {
         let x = Tensor::ones((1, 3, 4, 4), DType::F32, &Device::Cpu).unwrap();
         let mut stream = Streams::new(3).stream("attack");
         let y = attack(&x, &[0.0], 3, &mut stream, |x| Ok(x.sum_all()?)).unwrap();
-        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0; 48]);
+        assert_eq!(
+            y.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            [1.0; 48]
+        );
     }
 }

@@ -1,15 +1,15 @@
 //! First weights of a contrastive model, and shapes for small ones.
 //!
 //! Convolutions and linear layers before a rectifier have variance `2 / fan_in` (He et al. 2015), the
-//! others `1 / fan_in`. Batch normalisation is a factor and a shift with fixed statistics 0 and 1, so what
-//! training sees is what inference computes, for each picture alone: gradients of adversarial
-//! training need that. The last factor of a residual branch begins small, as deep networks without
+//! others `1 / fan_in`. Batch normalisation is a factor and a shift with fixed statistics (0 and 1 here; see
+//! [`calibrate`](super::calibrate)), so what training sees is what inference computes, for each picture
+//! alone: gradients of adversarial training need that. The last factor of a residual branch begins small, as deep networks without
 //! normalisation do (Zhang et al. 2019, arXiv 1901.09321).
 
+use domex_clip::Clip;
 use domex_clip::config::{
     Activation, Config, ResNetConfig, TextConfig, TransformerConfig, VisionConfig, VitConfig,
 };
-use domex_clip::Clip;
 
 use crate::Result;
 use crate::init::{Begin, Tensors, draw};
@@ -72,7 +72,11 @@ fn transformer(width: usize, layers: usize) -> TransformerConfig {
 /// A configuration out of range.
 pub fn init(config: &Config, seed: u64) -> Result<Tensors> {
     let depth = (2.0 * config.text.transformer.layers as f64).sqrt();
-    draw(seed, move |name, shape| begin(name, shape, depth), |vb| Clip::new(vb, config))
+    draw(
+        seed,
+        move |name, shape| begin(name, shape, depth),
+        |vb| Clip::new(vb, config),
+    )
 }
 
 /// Whether a tensor is a constant of batch normalisation, which no optimiser may touch.
@@ -121,10 +125,18 @@ mod tests {
             let deduced = Config::deduce(&domex_clip::load::shapes(&tensors)).unwrap();
             assert_eq!(deduced, config);
             let clip = Clip::from_tensors(tensors, &config, DType::F32, &Device::Cpu).unwrap();
-            let noise: Vec<f32> = (0..2 * 3 * 64 * 64).map(|i| ((i * 7919 % 1000) as f32 / 500.0) - 1.0).collect();
+            let noise: Vec<f32> = (0..2 * 3 * 64 * 64)
+                .map(|i| ((i * 7919 % 1000) as f32 / 500.0) - 1.0)
+                .collect();
             let pixels = Tensor::from_vec(noise, (2, 3, 64, 64), &Device::Cpu).unwrap();
             let features = clip.image_features(&pixels).unwrap();
-            let size = features.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+            let size = features
+                .sqr()
+                .unwrap()
+                .mean_all()
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap();
             assert!((1e-3..1e2).contains(&size), "{size}");
         }
     }

@@ -12,6 +12,7 @@ use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::calibrate::calibrate;
 use super::init;
 use super::objective::{Goal, TextFeatures, Truth, losses};
 use super::texts::Sentences;
@@ -21,6 +22,9 @@ use crate::init::Tensors;
 use crate::losses::{accuracy, one_hot};
 use crate::scenes::Scenes;
 use crate::trainer::{Learning, Trainer};
+
+/// Scenes whose statistics batch normalisation keeps.
+const CALIBRATED: usize = 128;
 
 /// How the network is attacked while it learns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -84,7 +88,12 @@ impl ClipJob {
     ///
     /// Settings out of range.
     pub fn new(config: ClipConfig, scenes: Arc<dyn Scenes>, device: &Device) -> Result<Self> {
-        let tensors = init::init(&config.network, config.seed)?;
+        let mut tensors = init::init(&config.network, config.seed)?;
+        let mut stream = Streams::new(config.seed).stream("clip calibration");
+        let batch = config
+            .feed
+            .next(&*scenes, CALIBRATED, &mut stream, &Device::Cpu)?;
+        calibrate(&mut tensors, &config.network, &batch.pixels)?;
         Self::from(tensors, config, scenes, device)
     }
 
@@ -93,7 +102,12 @@ impl ClipJob {
     /// # Errors
     ///
     /// Settings out of range, or tensors of another network.
-    pub fn from(tensors: Tensors, config: ClipConfig, scenes: Arc<dyn Scenes>, device: &Device) -> Result<Self> {
+    pub fn from(
+        tensors: Tensors,
+        config: ClipConfig,
+        scenes: Arc<dyn Scenes>,
+        device: &Device,
+    ) -> Result<Self> {
         let tokenizer = Tokenizer::with_merges(&config.merges)?;
         let streams = Streams::new(config.seed);
         let job = Self {
@@ -123,19 +137,30 @@ impl ClipJob {
 
     fn ids(&self, texts: &[String]) -> Result<Tensor> {
         let context = self.config.network.text.context_length;
-        Ok(self.tokenizer.tokenize(texts, context, Overflow::Truncate, self.trainer.device())?)
+        Ok(self
+            .tokenizer
+            .tokenize(texts, context, Overflow::Truncate, self.trainer.device())?)
     }
 
     /// Captions of a batch, which of them are true of which scenes, and a sentence for each domain.
     fn texts(&mut self, batch: &Batch) -> Result<(Vec<String>, Vec<String>, Truth)> {
-        let words: Vec<u64> = batch.plan.iter().map(|_| self.streams.words.next_u64()).collect();
-        let caption = |(&(domain, seed), &words): (&(usize, u64), &u64)| self.scenes.caption(domain, seed, words);
+        let words: Vec<u64> = batch
+            .plan
+            .iter()
+            .map(|_| self.streams.words.next_u64())
+            .collect();
+        let caption = |(&(domain, seed), &words): (&(usize, u64), &u64)| {
+            self.scenes.caption(domain, seed, words)
+        };
         let captions: Vec<String> = batch.plan.iter().zip(&words).map(caption).collect();
         let n = captions.len();
         let mut truth = vec![0f32; n * n];
         for (row, &scene) in batch.plan.iter().enumerate() {
             for column in 0..n {
-                let holds = row == column || self.scenes.holds(&captions[column], batch.plan[column], scene);
+                let holds = row == column
+                    || self
+                        .scenes
+                        .holds(&captions[column], batch.plan[column], scene);
                 truth[row * n + column] = f32::from(u8::from(holds));
             }
         }
@@ -144,10 +169,19 @@ impl ClipJob {
             captions: Tensor::from_vec(truth, (n, n), device)?,
             domains: one_hot(&batch.domains(), self.scenes.domains(), device)?,
         };
-        Ok((captions, self.sentences.draw(&mut self.streams.words)?, truth))
+        Ok((
+            captions,
+            self.sentences.draw(&mut self.streams.words)?,
+            truth,
+        ))
     }
 
-    fn text_features(&self, clip: &Clip, captions: &[String], sentences: &[String]) -> Result<TextFeatures> {
+    fn text_features(
+        &self,
+        clip: &Clip,
+        captions: &[String],
+        sentences: &[String],
+    ) -> Result<TextFeatures> {
         // Apart, because a batch is as long as its longest text, and sentences are short.
         Ok(TextFeatures {
             captions: clip.encode_text(&self.ids(captions)?)?,
@@ -168,7 +202,10 @@ impl ClipJob {
 
     fn descend(&mut self, at: &Clock) -> Result<Losses> {
         let (n, device) = (self.config.learning.batch, self.trainer.device().clone());
-        let batch = self.config.feed.next(&*self.scenes, n, &mut self.streams.scenes, &device)?;
+        let batch = self
+            .config
+            .feed
+            .next(&*self.scenes, n, &mut self.streams.scenes, &device)?;
         let (captions, sentences, truth) = self.texts(&batch)?;
         let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
         let texts = self.text_features(&clip, &captions, &sentences)?;
@@ -188,7 +225,10 @@ impl ClipJob {
         let parts = losses(&images, &texts, &truth)?;
         let loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
         let mut report = Losses::default();
-        report.put("loss/captions", f64::from(parts.captions.to_scalar::<f32>()?));
+        report.put(
+            "loss/captions",
+            f64::from(parts.captions.to_scalar::<f32>()?),
+        );
         report.put("loss/domains", f64::from(parts.domains.to_scalar::<f32>()?));
         let right = accuracy(&texts.domain_logits(&images)?.detach(), &domains)?;
         report.put("right/attacked", right);
@@ -203,11 +243,15 @@ impl ClipJob {
         let plain: Vec<String> = self.sentences.plain(1).into_iter().flatten().collect();
         let texts = clip.encode_text(&self.ids(&plain)?)?;
         let mut stream = Streams::new(self.config.seed).stream("clip measurement");
-        let feed = Feed { jitter: crate::jitter::Jitter::NONE, ..self.config.feed };
+        let feed = Feed {
+            jitter: crate::jitter::Jitter::NONE,
+            ..self.config.feed
+        };
         let mut right = 0.0;
         for domain in 0..self.scenes.domains() {
             let n = self.config.measured.max(1);
-            let batch = feed.of_domain(&*self.scenes, domain, n, &mut stream, self.trainer.device())?;
+            let batch =
+                feed.of_domain(&*self.scenes, domain, n, &mut stream, self.trainer.device())?;
             let logits = clip.logits(&features(&clip, &batch.pixels)?, &texts)?;
             right += accuracy(&logits, &batch.domains())?;
         }
@@ -254,7 +298,12 @@ impl Job for ClipJob {
         let half = self.trainer.averaged_tensors().into_iter();
         let half = half.map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)));
         let half = half.collect::<candle_core::Result<Tensors>>()?;
-        let writer = bundle::writer(&half, &self.config.network, &self.config.merges, &provenance)?;
+        let writer = bundle::writer(
+            &half,
+            &self.config.network,
+            &self.config.merges,
+            &provenance,
+        )?;
         Ok(writer.write(path, Overwrite::Replace)?)
     }
 }

@@ -8,6 +8,7 @@
 //! Retrieval says little here: a small network can retrieve perfectly and guide a generator nowhere.
 
 pub mod attack;
+pub mod calibrate;
 pub mod init;
 mod job;
 pub mod objective;

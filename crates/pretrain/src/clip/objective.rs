@@ -89,10 +89,12 @@ pub struct Losses {
 ///
 /// Shapes that do not fit.
 pub fn losses(images: &Tensor, texts: &TextFeatures, truth: &Truth) -> Result<Losses> {
-    let rows = |target: &Tensor| -> Result<Tensor> { Ok(target.broadcast_div(&target.sum_keepdim(1)?)?) };
+    let rows =
+        |target: &Tensor| -> Result<Tensor> { Ok(target.broadcast_div(&target.sum_keepdim(1)?)?) };
     let logits = texts.caption_logits(images)?;
     let forth = cross_entropy(&logits, &rows(&truth.captions)?)?.mean_all()?;
-    let back = cross_entropy(&logits.t()?, &rows(&truth.captions.t()?.contiguous()?)?)?.mean_all()?;
+    let back =
+        cross_entropy(&logits.t()?, &rows(&truth.captions.t()?.contiguous()?)?)?.mean_all()?;
     Ok(Losses {
         captions: ((forth + back)? * 0.5)?,
         domains: cross_entropy(&texts.domain_logits(images)?, &truth.domains)?.mean_all()?,
@@ -171,10 +173,16 @@ mod tests {
     fn right_features_have_a_small_loss() {
         let texts = texts();
         let eye = Tensor::eye(2, DType::F32, &Device::Cpu).unwrap();
-        let truth = Truth { captions: eye.clone(), domains: eye.clone() };
+        let truth = Truth {
+            captions: eye.clone(),
+            domains: eye.clone(),
+        };
         let value = |images: &Tensor| {
             let losses = losses(images, &texts, &truth).unwrap();
-            (losses.captions + losses.domains).unwrap().to_scalar::<f32>().unwrap()
+            (losses.captions + losses.domains)
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap()
         };
         let expected = 2.0 * (1.0 + (-10f32).exp()).ln();
         assert!((value(&texts.captions) - expected).abs() < 1e-6);
@@ -188,7 +196,12 @@ mod tests {
         let mut stream = Streams::new(1).stream("goal");
         for targeted in [0.0, 1.0] {
             let goal = Goal::draw(&[0, 1], 2, targeted, &mut stream, &Device::Cpu).unwrap();
-            let value = |images: &Tensor| goal.value(images, &texts).unwrap().to_scalar::<f32>().unwrap();
+            let value = |images: &Tensor| {
+                goal.value(images, &texts)
+                    .unwrap()
+                    .to_scalar::<f32>()
+                    .unwrap()
+            };
             assert!(value(&texts.captions.flip(&[0]).unwrap()) > value(&texts.captions) + 10.0);
         }
     }

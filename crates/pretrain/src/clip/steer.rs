@@ -94,7 +94,8 @@ impl<'a> Guide<'a> {
     /// Summed over pictures.
     fn loss(&self, pictures: &Tensor, how: &Steer) -> Result<Tensor> {
         let features = self.clip.encode_image(&self.preprocess.apply(pictures)?)?;
-        let along = |x: &Tensor, y: &Tensor| -> Result<Tensor> { Ok(x.broadcast_mul(y)?.sum_all()?) };
+        let along =
+            |x: &Tensor, y: &Tensor| -> Result<Tensor> { Ok(x.broadcast_mul(y)?.sum_all()?) };
         let global = along(&features, &self.target)?;
         // At the start the change is nothing and has no direction; its gradient there would be NaN.
         let change = (features - &self.start)?;

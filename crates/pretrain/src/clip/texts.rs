@@ -18,10 +18,17 @@ pub struct Sentences {
 impl Sentences {
     /// Those of a world. A domain without phrases is called by its name.
     pub fn of(scenes: &dyn Scenes) -> Self {
-        let names = scenes.factors().first().map_or(&[][..], |domain| &domain.classes);
+        let names = scenes
+            .factors()
+            .first()
+            .map_or(&[][..], |domain| &domain.classes);
         let phrases = names.iter().enumerate().map(|(domain, name)| {
             let phrases = scenes.phrases(domain);
-            if phrases.is_empty() { vec![name.clone()] } else { phrases }
+            if phrases.is_empty() {
+                vec![name.clone()]
+            } else {
+                phrases
+            }
         });
         let mut templates = scenes.templates();
         if templates.is_empty() {
@@ -51,7 +58,9 @@ impl Sentences {
     pub fn plain(&self, most: usize) -> Vec<Vec<String>> {
         let one = |phrases: &Vec<String>| {
             let templates = self.templates.iter().take(most);
-            templates.map(|template| template.replace("{}", &phrases[0])).collect()
+            templates
+                .map(|template| template.replace("{}", &phrases[0]))
+                .collect()
         };
         self.phrases.iter().map(one).collect()
     }
@@ -59,6 +68,10 @@ impl Sentences {
     /// Every phrase in every template, for a vocabulary.
     pub fn all(&self) -> impl Iterator<Item = String> {
         let phrases = self.phrases.iter().flatten();
-        phrases.flat_map(|phrase| self.templates.iter().map(move |template| template.replace("{}", phrase)))
+        phrases.flat_map(|phrase| {
+            self.templates
+                .iter()
+                .map(move |template| template.replace("{}", phrase))
+        })
     }
 }

@@ -32,7 +32,9 @@ pub fn train<S: AsRef<str>>(texts: impl IntoIterator<Item = S>, most: usize) -> 
     // Bytes outside ASCII have signs of their own in the list; captions have none, so words with them stay bytes.
     counts.retain(|word, _| word.is_ascii());
     if counts.is_empty() {
-        return Err(Error::Vocabulary("the captions have no word of ASCII letters".into()));
+        return Err(Error::Vocabulary(
+            "the captions have no word of ASCII letters".into(),
+        ));
     }
     let mut trainer = BpeTrainer::builder()
         .show_progress(false)
@@ -41,7 +43,9 @@ pub fn train<S: AsRef<str>>(texts: impl IntoIterator<Item = S>, most: usize) -> 
         .end_of_word_suffix(END_OF_WORD.into())
         .build();
     let fault = |error: tokenizers::Error| Error::Vocabulary(error.to_string());
-    let words = counts.iter().flat_map(|(word, &count)| std::iter::repeat_n(word, count));
+    let words = counts
+        .iter()
+        .flat_map(|(word, &count)| std::iter::repeat_n(word, count));
     trainer
         .feed(words.map(String::as_str), |word| Ok(vec![word.to_owned()]))
         .map_err(fault)?;
@@ -67,11 +71,15 @@ fn letters(counts: &BTreeMap<String, usize>) -> usize {
 fn lines(model: &BPE, most: usize) -> Result<String> {
     let json = serde_json::to_value(model).map_err(Error::json("the trained merges"))?;
     let merges = json.get("merges").and_then(|merges| merges.as_array());
-    let merges = merges.ok_or_else(|| Error::Vocabulary("the trained model has no merges".into()))?;
+    let merges =
+        merges.ok_or_else(|| Error::Vocabulary("the trained model has no merges".into()))?;
     let mut text = String::new();
     for merge in merges.iter().take(most) {
         let line = match merge.as_array().map(Vec::as_slice) {
-            Some([left, right]) => left.as_str().zip(right.as_str()).map(|(a, b)| format!("{a} {b}\n")),
+            Some([left, right]) => left
+                .as_str()
+                .zip(right.as_str())
+                .map(|(a, b)| format!("{a} {b}\n")),
             _ => merge.as_str().map(|line| format!("{line}\n")),
         };
         text += &line.ok_or_else(|| Error::Vocabulary(format!("a merge is {merge}")))?;

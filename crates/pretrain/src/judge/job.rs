@@ -95,7 +95,10 @@ impl JudgeJob {
 
     fn descend(&mut self, at: &Clock) -> Result<Losses> {
         let (n, device) = (self.config.learning.batch, self.trainer.device().clone());
-        let batch = self.config.feed.next(&*self.scenes, n, &mut self.stream, &device)?;
+        let batch = self
+            .config
+            .feed
+            .next(&*self.scenes, n, &mut self.stream, &device)?;
         let judge = Judge::new(&self.trainer.trainable(), &self.config.network)?;
         let loss = loss(&judge.forward(&batch.pixels)?, &batch.classes)?;
         let mut losses = Losses::default();
@@ -127,7 +130,13 @@ impl Job for JudgeJob {
     fn tick(&mut self, _: &Clock, folder: &RunFolder) -> JobResult<Measures> {
         let mut stream = Streams::new(self.config.seed).stream("judge measurement");
         let (judge, device) = (self.judge()?, self.trainer.device());
-        let scores = measure(&judge, &*self.scenes, self.config.measured, &mut stream, device)?;
+        let scores = measure(
+            &judge,
+            &*self.scenes,
+            self.config.measured,
+            &mut stream,
+            device,
+        )?;
         folder.write_json("scores.json", &serde_json::to_value(&scores)?)?;
         let named = |part: &str, (name, value): (&String, &f64)| (format!("{part}/{name}"), *value);
         let mut values: Vec<_> = scores.all.iter().map(|pair| named("right", pair)).collect();
@@ -141,12 +150,22 @@ impl Job for JudgeJob {
 
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
         let provenance = json!({ "settings": self.config, "images": at.images });
-        Ok(write(path, &self.config.network, &self.trainer.averaged_tensors(), &provenance)?)
+        Ok(write(
+            path,
+            &self.config.network,
+            &self.trainer.averaged_tensors(),
+            &provenance,
+        )?)
     }
 }
 
 /// Writes a judge in half precision.
-fn write(path: &Path, config: &Config, tensors: &Tensors, provenance: &serde_json::Value) -> Result<()> {
+fn write(
+    path: &Path,
+    config: &Config,
+    tensors: &Tensors,
+    provenance: &serde_json::Value,
+) -> Result<()> {
     let config = serde_json::to_value(config).map_err(Error::json("the judge's configuration"))?;
     let mut writer = Writer::new(KIND, &config).provenance(provenance);
     for (name, tensor) in tensors {
@@ -165,13 +184,21 @@ impl Judge {
         let container = Container::open(path.as_ref())?;
         let what = || format!("configuration in {}", container.path().display());
         if container.kind() != KIND {
-            return Err(Error::config(format!("kind of {}", container.path().display()), container.kind(), KIND));
+            return Err(Error::config(
+                format!("kind of {}", container.path().display()),
+                container.kind(),
+                KIND,
+            ));
         }
         container.check_finite()?;
-        let config: Config = serde_json::from_value(container.config().clone()).map_err(Error::json(what()))?;
+        let config: Config =
+            serde_json::from_value(container.config().clone()).map_err(Error::json(what()))?;
         let names = container.names();
         let tensors = names.map(|name| Ok((name.to_owned(), container.tensor(name, device)?)));
         let tensors = tensors.collect::<Result<_>>()?;
-        Self::new(&VarBuilder::from_tensors(tensors, DType::F32, device), &config)
+        Self::new(
+            &VarBuilder::from_tensors(tensors, DType::F32, device),
+            &config,
+        )
     }
 }

@@ -62,7 +62,9 @@ pub fn measure(
     };
     let named = |rows: &[Vec<f64>]| {
         let pairs = factors.iter().enumerate();
-        pairs.map(|(factor, about)| (about.name.clone(), share(rows, factor))).collect()
+        pairs
+            .map(|(factor, about)| (about.name.clone(), share(rows, factor)))
+            .collect()
     };
     let domain_names = factors.first().map_or(&[][..], |factor| &factor.classes);
     Ok(Scores {
@@ -100,5 +102,11 @@ pub fn loss(logits: &[Tensor], classes: &[Vec<u32>]) -> Result<Tensor> {
 pub(crate) fn column(classes: &[Vec<u32>], factor: usize) -> Result<Vec<u32>> {
     let pick = |row: &Vec<u32>| row.get(factor).copied();
     let column: Option<Vec<u32>> = classes.iter().map(pick).collect();
-    column.ok_or_else(|| Error::config("factors of a scene", classes.first().map_or(0, Vec::len), format!("more than {factor}")))
+    column.ok_or_else(|| {
+        Error::config(
+            "factors of a scene",
+            classes.first().map_or(0, Vec::len),
+            format!("more than {factor}"),
+        )
+    })
 }

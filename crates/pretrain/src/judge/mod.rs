@@ -60,13 +60,25 @@ impl Config {
         const LARGEST: usize = 1 << 14;
         let sizes = self.widths.iter().chain([&self.size]);
         if let Some(bad) = sizes.copied().find(|&size| size == 0 || size > LARGEST) {
-            return Err(Error::config("a size of the judge", bad, format!("1 to {LARGEST}")));
+            return Err(Error::config(
+                "a size of the judge",
+                bad,
+                format!("1 to {LARGEST}"),
+            ));
         }
         if !self.size.is_multiple_of(16) {
-            return Err(Error::config("picture size of the judge", self.size, "a multiple of 16"));
+            return Err(Error::config(
+                "picture size of the judge",
+                self.size,
+                "a multiple of 16",
+            ));
         }
         if self.factors.is_empty() || self.factors.iter().any(|factor| factor.classes.is_empty()) {
-            return Err(Error::config("classes of the judge", 0, "at least one for each factor"));
+            return Err(Error::config(
+                "classes of the judge",
+                0,
+                "at least one for each factor",
+            ));
         }
         Ok(())
     }
@@ -99,7 +111,10 @@ impl Judge {
         let vb = vb.pp("head");
         Ok(Self {
             layers,
-            head: (vb.get((classes, inputs), "weight")?, vb.get(classes, "bias")?),
+            head: (
+                vb.get((classes, inputs), "weight")?,
+                vb.get(classes, "bias")?,
+            ),
             config: config.clone(),
         })
     }

@@ -101,11 +101,19 @@ impl PerceptualJob {
     /// Settings out of range.
     pub fn new(config: PerceptualConfig, scenes: Arc<dyn Scenes>, device: &Device) -> Result<Self> {
         if !config.network.heads {
-            return Err(Error::config("heads of the perceptual network", false, "true: they are what is trained"));
+            return Err(Error::config(
+                "heads of the perceptual network",
+                false,
+                "true: they are what is trained",
+            ));
         }
         let network = config.network.clone();
         let mut tensors = draw(config.seed, begin, move |vb| Lpips::new(vb, &network))?;
-        let classes: usize = scenes.factors().iter().map(|factor| factor.classes.len()).sum();
+        let classes: usize = scenes
+            .factors()
+            .iter()
+            .map(|factor| factor.classes.len())
+            .sum();
         let inputs = classifier_inputs(&config)?;
         let classifier = draw(config.seed, begin, |vb| -> Result<()> {
             vb.get((classes, inputs), "classifier.weight")?;
@@ -140,11 +148,23 @@ impl PerceptualJob {
     fn descend(&mut self, at: &Clock) -> Result<Losses> {
         let device = self.trainer.device().clone();
         let (n, size) = (self.config.learning.batch, self.config.feed.size);
-        let batch = self.config.feed.next(&*self.scenes, n, &mut self.draws.scenes, &device)?;
-        let triplets = triplets::next(&*self.scenes, self.config.triplets, size, &mut self.draws.triplets, &device)?;
+        let batch = self
+            .config
+            .feed
+            .next(&*self.scenes, n, &mut self.draws.scenes, &device)?;
+        let triplets = triplets::next(
+            &*self.scenes,
+            self.config.triplets,
+            size,
+            &mut self.draws.triplets,
+            &device,
+        )?;
 
         let all = self.trainer.trainable_tensors();
-        let classifier = (all["classifier.weight"].clone(), all["classifier.bias"].clone());
+        let classifier = (
+            all["classifier.weight"].clone(),
+            all["classifier.bias"].clone(),
+        );
         let vb = VarBuilder::from_tensors(weights(all)?.into_iter().collect(), DType::F32, &device);
         let lpips = Lpips::new(&vb, &self.config.network)?;
         let raw = lpips.raw_features(&batch.pixels)?;
@@ -155,13 +175,18 @@ impl PerceptualJob {
         let mut losses = Losses::default();
         losses.put("loss/classes", f64::from(told.to_scalar::<f32>()?));
         losses.put("loss/order", f64::from(order.to_scalar::<f32>()?));
-        losses.put("right/domain, jittered", accuracy(&logits[0].detach(), &batch.domains())?);
+        losses.put(
+            "right/domain, jittered",
+            accuracy(&logits[0].detach(), &batch.domains())?,
+        );
         losses.applied(self.trainer.descend(&((told + order)? + size)?, at)?);
         Ok(losses)
     }
 
     fn classify(&self, raw: &[Tensor], (weight, bias): &(Tensor, Tensor)) -> Result<Vec<Tensor>> {
-        let last = raw.last().ok_or_else(|| Error::config("depths of the backbone", 0, "at least 1"))?;
+        let last = raw
+            .last()
+            .ok_or_else(|| Error::config("depths of the backbone", 0, "at least 1"))?;
         let logits = linear(&last.flatten_from(1)?, weight, Some(bias))?;
         let mut start = 0;
         let parts = self.scenes.factors().iter().map(|factor| {
@@ -184,7 +209,13 @@ impl PerceptualJob {
         let softplus = (wrong.relu()? + (wrong.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
 
         let n = triplets.reference.dim(0)?;
-        let turned = Tensor::cat(&[&triplets.reference.narrow(0, 1, n - 1)?, &triplets.reference.narrow(0, 0, 1)?], 0)?;
+        let turned = Tensor::cat(
+            &[
+                &triplets.reference.narrow(0, 1, n - 1)?,
+                &triplets.reference.narrow(0, 0, 1)?,
+            ],
+            0,
+        )?;
         let unrelated = lpips.between(&reference, &seen(&turned)?)?.mean_all()?;
         Ok((softplus.mean_all()?, (unrelated - UNRELATED)?.sqr()?))
     }
@@ -195,13 +226,19 @@ fn classifier_inputs(config: &PerceptualConfig) -> Result<usize> {
     let side = config.feed.size as usize;
     let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
     let lpips = Lpips::new(&zeros, &config.network)?;
-    let raw = lpips.raw_features(&Tensor::zeros((1, 3, side, side), DType::F32, &Device::Cpu)?)?;
+    let raw = lpips.raw_features(&Tensor::zeros(
+        (1, 3, side, side),
+        DType::F32,
+        &Device::Cpu,
+    )?)?;
     Ok(raw.last().map_or(0, Tensor::elem_count))
 }
 
 /// The network's tensors: heads are magnitudes, so that no distance is negative.
 fn weights(tensors: Tensors) -> Result<Tensors> {
-    let kept = tensors.into_iter().filter(|(name, _)| !name.starts_with(CLASSIFIER));
+    let kept = tensors
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with(CLASSIFIER));
     let kept = kept.map(|(name, tensor)| match name.starts_with("lin") {
         true => Ok((name, tensor.abs()?)),
         false => Ok((name, tensor)),
@@ -239,7 +276,11 @@ impl Job for PerceptualJob {
 
     fn tick(&mut self, _: &Clock, _: &RunFolder) -> JobResult<Measures> {
         let mut stream = Streams::new(self.config.seed).stream("perceptual measurement");
-        let (n, size, device) = (self.config.measured, self.config.feed.size, self.trainer.device());
+        let (n, size, device) = (
+            self.config.measured,
+            self.config.feed.size,
+            self.trainer.device(),
+        );
         let right = ordered(&self.lpips()?, &*self.scenes, n, size, &mut stream, device)?;
         Ok(Measures {
             values: vec![("right/order".into(), right)],
@@ -250,7 +291,9 @@ impl Job for PerceptualJob {
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
         let provenance = json!({ "settings": self.config, "images": at.images });
         let tensors = weights(self.trainer.averaged_tensors())?;
-        let half = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)));
+        let half = tensors
+            .into_iter()
+            .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F16)?)));
         let half = half.collect::<candle_core::Result<Tensors>>()?;
         let writer = file::writer(&half, &self.config.network, &provenance)?;
         Ok(writer.write(path, Overwrite::Replace)?)

@@ -27,6 +27,10 @@ pub fn ordered(
         Ok(lpips.between(&reference, &lpips.features(x)?)?.to_vec1()?)
     };
     let (near, far) = (distance(&triplets.near)?, distance(&triplets.far)?);
-    let right = near.iter().zip(&far).filter(|(near, far)| near < far).count();
+    let right = near
+        .iter()
+        .zip(&far)
+        .filter(|(near, far)| near < far)
+        .count();
     Ok(right as f64 / n as f64)
 }

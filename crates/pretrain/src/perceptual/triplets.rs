@@ -29,15 +29,27 @@ pub struct Triplets {
 /// # Errors
 ///
 /// None asked for.
-pub fn next(scenes: &dyn Scenes, n: usize, size: u32, stream: &mut Stream, device: &Device) -> Result<Triplets> {
+pub fn next(
+    scenes: &dyn Scenes,
+    n: usize,
+    size: u32,
+    stream: &mut Stream,
+    device: &Device,
+) -> Result<Triplets> {
     if n == 0 {
         return Err(Error::config("triplets in a batch", 0, "at least 1"));
     }
     let seeds: Vec<u64> = (0..n).map(|_| stream.next_u64()).collect();
-    let made: Vec<[Vec<f32>; 3]> = seeds.par_iter().map(|&seed| one(scenes, seed, size)).collect();
+    let made: Vec<[Vec<f32>; 3]> = seeds
+        .par_iter()
+        .map(|&seed| one(scenes, seed, size))
+        .collect();
     let side = size as usize;
     let stack = |part: usize| -> Result<Tensor> {
-        let values: Vec<f32> = made.iter().flat_map(|triplet| triplet[part].iter().copied()).collect();
+        let values: Vec<f32> = made
+            .iter()
+            .flat_map(|triplet| triplet[part].iter().copied())
+            .collect();
         Ok(Tensor::from_vec(values, (n, 3, side, side), device)?)
     };
     Ok(Triplets {
@@ -62,7 +74,11 @@ fn one(scenes: &dyn Scenes, seed: u64, size: u32) -> [Vec<f32>; 3] {
         let weak = 0.1 + 0.3 * stream.uniform_f32();
         let strong = 0.6 + 0.4 * stream.uniform_f32();
         let near = distort(&triplet.reference, weak, &stream);
-        [reference, near, distort(&triplet.reference, strong, &stream)]
+        [
+            reference,
+            near,
+            distort(&triplet.reference, strong, &stream),
+        ]
     } else {
         let faint = 0.05 + 0.15 * stream.uniform_f32();
         let near = distort(&triplet.reference, faint, &stream);
@@ -82,7 +98,9 @@ fn distorted(picture: &RgbImage, strength: f32, stream: &mut Stream) -> Vec<f32>
             values = shifted(&values, w, h, reach * angle.cos(), reach * angle.sin());
         }
         1 => blurred(&mut values, w, h, 0.2 + 3.0 * strength),
-        2 => values.iter_mut().for_each(|v| *v += 0.4 * strength * stream.normal_f32()),
+        2 => values
+            .iter_mut()
+            .for_each(|v| *v += 0.4 * strength * stream.normal_f32()),
         _ => {
             let by = 0.6 * strength * angle.cos().signum();
             values.iter_mut().for_each(|v| *v += by);

@@ -74,12 +74,16 @@ const LABELS: &[Label] = &[
 /// All factors.
 pub(super) fn factors() -> Vec<Factor> {
     let domain = Factor::new("domain", Domain::ALL.iter().map(|domain| domain.name()));
-    let others = LABELS.iter().map(|label| Factor::new(label.name, (label.classes)()));
+    let others = LABELS
+        .iter()
+        .map(|label| Factor::new(label.name, (label.classes)()));
     std::iter::once(domain).chain(others).collect()
 }
 
 /// The classes of a portrait, in the same order.
 pub(super) fn classes(factors: &Factors, domain: Domain) -> Vec<u32> {
     let others = LABELS.iter().map(|label| (label.of)(factors) as u32);
-    std::iter::once(domain.index() as u32).chain(others).collect()
+    std::iter::once(domain.index() as u32)
+        .chain(others)
+        .collect()
 }

@@ -53,11 +53,23 @@ pub fn steering(
     seed: u64,
 ) -> Result<(Steering, RgbImage)> {
     let device = Device::Cpu;
-    let names = world.factors().first().map_or(&[][..], |domain| &domain.classes);
-    let feed = Feed { size: 64, source_share: 1.0, jitter: Jitter::NONE };
+    let names = world
+        .factors()
+        .first()
+        .map_or(&[][..], |domain| &domain.classes);
+    let feed = Feed {
+        size: 64,
+        source_share: 1.0,
+        jitter: Jitter::NONE,
+    };
     let mut stream = Streams::new(seed).stream("steering");
-    let photos = feed.of_domain(world, 0, n.max(1), &mut stream, &device)?.pixels;
-    let texts = models.iter().map(|model| domain_texts(world, model)).collect::<Result<Vec<_>>>()?;
+    let photos = feed
+        .of_domain(world, 0, n.max(1), &mut stream, &device)?
+        .pixels;
+    let texts = models
+        .iter()
+        .map(|model| domain_texts(world, model))
+        .collect::<Result<Vec<_>>>()?;
 
     let all: Vec<usize> = (1..world.domains()).collect();
     let targets = if targets.is_empty() { &all } else { targets };
@@ -69,18 +81,25 @@ pub fn steering(
     };
     let mut shown = Vec::new();
     for &target in targets {
-        let towers = models.iter().zip(&texts).map(|(model, texts)| {
-            Ok((&model.clip, texts.get(0)?, texts.get(target)?))
-        });
+        let towers = models
+            .iter()
+            .zip(&texts)
+            .map(|(model, texts)| Ok((&model.clip, texts.get(0)?, texts.get(target)?)));
         let moved = steer(&towers.collect::<Result<Vec<_>>>()?, &photos, how)?;
         let logits = judge.forward(&moved)?.swap_remove(0);
         let name = &names[target];
         let reached = accuracy(&logits, &vec![target as u32; n.max(1)])?;
-        let believed = log_softmax(&logits)?.exp()?.narrow(1, target, 1)?.mean_all()?.to_scalar::<f32>()?;
+        let believed = log_softmax(&logits)?
+            .exp()?
+            .narrow(1, target, 1)?
+            .mean_all()?
+            .to_scalar::<f32>()?;
         report.reached.insert(name.clone(), reached);
         report.believed.insert(name.clone(), f64::from(believed));
         if reached < 0.5 {
-            report.seen.insert(name.clone(), names[most(&logits)? as usize].clone());
+            report
+                .seen
+                .insert(name.clone(), names[most(&logits)? as usize].clone());
         }
         for at in 0..SHOWN.min(n.max(1)) {
             shown.extend(picture::to_rgb(&photos.narrow(0, at, 1)?)?);
@@ -88,8 +107,12 @@ pub fn steering(
         }
     }
     report.mean = report.reached.values().sum::<f64>() / report.reached.len().max(1) as f64;
-    let rows = targets.iter().map(|&target| format!("{} {:.2}", names[target], report.reached[&names[target]]));
-    let grid = Grid::new(2 * SHOWN.min(n.max(1))).row_labels(rows).draw(&shown)?;
+    let rows = targets
+        .iter()
+        .map(|&target| format!("{} {:.2}", names[target], report.reached[&names[target]]));
+    let grid = Grid::new(2 * SHOWN.min(n.max(1)))
+        .row_labels(rows)
+        .draw(&shown)?;
     Ok((report, grid))
 }
 
@@ -100,7 +123,8 @@ pub fn steering(
 /// A sentence that is too long.
 pub fn domain_texts(world: &World, model: &Bundle) -> Result<Tensor> {
     let sentences = Sentences::of(world).plain(TEMPLATES);
-    let one = |sentences: &Vec<String>| -> Result<Tensor> { Ok(model.encode_text(sentences)?.mean(0)?) };
+    let one =
+        |sentences: &Vec<String>| -> Result<Tensor> { Ok(model.encode_text(sentences)?.mean(0)?) };
     let means = sentences.iter().map(one).collect::<Result<Vec<_>>>()?;
     Ok(domex_clip::unit_length(&Tensor::stack(&means, 0)?)?)
 }
@@ -111,5 +135,8 @@ fn most(logits: &Tensor) -> Result<u32> {
     for class in logits.argmax(1)?.to_vec1::<u32>()? {
         *counts.entry(class).or_insert(0) += 1;
     }
-    Ok(counts.into_iter().max_by_key(|&(_, count)| count).map_or(0, |(class, _)| class))
+    Ok(counts
+        .into_iter()
+        .max_by_key(|&(_, count)| count)
+        .map_or(0, |(class, _)| class))
 }

@@ -17,18 +17,43 @@ pub(super) fn holds(text: &str, own: (&Factors, Domain), other: (&Factors, Domai
     // −1, 0 or 1
     let side = |x: f32| i8::from(x > SPOKEN) - i8::from(x < -SPOKEN);
     own.1 == other.1
-        && silent_or(&[" hair", " bob", "bald"], a.hair_colour == b.hair_colour || says(&["bald", "without hair"]))
+        && silent_or(
+            &[" hair", " bob", "bald"],
+            a.hair_colour == b.hair_colour || says(&["bald", "without hair"]),
+        )
         && silent_or(STYLES, a.hair_style == b.hair_style)
         && silent_or(&["glasses"], glasses(text, a, b))
-        && silent_or(&["full beard", "bearded", "goatee", "moustache", "mustache", "clean shaven", "without a beard"], a.beard == b.beard)
+        && silent_or(
+            &[
+                "full beard",
+                "bearded",
+                "goatee",
+                "moustache",
+                "mustache",
+                "clean shaven",
+                "without a beard",
+            ],
+            a.beard == b.beard,
+        )
         && silent_or(&["with a beard"], b.beard.index() >= 2)
         && silent_or(&[" cap", "beanie", "hat"], a.hat == b.hat)
-        && silent_or(&["smil", "laugh", "frown", "sad"], side(a.smile) == side(b.smile))
+        && silent_or(
+            &["smil", "laugh", "frown", "sad"],
+            side(a.smile) == side(b.smile),
+        )
         && silent_or(&["left", "right"], side(a.yaw) == side(b.yaw))
         && silent_or(&[" old", "wrinkles"], b.age > 0.7)
 }
 
-const STYLES: &[&str] = &["curly", "long ", "short ", " bun", " bob", "bald", "without hair"];
+const STYLES: &[&str] = &[
+    "curly",
+    "long ",
+    "short ",
+    " bun",
+    " bob",
+    "bald",
+    "without hair",
+];
 
 /// "With glasses" is true of round and square ones.
 fn glasses(text: &str, a: &Factors, b: &Factors) -> bool {
@@ -51,13 +76,23 @@ mod tests {
         for _ in 0..300 {
             let own = Factors::draw(&mut stream);
             let text = caption(&own, Domain::Sketch, &mut stream);
-            assert!(holds(&text, (&own, Domain::Sketch), (&own, Domain::Sketch)), "{text}");
-            assert!(!holds(&text, (&own, Domain::Sketch), (&own, Domain::Robot)), "{text}");
+            assert!(
+                holds(&text, (&own, Domain::Sketch), (&own, Domain::Sketch)),
+                "{text}"
+            );
+            assert!(
+                !holds(&text, (&own, Domain::Sketch), (&own, Domain::Robot)),
+                "{text}"
+            );
             let mut other = own.clone();
             other.yaw = -own.yaw;
             let speaks = text.contains("left") || text.contains("right");
             said += usize::from(speaks);
-            assert_eq!(holds(&text, (&own, Domain::Sketch), (&other, Domain::Sketch)), !speaks, "{text}");
+            assert_eq!(
+                holds(&text, (&own, Domain::Sketch), (&other, Domain::Sketch)),
+                !speaks,
+                "{text}"
+            );
             kept += usize::from(!speaks);
         }
         assert!(said > 20 && kept > 100);

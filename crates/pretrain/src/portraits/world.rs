@@ -61,7 +61,11 @@ impl Scenes for World {
             return false; // every caption names its domain
         }
         let (a, b) = (Self::factors_of(own.1), Self::factors_of(other.1));
-        truth::holds(caption, (&a, self.domain(own.0)), (&b, self.domain(other.0)))
+        truth::holds(
+            caption,
+            (&a, self.domain(own.0)),
+            (&b, self.domain(other.0)),
+        )
     }
 
     fn phrases(&self, domain: usize) -> Vec<String> {
@@ -70,7 +74,10 @@ impl Scenes for World {
     }
 
     fn templates(&self) -> Vec<String> {
-        TEMPLATES.iter().map(|&template| template.to_owned()).collect()
+        TEMPLATES
+            .iter()
+            .map(|&template| template.to_owned())
+            .collect()
     }
 
     /// Near: one number of the person moves, or one trait is another's. Far: the same and more; or
@@ -122,7 +129,10 @@ fn number(reference: &Factors, stream: &mut Stream) -> (Factors, Factors) {
     // Towards the farther end of its range.
     let middle = 0.5 * (low + 1.0);
     let end = if *value < middle { 1.0 } else { low };
-    let (some, more) = (0.1 + 0.3 * stream.uniform_f32(), 0.7 + 0.3 * stream.uniform_f32());
+    let (some, more) = (
+        0.1 + 0.3 * stream.uniform_f32(),
+        0.7 + 0.3 * stream.uniform_f32(),
+    );
     let start = *value;
     *value = start + some * (end - start);
     *field(&mut far).0 = start + more * (end - start);
@@ -136,7 +146,10 @@ fn traits(reference: &Factors, donor: &Factors, stream: &mut Stream) -> (Factors
         |f, d| (f.glasses, f.eye_colour) = (d.glasses, d.eye_colour),
         |f, d| (f.beard, f.smile) = (d.beard, d.smile),
         |f, d| (f.skin, f.face_width, f.jaw) = (d.skin, d.face_width, d.jaw),
-        |f, d| (f.background, f.background_hue, f.background_value) = (d.background, d.background_hue, d.background_value),
+        |f, d| {
+            (f.background, f.background_hue, f.background_value) =
+                (d.background, d.background_hue, d.background_value);
+        },
     ];
     let order = stream.permutation(groups.len());
     let (mut near, mut far) = (reference.clone(), reference.clone());

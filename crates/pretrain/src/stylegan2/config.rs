@@ -331,7 +331,9 @@ impl Config {
         }
         self.generator()?;
         self.discriminator()?;
-        self.networks.as_ref().map_or(Ok(()), |networks| networks.check(self))
+        self.networks
+            .as_ref()
+            .map_or(Ok(()), |networks| networks.check(self))
     }
 }
 

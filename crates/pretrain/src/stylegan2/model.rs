@@ -70,12 +70,32 @@ impl NetworkConfigs {
     pub(super) fn check(&self, config: &Config) -> Result<()> {
         let (g, d) = (&self.generator, &self.discriminator);
         for (what, found, expected) in [
-            ("size of the model's pictures", g.synthesis.img_resolution, config.resolution),
-            ("channels of the model's pictures", g.synthesis.img_channels, 3),
+            (
+                "size of the model's pictures",
+                g.synthesis.img_resolution,
+                config.resolution,
+            ),
+            (
+                "channels of the model's pictures",
+                g.synthesis.img_channels,
+                3,
+            ),
             ("size of the model's labels", g.c_dim(), config.label_dim),
-            ("size of the discriminator's pictures", d.img_resolution, config.resolution),
-            ("channels of the discriminator's pictures", d.img_channels, 3),
-            ("size of the discriminator's labels", d.c_dim(), config.label_dim),
+            (
+                "size of the discriminator's pictures",
+                d.img_resolution,
+                config.resolution,
+            ),
+            (
+                "channels of the discriminator's pictures",
+                d.img_channels,
+                3,
+            ),
+            (
+                "size of the discriminator's labels",
+                d.c_dim(),
+                config.label_dim,
+            ),
         ] {
             if found != expected {
                 let expected = format!("{expected}, as the data set has");

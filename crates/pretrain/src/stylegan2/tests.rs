@@ -237,12 +237,19 @@ fn a_training_goes_on_from_a_model_of_any_width() {
         assert_eq!(gap.to_scalar::<f32>().unwrap(), 0.0, "{name}");
     }
     let root = tempfile::tempdir().unwrap();
-    run(&mut begun, &settings(&root.path().join("run"), 2, Resume::No)).unwrap();
+    run(
+        &mut begun,
+        &settings(&root.path().join("run"), 2, Resume::No),
+    )
+    .unwrap();
 
     // Without a discriminator one of the generator's widths is begun.
     model.discriminator = None;
     let config = tiny().with_networks_of(&model).unwrap();
-    assert_eq!(config.discriminator().unwrap().channels, model.config().synthesis.channels);
+    assert_eq!(
+        config.discriminator().unwrap().channels,
+        model.config().synthesis.channels
+    );
     start(&model, config).unwrap();
 }
 

@@ -7,14 +7,13 @@ use std::path::Path;
 
 use domex_data::portraits::Domain;
 use domex_data::source::PictureSource;
-use domex_pretrain::augment::{AdaConfig, AugmentConfig};
 use domex_pretrain::stylegan2::{Augmentation, Config, Preset};
 use domex_stylegan2::Model;
-use domex_train::snapshots::latest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Aug, Pipe, Train};
+use super::Train;
+use super::augmentation::{ada, augmentation};
 use crate::context::Context;
 use crate::exit::mendable;
 
@@ -122,24 +121,7 @@ impl DataSettings {
 
 /// The settings of the run in a folder or of a snapshot.
 pub fn of_run(path: &Path) -> anyhow::Result<Settings> {
-    let (file, state) = latest(path).map_err(|error| {
-        let hint = match path.is_file() {
-            true => "; to begin with the weights of a model, give it as --model",
-            false => "",
-        };
-        mendable(format!("--resume {}: {error}{hint}", path.display()))
-    })?;
-    let settings = state
-        .document()
-        .get("settings")
-        .cloned()
-        .unwrap_or_default();
-    serde_json::from_value(settings).map_err(|error| {
-        mendable(format!(
-            "--resume {}: is not a snapshot of `domex train` ({error})",
-            file.display()
-        ))
-    })
+    crate::runs::settings(path, "train")
 }
 
 impl Settings {
@@ -322,84 +304,6 @@ fn images(flag: &str, kimg: f64) -> anyhow::Result<u64> {
         )));
     }
     Ok(images as u64)
-}
-
-fn ada() -> Augmentation {
-    Augmentation::Ada {
-        p: 0.0,
-        ada: AdaConfig::default(),
-        pipe: Box::default(),
-    }
-}
-
-/// The augmentation that the flags make of the present one.
-fn augmentation(now: &Augmentation, args: &Train) -> anyhow::Result<Augmentation> {
-    let (kind, p, config, pipe) = match now {
-        Augmentation::NoAug => (Aug::Noaug, None, AdaConfig::default(), Box::default()),
-        Augmentation::Fixed { p, pipe } => {
-            (Aug::Fixed, Some(*p), AdaConfig::default(), pipe.clone())
-        }
-        Augmentation::Ada { p, ada, pipe } => (Aug::Ada, Some(*p), *ada, pipe.clone()),
-    };
-    let kept = args.aug.is_none_or(|wanted| wanted == kind);
-    let kind = args.aug.unwrap_or(kind);
-    let refuse = |flag: &str, needs: &str| {
-        let problem = format!("{flag}: is for --aug {needs}");
-        Err(mendable(problem))
-    };
-    if args.target.is_some() && kind != Aug::Ada {
-        return refuse("--target", "ada");
-    }
-    if (args.p.is_some() || args.augpipe.is_some()) && kind == Aug::Noaug {
-        return refuse(
-            if args.p.is_some() { "--p" } else { "--augpipe" },
-            "ada and fixed",
-        );
-    }
-    let pipe = args.augpipe.map_or(pipe, |pipe| Box::new(pipe.config()));
-    let p = args.p.or(p.filter(|_| kept));
-    Ok(match kind {
-        Aug::Noaug => Augmentation::NoAug,
-        Aug::Fixed => {
-            let p = p.ok_or_else(|| mendable("--aug fixed: give its probability with --p"))?;
-            Augmentation::Fixed { p, pipe }
-        }
-        Aug::Ada => Augmentation::Ada {
-            p: p.unwrap_or(0.0),
-            ada: AdaConfig {
-                target: args.target.or(config.target),
-                ..config
-            },
-            pipe,
-        },
-    })
-}
-
-impl Pipe {
-    fn config(self) -> AugmentConfig {
-        let (blit, geom, color) = match self {
-            Self::Blit => (1.0, 0.0, 0.0),
-            Self::Geom => (0.0, 1.0, 0.0),
-            Self::Color => (0.0, 0.0, 1.0),
-            Self::Bg => (1.0, 1.0, 0.0),
-            Self::Bgc => (1.0, 1.0, 1.0),
-        };
-        AugmentConfig {
-            xflip: blit,
-            rotate90: blit,
-            xint: blit,
-            scale: geom,
-            rotate: geom,
-            aniso: geom,
-            xfrac: geom,
-            brightness: color,
-            contrast: color,
-            lumaflip: color,
-            hue: color,
-            saturation: color,
-            ..AugmentConfig::none()
-        }
-    }
 }
 
 /// Names of settings that a resumed run may change.

@@ -154,7 +154,6 @@ impl Gather {
 
     /// Convolves `input` (planar) with packed weights; `output` (planar) is overwritten.
     pub fn run(&self, input: &[f32], packed: &[f32], output: &mut [f32]) {
-        let blocked = self.input.convert(self.isa, input);
         let (channels, oh, ow) = self.out;
         let most = (TASK_PIXELS / ow).min(self.rows_in_cache());
         let rows = most.clamp(1, oh);
@@ -162,32 +161,38 @@ impl Gather {
         // Where there is work for all threads anyway, a task takes several small images past the weights that it has
         // fetched, and several panels past the input.
         let enough = 8 * rayon::current_num_threads();
-        let n = self.input.n;
-        let pile = (most / oh).min(panels * n / enough).clamp(1, n);
-        let piles = n.div_ceil(pile);
-        let side = (panels * piles * groups / enough).clamp(1, TASK_PANELS.min(panels));
-        let sides = panels.div_ceil(side);
-        let to = Shared::new(output);
-        // Panels vary slowest: neighbours in time share a panel in the last-level cache.
-        (0..sides * piles * groups)
-            .into_par_iter()
-            .for_each(|index| {
-                let (part, image, group) = (
-                    index / groups / piles,
-                    index / groups % piles,
-                    index % groups,
-                );
-                let task = Task {
-                    gather: self,
-                    input: flat(&blocked),
-                    packed,
-                    to,
-                    images: (image * pile, n.min((image + 1) * pile)),
-                    panels: (part * side, panels.min((part + 1) * side)),
-                    rows: (group * rows, rows.min(oh - group * rows)),
-                };
-                dispatch(self.isa, task);
-            });
+        let together = self.input.group(groups * panels, 2 * enough);
+        let pile = (most / oh).min(panels * together / enough).clamp(1, together);
+        let side = panels * together.div_ceil(pile) * groups / enough;
+        let side = side.clamp(1, TASK_PANELS.min(panels));
+        let (sides, to) = (panels.div_ceil(side), Shared::new(output));
+        let len = self.input.channels * self.input.h * self.input.w;
+        for (number, images) in input.chunks(together * len).enumerate() {
+            let (first_image, n) = (number * together, images.len() / len);
+            let blocked = self.input.images(n).convert(self.isa, images);
+            let piles = n.div_ceil(pile);
+            // Panels vary slowest: neighbours in time share a panel in the last-level cache.
+            (0..sides * piles * groups)
+                .into_par_iter()
+                .for_each(|index| {
+                    let (part, image, group) = (
+                        index / groups / piles,
+                        index / groups % piles,
+                        index % groups,
+                    );
+                    let task = Task {
+                        gather: self,
+                        input: flat(&blocked),
+                        packed,
+                        to,
+                        first_image,
+                        images: (image * pile, n.min((image + 1) * pile)),
+                        panels: (part * side, panels.min((part + 1) * side)),
+                        rows: (group * rows, rows.min(oh - group * rows)),
+                    };
+                    dispatch(self.isa, task);
+                });
+        }
     }
 
     /// Rows of output whose input stays in the cache along with [`WEIGHTS_BYTES`] of weights.

@@ -15,7 +15,9 @@ pub(super) struct Task<'a> {
     pub input: &'a [f32],
     pub packed: &'a [f32],
     pub to: Shared,
-    /// First and end.
+    /// The place in the batch of the input's first image.
+    pub first_image: usize,
+    /// First and end, counted from there.
     pub images: (usize, usize),
     /// First and end.
     pub panels: (usize, usize),
@@ -58,7 +60,8 @@ impl Kernel for Task<'_> {
             let width = self.width(panel);
             for v in 0..width / LANES {
                 let channel = panel * g.panel() + v * LANES;
-                let start = (image * channels + channel) * oh * ow + first_row * ow;
+                let start =
+                    ((self.first_image + image) * channels + channel) * oh * ow + first_row * ow;
                 let size = (rows * ow, LANES.min(channels - channel));
                 // SAFETY: the output is borrowed by `Gather::run`; no other task has these rows of these images' channels.
                 unsafe {

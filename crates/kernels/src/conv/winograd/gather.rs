@@ -133,29 +133,36 @@ impl Gather {
 
     /// Convolves `input` (planar) with packed weights; `output` (planar) is overwritten.
     pub fn run(&self, input: &[f32], packed: &[f32], output: &mut [f32]) {
-        let blocked = self.input.convert(self.isa, input);
         let (down, across) = (self.out.1.div_ceil(2), self.out.2.div_ceil(2));
         let wanted =
             (TILES_BYTES / (4 * PLACES * LANES * self.input.blocks())).clamp(TILES.0, TILES.1);
-        // Rows of tiles, over all images. Whole rows; about as many as wanted, evenly many per task.
-        let all = self.input.n * down;
-        let tasks = (all * across).div_ceil(wanted).min(all);
+        let enough = 8 * rayon::current_num_threads();
+        let together = self.input.group((down * across).div_ceil(wanted), enough);
+        let len = self.input.channels * self.input.h * self.input.w;
         let to = Shared::new(output);
-        (0..tasks).into_par_iter().for_each(|index| {
-            let rows = (index * all / tasks, (index + 1) * all / tasks);
-            dispatch(
-                self.isa,
-                Task {
-                    gather: self,
-                    blocked: flat(&blocked),
-                    packed,
-                    to,
-                    rows,
-                    across,
-                    down,
-                },
-            );
-        });
+        for (number, images) in input.chunks(together * len).enumerate() {
+            let (first_image, n) = (number * together, images.len() / len);
+            let blocked = self.input.images(n).convert(self.isa, images);
+            // Rows of tiles, over all images. Whole rows; about as many as wanted, evenly many per task.
+            let all = n * down;
+            let tasks = (all * across).div_ceil(wanted).min(all);
+            (0..tasks).into_par_iter().for_each(|index| {
+                let rows = (index * all / tasks, (index + 1) * all / tasks);
+                dispatch(
+                    self.isa,
+                    Task {
+                        gather: self,
+                        blocked: flat(&blocked),
+                        packed,
+                        to,
+                        first_image,
+                        rows,
+                        across,
+                        down,
+                    },
+                );
+            });
+        }
     }
 
     /// Packs and convolves.
@@ -213,7 +220,9 @@ struct Task<'a> {
     blocked: &'a [f32],
     packed: &'a [f32],
     to: Shared,
-    /// First and end, over all images.
+    /// The place in the batch of the first image in `blocked`.
+    first_image: usize,
+    /// First and end, over all images there.
     rows: (usize, usize),
     across: usize,
     down: usize,
@@ -339,7 +348,8 @@ impl Task<'_> {
             }
             for v in 0..vectors {
                 let channel = panel * PANEL + v * LANES;
-                let start = (image * channels + channel) * oh * ow + 2 * first * ow;
+                let start =
+                    ((self.first_image + image) * channels + channel) * oh * ow + 2 * first * ow;
                 let size = (lines * ow, LANES.min(channels - channel));
                 // SAFETY: `Gather::run` borrows the output; these rows of tiles are this task's alone.
                 unsafe {

@@ -122,7 +122,7 @@ fn a_run_that_goes_on_keeps_its_settings() {
     };
     assert_eq!(on("").unwrap(), run);
     let longer =
-        on("--kimg 9 --tick 1 --snap 2 --keep 1 --batch 64 --gamma 0.8192 --seed 3").unwrap();
+        on("--kimg 9 --tick 1 --snap 2 --keep 1 --batch 32 --gamma 0.8192 --seed 3").unwrap();
     assert_eq!((longer.length.images, longer.length.keep), (9000, 1));
     assert_eq!(longer.config, run.config);
     for (flags, text) in [
@@ -131,7 +131,7 @@ fn a_run_that_goes_on_keeps_its_settings() {
             "gamma (the run has 0.81920000001, asked for 1.0)",
         ),
         ("--lr 0.1", "lr (the run has 0.0025"),
-        ("--batch 16", "batch (the run has 64, asked for 16)"),
+        ("--batch 16", "batch (the run has 32, asked for 16)"),
         ("--seed 0", "seed (the run has 3, asked for 0)"),
         ("--aug noaug", "augment"),
         (

@@ -1,0 +1,86 @@
+//! From `--aug`, `--p`, `--target` and `--augpipe` to an augmentation.
+
+use domex_pretrain::augment::{AdaConfig, AugmentConfig};
+use domex_pretrain::stylegan2::Augmentation;
+
+use super::{Aug, Pipe, Train};
+use crate::exit::mendable;
+
+/// The augmentation of a new run.
+pub fn ada() -> Augmentation {
+    Augmentation::Ada {
+        p: 0.0,
+        ada: AdaConfig::default(),
+        pipe: Box::default(),
+    }
+}
+
+/// The augmentation that the flags make of the present one.
+pub fn augmentation(now: &Augmentation, args: &Train) -> anyhow::Result<Augmentation> {
+    let (kind, p, config, pipe) = match now {
+        Augmentation::NoAug => (Aug::Noaug, None, AdaConfig::default(), Box::default()),
+        Augmentation::Fixed { p, pipe } => {
+            (Aug::Fixed, Some(*p), AdaConfig::default(), pipe.clone())
+        }
+        Augmentation::Ada { p, ada, pipe } => (Aug::Ada, Some(*p), *ada, pipe.clone()),
+    };
+    let kept = args.aug.is_none_or(|wanted| wanted == kind);
+    let kind = args.aug.unwrap_or(kind);
+    let refuse = |flag: &str, needs: &str| {
+        let problem = format!("{flag}: is for --aug {needs}");
+        Err(mendable(problem))
+    };
+    if args.target.is_some() && kind != Aug::Ada {
+        return refuse("--target", "ada");
+    }
+    if (args.p.is_some() || args.augpipe.is_some()) && kind == Aug::Noaug {
+        return refuse(
+            if args.p.is_some() { "--p" } else { "--augpipe" },
+            "ada and fixed",
+        );
+    }
+    let pipe = args.augpipe.map_or(pipe, |pipe| Box::new(pipe.config()));
+    let p = args.p.or(p.filter(|_| kept));
+    Ok(match kind {
+        Aug::Noaug => Augmentation::NoAug,
+        Aug::Fixed => {
+            let p = p.ok_or_else(|| mendable("--aug fixed: give its probability with --p"))?;
+            Augmentation::Fixed { p, pipe }
+        }
+        Aug::Ada => Augmentation::Ada {
+            p: p.unwrap_or(0.0),
+            ada: AdaConfig {
+                target: args.target.or(config.target),
+                ..config
+            },
+            pipe,
+        },
+    })
+}
+
+impl Pipe {
+    fn config(self) -> AugmentConfig {
+        let (blit, geom, color) = match self {
+            Self::Blit => (1.0, 0.0, 0.0),
+            Self::Geom => (0.0, 1.0, 0.0),
+            Self::Color => (0.0, 0.0, 1.0),
+            Self::Bg => (1.0, 1.0, 0.0),
+            Self::Bgc => (1.0, 1.0, 1.0),
+        };
+        AugmentConfig {
+            xflip: blit,
+            rotate90: blit,
+            xint: blit,
+            scale: geom,
+            rotate: geom,
+            aniso: geom,
+            xfrac: geom,
+            brightness: color,
+            contrast: color,
+            lumaflip: color,
+            hue: color,
+            saturation: color,
+            ..AugmentConfig::none()
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The run at a tiny size: every snapshot leads to the same weights, and what was learnt earlier keeps its place.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../tests/tiny/mod.rs"]
+mod tiny;
+
+use std::path::Path;
+
+use candle_core::Device;
+use domex_checkpoint::container::Container;
+use domex_data::portraits::Domain;
+use domex_data::source::{PictureSource, Portraits};
+use domex_expand::{Config, Dimensions, Expand, Parts, TaskFile, TaskSpec, files};
+use domex_random::Streams;
+use domex_stylegan2::{Model, Overwrite};
+use domex_train::{Clock, Job, State};
+
+/// Steps of a run.
+const STEPS: u64 = 6;
+
+fn config() -> Config {
+    Config {
+        batch: 2,
+        // All phases within a few steps.
+        r1_interval: 2,
+        path_length_interval: 3,
+        ..Config::default()
+    }
+}
+
+fn tasks(names: &[&str]) -> Vec<TaskSpec> {
+    names.iter().map(|name| TaskSpec::texts("photo", *name)).collect()
+}
+
+/// A run on the networks in `world`, on its shipped generator or on another model.
+fn job(world: &Path, model: Option<&Model>, config: Config, tasks: &[TaskSpec]) -> domex_expand::Result<Expand> {
+    let shipped = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
+    let guide = |name: &str| files::guide(&world.join(name), 1.0, &Device::Cpu).unwrap();
+    let portraits = Portraits::new(1, Domain::Photo, tiny::SIDE as u32).unwrap();
+    Expand::new(
+        config,
+        Parts {
+            model: model.unwrap_or(&shipped),
+            tasks,
+            guides: vec![guide("clip-one.safetensors"), guide("clip-two.safetensors")],
+            distance: Some(files::perceptual(&world.join("perceptual.safetensors"), &Device::Cpu).unwrap()),
+            pictures: Some(Box::new(portraits) as Box<dyn PictureSource>),
+            cache: Some(world),
+            seed: 7,
+        },
+    )
+}
+
+fn clock(step: u64) -> Clock {
+    Clock { step, images: 2 * step, ..Clock::default() }
+}
+
+fn steps(job: &mut Expand, from: u64, to: u64) {
+    for step in from..to {
+        let losses = job.step(&clock(step)).unwrap();
+        assert!(losses.not_finite.is_empty(), "{losses:?}");
+    }
+}
+
+fn save(job: &Expand, path: &Path) {
+    let mut state = State::new();
+    job.save(&mut state).unwrap();
+    state.write(path).unwrap();
+}
+
+/// Every bit of a snapshot.
+fn bits(path: &Path) -> (Vec<(String, Vec<u8>)>, String) {
+    let file = Container::open(path).unwrap();
+    let tensors = file.tensors().iter();
+    let tensors = tensors.map(|(name, data)| (name.clone(), data.bytes().to_vec())).collect();
+    (tensors, file.config().to_string())
+}
+
+#[test]
+fn fifty_resumes_reach_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let tasks = tasks(&["sketch", "zombie", "robot"]);
+    let at = |step: u64| world.join(format!("{step}.safetensors"));
+    let mut whole = job(world, None, config(), &tasks).unwrap();
+    assert!(whole.is_adversarial());
+    for step in 0..STEPS {
+        save(&whole, &at(step));
+        steps(&mut whole, step, step + 1);
+    }
+    save(&whole, &at(STEPS));
+    let end = bits(&at(STEPS));
+    assert!(end.0 != bits(&at(STEPS - 1)).0, "the last step did something");
+
+    let mut stream = Streams::new(3).stream("kills");
+    let again = world.join("again.safetensors");
+    // The same object, with all that a run leaves in it, and now and then a new one.
+    let mut other = job(world, None, config(), &tasks).unwrap();
+    for round in 0..50 {
+        if round % 10 == 9 {
+            other = job(world, None, config(), &tasks).unwrap();
+        }
+        let step = stream.index(STEPS as usize).unwrap() as u64;
+        other.restore(&State::read(&at(step)).unwrap()).unwrap();
+        // Late kills are as likely as early ones, and cost less to check.
+        steps(&mut other, step, STEPS);
+        save(&other, &again);
+        assert!(bits(&again) == end, "round {round}, from step {step}");
+    }
+
+    // A snapshot of other tasks or settings is refused.
+    let state = State::read(&at(2)).unwrap();
+    let mut wrong = job(world, None, config(), &tasks[..2]).unwrap();
+    let error = wrong.restore(&state).unwrap_err().to_string();
+    assert!(error.contains("tasks") && error.contains("sketch, zombie"), "{error}");
+    let mut wrong = job(world, None, Config { lr: 0.5, ..config() }, &tasks).unwrap();
+    assert!(wrong.restore(&state).unwrap_err().to_string().contains("settings"));
+}
+
+#[test]
+fn a_model_that_is_expanded_again_keeps_what_it_has() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let mut first = job(world, None, config(), &tasks(&["sketch", "zombie"])).unwrap();
+    steps(&mut first, 0, 1);
+    let path = world.join("expanded.safetensors");
+    first.model(&clock(1)).unwrap().save(&path, Overwrite::Refuse).unwrap();
+    let model = Model::load(&path, &Device::Cpu).unwrap();
+
+    let second = job(world, Some(&model), config(), &tasks(&["robot"])).unwrap();
+    let (old, new) = (first.layout().domains(), second.layout().domains());
+    assert_eq!(new[..2], *old);
+    assert_eq!((new[2].name.as_str(), new[2].dimension), ("robot", tiny::DIM - 3));
+    // Neither the basis nor the mean is computed anew.
+    let again = second.model(&clock(0)).unwrap();
+    let values = |model: &Model| {
+        let expansion = model.expansion().unwrap();
+        let basis = expansion.basis.vectors().flatten_all().unwrap();
+        basis.to_dtype(candle_core::DType::F64).unwrap().to_vec1::<f64>().unwrap()
+    };
+    assert_eq!(values(&again), values(&model));
+
+    let refused = |tasks: &[TaskSpec], word: &str| {
+        let error = job(world, Some(&model), config(), tasks).err().unwrap().to_string();
+        assert!(error.contains(word), "{error}");
+    };
+    refused(&tasks(&["sketch"]), "exists already");
+    refused(&[TaskSpec { dimension: Some(tiny::DIM - 1), ..TaskSpec::texts("photo", "robot") }], "sketch");
+    let names: Vec<String> = (0..tiny::DIM).map(|i| format!("domain {i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    refused(&tasks(&names), "number of domains");
+}
+
+#[test]
+fn dimensions_are_the_most_dormant_or_the_most_used() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let dims = |dimensions| {
+        let config = Config { dimensions, ..config() };
+        let mut tasks = tasks(&["a", "b", "c"]);
+        tasks[1].dimension = Some(tiny::DIM - 1);
+        let job = job(world, None, config, &tasks).unwrap();
+        job.layout().repurposed()
+    };
+    assert_eq!(dims(Dimensions::Dormant), [tiny::DIM - 2, tiny::DIM - 1, tiny::DIM - 3]);
+    assert_eq!(dims(Dimensions::Used), [0, tiny::DIM - 1, 1]);
+}
+
+#[test]
+fn a_file_of_tasks_says_what_is_wrong_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str| {
+        let path = root.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        TaskFile::read(&path)
+    };
+    let good = read(
+        "good.toml",
+        "clip = [\"one\"]\nclip_weights = [0.5]\n[settings]\nbatch = 8\n[settings.objective.alignment]\nl2 = 3.0\n\
+         [[tasks]]\nsource = \"photo\"\ntarget = \"pencil sketch\"\nname = \"sketch\"\ndimension = 5\ndistance = 15.0\n",
+    )
+    .unwrap();
+    assert_eq!((good.tasks[0].name(), good.tasks[0].dimension, good.settings.batch), ("sketch", Some(5), 8));
+    assert_eq!(good.settings.objective.alignment.lpips, Config::default().objective.alignment.lpips);
+
+    let one = "[[tasks]]\ntarget = \"a\"\n";
+    for (name, text, word) in [
+        ("key.toml", "[[tasks]]\ntarget = \"a\"\ndimention = 3\n", "did you mean `dimension`?"),
+        ("key.toml", &format!("clips = []\n{one}"), "did you mean `clip`?"),
+        ("key.toml", &format!("{one}[settings]\nbach = 3\n"), "did you mean `batch`?"),
+        ("none.toml", "", "at least one new domain"),
+        ("empty.toml", "[[tasks]]\ntarget = \"  \"\n", "an empty text"),
+        ("same.toml", "[[tasks]]\ntarget = \"photo\"\n", "other than the source's"),
+        ("twice.toml", &format!("{one}{one}"), "no other task"),
+        ("weights.toml", &format!("clip_weights = [1.0]\n{one}"), "clip_weights"),
+        ("range.toml", &format!("{one}[settings]\nlr = -1.0\n"), "above 0"),
+        ("text.json", "{", "EOF"),
+        ("type.json", "{\"tasks\": [{\"type\": \"MyStyle\", \"args\": {}}]}", "MyStyle"),
+        ("key.json", "{\"tasks\": [], \"task_losses\": {}}", "did you mean `tasks_losses`?"),
+    ] {
+        let error = read(name, text).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(word), "{error}");
+    }
+}

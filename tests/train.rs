@@ -1,0 +1,247 @@
+//! `domex train` as its users meet it: from pictures to a model, stopped and gone on with, refusals.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use domex_checkpoint::container::Container;
+use domex_train::snapshots::latest;
+use serde_json::Value as Json;
+
+/// Networks of a few thousand weights.
+const TINY: &str = "--batch 4 --cbase 128 --cmax 8 --map-depth 2 --threads 2";
+
+fn command(root: &Path, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_domex"));
+    command
+        .args(line.split_whitespace())
+        .current_dir(root)
+        .env_remove("DOMEX_MODEL");
+    command
+}
+
+fn domex(root: &Path, line: &str) -> Output {
+    command(root, line).output().expect("the program starts")
+}
+
+#[track_caller]
+fn ok(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "failed: {stderr}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+fn json(output: &Output) -> Json {
+    serde_json::from_str(&ok(output)).unwrap()
+}
+
+/// The run must end with exit code 2 and one line on stderr that holds every text.
+#[track_caller]
+fn refused(output: &Output, texts: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    for text in texts {
+        assert!(stderr.contains(text), "{text:?} is not in: {stderr}");
+    }
+    if !stderr.contains("--help") {
+        assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    }
+}
+
+/// A folder with a data set of 20 pictures of 16² in `set`.
+fn pictures() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    ok(&domex(
+        root.path(),
+        "data portraits --out set --count 20 --size 16",
+    ));
+    root
+}
+
+/// The bytes of all tensors of the last snapshot.
+fn tensors(run: &Path) -> Vec<(String, Vec<u8>)> {
+    let file = Container::open(latest(run).unwrap().0).unwrap();
+    let tensors = file.tensors().iter();
+    tensors
+        .map(|(name, data)| (name.clone(), data.bytes().to_vec()))
+        .collect()
+}
+
+#[test]
+fn from_pictures_to_a_model_and_on() {
+    let root = pictures();
+    let root = root.path();
+    let train = |rest: &str| {
+        domex(
+            root,
+            &format!("train --data set {TINY} --tick 0.004 {rest}"),
+        )
+    };
+    let result = json(&train("--out run --kimg 0.012 --json"));
+    assert_eq!(
+        (&result["step"], &result["images"]),
+        (&Json::from(3), &Json::from(12))
+    );
+    assert!(result["last"]["loss/G"].is_f64() && result["last"]["augment/p"].is_f64());
+    for file in [
+        "model.safetensors",
+        "run.json",
+        "events.jsonl",
+        "reals.png",
+        "fakes_init.png",
+        "fakes000000.png",
+    ] {
+        assert!(root.join("run").join(file).is_file(), "{file}");
+    }
+    ok(&domex(
+        root,
+        "generate --model run/model.safetensors --seeds 0,1 --out made",
+    ));
+    assert!(root.join("made/seed0001.png").is_file());
+    let info = json(&domex(root, "info --model run/model.safetensors --json"));
+    assert_eq!(info["provenance"]["training"]["images"], 12);
+
+    // Gone on with, it has the bits of a run that never stopped.
+    let result = json(&domex(
+        root,
+        "train --resume run --kimg 0.02 --json --quiet --threads 2",
+    ));
+    assert_eq!(result["step"], 5);
+    json(&train("--out whole --kimg 0.02 --json --quiet"));
+    assert!(tensors(&root.join("run")) == tensors(&root.join("whole")));
+
+    refused(
+        &domex(root, "train --resume run --gamma 3"),
+        &["gamma (the run has", "asked for 3"],
+    );
+    refused(
+        &domex(root, "train --resume run --seed 5"),
+        &["seed (the run has 0, asked for 5"],
+    );
+    refused(
+        &domex(root, "train --resume run/model.safetensors"),
+        &["run/model.safetensors", "--model"],
+    );
+    refused(
+        &domex(root, "train --resume nowhere"),
+        &["nowhere", "no snapshot"],
+    );
+    refused(
+        &train("--out run --kimg 0.012"),
+        &["--resume run", "--force"],
+    );
+
+    // Another training begins with these weights; a forced one leaves nothing of the run before it.
+    let line = "--model run/model.safetensors --freezed 2 --kimg 0.004 --batch 4 --force --out run2 --json";
+    let result = json(&domex(root, &format!("train --data set {line}")));
+    assert_eq!(result["step"], 1);
+    std::fs::write(root.join("run2/fakes000999.png"), "old").unwrap();
+    std::fs::write(root.join("run2/mine.txt"), "mine").unwrap();
+    json(&domex(root, &format!("train --data set {line}")));
+    assert!(!root.join("run2/fakes000999.png").exists() && root.join("run2/mine.txt").exists());
+    refused(
+        &domex(root, &format!("train --data portraits --size 32 {line}")),
+        &["size of the model's pictures is 16, expected 32"],
+    );
+}
+
+#[test]
+fn a_dry_run_checks_and_writes_nothing() {
+    let root = pictures();
+    let root = root.path();
+    let result = json(&domex(
+        root,
+        "train --data set --out run --mirror=1 --dry-run --json",
+    ));
+    assert_eq!(result["settings"]["data"]["pictures"], 40);
+    assert_eq!(result["settings"]["cfg"], "auto");
+    let text = ok(&domex(
+        root,
+        "train --data portraits --size 32 --out run -n",
+    ));
+    assert!(
+        text.contains("portraits of the domain photo") && text.contains("2000 kimg"),
+        "{text}"
+    );
+    assert!(!root.join("run").exists());
+    refused(
+        &domex(root, "train --data set --out run -n --lr=-1"),
+        &["learning rate"],
+    );
+    refused(
+        &domex(root, "train --data set --out run -n --size 32"),
+        &["--size", "portraits"],
+    );
+    refused(&domex(root, "train --data set"), &["--out"]);
+}
+
+#[test]
+fn bad_pictures_are_named_or_left_out() {
+    let root = pictures();
+    let root = root.path();
+    std::fs::write(root.join("set/bad.png"), "no picture").unwrap();
+    refused(
+        &domex(root, "train --data set --out run"),
+        &["1 of 21 pictures", "bad.png", "--skip-bad"],
+    );
+    assert!(!root.join("run").exists());
+    let result = json(&domex(
+        root,
+        "train --data set --out run --skip-bad --json -n --quiet",
+    ));
+    assert_eq!(result["settings"]["data"]["pictures"], 20);
+    assert_eq!(result["left_out"].as_array().unwrap().len(), 1);
+    std::fs::create_dir(root.join("empty")).unwrap();
+    refused(
+        &domex(root, "train --data empty --out run"),
+        &["empty", "no picture"],
+    );
+    refused(&domex(root, "train --data nowhere --out run"), &["nowhere"]);
+}
+
+#[test]
+fn losses_that_are_not_finite_end_the_run() {
+    let root = pictures();
+    let line = format!("train --data set --out run {TINY} --lr 1e35 --quiet --aug noaug");
+    refused(
+        &domex(root.path(), &line),
+        &["20 steps in a row", "not finite"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_saves_the_run() {
+    let root = pictures();
+    let root = root.path();
+    let line = format!("train --data set --out run {TINY} --tick 0.004 --log-format json");
+    let mut child = command(root, &line)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let events = root.join("run/events.jsonl");
+    let begin = Instant::now();
+    while std::fs::metadata(&events).map_or(0, |file| file.len()) == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no tick came");
+        assert!(child.try_wait().unwrap().is_none(), "the run has ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let kill = format!("kill -TERM {}", child.id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(143), "{stderr}");
+    let line: Json = serde_json::from_str(stderr.lines().next().unwrap()).unwrap();
+    assert!(line["loss/G"].is_f64() && line["images_per_second"].is_f64());
+    assert!(latest(&root.join("run")).is_ok() && root.join("run/model.safetensors").is_file());
+}
