@@ -15,7 +15,10 @@ fn domex(args: &[&str]) -> Output {
             std::env::temp_dir().join("domex-no-such-cache"),
         )
         // No shipped weights: the model without a file is the random one.
-        .env("DOMEX_ASSETS", std::env::temp_dir().join("domex-no-such-assets"))
+        .env(
+            "DOMEX_ASSETS",
+            std::env::temp_dir().join("domex-no-such-assets"),
+        )
         .env_remove("DOMEX_MODEL")
         .output()
         .expect("the program starts")

@@ -2,167 +2,247 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "tiny/program.rs"]
+mod program;
 mod tiny;
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-use domex_checkpoint::container::Container;
-use domex_train::snapshots::latest;
+use program::{domex, json, ok, refused, tensors, world};
 use serde_json::Value as Json;
 
 /// A short run on two threads.
 const SHORT: &str = "--batch 2 --tick 2 --snap 1 --threads 2";
-
-fn command(root: &Path, line: &str) -> Command {
-    // A word in quotes is one argument.
-    let args = line.split('"').enumerate().flat_map(|(i, part)| match i % 2 {
-        1 => vec![part],
-        _ => part.split_whitespace().collect(),
-    });
-    let mut command = Command::new(env!("CARGO_BIN_EXE_domex"));
-    command.args(args).current_dir(root);
-    command.env_remove("DOMEX_MODEL").env("DOMEX_ASSETS", root.join("shipped")).env("DOMEX_CACHE", root.join("cache"));
-    command
-}
-
-fn domex(root: &Path, line: &str) -> Output {
-    command(root, line).output().expect("the program starts")
-}
-
-#[track_caller]
-fn ok(output: &Output) -> String {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "failed: {stderr}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-#[track_caller]
-fn json(output: &Output) -> Json {
-    serde_json::from_str(&ok(output)).unwrap()
-}
-
-/// The run must end with exit code 2 and one line on stderr that holds every text.
-#[track_caller]
-fn refused(output: &Output, texts: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    for text in texts {
-        assert!(stderr.contains(text), "{text:?} is not in: {stderr}");
-    }
-    if !stderr.contains("--help") {
-        assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
-    }
-}
-
-/// A folder with small networks in `shipped`.
-fn world() -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    tiny::world(&root.path().join("shipped"));
-    root
-}
-
-/// The bytes of all tensors of the last snapshot.
-fn tensors(run: &Path) -> Vec<(String, Vec<u8>)> {
-    let file = Container::open(latest(run).unwrap().0).unwrap();
-    let tensors = file.tensors().iter();
-    tensors.map(|(name, data)| (name.clone(), data.bytes().to_vec())).collect()
-}
 
 #[test]
 fn from_words_to_a_model_and_a_report() {
     let root = world();
     let root = root.path();
     let words = "--domain \"pencil sketch\" --domain photo=>zombie";
-    let result = json(&domex(root, &format!("expand {words} --out run --steps 4 --json {SHORT}")));
-    assert_eq!((&result["step"], &result["images"]), (&Json::from(4), &Json::from(8)));
-    assert_eq!(result["notices"], Json::Array(vec![]), "a discriminator and pictures are there");
-    for name in ["loss/expand", "loss/lpips", "loss/D_real", "domain/zombie"] {
+    let result = json(&domex(
+        root,
+        &format!("expand {words} --out run --steps 4 --json {SHORT}"),
+    ));
+    assert_eq!(
+        (&result["step"], &result["images"]),
+        (&Json::from(4), &Json::from(8))
+    );
+    assert_eq!(
+        result["notices"],
+        Json::Array(vec![]),
+        "a discriminator and pictures are there"
+    );
+    for name in [
+        "loss/expand",
+        "loss/lpips",
+        "loss/D_real",
+        "domain/zombie",
+        "validation/loss",
+    ] {
         assert!(result["last"][name].is_f64(), "{name} is not in {result}");
     }
     assert_eq!(result["measures"]["domains"][1]["dimension"], tiny::DIM - 2);
     assert!(result["measures"]["base_pixel_change"].is_f64());
-    for file in ["model.safetensors", "run.json", "events.jsonl", "report.json", "aligned_init.png", "aligned000002.png"] {
+    for file in [
+        "model.safetensors",
+        "run.json",
+        "events.jsonl",
+        "report.json",
+        "aligned_init.png",
+        "aligned000002.png",
+    ] {
         assert!(root.join("run").join(file).is_file(), "{file}");
     }
     let page = std::fs::read_to_string(root.join("run/report.html")).unwrap();
-    for text in ["pencil sketch", "zombie, 1.25", "singular values", "data:image/png;base64,", "<polyline", "prefers-color-scheme"] {
+    for text in [
+        "pencil sketch",
+        "zombie, 1.25",
+        "singular values",
+        "data:image/png;base64,",
+        "<polyline",
+        "prefers-color-scheme",
+    ] {
         assert!(page.contains(text), "{text}");
     }
     // Nothing is fetched, nothing is run.
-    for text in ["http:", "https:", "<script", "url(", "NaN"] {
+    for text in ["http:", "https:", "<script", "url(", ",NaN", "NaN,"] {
         assert!(!page.contains(text), "{text}");
     }
 
+    assert!(root.join("run/snapshots/best.json").is_file());
+
     // Gone on with, it has the bits of a run that never stopped.
     let text = ok(&domex(root, "expand --resume run --steps 6 --threads 2"));
-    assert!(text.contains("run/model.safetensors") && text.contains("run/report.html"), "{text}");
-    ok(&domex(root, &format!("expand {words} --out whole --steps 6 --quiet {SHORT}")));
+    assert!(
+        text.contains("run/model.safetensors") && text.contains("run/report.html"),
+        "{text}"
+    );
+    ok(&domex(
+        root,
+        &format!("expand {words} --out whole --steps 6 --quiet {SHORT}"),
+    ));
     assert!(tensors(&root.join("run")) == tensors(&root.join("whole")));
 
-    refused(&domex(root, "expand --resume run --lr 3"), &["--lr", "--resume"]);
-    refused(&domex(root, "expand --resume run --seed 5"), &["--seed 5", "has 0"]);
-    refused(&domex(root, "expand --resume run/model.safetensors"), &["run/model.safetensors", "--model"]);
-    refused(&domex(root, "expand --resume nowhere"), &["nowhere", "no snapshot"]);
-    refused(&domex(root, &format!("expand {words} --out run")), &["--resume run", "--force"]);
+    // A run that stands still ends before its length, with everything that one of full length has.
+    let still = "expand --domain elf --out still --lr 1e-12 --lambda-src 0 --steps 500 --plateau 2 --batch 2 --tick 1 --json";
+    let result = json(&domex(root, still));
+    assert!(
+        result["plateau"] == true && result["step"].as_u64().unwrap() < 20,
+        "{result}"
+    );
+    assert!(root.join("still/report.html").is_file());
+
+    refused(
+        &domex(root, "expand --resume run --lr 3"),
+        &["--lr", "--resume"],
+    );
+    refused(
+        &domex(root, "expand --resume run --seed 5"),
+        &["--seed 5", "has 0"],
+    );
+    refused(
+        &domex(root, "expand --resume run/model.safetensors"),
+        &["run/model.safetensors", "--model"],
+    );
+    refused(
+        &domex(root, "expand --resume nowhere"),
+        &["nowhere", "no snapshot"],
+    );
+    refused(
+        &domex(root, &format!("expand {words} --out run")),
+        &["--resume run", "--force"],
+    );
     std::fs::remove_file(root.join("shipped/clip-one.safetensors")).unwrap();
     tiny::clip(&root.join("shipped/clip-one.safetensors"), 9);
-    refused(&domex(root, "expand --resume run --steps 8"), &["clip-one", "changed"]);
+    refused(
+        &domex(root, "expand --resume run --steps 8"),
+        &["clip-one", "changed"],
+    );
 }
 
 #[test]
 fn pictures_in_every_domain_and_in_several() {
     let root = world();
     let root = root.path();
-    let run = format!("expand --domain \"pencil sketch\" --domain zombie --out run --steps 1 --quiet {SHORT}");
+    let run = format!(
+        "expand --domain \"pencil sketch\" --domain zombie --out run --steps 1 --quiet {SHORT}"
+    );
     ok(&domex(root, &run));
     let model = "--model run/model.safetensors";
     let text = ok(&domex(root, &format!("info {model}")));
-    assert!(text.contains("pencil sketch") && text.contains("dimension   10"), "{text}");
+    assert!(
+        text.contains("pencil sketch") && text.contains("dimension   10"),
+        "{text}"
+    );
 
-    let result = json(&domex(root, &format!("generate {model} --domains all --seeds 0-2 --out all --json")));
+    let result = json(&domex(
+        root,
+        &format!("generate {model} --domains all --seeds 0-2 --out all --json"),
+    ));
     assert_eq!(result["domains"].as_array().unwrap().len(), 3);
-    for file in ["base/seed0002.png", "pencil-sketch/seed0000.png", "zombie/seed0001.png", "grid.png"] {
+    for file in [
+        "base/seed0002.png",
+        "pencil-sketch/seed0000.png",
+        "zombie/seed0001.png",
+        "grid.png",
+    ] {
         assert!(root.join("all").join(file).is_file(), "{file}");
     }
-    ok(&domex(root, &format!("generate {model} --domains zombie --seeds 1 --out one")));
+    ok(&domex(
+        root,
+        &format!("generate {model} --domains zombie --seeds 1 --out one"),
+    ));
     let bytes = |path: &str| std::fs::read(root.join(path)).unwrap();
-    assert_eq!(bytes("one/zombie/seed0001.png"), bytes("all/zombie/seed0001.png"));
+    assert_eq!(
+        bytes("one/zombie/seed0001.png"),
+        bytes("all/zombie/seed0001.png")
+    );
 
     // At full strength and by itself a composition is the domain; at 0 it is the base.
-    ok(&domex(root, &format!("compose {model} --set zombie=1 --seeds 0,1 --out c1")));
+    ok(&domex(
+        root,
+        &format!("compose {model} --set zombie=1 --seeds 0,1 --out c1"),
+    ));
     assert_eq!(bytes("c1/seed0001.png"), bytes("all/zombie/seed0001.png"));
-    ok(&domex(root, &format!("compose {model} --set \"zombie=0,pencil sketch=0\" --seeds 0 --out c0")));
+    ok(&domex(
+        root,
+        &format!("compose {model} --set \"zombie=0,pencil sketch=0\" --seeds 0 --out c0"),
+    ));
     assert_eq!(bytes("c0/seed0000.png"), bytes("all/base/seed0000.png"));
-    let result = json(&domex(root, &format!("compose {model} --set \"zombie=1,pencil sketch=0.5\" --seeds 0 --out c2 --json")));
+    let result = json(&domex(
+        root,
+        &format!("compose {model} --set \"zombie=1,pencil sketch=0.5\" --seeds 0 --out c2 --json"),
+    ));
     assert_eq!(result["set"][1]["alpha"], 0.5);
-    ok(&domex(root, &format!("traverse {model} --domain zombie --seeds 0 --steps 3 --frames 2 --out way")));
+    ok(&domex(
+        root,
+        &format!("traverse {model} --domain zombie --seeds 0 --steps 3 --frames 2 --out way"),
+    ));
 
-    refused(&domex(root, &format!("compose {model} --set zombi=1 --out x")), &["zombi", "zombie"]);
-    refused(&domex(root, &format!("compose {model} --set zombie --out x --force")), &["NAME=ALPHA"]);
-    refused(&domex(root, "compose --set zombie=1 --out y"), &["no domains", "domex expand"]);
-    refused(&domex(root, &format!("generate {model} --domains zombie,zombie --out z")), &["twice"]);
-    refused(&domex(root, "generate --domains all --out w"), &["no domains"]);
+    refused(
+        &domex(root, &format!("compose {model} --set zombi=1 --out x")),
+        &["zombi", "zombie"],
+    );
+    refused(
+        &domex(
+            root,
+            &format!("compose {model} --set zombie --out x --force"),
+        ),
+        &["NAME=ALPHA"],
+    );
+    refused(
+        &domex(root, "compose --set zombie=1 --out y"),
+        &["no domains", "domex expand"],
+    );
+    refused(
+        &domex(
+            root,
+            &format!("generate {model} --domains zombie,zombie --out z"),
+        ),
+        &["twice"],
+    );
+    refused(
+        &domex(root, "generate --domains all --out w"),
+        &["no domains"],
+    );
 }
 
 #[test]
 fn more_domains_and_the_earlier_ones_stay() {
     let root = world();
     let root = root.path();
-    ok(&domex(root, &format!("expand --domain sketch --out one --steps 2 --quiet {SHORT}")));
-    let line = format!("expand --model one/model.safetensors --domain robot --out two --steps 2 --json {SHORT}");
+    ok(&domex(
+        root,
+        &format!("expand --domain sketch --out one --steps 2 --quiet {SHORT}"),
+    ));
+    let line = format!(
+        "expand --model one/model.safetensors --domain robot --out two --steps 2 --json {SHORT}"
+    );
     let result = json(&domex(root, &line));
     let notice = result["notices"][0].as_str().unwrap();
     assert!(notice.contains("--data"), "{notice}");
     assert!(result["last"]["loss/earlier"].is_f64() && result["last"]["loss/D_real"].is_null());
-    let domains = |run: &str| json(&domex(root, &format!("info --model {run}/model.safetensors --json")))["expansion"]["domains"].clone();
+    let domains = |run: &str| {
+        json(&domex(
+            root,
+            &format!("info --model {run}/model.safetensors --json"),
+        ))["expansion"]["domains"]
+            .clone()
+    };
     let (one, two) = (domains("one"), domains("two"));
     assert_eq!(two[0], one[0]);
-    assert_eq!((&two[1]["name"], &two[1]["dimension"]), (&"robot".into(), &(tiny::DIM - 2).into()));
+    assert_eq!(
+        (&two[1]["name"], &two[1]["dimension"]),
+        (&"robot".into(), &(tiny::DIM - 2).into())
+    );
     let dimension = |text: &str| {
-        std::fs::write(root.join("tasks.toml"), format!("[[tasks]]\ntarget = \"robot\"\ndimension = {text}\n")).unwrap();
-        domex(root, "expand --model one/model.safetensors --tasks tasks.toml --out three -n")
+        std::fs::write(
+            root.join("tasks.toml"),
+            format!("[[tasks]]\ntarget = \"robot\"\ndimension = {text}\n"),
+        )
+        .unwrap();
+        domex(
+            root,
+            "expand --model one/model.safetensors --tasks tasks.toml --out three -n",
+        )
     };
     refused(&dimension("11"), &["11", "taken", "sketch"]);
     refused(&dimension("12"), &["12", "0 to 11"]);
@@ -180,34 +260,87 @@ fn what_is_refused_before_the_first_step() {
     };
     refused(&expand(""), &["--domain", "--tasks"]);
     refused(&expand("--domain \" \""), &["target", "empty"]);
-    refused(&expand("--domain Photo --source Photo"), &["Photo", "other than the source"]);
-    refused(&expand("--domain elf --domain elf"), &["elf", "no other task"]);
-    refused(&expand("--domain elf --clip no-such"), &["no-such", "one, two", "ViT-B/32"]);
+    refused(
+        &expand("--domain Photo --source Photo"),
+        &["Photo", "other than the source"],
+    );
+    refused(
+        &expand("--domain elf --domain elf"),
+        &["elf", "no other task"],
+    );
+    refused(
+        &expand("--domain elf --clip no-such"),
+        &["no-such", "one, two", "ViT-B/32"],
+    );
     refused(&expand("--domain elf --clip ViT-B/32"), &["clip-vit-b32"]);
     refused(&expand("--domain elf --clip one:-2"), &["-2", "above 0"]);
-    refused(&expand("--domain elf --clip shipped/perceptual.safetensors"), &["perceptual", "clip"]);
-    refused(&expand("--domain elf --perceptual shipped/clip-one.safetensors"), &["clip-one", "lpips"]);
-    refused(&expand("--domain elf --model shipped/clip-one.safetensors"), &["clip-one", "stylegan2"]);
+    refused(
+        &expand("--domain elf --clip shipped/perceptual.safetensors"),
+        &["perceptual", "clip"],
+    );
+    refused(
+        &expand("--domain elf --perceptual shipped/clip-one.safetensors"),
+        &["clip-one", "lpips"],
+    );
+    refused(
+        &expand("--domain elf --model shipped/clip-one.safetensors"),
+        &["clip-one", "stylegan2"],
+    );
     refused(&expand("--domain elf --lr=-1"), &["lr", "above 0"]);
     refused(&expand("--domain elf --lambda-l2=-1"), &["-1", "0 or more"]);
-    refused(&expand("--domain elf --distance 0"), &["distance", "above 0"]);
+    refused(
+        &expand("--domain elf --distance 0"),
+        &["distance", "above 0"],
+    );
     refused(&expand("--domain elf --steps 0"), &["--steps"]);
+    let mut bytes = std::fs::read(root.join("shipped/generator.safetensors")).unwrap();
+    let at = bytes
+        .windows(7)
+        .position(|bytes| bytes == b"domex/1")
+        .unwrap();
+    bytes[at + 6] = b'2';
+    std::fs::write(root.join("newer.safetensors"), bytes).unwrap();
+    refused(
+        &expand("--domain elf --model newer.safetensors"),
+        &["newer.safetensors", "domex/2", "domex/1"],
+    );
     let many: Vec<String> = (0..=tiny::DIM).map(|i| format!("--domain d{i}")).collect();
     refused(&expand(&many.join(" ")), &["13", "at most 12"]);
-    refused(&tasks("a.toml", "[[tasks]]\ntarget = \"a\"\ndimension = 3\n[[tasks]]\ntarget = \"b\"\ndimension = 3\n"), &["a.toml", "\"b\"", "3"]);
-    refused(&tasks("b.toml", "[[tasks]]\ntaget = \"a\"\n"), &["b.toml", "taget", "did you mean `target`"]);
-    refused(&tasks("c.json", "{\"tasks\": [{\"type\": \"NADAA\", \"args\": {}}]}"), &["c.json", "NADAA", "did you mean"]);
+    refused(
+        &tasks(
+            "a.toml",
+            "[[tasks]]\ntarget = \"a\"\ndimension = 3\n[[tasks]]\ntarget = \"b\"\ndimension = 3\n",
+        ),
+        &["a.toml", "\"b\"", "3"],
+    );
+    refused(
+        &tasks("b.toml", "[[tasks]]\ntaget = \"a\"\n"),
+        &["b.toml", "taget", "did you mean `target`"],
+    );
+    refused(
+        &tasks(
+            "c.json",
+            "{\"tasks\": [{\"type\": \"NADAA\", \"args\": {}}]}",
+        ),
+        &["c.json", "NADAA", "did you mean"],
+    );
     refused(&expand("--tasks nowhere.toml"), &["nowhere.toml"]);
     let set = "data portraits --out set --count 4 --size 32";
     ok(&domex(root, set));
     refused(&expand("--domain elf --data set"), &["32 × 32", "16 × 16"]);
     refused(&expand("--domain elf --data nowhere"), &["nowhere"]);
     std::fs::remove_file(root.join("shipped/perceptual.safetensors")).unwrap();
-    refused(&expand("--domain elf"), &["perceptual.safetensors", "--lambda-lpips 0", "DOMEX_ASSETS"]);
+    refused(
+        &expand("--domain elf"),
+        &["perceptual.safetensors", "--lambda-lpips 0", "DOMEX_ASSETS"],
+    );
     let result = json(&expand("--domain elf --lambda-lpips 0 --dry-run --json"));
     assert_eq!(result["domains"][0]["dimension"], tiny::DIM - 1);
     std::fs::remove_dir_all(root.join("shipped")).unwrap();
-    refused(&expand("--domain elf"), &["--model", "generator.safetensors"]);
+    refused(
+        &expand("--domain elf"),
+        &["--model", "generator.safetensors"],
+    );
     assert!(!root.join("run").exists(), "nothing was written");
 }
 
@@ -223,8 +356,16 @@ fn an_official_file_of_tasks_is_read_unchanged() {
         "tasks_losses": {"NADA": {"clip_models": ["one", "two"], "clip_model_weights": [1.0, 0.5]}}
     }"#;
     std::fs::write(root.join("tasks.json"), text).unwrap();
-    let result = json(&domex(root, "expand --tasks tasks.json --out run -n --json"));
-    let dims: Vec<u64> = result["domains"].as_array().unwrap().iter().map(|d| d["dimension"].as_u64().unwrap()).collect();
+    let result = json(&domex(
+        root,
+        "expand --tasks tasks.json --out run -n --json",
+    ));
+    let dims: Vec<u64> = result["domains"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["dimension"].as_u64().unwrap())
+        .collect();
     assert_eq!(dims, [7, 11]);
     assert_eq!(result["settings"]["clip"][1]["weight"], 0.5);
 }
@@ -234,66 +375,17 @@ fn a_model_without_a_discriminator_is_told_of() {
     let root = world();
     let root = root.path();
     tiny::generator(&root.join("plain.safetensors"), false);
-    let result = json(&domex(root, &format!("expand --model plain.safetensors --domain elf --out run --steps 1 --json {SHORT}")));
-    assert!(result["notices"][0].as_str().unwrap().contains("no discriminator"));
+    let result = json(&domex(
+        root,
+        &format!(
+            "expand --model plain.safetensors --domain elf --out run --steps 1 --json {SHORT}"
+        ),
+    ));
+    assert!(
+        result["notices"][0]
+            .as_str()
+            .unwrap()
+            .contains("no discriminator")
+    );
     assert!(result["last"]["loss/D_real"].is_null());
-}
-
-/// Starts a long run and waits until it has a snapshot.
-#[cfg(unix)]
-fn running(root: &Path, line: &str) -> std::process::Child {
-    let mut child = command(root, line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let begin = Instant::now();
-    while latest(&root.join("run")).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "no snapshot came");
-        assert!(child.try_wait().unwrap().is_none(), "the run has ended");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child
-}
-
-#[cfg(unix)]
-#[test]
-fn a_folder_in_use_is_refused_and_a_signal_saves_the_run() {
-    let root = world();
-    let root = root.path();
-    let child = running(root, "expand --domain elf --out run --batch 2 --tick 1 --snap 1 --threads 1 --steps 100000");
-    refused(&domex(root, "expand --resume run"), &["run", "in use"]);
-    refused(&domex(root, "expand --domain elf --out run --force"), &["run", "in use"]);
-    let kill = format!("kill -INT {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    assert!(latest(&root.join("run")).is_ok());
-}
-
-/// Killed at any moment, the run goes on to the very weights of one that was not.
-#[cfg(unix)]
-#[test]
-fn kill_9_costs_no_bit() {
-    let root = world();
-    let root = root.path();
-    let line = "expand --domain elf --domain \"stone statue\" --batch 2 --tick 1 --snap 1 --threads 1 --steps 24 --quiet";
-    ok(&domex(root, &format!("{line} --out whole")));
-    let mut child = running(root, &format!("{line} --out run"));
-    for wait in [40, 150, 95, 15, 260] {
-        std::thread::sleep(Duration::from_millis(wait));
-        let _ = child.kill();
-        child.wait().unwrap();
-        child = command(root, "expand --resume run --threads 1 --quiet").stdout(Stdio::null()).spawn().unwrap();
-    }
-    assert!(child.wait().unwrap().success());
-    assert!(tensors(&root.join("run")) == tensors(&root.join("whole")));
-    // The record of losses tells one story too.
-    let steps = |run: &str| {
-        let text = std::fs::read_to_string(root.join(run).join("events.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()["step"].as_u64().unwrap()).collect::<Vec<_>>()
-    };
-    assert_eq!(steps("run"), (1..=24).collect::<Vec<_>>());
-    // What a kill in the middle of a write would leave is passed over.
-    let (last, _) = latest(&root.join("run")).unwrap();
-    let bytes = std::fs::read(&last).unwrap();
-    std::fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
-    ok(&domex(root, "expand --resume run --threads 1 --quiet"));
-    assert!(tensors(&root.join("run")) == tensors(&root.join("whole")));
 }

@@ -52,7 +52,10 @@ pub fn clip(path: &Path, seed: u64) {
     }))
     .unwrap();
     let tensors = drawn(seed, |vb| drop(Clip::new(vb, &config).unwrap()));
-    bundle::writer(&tensors, &config, "", &Json::Null).unwrap().write(path, Overwrite::Refuse).unwrap();
+    bundle::writer(&tensors, &config, "", &Json::Null)
+        .unwrap()
+        .write(path, Overwrite::Refuse)
+        .unwrap();
 }
 
 /// A perceptual network.
@@ -80,7 +83,10 @@ fn drawn(seed: u64, build: impl Fn(&VarBuilder<'_>)) -> BTreeMap<String, Tensor>
         for value in &mut values {
             *value *= 0.3;
         }
-        (name.clone(), Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap())
+        (
+            name.clone(),
+            Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap(),
+        )
     };
     data.iter().map(draw).collect()
 }

@@ -40,6 +40,7 @@ enum Job {
 }
 
 fn main() -> ExitCode {
+    domex_train::process::prepare();
     let outcome = match Args::parse().job {
         Job::Golden(args) => golden::run(&args),
         Job::Fetch(args) => fetch::run(&args),

@@ -67,6 +67,16 @@ pub enum Problem {
     /// Nothing to read.
     #[error("the file is empty")]
     Empty,
+    /// A container of another version of this program.
+    #[error(
+        "the file has format {found}, and this program reads {known}; take the program's version that wrote it"
+    )]
+    Version {
+        /// What the file says.
+        found: String,
+        /// The format of this version.
+        known: &'static str,
+    },
     /// No known format begins like this.
     #[error(
         "not a checkpoint: {found}; expected a domex container, safetensors, a torch file \

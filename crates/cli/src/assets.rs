@@ -21,13 +21,19 @@ const SUFFIX: &str = ".safetensors";
 
 /// A shipped file, if it is there.
 pub fn file(name: &str) -> Option<PathBuf> {
-    places().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+    places()
+        .into_iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// A shipped file, or an error that says where it was looked for.
 pub fn expect(name: &str) -> anyhow::Result<PathBuf> {
     let missing = || {
-        let places: Vec<String> = places().iter().map(|folder| folder.display().to_string()).collect();
+        let places: Vec<String> = places()
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
         mendable(format!(
             "the shipped {name} is not there; looked in {}. Set DOMEX_ASSETS to the folder that holds it",
             places.join(", ")
@@ -50,7 +56,11 @@ pub fn towers() -> Vec<(String, PathBuf)> {
         found.sort();
         found
     };
-    places().iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
+    places()
+        .iter()
+        .map(of)
+        .find(|found| !found.is_empty())
+        .unwrap_or_default()
 }
 
 /// Whether this is the shipped generator.
@@ -66,15 +76,26 @@ fn places() -> Vec<PathBuf> {
         return vec![folder.into()];
     }
     let mut places = Vec::new();
-    if let Some(program) = std::env::current_exe().ok().and_then(|path| path.canonicalize().ok()) {
+    if let Some(program) = std::env::current_exe()
+        .ok()
+        .and_then(|path| path.canonicalize().ok())
+    {
         let above = program.ancestors().skip(1);
         places.extend(above.clone().map(|folder| folder.join(FOLDER)));
-        places.extend(above.take(2).map(|folder| folder.join("share/domex/portraits")));
+        places.extend(
+            above
+                .take(2)
+                .map(|folder| folder.join("share/domex/portraits")),
+        );
     }
     let built = Path::new(env!("CARGO_MANIFEST_DIR"));
     places.extend(built.ancestors().nth(2).map(|root| root.join(FOLDER)));
     places.dedup();
     // One that is not there is named only if none is.
-    let there: Vec<PathBuf> = places.iter().filter(|folder| folder.is_dir()).cloned().collect();
+    let there: Vec<PathBuf> = places
+        .iter()
+        .filter(|folder| folder.is_dir())
+        .cloned()
+        .collect();
     if there.is_empty() { places } else { there }
 }

@@ -25,7 +25,9 @@ impl<'a> Domains<'a> {
         let (device, dtype) = (synthesis.device(), synthesis.dtype());
         Ok(Self {
             expansion,
-            subspaces: expansion.layout.subspaces(&expansion.basis, device, dtype)?,
+            subspaces: expansion
+                .layout
+                .subspaces(&expansion.basis, device, dtype)?,
             mean: expansion.mean.to_device(device)?.to_dtype(dtype)?,
         })
     }
@@ -42,13 +44,22 @@ impl<'a> Domains<'a> {
 
     /// Base latents, moved by `alpha` times its distance along each named domain's direction.
     pub fn moved(&self, base: &Tensor, parts: &[(String, f64)]) -> anyhow::Result<Tensor> {
-        let parts: Vec<(&str, f64)> = parts.iter().map(|(name, alpha)| (name.as_str(), *alpha)).collect();
-        Ok(self.subspaces.compose(base, &self.layout().strengths(&parts)?)?)
+        let parts: Vec<(&str, f64)> = parts
+            .iter()
+            .map(|(name, alpha)| (name.as_str(), *alpha))
+            .collect();
+        Ok(self
+            .subspaces
+            .compose(base, &self.layout().strengths(&parts)?)?)
     }
 
     /// The domains of `--domains a,b` or `all`, checked, in the order asked for.
     pub fn chosen(&self, text: &str) -> anyhow::Result<Vec<String>> {
-        let known = self.layout().domains().iter().map(|domain| domain.name.clone());
+        let known = self
+            .layout()
+            .domains()
+            .iter()
+            .map(|domain| domain.name.clone());
         if text.trim() == "all" {
             return Ok(known.collect());
         }
@@ -81,9 +92,16 @@ pub fn parts(texts: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
                 continue;
             };
             name += end;
-            let alpha: Option<f64> = number.trim().parse().ok().filter(|alpha: &f64| alpha.is_finite());
+            let alpha: Option<f64> = number
+                .trim()
+                .parse()
+                .ok()
+                .filter(|alpha: &f64| alpha.is_finite());
             let alpha = alpha.ok_or_else(|| {
-                mendable(format!("--set {text}: {:?} is no number; write NAME=ALPHA, such as elf=0.5", number.trim()))
+                mendable(format!(
+                    "--set {text}: {:?} is no number; write NAME=ALPHA, such as elf=0.5",
+                    number.trim()
+                ))
             })?;
             let found = std::mem::take(&mut name).trim().to_owned();
             if parts.iter().any(|(earlier, _)| *earlier == found) {
@@ -93,7 +111,9 @@ pub fn parts(texts: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
         }
         if !name.is_empty() {
             let name = name.trim_end_matches(',').trim();
-            return Err(mendable(format!("--set {text}: {name:?} has no strength; write NAME=ALPHA, such as elf=0.5")));
+            return Err(mendable(format!(
+                "--set {text}: {name:?} has no strength; write NAME=ALPHA, such as elf=0.5"
+            )));
         }
     }
     Ok(parts)
@@ -102,10 +122,16 @@ pub fn parts(texts: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
 /// A domain's name as part of a file's name: letters and digits of any script stay.
 pub fn slug(name: &str) -> String {
     let signs = name.chars().flat_map(char::to_lowercase);
-    let signs: String = signs.map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let signs: String = signs
+        .map(|c| if c.is_alphanumeric() { c } else { '-' })
+        .collect();
     let words: Vec<&str> = signs.split('-').filter(|word| !word.is_empty()).collect();
     let slug: String = words.join("-").chars().take(60).collect();
-    if slug.is_empty() { "domain".to_owned() } else { slug }
+    if slug.is_empty() {
+        "domain".to_owned()
+    } else {
+        slug
+    }
 }
 
 /// Names of files for several domains, all different.
@@ -134,8 +160,16 @@ mod tests {
         let found = read("elf=1, sketch = -0.5,an old, grey elf=2").unwrap();
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["elf", "sketch", "an old, grey elf"]);
-        assert_eq!(found.iter().map(|part| part.1).collect::<Vec<_>>(), [1.0, -0.5, 2.0]);
-        for (text, word) in [("elf", "no strength"), ("elf=x", "no number"), ("elf=nan", "no number"), ("a=1,a=2", "twice")] {
+        assert_eq!(
+            found.iter().map(|part| part.1).collect::<Vec<_>>(),
+            [1.0, -0.5, 2.0]
+        );
+        for (text, word) in [
+            ("elf", "no strength"),
+            ("elf=x", "no number"),
+            ("elf=nan", "no number"),
+            ("a=1,a=2", "twice"),
+        ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
@@ -144,6 +178,9 @@ mod tests {
     #[test]
     fn names_of_files_are_plain_and_different() {
         let names = ["Pencil sketch", "pencil/sketch", "../..", "Гравюра"].map(str::to_owned);
-        assert_eq!(slugs(&names), ["pencil-sketch", "pencil-sketch-2", "domain", "гравюра"]);
+        assert_eq!(
+            slugs(&names),
+            ["pencil-sketch", "pencil-sketch-2", "domain", "гравюра"]
+        );
     }
 }

@@ -70,10 +70,10 @@ fn is_mendable_expansion(error: &domex_expand::Error) -> bool {
     match error {
         Error::Data(_) | Error::File { .. } | Error::Setting { .. } => true,
         Error::Nada(error) => is_mendable_words(error),
-        Error::Replay(error) => matches!(error, domex_replay::Error::Setting { .. }),
+        Error::Replay(error) => matches!(**error, domex_replay::Error::Setting { .. }),
         Error::Train(error) => is_mendable_training(error),
-        Error::StyleGan2(error) => is_mendable_cause(error),
-        Error::Latent(error) => is_mendable_cause(error),
+        Error::StyleGan2(error) => is_mendable_cause(error.as_ref()),
+        Error::Latent(error) => is_mendable_cause(error.as_ref()),
         _ => false,
     }
 }
@@ -83,7 +83,10 @@ fn is_mendable_words(error: &domex_nada::Error) -> bool {
     use domex_nada::Error;
     match error {
         Error::Config { .. } => true,
-        Error::Clip(error) => !matches!(error, domex_clip::Error::Candle(_) | domex_clip::Error::Ops(_)),
+        Error::Clip(error) => !matches!(
+            error,
+            domex_clip::Error::Candle(_) | domex_clip::Error::Ops(_)
+        ),
         Error::Task { source, .. } => is_mendable_words(source),
         _ => false,
     }

@@ -26,23 +26,12 @@ use crate::args::{Cli, Verb};
 use crate::context::Context;
 
 fn main() -> ExitCode {
-    calm_candle();
+    domex_train::process::prepare();
     // clap itself exits with 2 on a bad flag and 0 on --help.
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,
         Err(error) => exit::report(&error),
-    }
-}
-
-/// candle's threads for element-wise operations wait for work in a busy loop: in a training they took a third of the
-/// processor's time from the kernels. One thread there, unless the user wants it otherwise.
-fn calm_candle() {
-    const VARIABLE: &str = "CANDLE_NUM_THREADS";
-    if std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: this is the first thing that the program does; there is no other thread that could read the
-        // environment at the same time.
-        unsafe { std::env::set_var(VARIABLE, "1") };
     }
 }
 

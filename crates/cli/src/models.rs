@@ -80,7 +80,9 @@ pub fn resolve(wanted: &str) -> anyhow::Result<PathBuf> {
     let known = fetched_names(&folder);
     Err(mendable(format!(
         "--model {wanted}: neither a file nor a fetched model (known: {}); `cargo xtask fetch --list` shows what can be fetched",
-        [vec![PORTRAITS.to_owned(), TINY_RANDOM.to_owned()], known].concat().join(", ")
+        [vec![PORTRAITS.to_owned(), TINY_RANDOM.to_owned()], known]
+            .concat()
+            .join(", ")
     )))
 }
 
@@ -92,7 +94,10 @@ pub fn fetched_file(name: &str) -> Option<PathBuf> {
     let folder = cache_folder().ok()?.join("models").join(name);
     let files = std::fs::read_dir(folder).ok()?.flatten();
     let files = files.filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path())));
-    files.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
+    files
+        .filter(|(_, path)| path.is_file())
+        .max()
+        .map(|(_, path)| path)
 }
 
 fn fetched_names(folder: &Path) -> Vec<String> {

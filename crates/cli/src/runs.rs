@@ -17,13 +17,18 @@ pub fn folder(out: Option<&Path>, resume: Option<&Path>) -> anyhow::Result<PathB
     if resume.is_dir() {
         return Ok(resume.to_owned());
     }
-    let folder = resume.parent().filter(|folder| folder.ends_with(snapshots::FOLDER));
-    folder.and_then(Path::parent).map(Path::to_owned).ok_or_else(|| {
-        mendable(format!(
-            "--resume {}: does not lie in a run's folder; say with --out where the run goes on",
-            resume.display()
-        ))
-    })
+    let folder = resume
+        .parent()
+        .filter(|folder| folder.ends_with(snapshots::FOLDER));
+    folder
+        .and_then(Path::parent)
+        .map(Path::to_owned)
+        .ok_or_else(|| {
+            mendable(format!(
+                "--resume {}: does not lie in a run's folder; say with --out where the run goes on",
+                resume.display()
+            ))
+        })
 }
 
 /// A long look at pictures and networks is in vain if the folder is taken.
@@ -51,7 +56,11 @@ pub fn settings<T: DeserializeOwned>(path: &Path, verb: &str) -> anyhow::Result<
         };
         mendable(format!("--resume {}: {error}{hint}", path.display()))
     })?;
-    let settings = state.document().get("settings").cloned().unwrap_or_default();
+    let settings = state
+        .document()
+        .get("settings")
+        .cloned()
+        .unwrap_or_default();
     serde_json::from_value(settings).map_err(|error| {
         mendable(format!(
             "--resume {}: is not a snapshot of this version's `domex {verb}` ({error})",

@@ -73,7 +73,8 @@ impl Default for Config {
             style_mixing: 0.9,
             ema: EmaConfig {
                 kimg: 10.0,
-                ramp_up: None,
+                // Else a run of a few thousand images would export the source.
+                ramp_up: Some(0.1),
             },
         }
     }

@@ -9,19 +9,19 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
     /// The latent maths failed.
     #[error(transparent)]
-    Latent(#[from] domex_latent::Error),
+    Latent(Box<domex_latent::Error>),
     /// A network failed.
     #[error(transparent)]
-    StyleGan2(#[from] domex_stylegan2::Error),
+    StyleGan2(Box<domex_stylegan2::Error>),
     /// A loss of the source domain failed.
     #[error(transparent)]
-    Replay(#[from] domex_replay::Error),
+    Replay(Box<domex_replay::Error>),
     /// A loss by CLIP failed.
     #[error(transparent)]
-    Nada(#[from] domex_nada::Error),
+    Nada(Box<domex_nada::Error>),
     /// The training engine failed.
     #[error(transparent)]
-    Train(#[from] domex_train::Error),
+    Train(Box<domex_train::Error>),
     /// A picture or data set failed.
     #[error(transparent)]
     Data(#[from] domex_data::Error),
@@ -53,6 +53,25 @@ pub enum Error {
         /// What is allowed.
         expected: String,
     },
+}
+
+/// From the errors of other crates; boxed, as every result would have the size of the largest.
+macro_rules! boxed {
+    ($($variant:ident $krate:ident,)+) => {
+        $(impl From<$krate::Error> for Error {
+            fn from(error: $krate::Error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })+
+    };
+}
+
+boxed! {
+    Latent domex_latent,
+    StyleGan2 domex_stylegan2,
+    Replay domex_replay,
+    Nada domex_nada,
+    Train domex_train,
 }
 
 impl Error {

@@ -277,7 +277,12 @@ impl Job for Expand {
     fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures> {
         let name = format!("aligned{:06}.png", at.step);
         self.draw(&folder.file(name))?;
-        Ok(Measures::default())
+        Ok(crate::validation::measure(self, self.seed)?)
+    }
+
+    fn writes(&self, name: &str) -> bool {
+        let grid = name.starts_with("aligned") && name.ends_with(".png");
+        grid || name == crate::report::HTML || name == crate::report::JSON
     }
 
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {

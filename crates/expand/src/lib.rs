@@ -64,6 +64,7 @@ mod phases;
 pub mod report;
 mod suggest;
 pub mod tasks;
+mod validation;
 
 pub use config::{Config, Dimensions};
 pub use error::{Error, Result};

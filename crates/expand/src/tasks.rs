@@ -175,7 +175,9 @@ struct Official {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfficialTask {
-    r#type: String,
+    /// Looked at before the rest is.
+    #[serde(rename = "type")]
+    _kind: serde::de::IgnoredAny,
     #[serde(default)]
     dimension: Option<usize>,
     args: OfficialArgs,

@@ -30,11 +30,19 @@ fn config() -> Config {
 }
 
 fn tasks(names: &[&str]) -> Vec<TaskSpec> {
-    names.iter().map(|name| TaskSpec::texts("photo", *name)).collect()
+    names
+        .iter()
+        .map(|name| TaskSpec::texts("photo", *name))
+        .collect()
 }
 
 /// A run on the networks in `world`, on its shipped generator or on another model.
-fn job(world: &Path, model: Option<&Model>, config: Config, tasks: &[TaskSpec]) -> domex_expand::Result<Expand> {
+fn job(
+    world: &Path,
+    model: Option<&Model>,
+    config: Config,
+    tasks: &[TaskSpec],
+) -> domex_expand::Result<Expand> {
     let shipped = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
     let guide = |name: &str| files::guide(&world.join(name), 1.0, &Device::Cpu).unwrap();
     let portraits = Portraits::new(1, Domain::Photo, tiny::SIDE as u32).unwrap();
@@ -44,7 +52,9 @@ fn job(world: &Path, model: Option<&Model>, config: Config, tasks: &[TaskSpec]) 
             model: model.unwrap_or(&shipped),
             tasks,
             guides: vec![guide("clip-one.safetensors"), guide("clip-two.safetensors")],
-            distance: Some(files::perceptual(&world.join("perceptual.safetensors"), &Device::Cpu).unwrap()),
+            distance: Some(
+                files::perceptual(&world.join("perceptual.safetensors"), &Device::Cpu).unwrap(),
+            ),
             pictures: Some(Box::new(portraits) as Box<dyn PictureSource>),
             cache: Some(world),
             seed: 7,
@@ -53,7 +63,11 @@ fn job(world: &Path, model: Option<&Model>, config: Config, tasks: &[TaskSpec]) 
 }
 
 fn clock(step: u64) -> Clock {
-    Clock { step, images: 2 * step, ..Clock::default() }
+    Clock {
+        step,
+        images: 2 * step,
+        ..Clock::default()
+    }
 }
 
 fn steps(job: &mut Expand, from: u64, to: u64) {
@@ -73,7 +87,9 @@ fn save(job: &Expand, path: &Path) {
 fn bits(path: &Path) -> (Vec<(String, Vec<u8>)>, String) {
     let file = Container::open(path).unwrap();
     let tensors = file.tensors().iter();
-    let tensors = tensors.map(|(name, data)| (name.clone(), data.bytes().to_vec())).collect();
+    let tensors = tensors
+        .map(|(name, data)| (name.clone(), data.bytes().to_vec()))
+        .collect();
     (tensors, file.config().to_string())
 }
 
@@ -92,7 +108,10 @@ fn fifty_resumes_reach_the_same_bits() {
     }
     save(&whole, &at(STEPS));
     let end = bits(&at(STEPS));
-    assert!(end.0 != bits(&at(STEPS - 1)).0, "the last step did something");
+    assert!(
+        end.0 != bits(&at(STEPS - 1)).0,
+        "the last step did something"
+    );
 
     let mut stream = Streams::new(3).stream("kills");
     let again = world.join("again.safetensors");
@@ -114,9 +133,27 @@ fn fifty_resumes_reach_the_same_bits() {
     let state = State::read(&at(2)).unwrap();
     let mut wrong = job(world, None, config(), &tasks[..2]).unwrap();
     let error = wrong.restore(&state).unwrap_err().to_string();
-    assert!(error.contains("tasks") && error.contains("sketch, zombie"), "{error}");
-    let mut wrong = job(world, None, Config { lr: 0.5, ..config() }, &tasks).unwrap();
-    assert!(wrong.restore(&state).unwrap_err().to_string().contains("settings"));
+    assert!(
+        error.contains("tasks") && error.contains("sketch, zombie"),
+        "{error}"
+    );
+    let mut wrong = job(
+        world,
+        None,
+        Config {
+            lr: 0.5,
+            ..config()
+        },
+        &tasks,
+    )
+    .unwrap();
+    assert!(
+        wrong
+            .restore(&state)
+            .unwrap_err()
+            .to_string()
+            .contains("settings")
+    );
 }
 
 #[test]
@@ -127,28 +164,48 @@ fn a_model_that_is_expanded_again_keeps_what_it_has() {
     let mut first = job(world, None, config(), &tasks(&["sketch", "zombie"])).unwrap();
     steps(&mut first, 0, 1);
     let path = world.join("expanded.safetensors");
-    first.model(&clock(1)).unwrap().save(&path, Overwrite::Refuse).unwrap();
+    first
+        .model(&clock(1))
+        .unwrap()
+        .save(&path, Overwrite::Refuse)
+        .unwrap();
     let model = Model::load(&path, &Device::Cpu).unwrap();
 
     let second = job(world, Some(&model), config(), &tasks(&["robot"])).unwrap();
     let (old, new) = (first.layout().domains(), second.layout().domains());
     assert_eq!(new[..2], *old);
-    assert_eq!((new[2].name.as_str(), new[2].dimension), ("robot", tiny::DIM - 3));
+    assert_eq!(
+        (new[2].name.as_str(), new[2].dimension),
+        ("robot", tiny::DIM - 3)
+    );
     // Neither the basis nor the mean is computed anew.
     let again = second.model(&clock(0)).unwrap();
     let values = |model: &Model| {
         let expansion = model.expansion().unwrap();
         let basis = expansion.basis.vectors().flatten_all().unwrap();
-        basis.to_dtype(candle_core::DType::F64).unwrap().to_vec1::<f64>().unwrap()
+        basis
+            .to_dtype(candle_core::DType::F64)
+            .unwrap()
+            .to_vec1::<f64>()
+            .unwrap()
     };
     assert_eq!(values(&again), values(&model));
 
     let refused = |tasks: &[TaskSpec], word: &str| {
-        let error = job(world, Some(&model), config(), tasks).err().unwrap().to_string();
+        let error = job(world, Some(&model), config(), tasks)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains(word), "{error}");
     };
     refused(&tasks(&["sketch"]), "exists already");
-    refused(&[TaskSpec { dimension: Some(tiny::DIM - 1), ..TaskSpec::texts("photo", "robot") }], "sketch");
+    refused(
+        &[TaskSpec {
+            dimension: Some(tiny::DIM - 1),
+            ..TaskSpec::texts("photo", "robot")
+        }],
+        "sketch",
+    );
     let names: Vec<String> = (0..tiny::DIM).map(|i| format!("domain {i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     refused(&tasks(&names), "number of domains");
@@ -160,13 +217,19 @@ fn dimensions_are_the_most_dormant_or_the_most_used() {
     let world = root.path();
     tiny::world(world);
     let dims = |dimensions| {
-        let config = Config { dimensions, ..config() };
+        let config = Config {
+            dimensions,
+            ..config()
+        };
         let mut tasks = tasks(&["a", "b", "c"]);
         tasks[1].dimension = Some(tiny::DIM - 1);
         let job = job(world, None, config, &tasks).unwrap();
         job.layout().repurposed()
     };
-    assert_eq!(dims(Dimensions::Dormant), [tiny::DIM - 2, tiny::DIM - 1, tiny::DIM - 3]);
+    assert_eq!(
+        dims(Dimensions::Dormant),
+        [tiny::DIM - 2, tiny::DIM - 1, tiny::DIM - 3]
+    );
     assert_eq!(dims(Dimensions::Used), [0, tiny::DIM - 1, 1]);
 }
 
@@ -184,23 +247,69 @@ fn a_file_of_tasks_says_what_is_wrong_with_it() {
          [[tasks]]\nsource = \"photo\"\ntarget = \"pencil sketch\"\nname = \"sketch\"\ndimension = 5\ndistance = 15.0\n",
     )
     .unwrap();
-    assert_eq!((good.tasks[0].name(), good.tasks[0].dimension, good.settings.batch), ("sketch", Some(5), 8));
-    assert_eq!(good.settings.objective.alignment.lpips, Config::default().objective.alignment.lpips);
+    assert_eq!(
+        (
+            good.tasks[0].name(),
+            good.tasks[0].dimension,
+            good.settings.batch
+        ),
+        ("sketch", Some(5), 8)
+    );
+    assert_eq!(
+        good.settings.objective.alignment.lpips,
+        Config::default().objective.alignment.lpips
+    );
 
     let one = "[[tasks]]\ntarget = \"a\"\n";
     for (name, text, word) in [
-        ("key.toml", "[[tasks]]\ntarget = \"a\"\ndimention = 3\n", "did you mean `dimension`?"),
-        ("key.toml", &format!("clips = []\n{one}"), "did you mean `clip`?"),
-        ("key.toml", &format!("{one}[settings]\nbach = 3\n"), "did you mean `batch`?"),
+        (
+            "key.toml",
+            "[[tasks]]\ntarget = \"a\"\ndimention = 3\n",
+            "did you mean `dimension`?",
+        ),
+        (
+            "key.toml",
+            &format!("clips = []\n{one}"),
+            "did you mean `clip`?",
+        ),
+        (
+            "key.toml",
+            &format!("{one}[settings]\nbach = 3\n"),
+            "did you mean `batch`?",
+        ),
         ("none.toml", "", "at least one new domain"),
-        ("empty.toml", "[[tasks]]\ntarget = \"  \"\n", "an empty text"),
-        ("same.toml", "[[tasks]]\ntarget = \"photo\"\n", "other than the source's"),
+        (
+            "empty.toml",
+            "[[tasks]]\ntarget = \"  \"\n",
+            "an empty text",
+        ),
+        (
+            "same.toml",
+            "[[tasks]]\ntarget = \"photo\"\n",
+            "other than the source's",
+        ),
         ("twice.toml", &format!("{one}{one}"), "no other task"),
-        ("weights.toml", &format!("clip_weights = [1.0]\n{one}"), "clip_weights"),
-        ("range.toml", &format!("{one}[settings]\nlr = -1.0\n"), "above 0"),
+        (
+            "weights.toml",
+            &format!("clip_weights = [1.0]\n{one}"),
+            "clip_weights",
+        ),
+        (
+            "range.toml",
+            &format!("{one}[settings]\nlr = -1.0\n"),
+            "above 0",
+        ),
         ("text.json", "{", "EOF"),
-        ("type.json", "{\"tasks\": [{\"type\": \"MyStyle\", \"args\": {}}]}", "MyStyle"),
-        ("key.json", "{\"tasks\": [], \"task_losses\": {}}", "did you mean `tasks_losses`?"),
+        (
+            "type.json",
+            "{\"tasks\": [{\"type\": \"MyStyle\", \"args\": {}}]}",
+            "MyStyle",
+        ),
+        (
+            "key.json",
+            "{\"tasks\": [], \"task_losses\": {}}",
+            "did you mean `tasks_losses`?",
+        ),
     ] {
         let error = read(name, text).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(word), "{error}");

@@ -25,18 +25,17 @@ fn product(name: &str, [m, n, k]: [usize; 3], [a_turned, b_turned]: [bool; 2]) {
         true => MatRef::transposed(&b, n, k),
         false => MatRef::row_major(&b, k, n),
     };
-    let p = Product {
-        batch: 1,
-        m,
-        n,
-        k,
-    };
+    let p = Product { batch: 1, m, n, k };
     let work = 2.0 * (m * n * k) as f64 / 1e9;
     let whole = median(|| gemm(p, 1.0, black_box(a), b, 0.0, &mut c).expect("a good shape"));
     // A factor other than one takes the crate `gemm`.
     let plain = median(|| gemm(p, 2.0, black_box(a), b, 0.0, &mut c).expect("a good shape"));
     let packed = PackedMatrix::new(k, n, b).expect("a good shape");
-    let kept = median(|| packed.run(m, black_box(a), None, &mut c).expect("a good shape"));
+    let kept = median(|| {
+        packed
+            .run(m, black_box(a), None, &mut c)
+            .expect("a good shape");
+    });
     println!(
         "{name:32} {:5.0}   packed before {:5.0}   gemm {:5.0}",
         work / whole,

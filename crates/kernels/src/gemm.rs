@@ -155,13 +155,13 @@ pub fn gemm<T: Float>(
 ) -> Result<()> {
     p.check(&a, &b, c.len())?;
     let work = p.m.saturating_mul(p.n).saturating_mul(p.k);
-    if p.batch == 1 && alpha == T::one() && beta == T::zero() {
-        if let (Some(a), Some(b)) = (a.as_f32(), b.as_f32()) {
-            if let Some(c) = as_f32_mut(c).filter(|_| dense::pays(p, &a, &b)) {
-                dense::product(p, a, b, c);
-                return Ok(());
-            }
-        }
+    let plain = p.batch == 1 && alpha == T::one() && beta == T::zero();
+    if plain
+        && let (Some(a), Some(b)) = (a.as_f32(), b.as_f32())
+        && let Some(c) = as_f32_mut(c).filter(|_| dense::pays(p, &a, &b))
+    {
+        dense::product(p, a, b, c);
+        return Ok(());
     }
     let one = |i: usize, c: &mut [T], parallel: bool| {
         let a = MatRef {

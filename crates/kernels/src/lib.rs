@@ -29,6 +29,7 @@ pub mod plain;
 pub mod rows;
 pub mod scratch;
 pub mod simd;
+pub mod unit_distance;
 pub mod upfirdn;
 
 mod activation;

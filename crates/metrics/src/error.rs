@@ -23,11 +23,15 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn unfit(what: &'static str, found: impl ToString, expected: impl ToString) -> Self {
+    pub(crate) fn unfit(
+        what: &'static str,
+        found: impl std::fmt::Display,
+        expected: impl std::fmt::Display,
+    ) -> Self {
         Self::Unfit {
             what,
-            found: found.to_string(),
-            expected: expected.to_string(),
+            found: format!("{found}"),
+            expected: format!("{expected}"),
         }
     }
 }

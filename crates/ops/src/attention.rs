@@ -101,9 +101,14 @@ fn check_operands(
         depth: width / heads,
         causal,
     };
-    shape
-        .check()
-        .map_err(|e| Error::shape(OP, "q", q.dims(), format!("sizes that can be worked on ({e})")))?;
+    shape.check().map_err(|e| {
+        Error::shape(
+            OP,
+            "q",
+            q.dims(),
+            format!("sizes that can be worked on ({e})"),
+        )
+    })?;
     Ok(shape)
 }
 
@@ -161,7 +166,11 @@ fn composed_backward(s: &AttentionShape, [q, k, v, g]: [&Tensor; 4]) -> Result<[
 struct Attention(AttentionShape);
 
 impl Attention {
-    fn backward<T: Element>(&self, operands: [&[T]; 3], g: &[T]) -> candle_core::Result<[Vec<T>; 3]> {
+    fn backward<T: Element>(
+        &self,
+        operands: [&[T]; 3],
+        g: &[T],
+    ) -> candle_core::Result<[Vec<T>; 3]> {
         let s = &self.0;
         let mut grads = [s.q_len(), s.k_len(), s.k_len()].map(|len| vec![T::default(); len]);
         let [q, k, v] = &mut grads;

@@ -109,7 +109,10 @@ impl Gelu {
 
     /// All elements as planes of one image, so that the kernel shares them out among the threads.
     fn epilogue<'a, T: Element>(self, len: usize) -> (EpilogueShape, Epilogue<'a, T>) {
-        let pixels = (0..12).map(|bit| 1 << bit).rfind(|p| len % p == 0).unwrap_or(1);
+        let pixels = (0..12)
+            .map(|bit| 1 << bit)
+            .rfind(|p| len.is_multiple_of(*p))
+            .unwrap_or(1);
         let shape = EpilogueShape {
             n: 1,
             channels: len / pixels,

@@ -50,7 +50,11 @@ pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<T
 }
 
 /// The shape of the result.
-pub(crate) fn check_operands(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Vec<usize>> {
+pub(crate) fn check_operands(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Vec<usize>> {
     check::float(OP, "x", x)?;
     check::alike(OP, "weight", weight, x)?;
     check::nonempty(OP, "x", x)?;

@@ -34,6 +34,9 @@ pub enum Error {
     /// An adversarial phase failed.
     #[error(transparent)]
     Replay(Box<domex_replay::Error>),
+    /// A measure refused.
+    #[error(transparent)]
+    Metrics(#[from] domex_metrics::Error),
     /// A document does not fit.
     #[error("{what}: {source}")]
     Json {

@@ -37,7 +37,10 @@ impl Learning {
     pub fn lr_at(&self, images: u64) -> f64 {
         const LEAST: f64 = 0.02;
         // The first steps of a network decide whether it collapses, however long the run is.
-        let rise = (200 * self.batch as u64).max(self.images / 50).min(self.images / 5).max(1);
+        let rise = (200 * self.batch as u64)
+            .max(self.images / 50)
+            .min(self.images / 5)
+            .max(1);
         if images < rise {
             return self.lr * (images as f64 / rise as f64).max(0.01);
         }

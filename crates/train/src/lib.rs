@@ -69,6 +69,7 @@ pub mod lazy;
 mod lock;
 pub mod memory;
 pub mod params;
+pub mod process;
 pub mod progress;
 pub mod run;
 pub mod signals;

@@ -41,7 +41,12 @@ pub struct Args {
     #[arg(long)]
     peer: bool,
     /// The Python that has PyTorch.
-    #[arg(long, value_name = "PATH", env = "DOMEX_PEER_PYTHON", default_value = "python3")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "DOMEX_PEER_PYTHON",
+        default_value = "python3"
+    )]
     python: PathBuf,
     /// Only rows whose name matches.
     #[arg(long, value_name = "REGEX")]
@@ -87,14 +92,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .then(|| Program::peer(&args.python, threads))
         .transpose()?;
     if cfg!(debug_assertions) {
-        eprintln!("xtask: these are no figures: build with --release (cargo run --release -p xtask -- bench)");
+        eprintln!(
+            "xtask: these are no figures: build with --release (cargo run --release -p xtask -- bench)"
+        );
     }
     let date = report::date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    let version = peer.as_ref().map(|(_, version)| format!("PyTorch {version}"));
+    let version = peer
+        .as_ref()
+        .map(|(_, version)| format!("PyTorch {version}"));
     say!(
         "{date}, {}, {threads} threads{}\n",
         report::processor(),
-        version.as_ref().map_or(String::new(), |v| format!(", against {v}"))
+        version
+            .as_ref()
+            .map_or(String::new(), |v| format!(", against {v}"))
     );
     say!("{HEAD}");
     let (mut measured, mut failed) = (Vec::new(), 0);

@@ -27,7 +27,11 @@ impl SimpleBackend for Draw {
     ) -> candle_core::Result<Tensor> {
         let dims = shape.dims();
         let tensor = match dims.len() {
-            0 | 1 => Tensor::full(if name.ends_with("bias") { 0f32 } else { 1.0 }, dims, device)?,
+            0 | 1 => Tensor::full(
+                if name.ends_with("bias") { 0f32 } else { 1.0 },
+                dims,
+                device,
+            )?,
             _ => {
                 let fan_in: usize = dims[1..].iter().product();
                 let values = noise(dims).map_err(candle_core::Error::msg)?;

@@ -68,7 +68,10 @@ impl Measured {
             flops: row.flops,
             runs: runs[0],
             ours: figures(turns.iter().map(|(ours, _)| *ours).collect(), runs[0]).unwrap_or(none),
-            peer: figures(turns.iter().filter_map(|(_, peer)| *peer).collect(), runs[1]),
+            peer: figures(
+                turns.iter().filter_map(|(_, peer)| *peer).collect(),
+                runs[1],
+            ),
             ratio: ratio(|a| a.wall),
             ratio_cpu: ratio(|a| a.cpu),
         }
@@ -175,7 +178,10 @@ pub fn date(seconds: u64) -> String {
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let of_year = day - (365 * year + year / 4 - year / 100);
     let shifted = (5 * of_year + 2) / 153;
-    let (d, m) = (of_year - (153 * shifted + 2) / 5 + 1, (shifted + 2) % 12 + 1);
+    let (d, m) = (
+        of_year - (153 * shifted + 2) / 5 + 1,
+        (shifted + 2) % 12 + 1,
+    );
     let year = year + era * 400 + i64::from(m <= 2);
     format!("{year:04}-{m:02}-{d:02}")
 }

@@ -34,6 +34,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
         ],
     ),
+    ("domex-metrics", &[]),
     ("domex-lpips", &["domex-ops", "domex-checkpoint"]),
     (
         "domex-train",
@@ -50,10 +51,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-lpips",
         ],
     ),
-    (
-        "domex-nada",
-        &["domex-ops", "domex-clip", "domex-random"],
-    ),
+    ("domex-nada", &["domex-ops", "domex-clip", "domex-random"]),
     (
         "domex-expand",
         &[
@@ -88,6 +86,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-pretrain",
         &[
+            "domex-metrics",
             "domex-train",
             "domex-replay",
             "domex-nada",

@@ -53,7 +53,10 @@ pub struct Args {
     /// Steering: the contrastive models, all followed at once [default: OUT/clip].
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
-    /// Steering: photographs for each target.
+    /// Measuring: the generator.
+    #[arg(long, value_name = "FILE", required_if_eq("only", "measure"))]
+    generator: Option<PathBuf>,
+    /// Steering: photographs for each target. Measuring: samples, 50000 for figures to publish.
     #[arg(long, default_value_t = 16)]
     pictures: usize,
     /// Steering: the targets, by name [default: all].
@@ -75,6 +78,8 @@ enum What {
     Perceptual,
     /// Push photographs towards each domain's text through contrastive models, and ask the judge.
     Steer,
+    /// Measure a generator against fresh renderings.
+    Measure,
 }
 
 /// Image tower of a contrastive model.
@@ -90,8 +95,12 @@ impl Args {
     /// The folder of a run.
     fn folder(&self) -> Result<PathBuf> {
         let kind = self.only.to_possible_value();
-        let name = self.name.clone().or_else(|| kind.map(|kind| kind.get_name().to_owned()));
-        name.map(|name| self.out.join(name)).ok_or_else(|| mendable("no name for the run: pass --name"))
+        let name = self
+            .name
+            .clone()
+            .or_else(|| kind.map(|kind| kind.get_name().to_owned()));
+        name.map(|name| self.out.join(name))
+            .ok_or_else(|| mendable("no name for the run: pass --name"))
     }
 }
 
@@ -103,6 +112,7 @@ impl Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     match args.only {
         What::Steer => try_out::steer(args),
+        What::Measure => try_out::measure(args),
         _ => train::train(args),
     }
 }

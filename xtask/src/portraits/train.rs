@@ -80,20 +80,20 @@ impl Recipe for ClipConfig {
 pub fn train(args: &Args) -> Result<ExitCode> {
     let world = World::new();
     match args.only {
-        What::Judge => go(args, recipes::judge(&world, IMAGES), world),
-        What::Perceptual => go(args, recipes::perceptual(IMAGES), world),
+        What::Judge => go(args, &recipes::judge(&world, IMAGES), world),
+        What::Perceptual => go(args, &recipes::perceptual(IMAGES), world),
         What::Clip => {
             let tower = match args.tower {
                 Tower::Resnet => portraits::Tower::ResNet,
                 Tower::Vit => portraits::Tower::Vit,
             };
-            go(args, recipes::clip(&world, tower, IMAGES)?, world)
+            go(args, &recipes::clip(&world, tower, IMAGES)?, world)
         }
-        What::Steer => Err(mendable("steering trains nothing")),
+        What::Steer | What::Measure => Err(mendable("this trains nothing")),
     }
 }
 
-fn go<R: Recipe>(args: &Args, recipe: R, world: World) -> Result<ExitCode> {
+fn go<R: Recipe>(args: &Args, recipe: &R, world: World) -> Result<ExitCode> {
     let (folder, world) = (args.folder()?, Arc::new(world) as Arc<dyn Scenes>);
     let (recipe, images) = match args.resume {
         true => {
@@ -101,7 +101,7 @@ fn go<R: Recipe>(args: &Args, recipe: R, world: World) -> Result<ExitCode> {
             (recipe, images)
         }
         false => {
-            let mut recipe = settings::changed(&recipe, &args.set)?;
+            let mut recipe = settings::changed(recipe, &args.set)?;
             let images = length(args, &recipe, &world)?;
             recipe.set(images, args.seed);
             (recipe, images)

@@ -1,4 +1,4 @@
-//! What contrastive models make of photographs.
+//! What contrastive models make of photographs, and what a generator makes.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -9,7 +9,7 @@ use domex_data::{folder::OutputFolder, picture};
 use domex_pretrain::{
     clip::Steer,
     judge::Judge,
-    portraits::{World, steering},
+    portraits::{Eyes, World, fidelity, steering},
     scenes::Scenes,
 };
 
@@ -75,5 +75,49 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
         }
         say!("{:16} {:.3}", "mean", report.mean);
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a generator, and writes and prints the figures.
+pub fn measure(args: &Args) -> Result<ExitCode> {
+    let file = args.generator.as_ref().context("no --generator")?;
+    let model = domex_stylegan2::Model::load(file, &Device::Cpu)?;
+    let shipped = |name: &str| args.out.join(name).join("model.safetensors");
+    let judge = Judge::load(shipped("judge"), &Device::Cpu)?;
+    let perceptual = domex_lpips::Lpips::load(shipped("perceptual"), DType::F32, &Device::Cpu)?;
+    let eyes = Eyes {
+        judge: &judge,
+        perceptual: &perceptual,
+    };
+    let bar = indicatif::ProgressBar::new(3 * args.pictures as u64);
+    let figures = fidelity(
+        model.generator(),
+        eyes,
+        &World::new(),
+        args.pictures,
+        args.seed,
+        |n| bar.inc(n as u64),
+    )?;
+    bar.finish_and_clear();
+    let folder = OutputFolder::create(args.folder()?, args.force)?;
+    let json = serde_json::to_value(&figures)?;
+    domex_data::folder::write_atomic(
+        &folder.file("fidelity.json"),
+        format!("{json:#}\n").as_bytes(),
+    )?;
+    if args.json {
+        say!("{json}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!("judged the source domain  {:.4}", figures.source);
+    for (name, variation) in &figures.marginals {
+        say!("total variation, {name:16} {variation:.3}");
+    }
+    say!("diversity, of renderings' {:.3}", figures.diversity);
+    say!(
+        "Fréchet distance          {:.4} (two sets of renderings: {:.4})",
+        figures.frechet,
+        figures.frechet_of_renderings
+    );
     Ok(ExitCode::SUCCESS)
 }

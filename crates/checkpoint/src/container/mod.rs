@@ -63,7 +63,7 @@ impl Container {
             return Err(Problem::Empty);
         }
         let File { metadata, tensors } = File::parse(bytes)?;
-        if !is_ours(&metadata) {
+        if !is_ours(&metadata)? {
             let found = match metadata.get("format") {
                 Some(format) => format!(
                     "a safetensors file of format {:?}",
@@ -196,9 +196,15 @@ impl Container {
     }
 }
 
-/// Whether a safetensors file says that it is a container.
-pub(crate) fn is_ours(metadata: &BTreeMap<String, String>) -> bool {
-    metadata
-        .get("format")
-        .is_some_and(|format| format == FORMAT)
+/// Whether a safetensors file says that it is a container. One of another version is refused: what its
+/// configuration means is not known here.
+pub(crate) fn is_ours(metadata: &BTreeMap<String, String>) -> std::result::Result<bool, Problem> {
+    match metadata.get("format") {
+        Some(format) if format == FORMAT => Ok(true),
+        Some(format) if format.starts_with("domex/") => Err(Problem::Version {
+            found: crate::error::clean(format),
+            known: FORMAT,
+        }),
+        _ => Ok(false),
+    }
 }

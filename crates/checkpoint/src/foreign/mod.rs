@@ -142,7 +142,7 @@ fn content(bytes: &Bytes) -> std::result::Result<Content, Problem> {
     match detect::guess(bytes)? {
         detect::Guess::SafeTensors => {
             let file = safetensors::File::parse(bytes)?;
-            let format = if crate::container::is_ours(&file.metadata) {
+            let format = if crate::container::is_ours(&file.metadata)? {
                 Format::Domex
             } else {
                 Format::SafeTensors

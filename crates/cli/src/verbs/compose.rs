@@ -46,7 +46,10 @@ pub fn run(context: &Context, args: &Compose) -> anyhow::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let model = models::load(context, &args.model)?;
     let domains = Domains::of(&model, "compose")?;
-    let names: Vec<(&str, f64)> = parts.iter().map(|(name, alpha)| (name.as_str(), *alpha)).collect();
+    let names: Vec<(&str, f64)> = parts
+        .iter()
+        .map(|(name, alpha)| (name.as_str(), *alpha))
+        .collect();
     domains.layout().strengths(&names)?;
     let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
 
@@ -85,8 +88,15 @@ pub fn run(context: &Context, args: &Compose) -> anyhow::Result<()> {
         .row_labels(labels)
         .draw(&pictures)?;
     write_png(&grid, &drawing)?;
-    context.say(&format!("{} pictures and grid.png in {}", files.len(), folder.path().display()));
-    let set: Vec<_> = parts.iter().map(|(name, alpha)| json!({ "domain": name, "alpha": alpha })).collect();
+    context.say(&format!(
+        "{} pictures and grid.png in {}",
+        files.len(),
+        folder.path().display()
+    ));
+    let set: Vec<_> = parts
+        .iter()
+        .map(|(name, alpha)| json!({ "domain": name, "alpha": alpha }))
+        .collect();
     context.result(&json!({ "pictures": files, "grid": grid, "seeds": seeds, "set": set }));
     Ok(())
 }

@@ -39,11 +39,17 @@ pub struct Expand {
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
     /// The run's folder, made if absent [default with --resume: where that run is]
-    #[arg(short, long, visible_alias = "outdir", value_name = "DIR", required_unless_present = "resume")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "outdir",
+        value_name = "DIR",
+        required_unless_present = "resume"
+    )]
     pub out: Option<PathBuf>,
     /// Go on with a run: its folder, or one of its snapshots. Its settings hold; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "batch", "lr", "distance", "gamma",
+        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "batch", "lr", "distance", "gamma", "ema",
         "lambda_expand", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -56,14 +62,22 @@ pub struct Expand {
 
     /// A CLIP network that knows the words: a file, or a shipped or fetched one's name, with ":WEIGHT" if
     /// that is not 1; may be given several times [default: those of the tasks' file, else the shipped ones]
-    #[arg(long, value_name = "NAME|FILE[:WEIGHT]", help_heading = "Networks and data")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE[:WEIGHT]",
+        help_heading = "Networks and data"
+    )]
     pub clip: Vec<String>,
     /// The perceptual network that holds the base in place [default: the shipped one]
     #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
     pub perceptual: Option<PathBuf>,
     /// Pictures like those that the generator was trained on, for its own adversarial loss: a folder, a zip
     /// file, the built-in renderer, or none [default: portraits for the shipped generator, else none]
-    #[arg(long, value_name = "DIR|ZIP|portraits|none", help_heading = "Networks and data")]
+    #[arg(
+        long,
+        value_name = "DIR|ZIP|portraits|none",
+        help_heading = "Networks and data"
+    )]
     pub data: Option<String>,
 
     /// Length in steps, all parts of the run together [default: 1000]
@@ -78,7 +92,7 @@ pub struct Expand {
     /// Snapshots that stay [default: 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Length")]
     pub keep: Option<u16>,
-    /// Stop when the expansion's loss has not fallen for so many ticks
+    /// Stop when the validation loss has not fallen for so many ticks
     #[arg(long, value_name = "TICKS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Length")]
     pub plateau: Option<u64>,
 
@@ -86,25 +100,69 @@ pub struct Expand {
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub batch: Option<usize>,
     /// Learning rate [default: 0.001]
-    #[arg(long, value_name = "LR", allow_negative_numbers = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "LR",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
     pub lr: Option<f64>,
     /// How far along its direction a domain lies [default: 20]
-    #[arg(long, value_name = "S", allow_negative_numbers = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "S",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
     pub distance: Option<f64>,
+    /// Half-life of the generator's moving average, which is what becomes the model, in thousands of
+    /// pictures; never more than a tenth of those seen so far [default: 10]
+    #[arg(
+        long,
+        value_name = "KIMG",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
+    pub ema: Option<f64>,
     /// Weight of the new domains [default: 1]
-    #[arg(long, value_name = "L", allow_negative_numbers = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "L",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
     pub lambda_expand: Option<f64>,
     /// Weight of the generator's own adversarial loss on the base subspace [default: 1]
-    #[arg(long, value_name = "L", allow_negative_numbers = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "L",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
     pub lambda_src: Option<f64>,
     /// Weight of the perceptual distance to the generator as it was [default: 10]
-    #[arg(long, value_name = "L", allow_negative_numbers = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "L",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
     pub lambda_lpips: Option<f64>,
     /// Weight of the squared difference to it [default: 10]
-    #[arg(long, value_name = "L", allow_negative_numbers = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "L",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
     pub lambda_l2: Option<f64>,
     /// Weight of R1 [default: 10]
-    #[arg(long, value_name = "GAMMA", allow_negative_numbers = true, help_heading = "Settings")]
+    #[arg(
+        long,
+        value_name = "GAMMA",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
     pub gamma: Option<f64>,
 }
 
@@ -123,42 +181,62 @@ pub fn run(context: &Context, args: &Expand) -> anyhow::Result<ExitCode> {
     tell(context, &settings, &model, &job, &notices, &out);
     if args.dry_run {
         let domains = job.layout().domains();
-        context.result(&json!({ "out": out, "settings": settings, "domains": domains, "notices": notices }));
+        context.result(
+            &json!({ "out": out, "settings": settings, "domains": domains, "notices": notices }),
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = domex_train::run(&mut job, &run_config(context, args, &settings, &out)?)?;
     // A run that was stopped has somebody waiting.
     let report = match outcome.signal {
         Some(_) => None,
-        None => Some(report::write(&out, &job.model(&outcome.clock)?, Some(&model), settings.seed)?),
+        None => Some(report::write(
+            &out,
+            &job.model(&outcome.clock)?,
+            Some(&model),
+            settings.seed,
+        )?),
     };
     ended(context, &outcome, report.as_ref(), &notices, &out);
     Ok(ExitCode::from(outcome.exit_code()))
 }
 
 /// The run at its beginning, and what will be left out of it.
-fn job(context: &Context, settings: &Settings, model: &Model) -> anyhow::Result<(Job, Vec<String>)> {
+fn job(
+    context: &Context,
+    settings: &Settings,
+    model: &Model,
+) -> anyhow::Result<(Job, Vec<String>)> {
     let mut notices = Vec::new();
     let side = model.config().synthesis.img_resolution;
     let pictures = inputs::pictures(settings, model, side, &mut notices)?;
-    let cache = models::cache_folder().ok().map(|folder| folder.join("texts"));
+    let cache = models::cache_folder()
+        .ok()
+        .map(|folder| folder.join("texts"));
     let parts = Parts {
         model,
         tasks: &settings.tasks,
         guides: settings.guides(&context.device)?,
         distance: settings.perceptual(&context.device)?,
         pictures,
-        cache: cache.as_deref().filter(|folder| std::fs::create_dir_all(folder).is_ok()),
+        cache: cache
+            .as_deref()
+            .filter(|folder| std::fs::create_dir_all(folder).is_ok()),
         seed: settings.seed,
     };
     Ok((Job::new(settings.config.clone(), parts)?, notices))
 }
 
-fn run_config(context: &Context, args: &Expand, settings: &Settings, out: &Path) -> anyhow::Result<RunConfig> {
+fn run_config(
+    context: &Context,
+    args: &Expand,
+    settings: &Settings,
+    out: &Path,
+) -> anyhow::Result<RunConfig> {
     let batch = settings.config.batch as u64;
     let length = &settings.length;
     let plateau = length.plateau.map(|patience| PlateauConfig {
-        measure: "loss/expand".to_owned(),
+        measure: "validation/loss".to_owned(),
         patience,
         least: 0.0,
     });
@@ -177,7 +255,14 @@ fn run_config(context: &Context, args: &Expand, settings: &Settings, out: &Path)
     })
 }
 
-fn tell(context: &Context, settings: &Settings, model: &Model, job: &Job, notices: &[String], out: &Path) {
+fn tell(
+    context: &Context,
+    settings: &Settings,
+    model: &Model,
+    job: &Job,
+    notices: &[String],
+    out: &Path,
+) {
     let side = model.config().synthesis.img_resolution;
     let layout = job.layout();
     context.say(&format!(
@@ -206,14 +291,29 @@ fn tell(context: &Context, settings: &Settings, model: &Model, job: &Job, notice
     context.say(&format!("folder    {}", out.display()));
 }
 
-fn ended(context: &Context, outcome: &Outcome, report: Option<&report::Report>, notices: &[String], out: &Path) {
+fn ended(
+    context: &Context,
+    outcome: &Outcome,
+    report: Option<&report::Report>,
+    notices: &[String],
+    out: &Path,
+) {
     let steps = outcome.clock.step;
     if outcome.signal.is_some() {
         let folder = out.display();
-        context.say(&format!("stopped after {steps} steps; go on with: domex expand --resume {folder}"));
+        context.say(&format!(
+            "stopped after {steps} steps; go on with: domex expand --resume {folder}"
+        ));
     } else {
-        let why = if outcome.plateau { ", on a plateau" } else { "" };
-        context.say(&format!("done after {steps} steps{why}, {:.0} s", outcome.clock.seconds));
+        let why = if outcome.plateau {
+            ", on a plateau"
+        } else {
+            ""
+        };
+        context.say(&format!(
+            "done after {steps} steps{why}, {:.0} s",
+            outcome.clock.seconds
+        ));
     }
     context.say(&format!("model     {}", outcome.model.display()));
     if let Some(report) = report {

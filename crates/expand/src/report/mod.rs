@@ -88,7 +88,10 @@ pub fn write(folder: &Path, model: &Model, source: Option<&Model>, seed: u64) ->
     losses(&mut page, &events);
     page.section("Directions of the latent space", SPECTRUM);
     page.charts(&[spectrum(model, expansion)?]);
-    page.section("Configuration", "As in run.json, which `--resume` goes by.");
+    page.section(
+        "Configuration",
+        "What the run was asked for; going on with it keeps to this.",
+    );
     page.json("run.json", &run(folder));
     page.section(
         "Provenance",
@@ -115,6 +118,8 @@ const PAIRS: &str = "Both directions at full strength: one person above the diag
     domain by itself.";
 const MEASURES: &str = "Pixel change is the root mean square difference of pictures in −1 to 1, over the people above. \
     Losses are means over a tick, of the first one and of the last.";
+const LOSSES: &str = "Validation is by the averaged generator on latents that are the same at each tick; the others are \
+    means over the steps of a tick.";
 const SPECTRUM: &str = "How strongly the network's first layers react to each direction. The marked ones belong to \
     the domains: the generator hardly used them before.";
 
@@ -135,10 +140,7 @@ fn losses(page: &mut Page, events: &Events) {
     if events.is_empty() {
         return;
     }
-    page.section(
-        "Losses",
-        "Means over each tick; a gap is a tick in which the loss was not computed.",
-    );
+    page.section("Losses", LOSSES);
     let one = |(name, points): (&str, Vec<(f64, f64)>)| Chart {
         log: points.iter().all(|(_, y)| *y > 0.0),
         x_label: "step",
@@ -146,9 +148,22 @@ fn losses(page: &mut Page, events: &Events) {
             name: String::new(),
             points,
         }],
-        ..Chart::new(name)
+        ..Chart::new(in_words(name))
     };
-    let mut charts: Vec<Chart> = events.starting_with("loss/").map(one).collect();
+    // One that is zero throughout has a weight of zero.
+    let counts = |(_, points): &(&str, Vec<(f64, f64)>)| points.iter().any(|(_, y)| *y != 0.0);
+    let mut charts: Vec<Chart> = events
+        .starting_with("loss/")
+        .filter(counts)
+        .map(one)
+        .collect();
+    let validation = events
+        .starting_with("validation/")
+        .filter(|(name, _)| ["loss", "expand"].contains(name));
+    for curve in validation {
+        charts.insert(0, one(curve));
+        charts[0].title = format!("validation, {}", charts[0].title);
+    }
     let domains = events.starting_with("domain/");
     let lines: Vec<Line> = domains
         .map(|(name, points)| Line {
@@ -163,11 +178,30 @@ fn losses(page: &mut Page, events: &Events) {
             Chart {
                 x_label: "step",
                 lines,
-                ..Chart::new("expand, by domain")
+                ..Chart::new("new domains, each by itself")
             },
         );
     }
     page.charts(&charts);
+}
+
+/// What a loss of the events is.
+fn in_words(name: &str) -> &str {
+    match name {
+        "loss" => "all terms",
+        "expand" => "new domains",
+        "l2" => "squared difference from before, base",
+        "lpips" => "perceptual distance from before, base",
+        "earlier" => "difference from before, earlier domains",
+        "diversity" => "perceptual distance within a domain",
+        "realism" => "discriminator's opinion of new domains",
+        "G" => "generator, base subspace",
+        "path_length" => "path length",
+        "D_fake" => "discriminator, fakes of the base subspace",
+        "D_real" => "discriminator, real pictures",
+        "r1" => "R1",
+        name => name,
+    }
 }
 
 fn spectrum(model: &Model, expansion: &Expansion) -> Result<Chart> {

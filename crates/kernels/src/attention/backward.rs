@@ -77,7 +77,13 @@ impl Kernel for Head<'_> {
             scores(asked, kt, p);
             weigh(s, first, &mut p[..rows * lanes], lanes);
             scores(gys, vt, gs);
-            slopes(s.scale(), &p[..rows * lanes], &mut gs[..rows * lanes], lanes, seen);
+            slopes(
+                s.scale(),
+                &p[..rows * lanes],
+                &mut gs[..rows * lanes],
+                lanes,
+                seen,
+            );
             // cᵀ · b added to the gradients of all keys.
             let add = |c: &[f32], b: &[f32], to: &mut [f32]| {
                 let factors = Factors {

@@ -10,9 +10,19 @@ use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, flat_mut};
 
 pub(super) fn forward(isa: Isa, s: &AttentionShape, [q, k, v]: [&[f32]; 3], y: &mut [f32]) {
     let to = Shared::new(y);
-    (0..s.n * s.heads)
-        .into_par_iter()
-        .for_each(|index| dispatch(isa, Head { s, q, k, v, to, index }));
+    (0..s.n * s.heads).into_par_iter().for_each(|index| {
+        dispatch(
+            isa,
+            Head {
+                s,
+                q,
+                k,
+                v,
+                to,
+                index,
+            },
+        );
+    });
 }
 
 /// One head of one image.

@@ -219,7 +219,14 @@ fn gather_turned<S: Simd>(simd: S, s: &AttentionShape, x: &[f32], to: &mut [f32]
                 *place = (channel + c) * lanes;
             }
             let to = &mut to[first..];
-            turn(simd, &x[channel..], s.width(), rows, &places[..channels], to);
+            turn(
+                simd,
+                &x[channel..],
+                s.width(),
+                rows,
+                &places[..channels],
+                to,
+            );
         }
     }
 }

@@ -196,19 +196,19 @@ pub(crate) fn interleave<S: Simd>(
 
 /// Planes that several threads write at once, each its own part.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared {
-    to: *mut f32,
+pub(crate) struct Shared<T = f32> {
+    to: *mut T,
     len: usize,
 }
 
-// SAFETY: only `deinterleave` and `span` write through it, whose callers vouch that no two threads meet.
-unsafe impl Send for Shared {}
+// SAFETY: only `span` and what uses it write through it; their callers vouch that no two threads meet.
+unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Shared {
+impl<T> Shared<T> {
     /// Keeps `all` borrowed for as long as the caller says; see the methods' contracts.
-    pub fn new(all: &mut [f32]) -> Self {
+    pub fn new(all: &mut [T]) -> Self {
         Self {
             to: all.as_mut_ptr(),
             len: all.len(),
@@ -219,7 +219,7 @@ impl Shared {
     ///
     /// # Safety
     /// While the part is in use the whole is still borrowed for writing, and no other part overlaps it.
-    pub unsafe fn span<'a>(self, start: usize, len: usize) -> &'a mut [f32] {
+    pub unsafe fn span<'a>(self, start: usize, len: usize) -> &'a mut [T] {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len));
         // SAFETY: in bounds (asserted); exclusive, says the caller.
         unsafe { std::slice::from_raw_parts_mut(self.to.add(start), len) }

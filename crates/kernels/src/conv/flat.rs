@@ -55,7 +55,12 @@ pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         k: depth(s),
     };
     let a = MatRef::row_major(w, s.c_out, depth(s));
-    dense::product(product, a, MatRef::row_major(flat(&columns), depth(s), p), rows);
+    dense::product(
+        product,
+        a,
+        MatRef::row_major(flat(&columns), depth(s), p),
+        rows,
+    );
     y.par_chunks_mut(plane).enumerate().for_each(|(index, y)| {
         let (image, channel) = (index / s.c_out, index % s.c_out);
         y.copy_from_slice(&rows[channel * p + image * plane..][..plane]);
@@ -67,11 +72,13 @@ pub(super) fn grad_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f32]) 
     let columns = columns(s, x);
     let mut rows = take(s.c_out * p);
     let rows = &mut flat_mut(&mut rows)[..s.c_out * p];
-    rows.par_chunks_mut(p).enumerate().for_each(|(channel, rows)| {
-        for (image, row) in rows.chunks_exact_mut(plane).enumerate() {
-            row.copy_from_slice(&gy[(image * s.c_out + channel) * plane..][..plane]);
-        }
-    });
+    rows.par_chunks_mut(p)
+        .enumerate()
+        .for_each(|(channel, rows)| {
+            for (image, row) in rows.chunks_exact_mut(plane).enumerate() {
+                row.copy_from_slice(&gy[(image * s.c_out + channel) * plane..][..plane]);
+            }
+        });
     let product = Product {
         batch: 1,
         m: s.c_out,

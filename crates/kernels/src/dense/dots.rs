@@ -28,13 +28,7 @@ pub(super) fn pays(p: Product, a: &MatRef<'_, f32>, b: &MatRef<'_, f32>) -> bool
 }
 
 /// `y = a · b`. The caller has checked the sizes.
-pub(super) fn product(
-    isa: Isa,
-    p: Product,
-    a: MatRef<'_, f32>,
-    b: MatRef<'_, f32>,
-    y: &mut [f32],
-) {
+pub(super) fn product(isa: Isa, p: Product, a: MatRef<'_, f32>, b: MatRef<'_, f32>, y: &mut [f32]) {
     let to = Shared::new(y);
     let one = |strip: usize| {
         let first = strip * STRIP;

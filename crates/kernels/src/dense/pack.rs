@@ -101,7 +101,12 @@ impl<'a> Left<'a> {
             return Self::Own(x);
         }
         let pitch = k.next_multiple_of(LANES);
-        let pitch = pitch + if pitch % CLASH == 0 { LANES } else { 0 };
+        let pitch = pitch
+            + if pitch.is_multiple_of(CLASH) {
+                LANES
+            } else {
+                0
+            };
         let mut copy = take(m * pitch);
         flat_mut(&mut copy)[..m * pitch]
             .par_chunks_mut(STRIP * pitch)

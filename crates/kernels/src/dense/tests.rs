@@ -34,12 +34,7 @@ fn every_instruction_set_agrees_with_plain() {
     for [m, n, k] in SIZES {
         let (x, b) = (noise::<f32>(2 * m * k, 1), noise::<f32>(2 * k * n, 2));
         let bias = noise::<f32>(n, 3);
-        let p = Product {
-            batch: 1,
-            m,
-            n,
-            k,
-        };
+        let p = Product { batch: 1, m, n, k };
         for (left, right) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 2)] {
             let (a, b) = (operand(&x, m, k, left), operand(&b, k, n, right));
             let mut want = vec![0.0; m * n];
@@ -66,12 +61,7 @@ fn every_instruction_set_agrees_with_plain() {
 fn rows_that_would_clash_are_moved() {
     let (m, n, k) = (20, 40, CLASHING);
     let (x, b) = (noise::<f32>(m * k, 1), noise::<f32>(k * n, 2));
-    let p = Product {
-        batch: 1,
-        m,
-        n,
-        k,
-    };
+    let p = Product { batch: 1, m, n, k };
     let (a, b) = (MatRef::row_major(&x, m, k), MatRef::row_major(&b, k, n));
     let (mut got, mut want) = (vec![f32::NAN; m * n], vec![0.0; m * n]);
     plain::gemm(p, 1.0, a, b, 0.0, &mut want);

@@ -80,6 +80,8 @@ pub fn attention_backward<T: Float>(
         }
     }
     for (to, from) in grads.into_iter().zip(&sums) {
-        to.iter_mut().zip(from).for_each(|(to, &from)| *to = T::of(from));
+        to.iter_mut()
+            .zip(from)
+            .for_each(|(to, &from)| *to = T::of(from));
     }
 }

@@ -129,10 +129,22 @@ fn a_weight_that_learns_gets_its_gradient() {
 fn what_does_not_fit_is_refused() {
     let weight = Weight::new(single(&[2, 3], 1));
     assert!(weight.linear(&single(&[4, 2], 1), None).is_err());
-    assert!(weight.conv2d(&single(&[1, 2, 3, 3], 1), None, 1, 0).is_err());
+    assert!(
+        weight
+            .conv2d(&single(&[1, 2, 3, 3], 1), None, 1, 0)
+            .is_err()
+    );
     let weight = Weight::new(single(&[2, 3, 3, 3], 1));
-    assert!(weight.conv2d(&single(&[1, 2, 3, 3], 1), None, 1, 0).is_err());
-    assert!(weight.conv2d(&single(&[1, 3, 3, 3], 1), None, 0, 0).is_err());
+    assert!(
+        weight
+            .conv2d(&single(&[1, 2, 3, 3], 1), None, 1, 0)
+            .is_err()
+    );
+    assert!(
+        weight
+            .conv2d(&single(&[1, 3, 3, 3], 1), None, 0, 0)
+            .is_err()
+    );
     // Another type takes the ordinary way and meets its check.
     assert!(weight.conv2d(&randn(&[1, 3, 3, 3], 1), None, 1, 0).is_err());
 }

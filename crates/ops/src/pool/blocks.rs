@@ -93,7 +93,7 @@ fn gather<T: Element>(x: &[T], out: &mut [T], w: usize, k: usize) {
                 *out = run.iter().fold(*out, |sum, &v| sum + v);
             }
         }
-        row.iter_mut().for_each(|v| *v = *v * factor);
+        row.iter_mut().for_each(|v| *v *= factor);
     }
 }
 

@@ -54,15 +54,12 @@ pub fn train<S: AsRef<str>>(texts: impl IntoIterator<Item = S>, most: usize) -> 
     lines(&model, most)
 }
 
-/// The signs that the trainer's vocabulary begins with: letters inside a word, and at its end.
+/// The signs that the trainer's vocabulary begins with: all letters, and those that end a word once more.
 fn letters(counts: &BTreeMap<String, usize>) -> usize {
     let mut signs = std::collections::BTreeSet::new();
     for word in counts.keys() {
-        let mut rest = word.chars();
-        if let Some(last) = rest.next_back() {
-            signs.insert((last, true));
-        }
-        signs.extend(rest.map(|letter| (letter, false)));
+        signs.extend(word.chars().map(|letter| (letter, false)));
+        signs.extend(word.chars().next_back().map(|letter| (letter, true)));
     }
     signs.len()
 }

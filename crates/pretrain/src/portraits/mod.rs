@@ -1,8 +1,9 @@
 //! Recipes: what is trained on the portrait world, and how.
 //!
 //! [`World`] makes scenes of the portrait renderer. Each of [`recipes`] is a set of settings for one job,
-//! with the numbers that were found to work on it. [`fn@steering`] tries contrastive models out.
+//! with the numbers that were found to work on it. [`fn@steering`] tries contrastive models out, [`fn@fidelity`] generators.
 
+mod fidelity;
 mod labels;
 pub mod recipes;
 mod steering;
@@ -10,6 +11,7 @@ mod templates;
 mod truth;
 mod world;
 
+pub use fidelity::{Eyes, Fidelity, fidelity};
 pub use recipes::Tower;
 pub use steering::{Steering, domain_texts, steering};
 pub use world::World;

@@ -49,9 +49,20 @@ pub fn towers(args: &Expand, file: &TaskFile) -> anyhow::Result<Vec<Tower>> {
         return args.clip.iter().map(|text| tower(text)).collect();
     }
     if !file.clip.is_empty() {
-        let weights = file.clip_weights.iter().copied().chain(std::iter::repeat(1.0));
+        let weights = file
+            .clip_weights
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(1.0));
         let towers = file.clip.iter().zip(weights);
-        return towers.map(|(name, weight)| Ok(Tower { path: network(name)?, weight })).collect();
+        return towers
+            .map(|(name, weight)| {
+                Ok(Tower {
+                    path: network(name)?,
+                    weight,
+                })
+            })
+            .collect();
     }
     let shipped = assets::towers();
     if shipped.is_empty() {
@@ -60,7 +71,14 @@ pub fn towers(args: &Expand, file: &TaskFile) -> anyhow::Result<Vec<Tower>> {
         ));
     }
     let towers = shipped.into_iter();
-    towers.map(|(_, path)| Ok(Tower { path: std::path::absolute(path)?, weight: 1.0 })).collect()
+    towers
+        .map(|(_, path)| {
+            Ok(Tower {
+                path: std::path::absolute(path)?,
+                weight: 1.0,
+            })
+        })
+        .collect()
 }
 
 /// A network with its weight after a colon, if there is one.
@@ -73,7 +91,9 @@ fn tower(text: &str) -> anyhow::Result<Tower> {
         None => (text, 1.0),
     };
     if !(weight.is_finite() && weight > 0.0) {
-        return Err(mendable(format!("--clip {text}: the weight is {weight}, expected a number above 0")));
+        return Err(mendable(format!(
+            "--clip {text}: the weight is {weight}, expected a number above 0"
+        )));
     }
     Ok(Tower {
         path: network(name)?,
@@ -97,10 +117,16 @@ fn network(name: &str) -> anyhow::Result<PathBuf> {
         return Ok(path);
     }
     let hint = match published {
-        Some((_, fetched)) => format!("; `cargo xtask fetch {fetched}` fetches it, then give its file"),
+        Some((_, fetched)) => {
+            format!("; `cargo xtask fetch {fetched}` fetches it, then give its file")
+        }
         None => String::new(),
     };
-    let known: Vec<&str> = shipped.iter().map(|(name, _)| name.as_str()).chain(PUBLISHED.map(|p| p.0)).collect();
+    let known: Vec<&str> = shipped
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .chain(PUBLISHED.map(|p| p.0))
+        .collect();
     Err(mendable(format!(
         "CLIP network {name:?}: neither a file nor a network that is here (known: {}){hint}",
         known.join(", ")
@@ -111,10 +137,17 @@ fn network(name: &str) -> anyhow::Result<PathBuf> {
 pub fn perceptual(wanted: Option<&Path>, needed: bool) -> anyhow::Result<Option<PathBuf>> {
     let path = match wanted {
         Some(path) if path.is_file() => path.to_owned(),
-        Some(path) => return Err(mendable(format!("--perceptual {}: no such file", path.display()))),
+        Some(path) => {
+            return Err(mendable(format!(
+                "--perceptual {}: no such file",
+                path.display()
+            )));
+        }
         None if !needed => return Ok(None),
         None => assets::expect(assets::PERCEPTUAL).map_err(|error| {
-            mendable(format!("no --perceptual, and {error}; or do without by --lambda-lpips 0"))
+            mendable(format!(
+                "no --perceptual, and {error}; or do without by --lambda-lpips 0"
+            ))
         })?,
     };
     Ok(Some(std::path::absolute(path)?))
@@ -125,7 +158,9 @@ pub fn data(wanted: Option<&str>, model: &str) -> Option<String> {
     match wanted {
         Some(NONE) => None,
         Some(PORTRAITS) => Some(PORTRAITS.to_owned()),
-        Some(path) => Some(std::path::absolute(path).map_or(path.to_owned(), |path| path.display().to_string())),
+        Some(path) => Some(
+            std::path::absolute(path).map_or(path.to_owned(), |path| path.display().to_string()),
+        ),
         None => assets::is_generator(Path::new(model)).then(|| PORTRAITS.to_owned()),
     }
 }
@@ -150,7 +185,13 @@ pub fn pictures(
         return Ok(None);
     };
     if path == PORTRAITS {
-        return Ok(Some(Box::new(Portraits::new(PEOPLE, Domain::Photo, side as u32)?)));
+        return Ok(Some(Box::new(Portraits::new(
+            PEOPLE,
+            Domain::Photo,
+            side as u32,
+        )?)));
     }
-    Ok(Some(source::open(Path::new(path), Options::default())?.source))
+    Ok(Some(
+        source::open(Path::new(path), Options::default())?.source,
+    ))
 }

@@ -58,7 +58,8 @@ impl Settings {
         let file = tasks(args)?;
         let model = inputs::model(args.model.as_deref())?;
         let clip = inputs::towers(args, &file)?;
-        let needs = file.settings.objective.alignment.lpips > 0.0 || file.settings.objective.diversity > 0.0;
+        let needs = file.settings.objective.alignment.lpips > 0.0
+            || file.settings.objective.diversity > 0.0;
         let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs)?;
         let mut settings = Self {
             data: inputs::data(args.data.as_deref(), &model),
@@ -87,7 +88,10 @@ impl Settings {
     /// Of a run that goes on: its own, but for the length.
     pub fn gone_on_with(mut self, context: &Context, args: &Expand) -> anyhow::Result<Self> {
         if let Some(seed) = context.given_seed.filter(|seed| *seed != self.seed) {
-            return Err(mendable(format!("--seed {seed}: the run has {}; leave it out", self.seed)));
+            return Err(mendable(format!(
+                "--seed {seed}: the run has {}; leave it out",
+                self.seed
+            )));
         }
         let length = &mut self.length;
         length.steps = args.steps.unwrap_or(length.steps);
@@ -109,29 +113,45 @@ impl Settings {
         let model = (self.model != models::TINY_RANDOM).then(|| PathBuf::from(&self.model));
         let towers = self.clip.iter().map(|tower| tower.path.clone());
         let pictures = self.tasks.iter().flat_map(|task| task.pictures.clone());
-        model.into_iter().chain(towers).chain(self.perceptual.clone()).chain(pictures).collect()
+        model
+            .into_iter()
+            .chain(towers)
+            .chain(self.perceptual.clone())
+            .chain(pictures)
+            .collect()
     }
 
     /// The CLIP networks.
     pub fn guides(&self, device: &Device) -> anyhow::Result<Vec<Guide>> {
         let guides = self.clip.iter();
-        Ok(guides.map(|tower| files::guide(&tower.path, tower.weight, device)).collect::<Result<_, _>>()?)
+        Ok(guides
+            .map(|tower| files::guide(&tower.path, tower.weight, device))
+            .collect::<Result<_, _>>()?)
     }
 
     /// The perceptual network.
     pub fn perceptual(&self, device: &Device) -> anyhow::Result<Option<Box<dyn ImageDistance>>> {
-        let network = self.perceptual.as_deref().map(|path| files::perceptual(path, device));
+        let network = self
+            .perceptual
+            .as_deref()
+            .map(|path| files::perceptual(path, device));
         Ok(network.transpose()?)
     }
 
     /// What a person wants to know before a long run.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let (c, length) = (&self.config, &self.length);
-        let clip = self.clip.iter().map(|tower| format!("{} × {}", tower.path.display(), tower.weight));
+        let clip = self
+            .clip
+            .iter()
+            .map(|tower| format!("{} × {}", tower.path.display(), tower.weight));
         let alignment = c.objective.alignment;
         vec![
             ("clip", clip.collect::<Vec<_>>().join(", ")),
-            ("data", self.data.clone().unwrap_or_else(|| "none".to_owned())),
+            (
+                "data",
+                self.data.clone().unwrap_or_else(|| "none".to_owned()),
+            ),
             (
                 "weights",
                 format!(
@@ -139,7 +159,13 @@ impl Settings {
                     c.objective.expand, c.src, alignment.lpips, alignment.l2
                 ),
             ),
-            ("learning", format!("batch {}, learning rate {}, seed {}", c.batch, c.lr, self.seed)),
+            (
+                "learning",
+                format!(
+                    "batch {}, learning rate {}, seed {}",
+                    c.batch, c.lr, self.seed
+                ),
+            ),
             (
                 "length",
                 format!(
@@ -163,7 +189,8 @@ fn tasks(args: &Expand) -> anyhow::Result<TaskFile> {
     let source = args.source.as_deref().unwrap_or("photo");
     for text in &args.domain {
         let (source, target) = text.split_once("=>").unwrap_or((source, text));
-        file.tasks.push(TaskSpec::texts(source.trim(), target.trim()));
+        file.tasks
+            .push(TaskSpec::texts(source.trim(), target.trim()));
     }
     if file.tasks.is_empty() {
         return Err(mendable(
@@ -179,6 +206,7 @@ fn tasks(args: &Expand) -> anyhow::Result<TaskFile> {
     set(&mut config.objective.alignment.lpips, args.lambda_lpips);
     set(&mut config.objective.alignment.l2, args.lambda_l2);
     set(&mut config.gamma, args.gamma);
+    set(&mut config.ema.kimg, args.ema);
     file.validate()?;
     Ok(file)
 }

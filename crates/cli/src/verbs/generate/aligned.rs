@@ -31,11 +31,14 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let domains = Domains::of(model, "--domains")?;
     let names = domains.chosen(wanted)?;
-    let all: Vec<String> = std::iter::once(BASE.to_owned()).chain(names.iter().cloned()).collect();
+    let all: Vec<String> = std::iter::once(BASE.to_owned())
+        .chain(names.iter().cloned())
+        .collect();
     let folders = slugs(&all);
     for name in &folders {
         let path = folder.file(name);
-        std::fs::create_dir_all(&path).map_err(|error| mendable(format!("cannot write {}: {error}", path.display())))?;
+        std::fs::create_dir_all(&path)
+            .map_err(|error| mendable(format!("cannot write {}: {error}", path.display())))?;
     }
     let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
     let seeds = args.seeds.values();
@@ -50,7 +53,9 @@ pub fn run(
                 _ => domains.moved(&base, &[(all[row].clone(), 1.0)])?,
             };
             painter.paint(&latents, |index, picture| {
-                let path = folder.file(&folders[row]).join(format!("seed{:04}.png", chunk[index]));
+                let path = folder
+                    .file(&folders[row])
+                    .join(format!("seed{:04}.png", chunk[index]));
                 write_atomic(&path, &encode_png(&picture)?)?;
                 files[row].push(path);
                 if row < ROWS && shown[row].len() < COLUMNS {
@@ -67,7 +72,12 @@ pub fn run(
     if let Some(path) = &grid {
         let columns = shown[0].len();
         let drawing = Grid::new(columns)
-            .column_labels(seeds.iter().take(columns).map(|seed| format!("seed {seed}")))
+            .column_labels(
+                seeds
+                    .iter()
+                    .take(columns)
+                    .map(|seed| format!("seed {seed}")),
+            )
             .row_labels(all.iter().take(ROWS).cloned())
             .draw(&shown.concat())?;
         write_png(path, &drawing)?;
@@ -79,7 +89,10 @@ pub fn run(
         names.len(),
         folder.path().display()
     ));
-    let rows = all.iter().zip(&files).map(|(name, files)| json!({ "domain": name, "pictures": files }));
+    let rows = all
+        .iter()
+        .zip(&files)
+        .map(|(name, files)| json!({ "domain": name, "pictures": files }));
     context.result(&json!({
         "domains": rows.collect::<Vec<_>>(), "grid": grid, "seeds": seeds, "trunc": args.synthesis.trunc,
     }));

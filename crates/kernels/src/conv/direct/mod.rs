@@ -162,7 +162,9 @@ impl Gather {
         // fetched, and several panels past the input.
         let enough = 8 * rayon::current_num_threads();
         let together = self.input.group(groups * panels, 2 * enough);
-        let pile = (most / oh).min(panels * together / enough).clamp(1, together);
+        let pile = (most / oh)
+            .min(panels * together / enough)
+            .clamp(1, together);
         let side = panels * together.div_ceil(pile) * groups / enough;
         let side = side.clamp(1, TASK_PANELS.min(panels));
         let (sides, to) = (panels.div_ceil(side), Shared::new(output));

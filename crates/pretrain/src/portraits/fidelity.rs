@@ -1,0 +1,180 @@
+//! How well a generator makes the source domain's scenes, by networks that did not train it.
+//!
+//! Samples and fresh renderings are shown to the same judge and the same perceptual network, so
+//! that what these get wrong counts on both sides:
+//!
+//! - how often the judge names the source domain;
+//! - for each factor, the total variation between the judge's answers on samples and on renderings;
+//! - diversity: the mean perceptual distance between samples, over that between renderings;
+//! - Fréchet distance on pooled perceptual features, beside that of two disjoint sets of renderings.
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, DType, Device, Tensor};
+use domex_lpips::Lpips;
+use domex_metrics::{Moments, frechet, shares, total_variation};
+use domex_random::{Stream, Streams};
+use domex_stylegan2::{Generator, Noise, Truncation};
+use serde::Serialize;
+
+use crate::feed::Feed;
+use crate::jitter::Jitter;
+use crate::judge::Judge;
+use crate::scenes::Scenes;
+use crate::{Error, Result};
+
+/// Pictures at once.
+const BATCH: usize = 32;
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fidelity {
+    /// Samples, and renderings of each of the two sets.
+    pub pictures: usize,
+    /// Share of samples that the judge takes for the source domain.
+    pub source: f64,
+    /// Total variation of each factor's marginal.
+    pub marginals: BTreeMap<String, f64>,
+    /// Mean distance between samples over that between renderings.
+    pub diversity: f64,
+    /// Fréchet distance of samples and renderings.
+    pub frechet: f64,
+    /// The same of two sets of renderings: what nobody can go below.
+    pub frechet_of_renderings: f64,
+}
+
+/// Judge and perceptual network.
+#[derive(Debug, Clone, Copy)]
+pub struct Eyes<'a> {
+    /// Names domain and factors.
+    pub judge: &'a Judge,
+    /// Says how different two pictures look.
+    pub perceptual: &'a Lpips,
+}
+
+/// Measures `generator` on `pictures` samples with fresh noise against as many renderings of the
+/// first domain. `done` is told how many pictures were looked at, of three times as many.
+///
+/// # Errors
+///
+/// Fewer than two pictures, or networks of another size.
+pub fn fidelity(
+    generator: &Generator,
+    eyes: Eyes<'_>,
+    scenes: &dyn Scenes,
+    pictures: usize,
+    seed: u64,
+    mut done: impl FnMut(usize),
+) -> Result<Fidelity> {
+    if pictures < 2 {
+        return Err(Error::config(
+            "pictures to measure on",
+            pictures,
+            "at least 2",
+        ));
+    }
+    let device = generator.synthesis().device().clone();
+    let streams = Streams::new(seed);
+    let feed = Feed {
+        size: eyes.judge.config().size as u32,
+        source_share: 1.0,
+        jitter: Jitter::NONE,
+    };
+    let renderings = |name: &str, done: &mut dyn FnMut(usize)| -> Result<Seen> {
+        let mut stream = streams.stream(name);
+        Seen::of(eyes, pictures, done, |n| {
+            Ok(feed.of_domain(scenes, 0, n, &mut stream, &device)?.pixels)
+        })
+    };
+    let real = renderings("renderings", &mut done)?;
+    let other = renderings("other renderings", &mut done)?;
+    let (mut latents, mut noise) = (streams.stream("latents"), streams.stream("noise"));
+    let fake = Seen::of(eyes, pictures, &mut done, |n| {
+        let z = normal(&mut latents, n, generator.config().z_dim(), &device)?;
+        let noise = Noise::Random(&mut noise);
+        // As it is shown: eight bits, and nothing beyond black and white.
+        let made = generator
+            .forward(&z, None, Truncation::NONE, noise)?
+            .clamp(-1.0, 1.0)?;
+        Ok((((made + 1.0)? * 127.5)?.round()? / 127.5)?.affine(1.0, -1.0)?)
+    })?;
+    let factors = &eyes.judge.config().factors;
+    let mut marginals = BTreeMap::new();
+    for (at, factor) in factors.iter().enumerate().skip(1) {
+        let classes = factor.classes.len();
+        let (p, q) = (
+            shares(&fake.answers[at], classes)?,
+            shares(&real.answers[at], classes)?,
+        );
+        marginals.insert(factor.name.clone(), total_variation(&p, &q)?);
+    }
+    let source = fake.answers[0]
+        .iter()
+        .filter(|&&domain| domain == 0)
+        .count();
+    Ok(Fidelity {
+        pictures,
+        source: source as f64 / pictures as f64,
+        marginals,
+        diversity: fake.distance() / real.distance(),
+        frechet: frechet(&fake.features, &real.features)?,
+        frechet_of_renderings: frechet(&other.features, &real.features)?,
+    })
+}
+
+/// What a set of pictures looks like to both networks.
+struct Seen {
+    /// The judge's classes, for each factor.
+    answers: Vec<Vec<usize>>,
+    features: Moments,
+    /// Sum and number of distances between neighbours.
+    apart: (f64, usize),
+}
+
+impl Seen {
+    fn of(
+        eyes: Eyes<'_>,
+        pictures: usize,
+        done: &mut dyn FnMut(usize),
+        mut make: impl FnMut(usize) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let mut seen: Option<Self> = None;
+        for start in (0..pictures).step_by(BATCH) {
+            let x = make(BATCH.min(pictures - start))?;
+            let features = eyes.perceptual.pooled(&x)?;
+            let seen = seen.get_or_insert(Self {
+                answers: vec![Vec::new(); eyes.judge.config().factors.len()],
+                features: Moments::new(features.dim(1)?),
+                apart: (0.0, 0),
+            });
+            seen.features.add(&features)?;
+            for (answers, logits) in seen.answers.iter_mut().zip(eyes.judge.forward(&x)?) {
+                let classes = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+                answers.extend(classes.into_iter().map(|class| class as usize));
+            }
+            let pairs = x.dim(0)? - 1;
+            if pairs > 0 {
+                let (a, b) = (x.narrow(0, 0, pairs)?, x.narrow(0, 1, pairs)?);
+                let sum = eyes
+                    .perceptual
+                    .distance(&a, &b)?
+                    .to_dtype(DType::F64)?
+                    .sum_all()?;
+                seen.apart.0 += sum.to_scalar::<f64>()?;
+                seen.apart.1 += pairs;
+            }
+            done(x.dim(0)?);
+        }
+        seen.ok_or_else(|| Error::config("pictures to measure on", 0, "at least 2"))
+    }
+
+    fn distance(&self) -> f64 {
+        self.apart.0 / self.apart.1.max(1) as f64
+    }
+}
+
+fn normal(stream: &mut Stream, n: usize, dim: usize, device: &Device) -> Result<Tensor> {
+    let mut values = vec![0f32; n * dim];
+    stream.fill_normal(&mut values);
+    Ok(Tensor::from_vec(values, (n, dim), device)?)
+}
