@@ -1,9 +1,9 @@
 //! The engine of any training run.
 //!
 //! What every run needs, whatever it trains: [parameters by name](params), an [optimiser](adam) that works in place,
-//! [lazy regularisation](lazy), a [moving average](ema), a [state](state) that is saved and restored to the bit,
-//! [snapshots](snapshots) of which the last few and the best stay, a [guard](guard) against numbers that are not finite,
-//! [events](events) for programs and for TensorBoard, [progress](progress) for people, [signals](signals), an
+//! [lazy regularisation](lazy), a [moving average](ema), a [state] that is saved and restored to the bit,
+//! [snapshots] of which the last few and the best stay, a [guard] against numbers that are not finite,
+//! [events] for programs and for TensorBoard, [progress] for people, [signals], an
 //! [early stop](stop), and the [loop](run()) that ties them together.
 //!
 //! Deliberately not here: networks, losses, data. A [`Job`] brings them.

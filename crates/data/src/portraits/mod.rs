@@ -6,8 +6,8 @@
 //! robot, a vampire), and one of each can be joined with [`render_both`]. Because the factors are
 //! known, whatever is learnt from these pictures can be measured.
 //!
-//! How it is drawn: [`Scene`](scene) puts shapes (signed distances) in layers from back to front;
-//! a character changes the layers; [`Canvas`](raster) keeps colour, light and lines of every
+//! How it is drawn: `scene` puts shapes (signed distances) in layers from back to front;
+//! a character changes the layers; `raster` keeps colour, light and lines of every
 //! pixel apart; a rendering turns them into a picture.
 //!
 //! ```

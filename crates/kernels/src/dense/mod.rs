@@ -1,7 +1,7 @@
 //! Matrix products whose right side lies packed: `y = x · b + bias`.
 //!
 //! Fully connected layers use the same `b` again and again; a frozen one packs it once ([`PackedMatrix`]). Other large products
-//! pack it on the way ([`product`]): it is read once for that, and then as often as there are tiles of rows. The left side is
+//! pack it on the way (`product`): it is read once for that, and then as often as there are tiles of rows. The left side is
 //! read where it lies, value by value and broadcast, as in [`crate::conv`]'s micro-kernel.
 //! Shapes: `x [m, k]`, `b [k, n]`, `bias [n]`, `y [m, n]` row-major and contiguous. f32.
 

@@ -14,7 +14,7 @@
 //! the CPU, and [`Drawn::apply`] uses them: once drawn, the change is a fixed differentiable map,
 //! so the generator's gradient flows through it, and R1 may look at it twice. The geometry is
 //! resampled at twice the resolution between a wavelet's low-pass filters, with the picture
-//! reflected at its edges ([`resample`]). [`Ada`] steers `p` by how sure the discriminator is.
+//! reflected at its edges (`resample`). [`Ada`] steers `p` by how sure the discriminator is.
 //!
 //! Left out on purpose: the published pipeline's filter, noise and cutout groups, which *bgc* does
 //! not use.

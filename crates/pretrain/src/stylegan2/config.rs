@@ -96,7 +96,7 @@ pub enum Augmentation {
     },
 }
 
-/// Settings by name. See the [module docs](self).
+/// Settings by name. The table is at the top of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
