@@ -65,18 +65,19 @@ impl Conv {
     }
 
     fn relu(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.weight.conv2d(x, None, self.stride, self.padding)?;
-        relu(&y, Some(&self.bias))
+        Ok(self
+            .weight
+            .conv2d_relu(x, Some(&self.bias), self.stride, self.padding)?)
     }
 }
 
-/// `max(x + bias, 0)` in one pass, and one pass back.
-fn relu(x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+/// `max(x, 0)` in one pass, and one pass back.
+fn relu(x: &Tensor) -> Result<Tensor> {
     let relu = BiasAct {
         gain: Some(1.0),
         ..BiasAct::new(Activation::Relu)
     };
-    Ok(bias_act(x, bias, &relu)?)
+    Ok(bias_act(x, None, &relu)?)
 }
 
 /// The mean of each square of `side` pixels.
@@ -124,7 +125,7 @@ impl Bottleneck {
             Some(conv) => conv.forward(&average(x, self.stride)?)?,
             None => x.clone(),
         };
-        relu(&(x + y)?, None)
+        relu(&(x + y)?)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use domex_ops::{Activation, BiasAct, Pool, Weight, bias_act, max_pool2d};
+use domex_ops::{Pool, Weight, max_pool2d};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -172,12 +172,9 @@ impl ConvRelu {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.weight.conv2d(x, None, self.stride, self.padding)?;
-        let relu = BiasAct {
-            gain: Some(1.0),
-            ..BiasAct::new(Activation::Relu)
-        };
-        Ok(bias_act(&y, Some(&self.bias), &relu)?)
+        Ok(self
+            .weight
+            .conv2d_relu(x, Some(&self.bias), self.stride, self.padding)?)
     }
 }
 

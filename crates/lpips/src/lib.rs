@@ -40,7 +40,7 @@ pub use error::{Error, Result};
 use backbone::Network;
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
-use domex_ops::{Resize, conv2d, resize};
+use domex_ops::{Resize, UnitLength, resize, unit_distance};
 use serde::{Deserialize, Serialize};
 
 /// Which distance. The published default is version 0.1 with its learned heads.
@@ -88,8 +88,8 @@ pub struct Lpips {
     scale: Tensor, // [1, 3, 1, 1]
 }
 
-/// What the network sees in a picture: features `[n, c, h, w]` of unit length per pixel, one entry
-/// per depth, and the picture's height and width.
+/// What the network sees in a picture: features `[n, c, h, w]`, one entry per depth, which are compared at
+/// unit length per pixel, and the picture's height and width.
 #[derive(Debug, Clone)]
 pub struct Features {
     layers: Vec<Tensor>,
@@ -182,7 +182,7 @@ impl Lpips {
         let raw = self.raw_features(pictures)?;
         let (_, _, h, w) = pictures.dims4()?;
         Ok(Features {
-            layers: raw.iter().map(unit_length).collect::<Result<_>>()?,
+            layers: raw,
             size: (h, w),
         })
     }
@@ -250,11 +250,13 @@ impl Lpips {
                 format!("{:?} as the first's", a.dims()),
             ));
         }
-        let square = a.sub(b)?.sqr()?;
-        match self.heads.get(layer) {
-            Some(head) => Ok(conv2d(&square, head, None, 1, 0)?),
-            None => Ok(square.sum_keepdim(1)?),
-        }
+        // The features become unit vectors in here: as tensors of their own they would double the memory.
+        let head = self.heads.get(layer).map(Tensor::flatten_all).transpose()?;
+        let length = UnitLength {
+            eps: EPS,
+            floor: FLOOR,
+        };
+        Ok(unit_distance(a, b, head.as_ref(), length)?)
     }
 }
 

@@ -8,15 +8,18 @@
 //! The operators are linear in what remains, so they are their own derivatives of any order, and no gradient of the
 //! weight is ever computed.
 
+mod convolution;
+
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result as CandleResult, Shape, Tensor};
 use domex_kernels::{
-    conv::{ConvShape, Direction, PackedWeights},
+    conv::{Direction, PackedWeights},
     dense::PackedMatrix,
     gemm::MatRef,
 };
 
+use self::convolution::{Conv, ConvRelu};
 use crate::{
     Activation, BiasAct, Result, bias_act, check,
     conv::{self, conv2d},
@@ -102,21 +105,63 @@ impl Weight {
         stride: usize,
         padding: usize,
     ) -> Result<Tensor> {
+        match self.convolution(x, bias, stride, padding)? {
+            None => conv2d(x, &self.tensor, bias, stride, padding),
+            Some(op) => {
+                let y = x.contiguous()?.apply_op1(op)?;
+                match bias {
+                    Some(_) => bias_act(&y, bias, &BiasAct::new(Activation::Linear)),
+                    None => Ok(y),
+                }
+            }
+        }
+    }
+
+    /// `max(conv2d + bias, 0)`. With a frozen weight one operator, which keeps nothing but its result.
+    ///
+    /// # Errors
+    ///
+    /// As [`conv2d()`].
+    pub fn conv2d_relu(
+        &self,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        stride: usize,
+        padding: usize,
+    ) -> Result<Tensor> {
+        match self.convolution(x, bias, stride, padding)? {
+            None => {
+                let relu = BiasAct {
+                    gain: Some(1.0),
+                    ..BiasAct::new(Activation::Relu)
+                };
+                let y = conv2d(x, &self.tensor, None, stride, padding)?;
+                bias_act(&y, bias, &relu)
+            }
+            Some(op) => {
+                let bias = bias.map(Tensor::contiguous).transpose()?;
+                Ok(x.contiguous()?.apply_op1(ConvRelu { conv: op, bias })?)
+            }
+        }
+    }
+
+    /// The operator for a frozen weight. All operands have been checked then.
+    fn convolution(
+        &self,
+        x: &Tensor,
+        bias: Option<&Tensor>,
+        stride: usize,
+        padding: usize,
+    ) -> Result<Option<Conv>> {
         let (Some(kept), true) = (&self.kept, fast(x, bias)) else {
-            return conv2d(x, &self.tensor, bias, stride, padding);
+            return Ok(None);
         };
-        let shape = conv::forward_shape(x, &self.tensor, bias, stride, padding)?;
-        let op = Conv {
+        Ok(Some(Conv {
+            shape: conv::forward_shape(x, &self.tensor, bias, stride, padding)?,
             weight: self.tensor.contiguous()?,
             kept: Arc::clone(kept),
-            shape,
             direction: Direction::Forward,
-        };
-        let y = x.contiguous()?.apply_op1(op)?;
-        match bias {
-            Some(_) => bias_act(&y, bias, &BiasAct::new(Activation::Linear)),
-            None => Ok(y),
-        }
+        }))
     }
 }
 
@@ -178,71 +223,6 @@ impl CustomOp1 for Linear {
             kept: Arc::clone(&self.kept),
             bias: None,
             back: !self.back,
-        };
-        g.contiguous()?.apply_op1(op).map(Some)
-    }
-}
-
-/// A convolution of x, or back: of the gradient of y.
-struct Conv {
-    weight: Tensor,
-    kept: Arc<Kept>,
-    shape: ConvShape,
-    direction: Direction,
-}
-
-impl Conv {
-    fn run(&self, from: &[f32], to: &mut [f32]) -> domex_kernels::Result<()> {
-        let data = Borrowed::new(&self.weight);
-        // The weight was f32 on the CPU and contiguous when this operator was made.
-        let Ok(weight) = data.slice::<f32>() else {
-            unreachable!("a weight that changed its type")
-        };
-        let s = &self.shape;
-        if !PackedWeights::pays(s, self.direction) {
-            return match self.direction {
-                Direction::Forward => domex_kernels::conv::forward(s, from, weight, to),
-                Direction::GradInput => domex_kernels::conv::grad_input(s, weight, from, to),
-            };
-        }
-        let kept = &self.kept.conv[usize::from(self.direction == Direction::GradInput)];
-        // A weight that is used with two strides or paddings keeps the first one's form.
-        if let Some(packed) = kept.get().filter(|packed| packed.fits(s)) {
-            return packed.run(s, from, to);
-        }
-        let packed = PackedWeights::new(s, self.direction, weight)?;
-        packed.run(s, from, to)?;
-        // Another thread may have been first; its packing is as good.
-        let _ = kept.set(packed);
-        Ok(())
-    }
-}
-
-impl CustomOp1 for Conv {
-    fn name(&self) -> &'static str {
-        "frozen-conv2d"
-    }
-
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let c = &self.shape;
-        let shape = Shape::from(match self.direction {
-            Direction::Forward => (c.n, c.c_out, c.out_h(), c.out_w()),
-            Direction::GradInput => (c.n, c.c_in, c.h, c.w),
-        });
-        let from = cpu::slice::<f32>(s, l)?;
-        let y = cpu::filled(shape.elem_count(), |to| self.run(from, to))?;
-        Ok((y, shape))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> CandleResult<Option<Tensor>> {
-        let op = Self {
-            weight: self.weight.clone(),
-            kept: Arc::clone(&self.kept),
-            shape: self.shape,
-            direction: match self.direction {
-                Direction::Forward => Direction::GradInput,
-                Direction::GradInput => Direction::Forward,
-            },
         };
         g.contiguous()?.apply_op1(op).map(Some)
     }

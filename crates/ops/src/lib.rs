@@ -60,6 +60,7 @@ pub mod pool;
 pub mod resize;
 pub mod softmax;
 pub mod testing;
+pub mod unit_distance;
 pub mod upfirdn2d;
 
 pub use attention::{Mask, attention};
@@ -78,6 +79,7 @@ pub use norm::{group_norm, layer_norm, pixel_norm};
 pub use pool::{Pool, avg_pool2d, max_pool2d};
 pub use resize::{Resize, centre_crop, resize, resize_shorter_side};
 pub use softmax::softmax;
+pub use unit_distance::{UnitLength, unit_distance};
 pub use upfirdn2d::{
     UpFirDn, downsample2d, filter2d, setup_filter, setup_filter2d, upfirdn2d, upsample2d,
 };

@@ -48,6 +48,26 @@ fn a_convolution_equals_the_ordinary_one() {
 }
 
 #[test]
+fn a_rectified_convolution_equals_the_two_steps() {
+    for (x, w, stride, padding) in CONVS {
+        let (x, w) = (Var::from_tensor(&single(&x, 1)).unwrap(), single(&w, 2));
+        let bias = single(&w.dims()[..1], 3);
+        let (frozen, learning) = (
+            Weight::new(w.clone()),
+            Weight::new(Var::from_tensor(&w).unwrap().into_inner()),
+        );
+        for bias in [None, Some(&bias)] {
+            let plain = |x: &Tensor| Ok(conv2d(x, &w, bias, stride, padding)?.relu()?);
+            for weight in [&frozen, &learning] {
+                let ours = |x: &Tensor| weight.conv2d_relu(x, bias, stride, padding);
+                assert!(relative(&ours(&x).unwrap(), &plain(&x).unwrap()) < 1e-5);
+                assert!(relative(&gradient(&x, ours), &gradient(&x, plain)) < 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_layer_equals_the_ordinary_one() {
     for (dims, outputs) in [
         (&[1, 1][..], 1),
@@ -100,7 +120,8 @@ fn gradients_can_be_differentiated_again() {
                 Weight::new(Var::from_tensor(&dense)?.into_inner()),
             ),
         };
-        let h = conv.conv2d(&x, None, 1, 1)?.tanh()?.flatten_from(1)?;
+        let h = conv.conv2d_relu(&x, None, 1, 1)?;
+        let h = (h.tanh()? + conv.conv2d(&x, None, 1, 1)?.tanh()?)?.flatten_from(1)?;
         let y = dense.linear(&h, None)?.sqr()?.sum_all()?;
         Ok(grad(&y, &x)?.sqr()?.sum_all()?)
     };
