@@ -389,3 +389,67 @@ fn a_model_without_a_discriminator_is_told_of() {
     );
     assert!(result["last"]["loss/D_real"].is_null());
 }
+
+#[test]
+fn an_expanded_model_is_measured() {
+    let root = world();
+    let root = root.path();
+    let words = "--domain \"a Pencil-Sketch of a face\" --domain elf";
+    ok(&domex(
+        root,
+        &format!("expand {words} --out run --steps 1 --quiet {SHORT}"),
+    ));
+    let eval = |rest: &str| {
+        domex(
+            root,
+            &format!("eval --model run/model.safetensors --pictures 5 {rest}"),
+        )
+    };
+    let result = json(&eval("--source portraits --out one --json"));
+    let total = |seen: &Json| -> f64 {
+        let shares = seen.as_object().unwrap().values();
+        shares.map(|share| share.as_f64().unwrap()).sum()
+    };
+    assert!((total(&result["base"]) - 1.0).abs() < 1e-9);
+    let domains = result["domains"].as_array().unwrap();
+    assert_eq!(domains[0]["class"], "pencil sketch");
+    let seen = domains[0]["seen"]["pencil sketch"].as_f64();
+    assert_eq!(domains[0]["reached"].as_f64(), Some(seen.unwrap_or(0.0)));
+    assert!(domains[1]["class"].is_null() && domains[1]["reached"].is_null());
+    for domain in domains {
+        assert!((total(&domain["seen"]) - 1.0).abs() < 1e-9, "{domain}");
+        let kept = domain["kept"]["glasses"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&kept), "{domain}");
+    }
+    // One step of training has moved the base.
+    assert!(result["distance_to_source"].as_f64().unwrap() > 0.0);
+    let written = std::fs::read(root.join("one/eval.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Json>(&written).unwrap(), result);
+    // Against itself it has not.
+    let same = json(&eval("--source run/model.safetensors --out same --json"));
+    assert_eq!(same["distance_to_source"], 0.0);
+    let text = ok(&eval("--out two"));
+    assert!(
+        text.contains("reached") && text.contains("no class"),
+        "{text}"
+    );
+
+    refused(&eval("--out one"), &["one", "--force"]);
+    refused(&eval("--judge nowhere --out x"), &["--judge nowhere"]);
+    refused(
+        &eval("--judge shipped/clip-one.safetensors --out x"),
+        &["clip-one", "judge"],
+    );
+    refused(
+        &domex(root, "eval --out x"),
+        &["no domains", "domex expand"],
+    );
+    tiny::judge(&root.join("large.safetensors"), 32);
+    refused(
+        &eval("--judge large.safetensors --out x"),
+        &["16 × 16", "32 × 32", "--judge"],
+    );
+    std::fs::remove_file(root.join("shipped/judge.safetensors")).unwrap();
+    refused(&eval("--out x"), &["judge.safetensors", "DOMEX_ASSETS"]);
+    assert!(!root.join("x").exists(), "nothing was written");
+}

@@ -80,6 +80,8 @@ pub enum Verb {
     Expand(Box<crate::verbs::expand::Expand>),
     /// Put several domains of an expanded model into one picture
     Compose(crate::verbs::compose::Compose),
+    /// Measure what an expanded model learnt and what it kept
+    Eval(crate::verbs::eval::Eval),
     /// Print a completion script for a shell
     Completions(Completions),
 }

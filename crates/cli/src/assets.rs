@@ -14,6 +14,9 @@ pub const GENERATOR: &str = "generator.safetensors";
 /// The perceptual network.
 pub const PERCEPTUAL: &str = "perceptual.safetensors";
 
+/// The judge of domains and factors.
+pub const JUDGE: &str = "judge.safetensors";
+
 /// How the names of CLIP networks begin.
 const CLIP: &str = "clip-";
 

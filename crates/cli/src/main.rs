@@ -46,6 +46,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Mix(args) => verbs::mix::run(&context, &args),
         Verb::Dormant(args) => verbs::dormant::run(&context, &args),
         Verb::Compose(args) => verbs::compose::run(&context, &args),
+        Verb::Eval(args) => verbs::eval::run(&context, &args),
         Verb::Data(args) => verbs::data::run(&context, &args),
         Verb::Completions(args) => verbs::completions::run(&args),
     };

@@ -1,6 +1,6 @@
 //! Trains the portrait world's generator, or profiles a few steps of it.
 //!
-//! `train_portraits OUT KIMG [channel_max] [batch] [channel_base]`; an OUT that has snapshots is gone on with.
+//! `train_portraits OUT KIMG [channel_max] [batch] [channel_base] [gamma]`; an OUT that has snapshots is gone on with.
 
 use candle_core::Device;
 use domex_data::portraits::Domain;
@@ -12,7 +12,9 @@ use domex_train::{Resume, RunConfig, run};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [out, kimg, rest @ ..] = args.as_slice() else {
-        return Err("usage: train_portraits OUT KIMG [channel_max] [batch] [channel_base]".into());
+        return Err(
+            "usage: train_portraits OUT KIMG [channel_max] [batch] [channel_base] [gamma]".into(),
+        );
     };
     let number = |at: usize, default: usize| -> Result<usize, std::num::ParseIntError> {
         rest.get(at).map_or(Ok(default), |text| text.parse())
@@ -22,6 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.batch = number(1, config.batch)?;
     config.micro_batch = config.batch;
     config.channel_base = number(2, config.channel_base)?;
+    if let Some(gamma) = rest.get(3) {
+        config.gamma = gamma.parse()?;
+    }
     let source = Portraits::new(1, Domain::Photo, 64)?;
     let mut job = StyleGan2::new(config, Box::new(source), &Start::Random, 1, &Device::Cpu)?;
     let resumes = std::path::Path::new(out).join("snapshots").is_dir();

@@ -28,6 +28,9 @@ pub enum Error {
     /// A random stream refused.
     #[error(transparent)]
     Random(#[from] domex_random::Error),
+    /// Latents or their subspaces do not fit.
+    #[error(transparent)]
+    Latent(#[from] domex_latent::Error),
     /// A StyleGAN2 refused.
     #[error(transparent)]
     StyleGan2(#[from] domex_stylegan2::Error),

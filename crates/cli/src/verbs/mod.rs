@@ -4,6 +4,7 @@ pub mod completions;
 pub mod compose;
 pub mod data;
 pub mod dormant;
+pub mod eval;
 pub mod expand;
 pub mod generate;
 pub mod info;

@@ -8,8 +8,7 @@
 
 use candle_core::{D, Tensor};
 use domex_clip::config::ResNetConfig;
-use domex_clip::preprocess::normalise;
-use domex_clip::{Clip, Config, VisionConfig};
+use domex_clip::{Clip, Config, Preprocess, VisionConfig};
 use domex_ops::{Pool, avg_pool2d, conv2d};
 
 use crate::init::Tensors;
@@ -18,17 +17,17 @@ use crate::{Error, Result};
 /// ε of batch normalisation.
 const EPS: f64 = 1e-5;
 
-/// Sets the statistics of a ResNet's tensors for `pictures: [n, 3, size, size]` in `[-1, 1]`, and the
+/// Sets the statistics of a ResNet's tensors for `pictures: [n, 3, h, w]` in `[-1, 1]`, and the
 /// bias of its last layer. A vision transformer has neither and stays as it is.
 ///
 /// # Errors
 ///
-/// A tensor that is missing, or pictures of another size.
+/// A tensor that is missing, or pictures of another shape.
 pub fn calibrate(tensors: &mut Tensors, config: &Config, pictures: &Tensor) -> Result<()> {
     let VisionConfig::ResNet(resnet) = &config.vision else {
         return Ok(());
     };
-    let pixels = normalise(&((pictures + 1.0)? * 0.5)?)?;
+    let pixels = Preprocess::new(resnet.image_size).apply(pictures)?;
     Pass { tensors }.run(resnet, &pixels)?;
     let clip = Clip::from_tensors(tensors.clone(), config, pixels.dtype(), pixels.device())?;
     let mean = clip.image_features(&pixels)?.mean(0)?;
@@ -150,7 +149,7 @@ mod tests {
         let cosine = |tensors: &Tensors| {
             let clip =
                 Clip::from_tensors(tensors.clone(), &config, DType::F32, &Device::Cpu).unwrap();
-            let pixels = normalise(&((&pictures + 1.0).unwrap() * 0.5).unwrap()).unwrap();
+            let pixels = Preprocess::new(clip.image_size()).apply(&pictures).unwrap();
             let f = unit_length(&clip.image_features(&pixels).unwrap()).unwrap();
             let all = f.matmul(&f.t().unwrap()).unwrap().mean_all().unwrap();
             all.to_scalar::<f32>().unwrap()

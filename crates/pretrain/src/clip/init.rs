@@ -17,7 +17,8 @@ use crate::init::{Begin, Tensors, draw};
 /// `exp` of it is the first factor on cosines, 1 / 0.07 (Radford et al. 2021).
 const LOGIT_SCALE: f64 = 2.659_26;
 
-/// The shipped shapes: a narrow text tower and a ResNet for 64² pictures.
+/// The shipped shapes: a narrow text tower and a ResNet of 128², which takes 64² pictures enlarged: its stem
+/// halves at once, and on the pictures themselves that leaves every other pixel's gradient a checkerboard.
 pub fn resnet(vocab_size: usize, width: usize, layers: [usize; 4]) -> Config {
     Config {
         embed_dim: 128,
@@ -26,7 +27,7 @@ pub fn resnet(vocab_size: usize, width: usize, layers: [usize; 4]) -> Config {
             layers,
             // What `Config::deduce` says of the shapes, so that a file needs no more than its tensors.
             heads: (32 * width / 64).max(1),
-            image_size: 64,
+            image_size: 128,
         }),
         text: text(vocab_size),
     }
@@ -125,10 +126,11 @@ mod tests {
             let deduced = Config::deduce(&domex_clip::load::shapes(&tensors)).unwrap();
             assert_eq!(deduced, config);
             let clip = Clip::from_tensors(tensors, &config, DType::F32, &Device::Cpu).unwrap();
-            let noise: Vec<f32> = (0..2 * 3 * 64 * 64)
+            let side = clip.image_size();
+            let noise: Vec<f32> = (0..2 * 3 * side * side)
                 .map(|i| ((i * 7919 % 1000) as f32 / 500.0) - 1.0)
                 .collect();
-            let pixels = Tensor::from_vec(noise, (2, 3, 64, 64), &Device::Cpu).unwrap();
+            let pixels = Tensor::from_vec(noise, (2, 3, side, side), &Device::Cpu).unwrap();
             let features = clip.image_features(&pixels).unwrap();
             let size = features
                 .sqr()

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::container::Overwrite;
-use domex_clip::preprocess::normalise;
-use domex_clip::{Clip, Config, Overflow, Tokenizer, bundle, unit_length};
+use domex_clip::{Clip, Config, Overflow, Preprocess, Tokenizer, bundle, unit_length};
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
@@ -259,9 +258,9 @@ impl ClipJob {
     }
 }
 
-/// Unit features of pictures in `[-1, 1]` of the tower's size.
+/// Unit features of pictures in `[-1, 1]` of any size, brought to the tower's as a guide would.
 fn features(clip: &Clip, pictures: &Tensor) -> Result<Tensor> {
-    let pixels = normalise(&((pictures + 1.0)? * 0.5)?)?;
+    let pixels = Preprocess::new(clip.image_size()).apply(pictures)?;
     Ok(unit_length(&clip.image_features(&pixels)?)?)
 }
 

@@ -160,7 +160,11 @@ impl Job for JudgeJob {
 }
 
 /// Writes a judge in half precision.
-fn write(
+///
+/// # Errors
+///
+/// A file that cannot be written.
+pub fn write(
     path: &Path,
     config: &Config,
     tensors: &Tensors,

@@ -11,7 +11,7 @@
 mod job;
 mod measure;
 
-pub use job::{JudgeConfig, JudgeJob};
+pub use job::{JudgeConfig, JudgeJob, write};
 pub use measure::{Scores, loss, measure};
 
 use candle_core::Tensor;

@@ -92,11 +92,7 @@ pub fn fidelity(
     let fake = Seen::of(eyes, pictures, &mut done, |n| {
         let z = normal(&mut latents, n, generator.config().z_dim(), &device)?;
         let noise = Noise::Random(&mut noise);
-        // As it is shown: eight bits, and nothing beyond black and white.
-        let made = generator
-            .forward(&z, None, Truncation::NONE, noise)?
-            .clamp(-1.0, 1.0)?;
-        Ok((((made + 1.0)? * 127.5)?.round()? / 127.5)?.affine(1.0, -1.0)?)
+        shown(&generator.forward(&z, None, Truncation::NONE, noise)?)
     })?;
     let factors = &eyes.judge.config().factors;
     let mut marginals = BTreeMap::new();
@@ -173,7 +169,13 @@ impl Seen {
     }
 }
 
-fn normal(stream: &mut Stream, n: usize, dim: usize, device: &Device) -> Result<Tensor> {
+/// Pictures as they are shown: eight bits, and nothing beyond black and white.
+pub(super) fn shown(pictures: &Tensor) -> Result<Tensor> {
+    let levels = ((pictures.clamp(-1.0, 1.0)? + 1.0)? * 127.5)?.round()?;
+    Ok((levels / 127.5)?.affine(1.0, -1.0)?)
+}
+
+pub(super) fn normal(stream: &mut Stream, n: usize, dim: usize, device: &Device) -> Result<Tensor> {
     let mut values = vec![0f32; n * dim];
     stream.fill_normal(&mut values);
     Ok(Tensor::from_vec(values, (n, dim), device)?)

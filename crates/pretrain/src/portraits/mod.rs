@@ -1,10 +1,12 @@
 //! Recipes: what is trained on the portrait world, and how.
 //!
 //! [`World`] makes scenes of the portrait renderer. Each of [`recipes`] is a set of settings for one job,
-//! with the numbers that were found to work on it. [`fn@steering`] tries contrastive models out, [`fn@fidelity`] generators.
+//! with the numbers that were found to work on it. [`fn@steering`] tries contrastive models out, [`fn@fidelity`] generators,
+//! [`fn@outcomes`] what they became by expansion.
 
 mod fidelity;
 mod labels;
+mod outcomes;
 pub mod recipes;
 mod steering;
 mod templates;
@@ -12,6 +14,7 @@ mod truth;
 mod world;
 
 pub use fidelity::{Eyes, Fidelity, fidelity};
+pub use outcomes::{Outcome, Outcomes, outcomes};
 pub use recipes::Tower;
 pub use steering::{Steering, domain_texts, steering};
 pub use world::World;

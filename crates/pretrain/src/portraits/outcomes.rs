@@ -1,0 +1,261 @@
+//! What an expanded generator learnt and what it kept, by networks that did not train it.
+//!
+//! The same latents are shown to the judge in the base subspace and moved into every domain:
+//!
+//! - what the judge takes the base for, and each domain for: a row of shares for each direction, which shows
+//!   what was reached and what leaks from one domain into another;
+//! - for each factor, how often the judge sees the same in a picture and in its edit;
+//! - diversity: the mean perceptual distance between neighbours within a domain, over that in the base;
+//! - the mean perceptual distance of the base to what the generator made before, where that is given.
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, DType, Tensor};
+use domex_latent::Generator as _;
+use domex_random::Streams;
+use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
+use serde::Serialize;
+
+use super::Eyes;
+use super::fidelity::{normal, shown};
+use crate::judge::Judge;
+use crate::{Error, Result};
+
+/// Pictures at once.
+const BATCH: usize = 32;
+
+/// What was measured of a whole model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcomes {
+    /// Latents looked at.
+    pub pictures: usize,
+    /// Shares of what the judge takes the base for; classes that never occur are left out.
+    pub base: BTreeMap<String, f64>,
+    /// Perceptual distance of the base to the model before it was expanded, at the same latents.
+    pub distance_to_source: Option<f64>,
+    /// One for each domain, in the model's order.
+    pub domains: Vec<Outcome>,
+}
+
+/// What was measured of one domain.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The domain's name in the model.
+    pub name: String,
+    /// The judge's class that the name speaks of, if there is one.
+    pub class: Option<String>,
+    /// The share of pictures that the judge takes for that class.
+    pub reached: Option<f64>,
+    /// Shares of what the judge takes them for; classes that never occur are left out.
+    pub seen: BTreeMap<String, f64>,
+    /// For each factor but the domain, how often it is the same as in the base.
+    pub kept: BTreeMap<String, f64>,
+    /// Mean distance between neighbours, over that of the base.
+    pub diversity: f64,
+}
+
+/// Measures `model` on `pictures` latents with the stored noise. `source` is the generator before it was
+/// expanded. `done` is told how many latents were looked at.
+///
+/// # Errors
+///
+/// A model without domains, fewer than two pictures, or networks of another size.
+pub fn outcomes(
+    model: &Model,
+    source: Option<&Generator>,
+    eyes: Eyes<'_>,
+    pictures: usize,
+    seed: u64,
+    mut done: impl FnMut(usize),
+) -> Result<Outcomes> {
+    let generator = model.generator();
+    check(model, eyes.judge, pictures)?;
+    let expansion = model
+        .expansion()
+        .ok_or_else(|| Error::config("domains of the model", 0, "at least 1"))?;
+    let (device, dtype) = (generator.device(), generator.dtype());
+    let (layout, basis) = (&expansion.layout, &expansion.basis);
+    let subspaces = layout.subspaces(basis, device, dtype)?;
+    let mean = expansion.mean.to_device(device)?.to_dtype(dtype)?;
+
+    let mut base = Row::new(eyes);
+    let mut rows: Vec<Row<'_>> = layout.domains().iter().map(|_| Row::new(eyes)).collect();
+    let mut moved = 0.0;
+    let mut latents = Streams::new(seed).stream("outcomes");
+    for start in (0..pictures).step_by(BATCH) {
+        let n = BATCH.min(pictures - start);
+        let z = normal(&mut latents, n, generator.config().z_dim(), device)?.to_dtype(dtype)?;
+        let w = generator.mapping().forward(Some(&z), None)?;
+        let on_base = subspaces.project(&w, Some(&mean))?;
+        let plain = paint(generator, &on_base)?;
+        let answers = base.add(&plain, None)?;
+        for (row, domain) in rows.iter_mut().zip(layout.domains()) {
+            let strengths = layout.strengths(&[(&domain.name, 1.0)])?;
+            let picture = paint(generator, &subspaces.compose(&on_base, &strengths)?)?;
+            row.add(&picture, Some(&answers))?;
+        }
+        if let Some(source) = source {
+            let before = paint(source, &on_base)?;
+            moved += sum(&eyes.perceptual.distance(&plain, &before)?)?;
+        }
+        done(n);
+    }
+    let domains = layout.domains().iter().zip(&rows);
+    Ok(Outcomes {
+        pictures,
+        base: base.seen(),
+        distance_to_source: source.map(|_| moved / pictures as f64),
+        domains: domains
+            .map(|(domain, row)| row.outcome(&domain.name, &base))
+            .collect(),
+    })
+}
+
+fn check(model: &Model, judge: &Judge, pictures: usize) -> Result<()> {
+    if pictures < 2 {
+        let expected = "at least 2";
+        return Err(Error::config("pictures to measure on", pictures, expected));
+    }
+    let side = model.generator().config().synthesis.img_resolution;
+    if side != judge.config().size {
+        return Err(Error::config(
+            "picture size of the model",
+            side,
+            format!("{}, the judge's", judge.config().size),
+        ));
+    }
+    Ok(())
+}
+
+fn paint(generator: &Generator, latents: &Tensor) -> Result<Tensor> {
+    let ws = broadcast(latents, generator.config().num_ws())?;
+    shown(&generator.synthesis().forward(&ws, Noise::Const)?)
+}
+
+fn sum(x: &Tensor) -> Result<f64> {
+    Ok(x.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
+}
+
+/// Answers of the judge for a batch: `[factor][picture]`.
+type Answers = Vec<Vec<u32>>;
+
+/// What was seen along one direction.
+struct Row<'a> {
+    eyes: Eyes<'a>,
+    counts: Vec<usize>,
+    same: Vec<usize>,
+    pictures: usize,
+    apart: f64,
+    pairs: usize,
+}
+
+impl<'a> Row<'a> {
+    fn new(eyes: Eyes<'a>) -> Self {
+        let factors = &eyes.judge.config().factors;
+        Self {
+            eyes,
+            counts: vec![0; factors.first().map_or(0, |domain| domain.classes.len())],
+            same: vec![0; factors.len()],
+            pictures: 0,
+            apart: 0.0,
+            pairs: 0,
+        }
+    }
+
+    fn add(&mut self, pictures: &Tensor, base: Option<&Answers>) -> Result<Answers> {
+        let classes = |logits: &Tensor| Ok(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+        let logits = self.eyes.judge.forward(pictures)?;
+        let answers = logits.iter().map(classes).collect::<Result<Answers>>()?;
+        for &domain in &answers[0] {
+            self.counts[domain as usize] += 1;
+        }
+        for (factor, base) in base.into_iter().flatten().enumerate() {
+            let pairs = answers[factor].iter().zip(base);
+            self.same[factor] += pairs.filter(|(a, b)| a == b).count();
+        }
+        let n = pictures.dim(0)?;
+        if n > 1 {
+            let (a, b) = (pictures.narrow(0, 0, n - 1)?, pictures.narrow(0, 1, n - 1)?);
+            self.apart += sum(&self.eyes.perceptual.distance(&a, &b)?)?;
+            self.pairs += n - 1;
+        }
+        self.pictures += n;
+        Ok(answers)
+    }
+
+    fn classes(&self) -> &'a [String] {
+        let factors = &self.eyes.judge.config().factors;
+        factors.first().map_or(&[], |domain| &domain.classes)
+    }
+
+    fn share(&self, count: usize) -> f64 {
+        count as f64 / self.pictures.max(1) as f64
+    }
+
+    fn seen(&self) -> BTreeMap<String, f64> {
+        let found = self.classes().iter().zip(&self.counts);
+        found
+            .filter(|(_, count)| **count > 0)
+            .map(|(class, &count)| (class.clone(), self.share(count)))
+            .collect()
+    }
+
+    fn distance(&self) -> f64 {
+        self.apart / self.pairs.max(1) as f64
+    }
+
+    fn outcome(&self, name: &str, base: &Self) -> Outcome {
+        let class = class_of(name, self.classes());
+        let factors = self.eyes.judge.config().factors.iter().zip(&self.same);
+        Outcome {
+            name: name.to_owned(),
+            class: class.map(|class| self.classes()[class].clone()),
+            reached: class.map(|class| self.share(self.counts[class])),
+            seen: self.seen(),
+            kept: factors
+                .skip(1)
+                .map(|(factor, &same)| (factor.name.clone(), self.share(same)))
+                .collect(),
+            diversity: self.distance() / base.distance().max(f64::MIN_POSITIVE),
+        }
+    }
+}
+
+/// The class whose words stand in a domain's name, in their order; the longest where there are several.
+fn class_of(name: &str, classes: &[String]) -> Option<usize> {
+    let words = |text: &str| -> Vec<String> {
+        let parts = text.split(|c: char| !c.is_alphanumeric());
+        parts
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect()
+    };
+    let name = words(name);
+    let holds =
+        |class: &[String]| !class.is_empty() && name.windows(class.len()).any(|w| w == class);
+    let found = classes.iter().enumerate();
+    found
+        .map(|(index, class)| (index, words(class)))
+        .filter(|(_, class)| holds(class))
+        .max_by_key(|(_, class)| class.len())
+        .map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_speaks_of_the_longest_class_in_it() {
+        let classes = ["photo", "sketch", "pencil sketch", "low-poly"].map(str::to_owned);
+        for (name, class) in [
+            ("A Pencil Sketch", Some(2)),
+            ("sketch of a pencil", Some(1)),
+            ("low poly portrait", Some(3)),
+            ("sketchy", None),
+            ("", None),
+        ] {
+            assert_eq!(class_of(name, &classes), class, "{name}");
+        }
+    }
+}
