@@ -26,7 +26,7 @@ pub struct Args {
     /// Name of this run's folder; the kind of run by default.
     #[arg(long)]
     name: Option<String>,
-    /// Length in thousands of pictures.
+    /// Length in thousands of pictures; with --resume a new length.
     #[arg(long, conflicts_with = "minutes")]
     kimg: Option<f64>,
     /// Length in minutes: the speed of the first steps says how many pictures that is.
@@ -70,6 +70,8 @@ pub struct Args {
 /// What to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
+    /// The StyleGAN2, with its discriminator.
+    Generator,
     /// The classifier that measures.
     Judge,
     /// The contrastive model.

@@ -4,12 +4,14 @@ use std::{process::ExitCode, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
 use candle_core::Device;
+use domex_data::{portraits::Domain, source::Portraits};
 use domex_pretrain::{
     clip::{ClipConfig, ClipJob},
     judge::{JudgeConfig, JudgeJob},
     perceptual::{PerceptualConfig, PerceptualJob},
     portraits::{self, World, recipes},
     scenes::Scenes,
+    stylegan2::{self, Preset, Start, StyleGan2},
 };
 use domex_train::{Clock, Job, Resume, RunConfig, progress::Show, run};
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,6 +21,9 @@ use crate::{exit::mendable, out::say};
 
 /// Length of a run of which nothing is said, in pictures.
 const IMAGES: u64 = 200_000;
+
+/// Pixels on a side of what the generator makes.
+const SIDE: usize = 64;
 
 /// Pictures of a tick, where the run is long enough.
 const TICK: u64 = 8000;
@@ -54,6 +59,22 @@ impl Recipe for PerceptualConfig {
     }
 }
 
+impl Recipe for stylegan2::Config {
+    fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        // The source domain only: the others are what an expansion is to teach.
+        let photos = Portraits::new(args.seed, Domain::Photo, self.resolution as u32)?;
+        let job = StyleGan2::new(
+            self.clone(),
+            Box::new(photos),
+            &Start::Random,
+            args.seed,
+            &Device::Cpu,
+        )?;
+        Ok(Box::new(job))
+    }
+    fn set(&mut self, _: u64, _: u64) {}
+}
+
 impl Recipe for ClipConfig {
     fn start(&self, args: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
         let Some(file) = &args.from else {
@@ -80,6 +101,11 @@ impl Recipe for ClipConfig {
 pub fn train(args: &Args) -> Result<ExitCode> {
     let world = World::new();
     match args.only {
+        What::Generator => go(
+            args,
+            &stylegan2::Config::preset(Preset::Portraits, SIDE, 0),
+            world,
+        ),
         What::Judge => go(args, &recipes::judge(&world, IMAGES), world),
         What::Perceptual => go(args, &recipes::perceptual(IMAGES), world),
         What::Clip => {
@@ -98,7 +124,7 @@ fn go<R: Recipe>(args: &Args, recipe: &R, world: World) -> Result<ExitCode> {
     let (recipe, images) = match args.resume {
         true => {
             let (images, recipe) = settings::of_run::<R>(&folder)?;
-            (recipe, images)
+            (recipe, args.kimg.map_or(images, thousands))
         }
         false => {
             let mut recipe = settings::changed(recipe, &args.set)?;
@@ -128,10 +154,14 @@ fn go<R: Recipe>(args: &Args, recipe: &R, world: World) -> Result<ExitCode> {
     Ok(ExitCode::from(outcome.exit_code()))
 }
 
+fn thousands(kimg: f64) -> u64 {
+    (kimg * 1000.0) as u64
+}
+
 /// How many pictures the run is long.
 fn length<R: Recipe>(args: &Args, recipe: &R, world: &Arc<dyn Scenes>) -> Result<u64> {
     if let Some(kimg) = args.kimg {
-        return Ok((kimg * 1000.0) as u64);
+        return Ok(thousands(kimg));
     }
     let Some(minutes) = args.minutes else {
         return Ok(IMAGES);

@@ -157,7 +157,7 @@ impl Config {
             Preset::Cifar => (64, 32, 16_384, 0.0025, 0.01, 500.0, Some(0.05), 2),
             Preset::Portraits => {
                 let gamma = heuristic(16).max(0.05);
-                (16, 4, 2048, 0.0025, gamma, 5.0, Some(0.05), 2)
+                (16, 4, 1536, 0.0025, gamma, 5.0, Some(0.05), 2)
             }
             Preset::Auto => {
                 // One worker: the published rule for one GPU.
@@ -185,7 +185,8 @@ impl Config {
             w_dim: 512,
             map_layers,
             channel_base: base,
-            channel_max: 512,
+            // Narrow: two cores must be able to train it.
+            channel_max: if preset == Preset::Portraits { 256 } else { 512 },
             discriminator: if cifar {
                 Architecture::Orig
             } else {
