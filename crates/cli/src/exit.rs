@@ -47,7 +47,7 @@ fn is_mendable_training(error: &domex_train::Error) -> bool {
         // What a job says stands in the chain behind it.
         Error::Candle(_) | Error::Kernel(_) | Error::Job(_) => false,
         // Why it could not be written lies in a box, where the chain does not look.
-        Error::Snapshot { source, .. } => {
+        Error::Snapshot { source, .. } | Error::Tick { source, .. } => {
             let first: &(dyn std::error::Error + 'static) = &**source;
             std::iter::successors(Some(first), |error| error.source()).any(is_mendable_cause)
         }
@@ -124,6 +124,11 @@ mod tests {
             kept: String::new(),
             source: Box::new(source),
         };
+        let tick = |source: Error| Error::Tick {
+            step: 4,
+            kept: String::new(),
+            source: Box::new(source),
+        };
         let io = || Error::Io {
             path: "x".into(),
             source: disk_full(),
@@ -137,6 +142,8 @@ mod tests {
         for (error, mendable) in [
             (io(), true),
             (snapshot(io()), true),
+            (tick(io()), true),
+            (tick(candle().into()), false),
             (snapshot(Error::Job(Box::new(network))), true),
             (Error::Job(Box::new(io())), true),
             (

@@ -45,6 +45,16 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// What a tick measures or writes down could not be.
+    #[error("the run stopped at step {step}: {source}; {kept}")]
+    Tick {
+        /// The step.
+        step: u64,
+        /// Which snapshot is the last good one, in words.
+        kept: String,
+        /// Why.
+        source: Box<Error>,
+    },
     /// A saved state lacks something, or holds something else.
     #[error("{}{what}: found {found}, expected {expected}", named(path))]
     State {

@@ -334,7 +334,7 @@ impl<'a> Running<'a> {
         let measures = self
             .job
             .tick(&self.clock, &self.folder)
-            .map_err(Error::Job)?;
+            .map_err(|error| self.stopped(Error::Job(error)))?;
         let mut values = self.means.take();
         values.extend(measures.values);
         values.insert("skipped".into(), self.guard.total() as f64);
@@ -347,7 +347,8 @@ impl<'a> Running<'a> {
             peak_memory: crate::memory::peak(),
             values,
         };
-        self.events.write(&record)?;
+        let written = self.events.write(&record);
+        written.map_err(|error| self.stopped(error))?;
         self.progress.tick(&record);
         let plateau = match &mut self.plateau {
             None => false,
@@ -362,6 +363,15 @@ impl<'a> Running<'a> {
         };
         self.last = Some(record);
         Ok((measures.score, plateau))
+    }
+
+    /// A disk that is full is mostly met here: ticks are more frequent than snapshots.
+    fn stopped(&self, error: Error) -> Error {
+        Error::Tick {
+            step: self.clock.step,
+            kept: self.snapshots.kept(),
+            source: Box::new(error),
+        }
     }
 
     fn snapshot(&mut self, score: Option<f64>) -> Result<PathBuf> {

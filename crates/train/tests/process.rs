@@ -183,6 +183,23 @@ fn a_full_disk_leaves_the_last_good_snapshot() {
 }
 
 #[test]
+fn a_disk_that_is_full_at_a_tick_is_said_with_the_last_snapshot() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    // Long enough that its lines of events do not fit.
+    let plan = Plan::new(&out, 4000);
+    let output = spawn_with_little_room(&plan).wait_with_output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(FAILED), "{said}");
+    assert!(
+        said.contains("the run stopped at step") && said.contains("events."),
+        "{said}"
+    );
+    assert!(said.contains("the last good snapshot is"), "{said}");
+    assert!(snapshot_step(&out) > 0);
+}
+
+#[test]
 fn a_folder_in_use_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let out = root.path().join("run");

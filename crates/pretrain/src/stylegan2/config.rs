@@ -186,7 +186,11 @@ impl Config {
             map_layers,
             channel_base: base,
             // Narrow: two cores must be able to train it.
-            channel_max: if preset == Preset::Portraits { 256 } else { 512 },
+            channel_max: if preset == Preset::Portraits {
+                256
+            } else {
+                512
+            },
             discriminator: if cifar {
                 Architecture::Orig
             } else {
