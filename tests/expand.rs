@@ -6,6 +6,10 @@
 mod program;
 mod tiny;
 
+use std::path::Path;
+
+use domex_pretrain::judge::{self, Config as JudgeConfig, Judge};
+use domex_pretrain::scenes::Factor;
 use program::{domex, json, ok, refused, tensors, world};
 use serde_json::Value as Json;
 
@@ -390,10 +394,26 @@ fn a_model_without_a_discriminator_is_told_of() {
     assert!(result["last"]["loss/D_real"].is_null());
 }
 
+/// A judge of pictures of `size` pixels on a side.
+fn small_judge(path: &Path, size: usize) {
+    let factors = [
+        Factor::new("domain", ["photo", "pencil sketch", "zombie"]),
+        Factor::new("glasses", ["none", "round"]),
+    ];
+    let config = JudgeConfig {
+        size,
+        widths: [4; 6],
+        factors: factors.to_vec(),
+    };
+    let tensors = Judge::init(&config, 6).unwrap();
+    judge::write(path, &config, &tensors, &Json::Null).unwrap();
+}
+
 #[test]
 fn an_expanded_model_is_measured() {
     let root = world();
     let root = root.path();
+    small_judge(&root.join("shipped/judge.safetensors"), tiny::SIDE);
     let words = "--domain \"a Pencil-Sketch of a face\" --domain elf";
     ok(&domex(
         root,
@@ -444,7 +464,7 @@ fn an_expanded_model_is_measured() {
         &domex(root, "eval --out x"),
         &["no domains", "domex expand"],
     );
-    tiny::judge(&root.join("large.safetensors"), 32);
+    small_judge(&root.join("large.safetensors"), 32);
     refused(
         &eval("--judge large.safetensors --out x"),
         &["16 × 16", "32 × 32", "--judge"],

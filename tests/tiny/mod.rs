@@ -8,8 +8,6 @@ use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::container::Overwrite;
 use domex_clip::{Clip, Config as ClipConfig, bundle};
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
-use domex_pretrain::judge::{self, Config as JudgeConfig, Judge};
-use domex_pretrain::scenes::Factor;
 use domex_random::Streams;
 use domex_stylegan2::{Discriminator, DiscriminatorConfig, GeneratorConfig, Model, init};
 use serde_json::{Value as Json, json};
@@ -27,7 +25,6 @@ pub fn world(folder: &Path) {
     clip(&folder.join("clip-one.safetensors"), 1);
     clip(&folder.join("clip-two.safetensors"), 2);
     perceptual(&folder.join("perceptual.safetensors"));
-    judge(&folder.join("judge.safetensors"), SIDE);
 }
 
 /// A generator, with a discriminator or without.
@@ -59,21 +56,6 @@ pub fn clip(path: &Path, seed: u64) {
         .unwrap()
         .write(path, Overwrite::Refuse)
         .unwrap();
-}
-
-/// A judge of pictures of `size` pixels on a side.
-pub fn judge(path: &Path, size: usize) {
-    let factors = [
-        Factor::new("domain", ["photo", "pencil sketch", "zombie"]),
-        Factor::new("glasses", ["none", "round"]),
-    ];
-    let config = JudgeConfig {
-        size,
-        widths: [4; 6],
-        factors: factors.to_vec(),
-    };
-    let tensors = Judge::init(&config, 6).unwrap();
-    judge::write(path, &config, &tensors, &Json::Null).unwrap();
 }
 
 /// A perceptual network.
