@@ -108,6 +108,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-checkpoint",
             "domex-data",
             "domex-latent",
+            "domex-lpips",
             "domex-stylegan2",
             "domex-train",
             "domex-pretrain",
