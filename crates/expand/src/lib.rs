@@ -12,7 +12,8 @@
 //! [`method`] holds the methods by which a domain is learnt; [`tasks`] how domains are written
 //! down. [`report`] is the page on what a run has made, and [`files`] reads the networks that judge.
 //! [`Expand`] is the run: objective, adversarial phases on the base subspace (from
-//! `domex_replay`), snapshots and pictures, as a job of `domex_train`.
+//! `domex_replay`), snapshots and pictures, as a job of `domex_train`. [`Adapt`] is what it is compared with: a whole
+//! generator for one domain.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -51,6 +52,7 @@
 //! # Ok::<(), domex_expand::Error>(())
 //! ```
 
+mod adapt;
 mod aligned;
 mod config;
 mod domains;
@@ -66,6 +68,7 @@ mod suggest;
 pub mod tasks;
 mod validation;
 
+pub use adapt::Adapt;
 pub use config::{Config, Dimensions};
 pub use error::{Error, Result};
 pub use job::{Expand, Parts};

@@ -188,12 +188,12 @@ pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Re
     Ok(Tensor::from_vec(values, dims, device)?)
 }
 
-fn number(x: &Tensor) -> Result<f64> {
+pub(crate) fn number(x: &Tensor) -> Result<f64> {
     Ok(x.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?)
 }
 
 /// Moves the parameters by the gradient of `gain` times the loss, if that is finite.
-fn apply(adam: &mut Adam, loss: &Tensor, gain: f64, losses: &mut Losses) -> Result<()> {
+pub(crate) fn apply(adam: &mut Adam, loss: &Tensor, gain: f64, losses: &mut Losses) -> Result<()> {
     if !number(loss)?.is_finite() {
         losses.not_finite.push("loss".to_owned());
         return Ok(());

@@ -4,14 +4,13 @@
 //! the best. Noise is the stored one, and what the methods draw comes from a stream that begins anew each time, so
 //! nothing of the run is touched.
 
-use candle_core::{DType, Tensor};
 use domex_random::Streams;
 use domex_stylegan2::Noise;
 use domex_train::Measures;
 
 use crate::Result;
 use crate::job::Expand;
-use crate::phases::normal;
+use crate::phases::{normal, number};
 
 /// Samples, each of the next task in turn: two for each task within these bounds.
 const FEWEST: usize = 8;
@@ -66,8 +65,4 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
         values: values.collect(),
         score: Some(sums[0]),
     })
-}
-
-fn number(x: &Tensor) -> Result<f64> {
-    Ok(x.to_dtype(DType::F64)?.to_scalar::<f64>()?)
 }

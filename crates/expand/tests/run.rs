@@ -11,7 +11,7 @@ use candle_core::Device;
 use domex_checkpoint::container::Container;
 use domex_data::portraits::Domain;
 use domex_data::source::{PictureSource, Portraits};
-use domex_expand::{Config, Dimensions, Expand, Parts, TaskFile, TaskSpec, files};
+use domex_expand::{Adapt, Config, Dimensions, Expand, Parts, TaskFile, TaskSpec, files};
 use domex_random::Streams;
 use domex_stylegan2::{Model, Overwrite};
 use domex_train::{Clock, Job, State};
@@ -314,4 +314,42 @@ fn a_file_of_tasks_says_what_is_wrong_with_it() {
         let error = read(name, text).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(word), "{error}");
     }
+}
+
+#[test]
+fn an_adaptation_moves_the_whole_generator_and_goes_on_exactly() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let model = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
+    let job = || {
+        let guide = files::guide(&world.join("clip-one.safetensors"), 1.0, &Device::Cpu).unwrap();
+        let task = TaskSpec::texts("photo", "zombie");
+        Adapt::new(config(), &model, &task, vec![guide], None, 7).unwrap()
+    };
+    let step = |job: &mut Adapt, at: u64| {
+        let losses = job.step(&clock(at)).unwrap();
+        assert!(losses.not_finite.is_empty(), "{losses:?}");
+    };
+    let (mut whole, mut parts) = (job(), job());
+    for at in 0..4 {
+        step(&mut whole, at);
+    }
+    step(&mut parts, 0);
+    step(&mut parts, 1);
+    let mut state = State::new();
+    parts.save(&mut state).unwrap();
+    let mut parts = job();
+    parts.restore(&state).unwrap();
+    step(&mut parts, 2);
+    step(&mut parts, 3);
+
+    let (whole, parts) = (whole.model().g_ema.tensors(), parts.model().g_ema.tensors());
+    let values = |x: &candle_core::Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let mut moved = 0;
+    for (name, before) in model.g_ema.tensors() {
+        assert_eq!(values(&whole[&name]), values(&parts[&name]), "{name}");
+        moved += usize::from(values(&whole[&name]) != values(&before));
+    }
+    assert!(moved > 10, "{moved} tensors moved");
 }

@@ -82,6 +82,12 @@ impl UnitDistance {
         let (image, first) = (index / self.stretches(), index % self.stretches() * STRETCH);
         (image, first, STRETCH.min(self.pixels - first))
     }
+
+    /// Channel `c` of the stretch whose first channel begins at `at`.
+    #[inline(always)]
+    fn channel<'a, T>(&self, x: &'a [T], at: usize, len: usize, c: usize) -> &'a [T] {
+        &x[at + c * self.pixels..][..len]
+    }
 }
 
 /// The distances; `y` is overwritten. Without `w` all channels weigh 1.
@@ -194,7 +200,7 @@ impl<T: Float> Lengths<T> {
     fn of(s: &UnitDistance, x: &[T], at: usize, len: usize) -> Self {
         let mut squares = [T::zero(); STRETCH];
         for c in 0..s.channels {
-            let x = &x[at + c * s.pixels..][..len];
+            let x = s.channel(x, at, len, c);
             for (square, &x) in squares.iter_mut().zip(x) {
                 *square += x * x;
             }
@@ -228,17 +234,11 @@ impl<T: Float> Kernel for Forward<'_, T> {
         let s = self.s;
         let (image, first, len) = s.stretch(self.index);
         let at = image * s.channels * s.pixels + first;
-        let (la, lb) = (
-            Lengths::of(s, self.a, at, len),
-            Lengths::of(s, self.b, at, len),
-        );
+        let [la, lb] = [self.a, self.b].map(|x| Lengths::of(s, x, at, len));
         let mut sums = [T::zero(); STRETCH];
         for c in 0..s.channels {
             let w = self.w.map_or(T::one(), |w| w[c]);
-            let (a, b) = (
-                &self.a[at + c * s.pixels..][..len],
-                &self.b[at + c * s.pixels..][..len],
-            );
+            let [a, b] = [self.a, self.b].map(|x| s.channel(x, at, len, c));
             for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
                 let e = a * la.scale[i] - b * lb.scale[i];
                 sums[i] += w * e * e;
@@ -274,10 +274,7 @@ impl<T: Float> Kernel for Backward<'_, T> {
         // e of one channel; for b its negative.
         let slope = |c: usize, e: &mut [T; STRETCH]| {
             let w = two * self.w.map_or(T::one(), |w| w[c]);
-            let (a, b) = (
-                &self.a[at + c * s.pixels..][..len],
-                &self.b[at + c * s.pixels..][..len],
-            );
+            let [a, b] = [self.a, self.b].map(|x| s.channel(x, at, len, c));
             for (i, ((&a, &b), &g)) in a.iter().zip(b).zip(gy).enumerate() {
                 e[i] = w * g * (a * lengths[0].scale[i] - b * lengths[1].scale[i]);
             }
@@ -287,7 +284,7 @@ impl<T: Float> Kernel for Backward<'_, T> {
         for c in 0..s.channels {
             slope(c, &mut e);
             for (x, along) in [self.a, self.b].into_iter().zip(&mut along) {
-                let x = &x[at + c * s.pixels..][..len];
+                let x = s.channel(x, at, len, c);
                 for (i, &x) in x.iter().enumerate() {
                     along[i] += e[i] * x;
                 }
@@ -303,7 +300,7 @@ impl<T: Float> Kernel for Backward<'_, T> {
             let signs = [T::one(), -T::one()];
             for side in 0..2 {
                 let Some(to) = self.to[side] else { continue };
-                let x = &[self.a, self.b][side][at + c * s.pixels..][..len];
+                let x = s.channel([self.a, self.b][side], at, len, c);
                 let (l, along, sign) = (&lengths[side], &along[side], signs[side]);
                 // SAFETY: `backward_on` holds the gradients for writing; no other task has these pixels of this image.
                 let g = unsafe { to.span(at + c * s.pixels, len) };

@@ -2,7 +2,8 @@
 //!
 //! [`stylegan2`] trains a generator and its discriminator. The others learn from [`scenes`], pictures whose contents
 //! are known: [`judge`] tells domain and factors, [`mod@clip`] matches pictures and words, [`perceptual`] tells how
-//! different two pictures look. [`portraits`] has the world and the recipes that ship.
+//! different two pictures look. [`portraits`] has the world and the recipes that ship, and
+//! measures with them what a generator makes, before and after an expansion.
 //!
 //! Deliberately not here: the networks of the generator, CLIP and LPIPS themselves, the engine of a run
 //! (`domex_train`), the adversarial losses (`domex_replay`).

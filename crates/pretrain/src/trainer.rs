@@ -117,11 +117,6 @@ impl Trainer {
             .collect()
     }
 
-    /// The variables as constants.
-    pub(crate) fn frozen(&self) -> VarBuilder<'static> {
-        self.builder(self.parameters.frozen())
-    }
-
     /// The average.
     pub(crate) fn averaged(&self) -> VarBuilder<'static> {
         self.builder(self.ema.average().frozen())
@@ -144,7 +139,25 @@ impl Trainer {
         if !loss.to_scalar::<f32>()?.is_finite() {
             return Ok(Step::Skipped("loss".into()));
         }
+        self.apply(loss.backward()?, at)
+    }
+
+    /// The same, with the gradient of another variable out of the same pass; none if the loss is not finite.
+    pub(crate) fn descend_beside(
+        &mut self,
+        loss: &Tensor,
+        at: &Clock,
+        other: &Tensor,
+    ) -> Result<(Step, Option<Tensor>)> {
+        if !loss.to_scalar::<f32>()?.is_finite() {
+            return Ok((Step::Skipped("loss".into()), None));
+        }
         let mut gradients = loss.backward()?;
+        let gradient = gradients.remove(other);
+        Ok((self.apply(gradients, at)?, gradient))
+    }
+
+    fn apply(&mut self, mut gradients: GradStore, at: &Clock) -> Result<Step> {
         self.shorten(&mut gradients)?;
         self.adam.set_lr(self.learning.lr_at(at.images));
         let step = self.adam.step(&gradients)?;

@@ -49,7 +49,6 @@ fn config(images: u64) -> ClipConfig {
             radius: 1.0,
             growth: 0.5,
             steps: 2,
-            targeted: 0.5,
         },
         captions: 0.5,
         measured: 4,

@@ -1,9 +1,11 @@
 //! `portraits`: train what ships with the portrait world, and try it.
 //!
 //! Each `--only` is a run with snapshots in a folder of its own below `--out`: interrupt it and go on with
-//! `--resume`, which takes its settings from that folder.
+//! `--resume`, which takes its settings from that folder. Without `--only` everything is made, one after the other; what is
+//! done or half done stays and is gone on with.
 
 mod settings;
+mod ship;
 mod train;
 mod try_out;
 
@@ -12,14 +14,14 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::exit::mendable;
+use crate::{exit::mendable, out::say};
 
 /// Arguments of `portraits`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// What to make.
+    /// What to make [default: everything that ships, from nothing].
     #[arg(long, value_enum)]
-    only: What,
+    only: Option<What>,
     /// The folder of all runs.
     #[arg(long, value_name = "DIR", default_value = "runs/portraits")]
     out: PathBuf,
@@ -50,15 +52,19 @@ pub struct Args {
     /// Change a setting: its place in run.json below `job`, and a JSON value.
     #[arg(long = "set", value_name = "PLACE=JSON")]
     set: Vec<String>,
-    /// Steering: the contrastive models, all followed at once [default: OUT/clip].
+    /// Steering and retrieval: the contrastive models, all followed at once [default: OUT/clip].
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
-    /// Measuring: the generator.
-    #[arg(long, value_name = "FILE", required_if_eq("only", "measure"))]
+    /// Measuring: the generator [default: OUT/generator].
+    #[arg(long, value_name = "FILE")]
     generator: Option<PathBuf>,
-    /// Steering: photographs for each target. Measuring: samples, 50000 for figures to publish.
-    #[arg(long, default_value_t = 16)]
-    pictures: usize,
+    /// Where the networks that ship are written.
+    #[arg(long, value_name = "DIR", default_value = "assets/portraits")]
+    assets: PathBuf,
+    /// Steering: photographs for each target. Measuring: samples. Retrieval: pictures for each question
+    /// [default: 16, 50000, 2000].
+    #[arg(long)]
+    pictures: Option<usize>,
     /// Steering: the targets, by name [default: all].
     #[arg(long, value_delimiter = ',')]
     targets: Vec<String>,
@@ -80,9 +86,25 @@ enum What {
     Perceptual,
     /// Push photographs towards each domain's text through contrastive models, and ask the judge.
     Steer,
+    /// Ask a contrastive model for domain, hair colour, glasses and beard of fresh renderings.
+    Retrieval,
     /// Measure a generator against fresh renderings.
     Measure,
+    /// Write the networks of all runs and their card into the folder of assets.
+    Ship,
 }
+
+/// Everything that ships, in this order.
+const ALL: [What; 8] = [
+    What::Judge,
+    What::Perceptual,
+    What::Clip,
+    What::Generator,
+    What::Retrieval,
+    What::Steer,
+    What::Measure,
+    What::Ship,
+];
 
 /// Image tower of a contrastive model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,14 +117,19 @@ enum Tower {
 
 impl Args {
     /// The folder of a run.
-    fn folder(&self) -> Result<PathBuf> {
-        let kind = self.only.to_possible_value();
+    fn folder(&self, what: What) -> Result<PathBuf> {
+        let kind = what.to_possible_value();
         let name = self
             .name
             .clone()
             .or_else(|| kind.map(|kind| kind.get_name().to_owned()));
         name.map(|name| self.out.join(name))
             .ok_or_else(|| mendable("no name for the run: pass --name"))
+    }
+
+    /// The network that a run made.
+    fn made(&self, run: &str) -> PathBuf {
+        self.out.join(run).join("model.safetensors")
     }
 }
 
@@ -112,9 +139,37 @@ impl Args {
 ///
 /// Those of the run.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    match args.only {
+    let Some(only) = args.only else {
+        return everything(args);
+    };
+    one(args, only)
+}
+
+fn one(args: &Args, what: What) -> Result<ExitCode> {
+    match what {
         What::Steer => try_out::steer(args),
+        What::Retrieval => try_out::retrieval(args),
         What::Measure => try_out::measure(args),
-        _ => train::train(args),
+        What::Ship => ship::ship(args),
+        What::Generator | What::Judge | What::Clip | What::Perceptual => train::train(args, what),
     }
+}
+
+/// All of them. A run that is interrupted ends here, with its exit code.
+fn everything(args: &Args) -> Result<ExitCode> {
+    if args.name.is_some() || !args.set.is_empty() {
+        return Err(mendable("--name and --set belong to one run: add --only"));
+    }
+    for what in ALL {
+        let folder = args.folder(what)?;
+        let mut args = args.clone();
+        args.resume = folder.join("run.json").is_file();
+        args.force = true; // measures are made anew
+        say!("{}", folder.display());
+        let code = one(&args, what)?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

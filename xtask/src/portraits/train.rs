@@ -9,9 +9,9 @@ use domex_pretrain::{
     clip::{ClipConfig, ClipJob},
     judge::{JudgeConfig, JudgeJob},
     perceptual::{PerceptualConfig, PerceptualJob},
-    portraits::{self, World, recipes},
+    portraits::{self, Painter, World, recipes},
     scenes::Scenes,
-    stylegan2::{self, Preset, Start, StyleGan2},
+    stylegan2::{self, Start, StyleGan2},
 };
 use domex_train::{Clock, Job, Resume, RunConfig, progress::Show, run};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,7 +20,13 @@ use super::{Args, Tower, What, settings};
 use crate::{exit::mendable, out::say};
 
 /// Length of a run of which nothing is said, in pictures.
-const IMAGES: u64 = 200_000;
+fn images(what: What) -> u64 {
+    match what {
+        What::Generator => 400_000,
+        What::Clip => 300_000,
+        _ => 100_000,
+    }
+}
 
 /// Pixels on a side of what the generator makes.
 const SIDE: usize = 64;
@@ -62,15 +68,16 @@ impl Recipe for PerceptualConfig {
 impl Recipe for stylegan2::Config {
     fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
         // The source domain only: the others are what an expansion is to teach.
-        let photos = Portraits::new(args.seed, Domain::Photo, self.resolution as u32)?;
+        let side = self.resolution as u32;
+        let photos = Box::new(Portraits::new(args.seed, Domain::Photo, side)?);
         let job = StyleGan2::new(
             self.clone(),
-            Box::new(photos),
+            photos,
             &Start::Random,
             args.seed,
             &Device::Cpu,
         )?;
-        Ok(Box::new(job))
+        Ok(Box::new(job.taught_by(Box::new(Painter { side }))))
     }
     fn set(&mut self, _: u64, _: u64) {}
 }
@@ -98,29 +105,28 @@ impl Recipe for ClipConfig {
 }
 
 /// Trains what the arguments ask for.
-pub fn train(args: &Args) -> Result<ExitCode> {
+pub fn train(args: &Args, what: What) -> Result<ExitCode> {
     let world = World::new();
-    match args.only {
-        What::Generator => go(
-            args,
-            &stylegan2::Config::preset(Preset::Portraits, SIDE, 0),
-            world,
-        ),
-        What::Judge => go(args, &recipes::judge(&world, IMAGES), world),
-        What::Perceptual => go(args, &recipes::perceptual(IMAGES), world),
+    let images = images(what);
+    match what {
+        What::Generator => go(args, what, &recipes::generator(SIDE), world),
+        What::Judge => go(args, what, &recipes::judge(&world, images), world),
+        What::Perceptual => go(args, what, &recipes::perceptual(images), world),
         What::Clip => {
             let tower = match args.tower {
                 Tower::Resnet => portraits::Tower::ResNet,
                 Tower::Vit => portraits::Tower::Vit,
             };
-            go(args, &recipes::clip(&world, tower, IMAGES)?, world)
+            go(args, what, &recipes::clip(&world, tower, images)?, world)
         }
-        What::Steer | What::Measure => Err(mendable("this trains nothing")),
+        What::Steer | What::Retrieval | What::Measure | What::Ship => {
+            Err(mendable("this trains nothing"))
+        }
     }
 }
 
-fn go<R: Recipe>(args: &Args, recipe: &R, world: World) -> Result<ExitCode> {
-    let (folder, world) = (args.folder()?, Arc::new(world) as Arc<dyn Scenes>);
+fn go<R: Recipe>(args: &Args, what: What, recipe: &R, world: World) -> Result<ExitCode> {
+    let (folder, world) = (args.folder(what)?, Arc::new(world) as Arc<dyn Scenes>);
     let (recipe, images) = match args.resume {
         true => {
             let (images, recipe) = settings::of_run::<R>(&folder)?;
@@ -128,7 +134,7 @@ fn go<R: Recipe>(args: &Args, recipe: &R, world: World) -> Result<ExitCode> {
         }
         false => {
             let mut recipe = settings::changed(recipe, &args.set)?;
-            let images = length(args, &recipe, &world)?;
+            let images = length(args, what, &recipe, &world)?;
             recipe.set(images, args.seed);
             (recipe, images)
         }
@@ -159,12 +165,12 @@ fn thousands(kimg: f64) -> u64 {
 }
 
 /// How many pictures the run is long.
-fn length<R: Recipe>(args: &Args, recipe: &R, world: &Arc<dyn Scenes>) -> Result<u64> {
+fn length<R: Recipe>(args: &Args, what: What, recipe: &R, world: &Arc<dyn Scenes>) -> Result<u64> {
     if let Some(kimg) = args.kimg {
         return Ok(thousands(kimg));
     }
     let Some(minutes) = args.minutes else {
-        return Ok(IMAGES);
+        return Ok(images(what));
     };
     // A run of its own that is thrown away: the real one begins with fresh streams.
     let mut trial = recipe.start(args, Arc::clone(world))?;
@@ -175,7 +181,7 @@ fn length<R: Recipe>(args: &Args, recipe: &R, world: &Arc<dyn Scenes>) -> Result
             start = Instant::now(); // the first one also warms up
         }
         // Late enough that attacks have their full strength.
-        clock.images = IMAGES / 2;
+        clock.images = images(what) / 2;
         clock.step = step;
         trial.step(&clock).map_err(anyhow::Error::from_boxed)?;
     }

@@ -9,31 +9,17 @@ use domex_data::{folder::OutputFolder, picture};
 use domex_pretrain::{
     clip::Steer,
     judge::Judge,
-    portraits::{Eyes, World, fidelity, steering},
+    portraits::{self, Eyes, World, fidelity, steering},
     scenes::Scenes,
 };
 
-use super::{Args, settings};
+use super::{Args, What, settings};
 use crate::{exit::mendable, out::say};
 
 /// Steers, prints what the judge says, and writes a grid.
 pub fn steer(args: &Args) -> Result<ExitCode> {
-    let default = args.out.join("clip").join("model.safetensors");
-    let models: Vec<PathBuf> = if args.models.is_empty() {
-        vec![default]
-    } else {
-        args.models.clone()
-    };
-    let models = models
-        .iter()
-        .map(|file| {
-            Bundle::load(file, DType::F32, &Device::Cpu).with_context(|| file.display().to_string())
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let judge = Judge::load(
-        args.out.join("judge").join("model.safetensors"),
-        &Device::Cpu,
-    )?;
+    let models = models(args)?;
+    let judge = Judge::load(args.made("judge"), &Device::Cpu)?;
     let world = World::new();
     let domains = &world.factors()[0].classes;
     let targets = args.targets.iter().map(|name| {
@@ -51,12 +37,12 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
         &world,
         &models,
         &judge,
-        args.pictures,
+        args.pictures.unwrap_or(16),
         &how,
         &targets,
         args.seed,
     )?;
-    let folder = OutputFolder::create(args.folder()?, args.force)?;
+    let folder = OutputFolder::create(args.folder(What::Steer)?, args.force)?;
     picture::write_png(&folder.file("grid.png"), &grid)?;
     let json = serde_json::to_value(&report)?;
     domex_data::folder::write_atomic(
@@ -78,28 +64,65 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The contrastive models to try.
+fn models(args: &Args) -> Result<Vec<Bundle>> {
+    let default = vec![args.made("clip")];
+    let files = if args.models.is_empty() {
+        &default
+    } else {
+        &args.models
+    };
+    let load = |file: &PathBuf| {
+        Bundle::load(file, DType::F32, &Device::Cpu).with_context(|| file.display().to_string())
+    };
+    files.iter().map(load).collect()
+}
+
+/// Asks each model for domain and traits of fresh renderings.
+pub fn retrieval(args: &Args) -> Result<ExitCode> {
+    let world = World::new();
+    let folder = OutputFolder::create(args.folder(What::Retrieval)?, args.force)?;
+    for model in models(args)? {
+        let right = portraits::retrieval(&world, &model, args.pictures.unwrap_or(2000), args.seed)?;
+        let json = serde_json::to_value(&right)?;
+        domex_data::folder::write_atomic(
+            &folder.file("scores.json"),
+            format!("{json:#}\n").as_bytes(),
+        )?;
+        if args.json {
+            say!("{json}");
+            continue;
+        }
+        for (name, share) in right {
+            say!("{name:16} {share:.3}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Measures a generator, and writes and prints the figures.
 pub fn measure(args: &Args) -> Result<ExitCode> {
-    let file = args.generator.as_ref().context("no --generator")?;
+    let file = args.generator.clone();
+    let file = file.unwrap_or_else(|| args.made("generator"));
     let model = domex_stylegan2::Model::load(file, &Device::Cpu)?;
-    let shipped = |name: &str| args.out.join(name).join("model.safetensors");
-    let judge = Judge::load(shipped("judge"), &Device::Cpu)?;
-    let perceptual = domex_lpips::Lpips::load(shipped("perceptual"), DType::F32, &Device::Cpu)?;
+    let judge = Judge::load(args.made("judge"), &Device::Cpu)?;
+    let perceptual = domex_lpips::Lpips::load(args.made("perceptual"), DType::F32, &Device::Cpu)?;
+    let pictures = args.pictures.unwrap_or(50_000);
     let eyes = Eyes {
         judge: &judge,
         perceptual: &perceptual,
     };
-    let bar = indicatif::ProgressBar::new(3 * args.pictures as u64);
+    let bar = indicatif::ProgressBar::new(3 * pictures as u64);
     let figures = fidelity(
         model.generator(),
         eyes,
         &World::new(),
-        args.pictures,
+        pictures,
         args.seed,
         |n| bar.inc(n as u64),
     )?;
     bar.finish_and_clear();
-    let folder = OutputFolder::create(args.folder()?, args.force)?;
+    let folder = OutputFolder::create(args.folder(What::Measure)?, args.force)?;
     let json = serde_json::to_value(&figures)?;
     domex_data::folder::write_atomic(
         &folder.file("fidelity.json"),

@@ -32,8 +32,8 @@ macro_rules! choices {
                 self as usize
             }
 
-            fn draw(stream: &mut Stream) -> Self {
-                Self::ALL[pick(Self::SHARES, stream.uniform_f32())]
+            fn of(number: f32) -> Self {
+                Self::ALL[pick(Self::SHARES, number)]
             }
         }
 
@@ -217,10 +217,19 @@ pub struct Factors {
 }
 
 impl Factors {
+    /// How many numbers decide them.
+    pub const NUMBERS: usize = 24;
+
     /// Factors as they occur: each independent of the others, numbers uniform, named values by
     /// their shares. Takes the same count of numbers from the stream whatever comes out.
     pub fn draw(stream: &mut Stream) -> Self {
-        let mut unit = || stream.uniform_f32();
+        Self::of(&std::array::from_fn(|_| stream.uniform_f32()))
+    }
+
+    /// Factors of numbers in `[0, 1)`, one for each: where the numbers are uniform, the factors are as they occur.
+    pub fn of(numbers: &[f32; Self::NUMBERS]) -> Self {
+        let mut numbers = numbers.iter().copied();
+        let mut unit = || numbers.next().unwrap_or(0.5);
         let (yaw, tilt) = (2.0 * unit() - 1.0, 2.0 * unit() - 1.0);
         let (face_width, jaw, skin, hair_length) = (unit(), unit(), unit(), unit());
         let (eye_size, brows, nose, mouth) = (unit(), unit(), unit(), unit());
@@ -233,22 +242,22 @@ impl Factors {
             face_width,
             jaw,
             skin,
-            hair_style: HairStyle::draw(stream),
+            hair_style: HairStyle::of(unit()),
             hair_length,
-            hair_colour: HairColour::draw(stream),
+            hair_colour: HairColour::of(unit()),
             eye_size,
-            eye_colour: EyeColour::draw(stream),
+            eye_colour: EyeColour::of(unit()),
             brows,
             nose,
             mouth,
             smile,
-            glasses: Glasses::draw(stream),
-            beard: Beard::draw(stream),
-            hat: Hat::draw(stream),
+            glasses: Glasses::of(unit()),
+            beard: Beard::of(unit()),
+            hat: Hat::of(unit()),
             age,
             light,
             warmth,
-            background: Background::draw(stream),
+            background: Background::of(unit()),
             background_hue,
             background_value,
             cloth_hue,

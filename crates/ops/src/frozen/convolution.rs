@@ -47,9 +47,7 @@ impl Conv {
         let _ = kept.set(packed);
         Ok(())
     }
-}
 
-impl Conv {
     /// The adjoint.
     fn reversed(&self) -> Self {
         Self {

@@ -11,16 +11,17 @@ use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::attack::Attack;
 use super::calibrate::calibrate;
 use super::init;
-use super::objective::{Goal, TextFeatures, Truth, losses};
+use super::objective::{TextFeatures, Truth, losses};
 use super::texts::Sentences;
-use crate::Result;
 use crate::feed::{Batch, Feed};
 use crate::init::Tensors;
 use crate::losses::{accuracy, one_hot};
 use crate::scenes::Scenes;
 use crate::trainer::{Learning, Trainer};
+use crate::{Error, Result};
 
 /// Scenes whose statistics batch normalisation keeps.
 const CALIBRATED: usize = 128;
@@ -34,10 +35,8 @@ pub struct Robust {
     pub radius: f64,
     /// The share of the run over which it grows from 0.
     pub growth: f64,
-    /// Gradient steps of an attack.
+    /// Gradient steps of an attack; at each place on its way the network learns too. 0 for none.
     pub steps: usize,
-    /// The share of attacks that are after another picture's caption and domain.
-    pub targeted: f64,
 }
 
 /// Settings of a contrastive model's training.
@@ -206,34 +205,46 @@ impl ClipJob {
             .feed
             .next(&*self.scenes, n, &mut self.streams.scenes, &device)?;
         let (captions, sentences, truth) = self.texts(&batch)?;
-        let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
-        let texts = self.text_features(&clip, &captions, &sentences)?;
-
-        let radii = self.radii(at);
-        let robust = self.config.robust;
-        let domains = batch.domains();
-        let attacks = &mut self.streams.attacks;
-        let goal = Goal::draw(&domains, sentences.len(), robust.targeted, attacks, &device)?;
-        let frozen = Clip::new(&self.trainer.frozen(), &self.config.network)?;
-        let fixed = texts.detach();
-        let moved = super::attack(&batch.pixels, &radii, robust.steps, attacks, |x| {
-            goal.value(&features(&frozen, x)?, &fixed)
-        })?;
-
-        let images = features(&clip, &moved)?;
-        let parts = losses(&images, &texts, &truth)?;
-        let loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
+        let (radii, domains) = (self.radii(at), batch.domains());
+        let (steps, attacks) = (self.config.robust.steps, &mut self.streams.attacks);
+        let mut attack = Attack::start(&batch.pixels, &radii, steps, attacks)?;
         let mut report = Losses::default();
-        report.put(
-            "loss/captions",
-            f64::from(parts.captions.to_scalar::<f32>()?),
-        );
-        report.put("loss/domains", f64::from(parts.domains.to_scalar::<f32>()?));
-        let right = accuracy(&texts.domain_logits(&images)?.detach(), &domains)?;
-        report.put("right/attacked", right);
-        report.put("scale", f64::from(texts.scale.to_scalar::<f32>()?));
-        report.applied(self.trainer.descend(&loss, at)?);
+        for climbed in 0..=steps {
+            let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
+            let texts = self.text_features(&clip, &captions, &sentences)?;
+            let moved = attack.at()?;
+            let images = features(&clip, &moved)?;
+            let parts = losses(&images, &texts, &truth)?;
+            let loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
+            if climbed == steps {
+                self.describe(&mut report, &parts, &texts, &images.detach(), &domains)?;
+            }
+            let (step, gradient) = self.trainer.descend_beside(&loss, at, &moved)?;
+            report.applied(step);
+            match gradient {
+                Some(gradient) => attack.climb(&gradient)?,
+                None => break,
+            }
+        }
         Ok(report)
+    }
+
+    /// What the last place of an attack shows.
+    fn describe(
+        &self,
+        report: &mut Losses,
+        parts: &super::objective::Losses,
+        texts: &TextFeatures,
+        images: &Tensor,
+        domains: &[u32],
+    ) -> Result<()> {
+        let number = |x: &Tensor| Ok::<_, Error>(f64::from(x.to_scalar::<f32>()?));
+        report.put("loss/captions", number(&parts.captions)?);
+        report.put("loss/domains", number(&parts.domains)?);
+        let right = accuracy(&texts.domain_logits(images)?.detach(), domains)?;
+        report.put("right/attacked", right);
+        report.put("scale", number(&texts.scale)?);
+        Ok(())
     }
 
     /// The share of fresh scenes whose domain's sentence is the nearest, over all domains evenly.

@@ -16,6 +16,6 @@ pub mod steer;
 pub mod texts;
 pub mod vocabulary;
 
-pub use attack::attack;
+pub use attack::Attack;
 pub use job::{ClipConfig, ClipJob, Robust};
 pub use steer::{Steer, steer};

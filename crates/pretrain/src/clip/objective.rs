@@ -1,4 +1,4 @@
-//! What a contrastive model is trained for, and what an attack on it raises.
+//! What a contrastive model is trained for; an attack raises the same.
 //!
 //! With features of unit length, pictures `f: [n, d]`, captions `t: [n, d]`, one sentence for each
 //! domain `u: [k, d]`, and the factor `s` on cosines:
@@ -7,16 +7,12 @@
 //!
 //! `H` is the mean cross entropy of rows. `D` is the domain of each picture; `T` says which captions are
 //! true of which pictures, rows scaled to sum 1: two captions of a batch can be true of one picture.
-//!
-//! An attack raises `Σ G · log softmax(s f tᵀ) + Σ E · log softmax(s f uᵀ)`, where the goals `G` and `E`
-//! have for each picture either −1 at its own caption and domain, or 1 at another picture's.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use domex_ops::matmul;
-use domex_random::Stream;
 
 use crate::Result;
-use crate::losses::{cross_entropy, log_softmax};
+use crate::losses::cross_entropy;
 
 /// No larger factor is used, whatever was learnt: larger ones leave attacks without a gradient.
 const MOST_SCALE: f64 = 40.0;
@@ -33,15 +29,6 @@ pub struct TextFeatures {
 }
 
 impl TextFeatures {
-    /// The same without a graph.
-    pub fn detach(&self) -> Self {
-        Self {
-            captions: self.captions.detach(),
-            domains: self.domains.detach(),
-            scale: self.scale.detach(),
-        }
-    }
-
     fn scale(&self) -> Result<Tensor> {
         Ok(self.scale.minimum(MOST_SCALE)?)
     }
@@ -101,62 +88,9 @@ pub fn losses(images: &Tensor, texts: &TextFeatures, truth: &Truth) -> Result<Lo
     })
 }
 
-/// What an attack wants of each picture.
-#[derive(Debug, Clone)]
-pub struct Goal {
-    captions: Tensor, // [n, n]
-    domains: Tensor,  // [n, k]
-}
-
-impl Goal {
-    /// Away from its own caption and domain, or, for a share `targeted` of the pictures, towards those
-    /// of another picture of another domain.
-    ///
-    /// # Errors
-    ///
-    /// A domain out of range.
-    pub fn draw(
-        domains: &[u32],
-        classes: usize,
-        targeted: f64,
-        stream: &mut Stream,
-        device: &Device,
-    ) -> Result<Self> {
-        let n = domains.len();
-        let turn = if n > 1 { 1 + stream.index(n - 1)? } else { 0 };
-        let (mut captions, mut classed) = (vec![0f32; n * n], vec![0f32; n * classes]);
-        for (row, &domain) in domains.iter().enumerate() {
-            let other = (row + turn) % n;
-            let towards = stream.uniform_f64() < targeted && domains[other] != domain;
-            let (at, sign) = if towards { (other, 1.0) } else { (row, -1.0) };
-            captions[row * n + at] = sign;
-            classed[row * classes + domains[at] as usize] = sign;
-        }
-        Ok(Self {
-            captions: Tensor::from_vec(captions, (n, n), device)?,
-            domains: Tensor::from_vec(classed, (n, classes), device)?,
-        })
-    }
-
-    /// What the attack raises, summed over pictures.
-    ///
-    /// # Errors
-    ///
-    /// Shapes that do not fit.
-    pub fn value(&self, images: &Tensor, texts: &TextFeatures) -> Result<Tensor> {
-        let towards = |logits: Tensor, goal: &Tensor| -> Result<Tensor> {
-            Ok(log_softmax(&logits)?.mul(goal)?.sum_all()?)
-        };
-        let captions = towards(texts.caption_logits(images)?, &self.captions)?;
-        let domains = towards(texts.domain_logits(images)?, &self.domains)?;
-        Ok((captions + domains)?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
-    use domex_random::Streams;
+    use candle_core::{DType, Device};
 
     use super::*;
 
@@ -188,21 +122,5 @@ mod tests {
         assert!((value(&texts.captions) - expected).abs() < 1e-6);
         let wrong = texts.captions.flip(&[0]).unwrap();
         assert!(value(&wrong) > 19.0);
-    }
-
-    #[test]
-    fn goals_point_away_from_the_truth() {
-        let texts = texts();
-        let mut stream = Streams::new(1).stream("goal");
-        for targeted in [0.0, 1.0] {
-            let goal = Goal::draw(&[0, 1], 2, targeted, &mut stream, &Device::Cpu).unwrap();
-            let value = |images: &Tensor| {
-                goal.value(images, &texts)
-                    .unwrap()
-                    .to_scalar::<f32>()
-                    .unwrap()
-            };
-            assert!(value(&texts.captions.flip(&[0]).unwrap()) > value(&texts.captions) + 10.0);
-        }
     }
 }

@@ -7,7 +7,9 @@
 mod fidelity;
 mod labels;
 mod outcomes;
+mod painter;
 pub mod recipes;
+mod retrieval;
 mod steering;
 mod templates;
 mod truth;
@@ -15,6 +17,8 @@ mod world;
 
 pub use fidelity::{Eyes, Fidelity, fidelity};
 pub use outcomes::{Outcome, Outcomes, outcomes};
+pub use painter::Painter;
 pub use recipes::Tower;
+pub use retrieval::retrieval;
 pub use steering::{Steering, domain_texts, steering};
 pub use world::World;

@@ -2,7 +2,7 @@
 
 use domex_clip::Tokenizer;
 
-use super::World;
+use super::{Painter, World};
 use crate::Result;
 use crate::clip::{ClipConfig, Robust, init, texts::Sentences, vocabulary};
 use crate::feed::Feed;
@@ -10,6 +10,7 @@ use crate::jitter::Jitter;
 use crate::judge::JudgeConfig;
 use crate::perceptual::PerceptualConfig;
 use crate::scenes::Scenes;
+use crate::stylegan2::{self, Imitation, Preset};
 use crate::trainer::Learning;
 
 /// Captions that a vocabulary is made of.
@@ -21,10 +22,22 @@ const MERGES: usize = 1500;
 /// Which image tower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tower {
-    /// A modified ResNet: what steers best.
+    /// A modified ResNet.
     ResNet,
     /// A vision transformer on patches of 8 × 8.
     Vit,
+}
+
+/// A generator of photographs of `side` pixels, with its discriminator.
+pub fn generator(side: usize) -> stylegan2::Config {
+    stylegan2::Config {
+        imitation: Some(Imitation {
+            weight: 100.0,
+            alone: 300_000,
+            coordinates: Painter::COORDINATES,
+        }),
+        ..stylegan2::Config::preset(Preset::Portraits, side, 0)
+    }
 }
 
 /// A judge, after `images` scenes.
@@ -68,7 +81,6 @@ pub fn clip(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
             radius: 6.0,
             growth: 0.4,
             steps: 2,
-            targeted: 0.5,
         },
         captions: 0.3,
         measured: 8,

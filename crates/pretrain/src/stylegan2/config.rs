@@ -18,7 +18,7 @@ use domex_train::adam::AdamConfig;
 use domex_train::ema::EmaConfig;
 use serde::{Deserialize, Serialize};
 
-use super::NetworkConfigs;
+use super::{Imitation, NetworkConfigs};
 use crate::augment::{AdaConfig, AugmentConfig};
 use crate::{Error, Result};
 
@@ -36,6 +36,9 @@ pub struct Config {
     pub w_dim: usize,
     /// Layers of the mapping network.
     pub map_layers: usize,
+    /// How fast the mapping network learns beside the others.
+    #[serde(default = "slow_mapping")]
+    pub map_lr_multiplier: f64,
     /// Features are `min(channel_base / resolution, channel_max)`.
     pub channel_base: usize,
     /// Most features.
@@ -66,6 +69,9 @@ pub struct Config {
     pub augment: Augmentation,
     /// Layers of the discriminator, from the highest resolution on, that are not trained.
     pub freeze_d: usize,
+    /// Pictures that the generator is shown for its latents, `None` where there is nobody to draw them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imitation: Option<Imitation>,
     /// Networks that are described by these instead of the numbers above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub networks: Option<Box<NetworkConfigs>>,
@@ -184,6 +190,7 @@ impl Config {
             z_dim: 512,
             w_dim: 512,
             map_layers,
+            map_lr_multiplier: slow_mapping(),
             channel_base: base,
             // Narrow: two cores must be able to train it.
             channel_max: if preset == Preset::Portraits {
@@ -208,6 +215,7 @@ impl Config {
             ema: EmaConfig { kimg: ema, ramp_up },
             augment: Augmentation::NoAug,
             freeze_d: 0,
+            imitation: None,
             networks: None,
         }
     }
@@ -231,6 +239,7 @@ impl Config {
         )?;
         config.mapping = MappingConfig {
             num_layers: self.map_layers,
+            lr_multiplier: self.map_lr_multiplier,
             ..MappingConfig::new(self.z_dim, self.label_dim, self.w_dim)
         };
         config.validate()?;
@@ -334,12 +343,24 @@ impl Config {
         if let Some(config) = &self.path_length {
             config.validate()?;
         }
+        if let Some(imitation) = &self.imitation {
+            imitation.validate(self.z_dim)?;
+            if self.label_dim > 0 {
+                let what = "size of the labels beside imitation";
+                return Err(Error::config(what, self.label_dim, "0"));
+            }
+        }
         self.generator()?;
         self.discriminator()?;
         self.networks
             .as_ref()
             .map_or(Ok(()), |networks| networks.check(self))
     }
+}
+
+/// The published one.
+fn slow_mapping() -> f64 {
+    0.01
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::networks::{Networks, Weights, check_model};
 use super::order::Order;
 use super::phases::Reals;
 use super::pictures::{Samples, draw_reals};
-use super::{Augmentation, Config};
+use super::{Augmentation, Config, Teacher};
 use crate::augment::{Ada, AdaConfig, Augment};
 use crate::{Error, Result};
 
@@ -39,10 +39,17 @@ pub struct StyleGan2 {
     /// Running mean of the path length, a scalar.
     pub(super) mean_length: Tensor,
     pub(super) device: Device,
+    pub(super) teacher: Option<Taught>,
     source: Box<dyn PictureSource>,
     order: Order,
     samples: Samples,
     seed: u64,
+}
+
+/// Who draws what belongs to a latent, and the stream of these latents.
+pub(super) struct Taught {
+    pub by: Box<dyn Teacher>,
+    pub latents: Stream,
 }
 
 /// One stream for each purpose.
@@ -76,6 +83,7 @@ const STREAMS: &str = "streams";
 const ADA: &str = "ada";
 const CONFIG: &str = "config";
 const MEAN_LENGTH: &str = "mean_path_length";
+const IMITATION: &str = "imitation";
 
 impl StyleGan2 {
     /// Networks, optimisers and streams at their beginning.
@@ -108,10 +116,21 @@ impl StyleGan2 {
             order: Order::new(seed, source.len()),
             samples: Samples::new(seed, config.z_dim, &*source, device)?,
             device: device.clone(),
+            teacher: None,
             source,
             config,
             seed,
         })
+    }
+
+    /// The same with pictures for its latents.
+    #[must_use]
+    pub fn taught_by(mut self, teacher: Box<dyn Teacher>) -> Self {
+        self.teacher = Some(Taught {
+            by: teacher,
+            latents: Streams::new(self.seed).stream("imitation"),
+        });
+        self
     }
 
     /// The settings.
@@ -138,6 +157,7 @@ impl StyleGan2 {
             "images": at.images,
             "seconds": at.seconds,
             "data": self.source.describe(),
+            "teacher": self.teacher.as_ref().map(|teacher| teacher.by.describe()),
             "config": self.config,
         });
         Ok(model)
@@ -189,6 +209,11 @@ impl Job for StyleGan2 {
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
         let mut losses = Losses::default();
+        if self.config.imitation.is_some_and(|it| at.images < it.alone) {
+            self.imitate(&mut losses)?;
+            self.networks.ema.update(self.config.batch, at.images)?;
+            return Ok(losses);
+        }
         let reals = self.reals(at.images)?;
         self.g_main(&mut losses)?;
         if Lazy::new(self.config.path_length_interval)?.due(at.step) {
@@ -213,6 +238,9 @@ impl Job for StyleGan2 {
         if let Some((_, ada)) = &self.augment {
             state.put(ADA, ada)?;
         }
+        if let Some(taught) = &self.teacher {
+            state.put(IMITATION, &taught.latents)?;
+        }
         Ok(())
     }
 
@@ -222,6 +250,9 @@ impl Job for StyleGan2 {
         self.streams = state.get(STREAMS)?;
         if let Some((_, ada)) = &mut self.augment {
             *ada = state.get(ADA)?;
+        }
+        if let Some(taught) = &mut self.teacher {
+            taught.latents = state.get(IMITATION)?;
         }
         Ok(())
     }

@@ -9,13 +9,17 @@
 //! export  a model with generator, its average and discriminator
 //! ```
 //!
+//! Where the pictures are drawn by a program, the generator can first be shown which picture belongs to each latent
+//! ([`Imitation`]).
+//!
 //! [`Config`] has all settings, and presets after stylegan2-ada-pytorch. Every random number comes from a stream of its
-//! purpose (latents, mixing, noise, directions, labels, augmentation), all of which are in the snapshot, so a run that
+//! purpose (latents, mixing, noise, directions, labels, augmentation, imitation), all of which are in the snapshot, so a run that
 //! was stopped goes on with the same bits.
 //!
 //! Deliberately not here: reading of pictures (`domex_data::source`), the loop (`domex_train`), the command line.
 
 mod config;
+mod imitation;
 mod job;
 mod model;
 mod networks;
@@ -26,5 +30,6 @@ mod pictures;
 mod tests;
 
 pub use config::{Augmentation, Config, Preset};
+pub use imitation::{Imitation, Teacher};
 pub use job::{Start, StyleGan2};
 pub use model::NetworkConfigs;

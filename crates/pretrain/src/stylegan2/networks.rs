@@ -34,6 +34,9 @@ pub(super) struct Weights {
     pub d: Tensors,
 }
 
+/// What of the generator reads `z`.
+const FIRST_LAYER: &str = "mapping.fc0.weight";
+
 /// Prefixes in a snapshot.
 const G: &str = "generator.";
 const G_EMA: &str = "generator_ema.";
@@ -45,7 +48,10 @@ impl Weights {
     /// Random ones.
     pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self> {
         let dtype = candle_core::DType::F32;
-        let g = init::generator(&config.generator()?, seed, dtype, device)?;
+        let mut g = init::generator(&config.generator()?, seed, dtype, device)?;
+        if let (Some(imitation), Some(weight)) = (&config.imitation, g.get_mut(FIRST_LAYER)) {
+            *weight = imitation.attend(weight)?;
+        }
         let d = init::discriminator(&config.discriminator()?, seed, dtype, device)?;
         Ok(Self {
             g_ema: g.clone(),

@@ -11,12 +11,15 @@
 //! batch. A loss or gradient that is not finite leaves the network as it was.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use domex_data::picture;
 use domex_replay::{PictureTransform, generator_loss, latents};
 use domex_stylegan2::{Generator, Noise};
 use domex_train::Losses;
 use domex_train::adam::Adam;
+use rayon::prelude::*;
 
+use super::imitation;
 use super::job::StyleGan2;
 use crate::augment::Drawn;
 use crate::{Error, Result};
@@ -50,7 +53,45 @@ impl StyleGan2 {
             sum.note("score/fake", mean(&phase.logits)?, share);
             sum.add("loss/G", &phase.loss, share)?;
         }
+        self.add_imitation(&mut sum)?;
         sum.apply(&mut self.networks.adam_g, losses)
+    }
+
+    /// A step of the generator towards the teacher's pictures, and nothing else.
+    pub(super) fn imitate(&mut self, losses: &mut Losses) -> Result<()> {
+        let mut sum = Sum::default();
+        self.add_imitation(&mut sum)?;
+        sum.apply(&mut self.networks.adam_g, losses)
+    }
+
+    /// A batch of latents, and how far their pictures are from the teacher's.
+    fn add_imitation(&mut self, sum: &mut Sum) -> Result<()> {
+        let Some(imitation) = self.config.imitation else {
+            return Ok(());
+        };
+        let Some(taught) = &mut self.teacher else {
+            let expected = "none, where nobody draws pictures for latents";
+            return Err(Error::config("imitation", "a weight", expected));
+        };
+        for pass in self.config.passes() {
+            let share = pass as f64 / self.config.batch as f64;
+            let z_dim = self.config.z_dim;
+            let mut numbers = vec![0f32; pass * z_dim];
+            taught.latents.fill_normal(&mut numbers);
+            let pictures: Vec<_> = numbers
+                .par_chunks(z_dim)
+                .map(|z| taught.by.picture(z))
+                .collect();
+            let target = picture::from_rgb(&pictures, DType::F32, &self.device)?;
+            let z = Tensor::from_vec(numbers, (pass, z_dim), &self.device)?;
+            let w = latents::map(&mut self.networks.g, &z, None)?;
+            let ws = latents::plain(&self.networks.g, &w)?;
+            let noise = Noise::Random(&mut self.streams.noise);
+            let made = self.networks.g.synthesis().forward(&ws, noise)?;
+            let distance = imitation::distance(&made, &target)?;
+            sum.add_scaled("loss/imitation", &distance, share, imitation.weight)?;
+        }
+        Ok(())
     }
 
     /// Path length regularisation of the generator.

@@ -267,3 +267,100 @@ fn a_snapshot_of_other_networks_is_refused() {
     let error = run(&mut job(wider), &config).unwrap_err().to_string();
     assert!(error.contains("shape"), "{error}");
 }
+
+/// The first two coordinates are red and green.
+struct Colours;
+
+impl Teacher for Colours {
+    fn picture(&self, z: &[f32]) -> RgbImage {
+        let byte = |x: f32| (128.0 + 60.0 * x.clamp(-2.0, 2.0)) as u8;
+        RgbImage::from_pixel(16, 16, image::Rgb([byte(z[0]), byte(z[1]), 128]))
+    }
+    fn describe(&self) -> String {
+        "colours".into()
+    }
+}
+
+/// First alone, then beside all other phases.
+fn imitating(alone: u64) -> Config {
+    let imitation = Imitation {
+        weight: 100.0,
+        alone,
+        coordinates: 2,
+    };
+    Config {
+        imitation: Some(imitation),
+        ..tiny()
+    }
+}
+
+#[test]
+fn a_generator_learns_what_it_is_shown() {
+    let mut job = job(imitating(1000)).taught_by(Box::new(Colours));
+    let before = job.networks.d.tensors();
+    let mut distance = |steps: std::ops::Range<u64>| {
+        let mut sum = 0.0;
+        for step in steps.clone() {
+            let at = domex_train::Clock {
+                step,
+                images: 4 * step,
+                ..Default::default()
+            };
+            use domex_train::Job;
+            let losses = job.step(&at).unwrap();
+            assert!(
+                losses
+                    .values
+                    .iter()
+                    .all(|(name, _)| name == "loss/imitation")
+            );
+            sum += losses.values[0].1;
+        }
+        sum / (steps.end - steps.start) as f64
+    };
+    let (first, last) = (distance(0..10), distance(150..200));
+    assert!(last < 0.7 * first, "{first} became {last}");
+    for (name, tensor) in job.networks.d.tensors() {
+        let gap = (tensor - &before[&name]).unwrap().abs().unwrap();
+        assert_eq!(
+            gap.sum_all().unwrap().to_scalar::<f32>().unwrap(),
+            0.0,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn imitation_resumes_exactly_and_needs_a_teacher() {
+    let root = tempfile::tempdir().unwrap();
+    let [whole, parts] = ["whole", "parts"].map(|name| root.path().join(name));
+    let taught = || job(imitating(8)).taught_by(Box::new(Colours));
+    run(&mut taught(), &settings(&whole, 4, Resume::No)).unwrap();
+    run(&mut taught(), &settings(&parts, 2, Resume::No)).unwrap();
+    let config = settings(&parts, 4, Resume::From(parts.clone()));
+    run(&mut taught(), &config).unwrap();
+    assert!(contents(&whole).1 == contents(&parts).1);
+
+    let alone = root.path().join("alone");
+    let error = run(&mut job(imitating(8)), &settings(&alone, 1, Resume::No));
+    assert!(error.unwrap_err().to_string().contains("imitation"));
+    for (change, part) in [
+        (
+            Config {
+                label_dim: 2,
+                ..imitating(8)
+            },
+            "labels",
+        ),
+        (
+            Config {
+                z_dim: 1,
+                ..imitating(8)
+            },
+            "coordinates",
+        ),
+    ] {
+        let error = change.validate().unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Imitation: a generator that is shown which picture belongs to each latent.
+//!
+//! Pictures that a program draws can be drawn for a latent: a [`Teacher`] does. A generator learns such a pairing by regression in
+//! a small part of the time that the adversarial game takes to find one of its own, and cannot lose a mode of the data. What
+//! regression leaves soft, the discriminator then sharpens, with this term as an anchor:
+//!
+//! `λ Σ_l mean |A_l G(z) − A_l y(z)|`, where `A_l` averages squares of `2^l` pixels, l = 0, 1, 2, 3
+//!
+//! The coarse levels count as much as the pixels: where a shape is out of place they say in which direction.
+
+use std::fmt;
+
+use candle_core::Tensor;
+use domex_ops::{Pool, avg_pool2d};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Levels of the pyramid.
+const LEVELS: usize = 4;
+
+/// Draws the picture that belongs to a latent.
+pub trait Teacher: Send + Sync {
+    /// The picture of `z`, standard normal numbers; not all of them need to matter.
+    fn picture(&self, z: &[f32]) -> RgbImage;
+
+    /// What it draws, for the provenance.
+    fn describe(&self) -> String;
+}
+
+impl fmt::Debug for dyn Teacher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+/// How a generator imitates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imitation {
+    /// λ: the weight beside the adversarial loss.
+    pub weight: f64,
+    /// Pictures at the beginning in which nothing else is learnt: no discriminator, no regularisation.
+    pub alone: u64,
+    /// How many coordinates of `z`, the first, decide the teacher's pictures.
+    pub coordinates: usize,
+}
+
+/// What is left, at the beginning, of the effect of a coordinate that decides nothing.
+const REST: f32 = 0.02;
+
+impl Imitation {
+    pub(super) fn validate(&self, z_dim: usize) -> Result<()> {
+        if !(self.weight.is_finite() && self.weight > 0.0) {
+            let expected = "a positive number";
+            return Err(Error::config(
+                "weight of the imitation",
+                self.weight,
+                expected,
+            ));
+        }
+        if !(1..=z_dim).contains(&self.coordinates) {
+            let expected = format!("1 to the {z_dim} of z");
+            return Err(Error::config(
+                "coordinates that decide",
+                self.coordinates,
+                expected,
+            ));
+        }
+        Ok(())
+    }
+
+    /// The weight `[w, z]` of a random mapping network's first layer, turned towards the coordinates that decide.
+    ///
+    /// All coordinates are as large, and most decide nothing: without this they would drown the others for a long time.
+    pub(super) fn attend(&self, weight: &Tensor) -> Result<Tensor> {
+        let z_dim = weight.dim(1)?;
+        let strong = (z_dim as f32 / self.coordinates as f32).sqrt();
+        let scale = (0..z_dim).map(|i| if i < self.coordinates { strong } else { REST });
+        let scale = Tensor::from_iter(scale, weight.device())?;
+        Ok(weight.broadcast_mul(&scale)?)
+    }
+}
+
+/// The sum above without λ, of pictures `[n, 3, h, w]` in `[-1, 1]`.
+pub(super) fn distance(made: &Tensor, target: &Tensor) -> Result<Tensor> {
+    let mut error = (made - target)?;
+    let mut sum = error.abs()?.mean_all()?;
+    for _ in 1..LEVELS {
+        error = avg_pool2d(&error, &Pool::new(2, 2), true)?;
+        sum = (sum + error.abs()?.mean_all()?)?;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn every_level_counts() {
+        let x = Tensor::zeros((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
+        let far = |y: &Tensor| distance(&x, y).unwrap().to_scalar::<f32>().unwrap();
+        assert_eq!(far(&x), 0.0);
+        // The same everywhere: every level sees all of it.
+        assert!((far(&(&x + 0.5).unwrap()) - 0.5 * LEVELS as f32).abs() < 1e-6);
+        // A chessboard: only the pixels see it.
+        let board: Vec<f32> = (0..2 * 3 * 64)
+            .map(|i| if (i + i / 8) % 2 == 0 { 0.5 } else { -0.5 })
+            .collect();
+        let board = Tensor::from_vec(board, (2, 3, 8, 8), &Device::Cpu).unwrap();
+        assert!((far(&board) - 0.5).abs() < 1e-6);
+    }
+}

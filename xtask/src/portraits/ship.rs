@@ -1,0 +1,198 @@
+//! What ships: the trained networks in half precision, and their card.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use candle_core::{DType, Device};
+use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_data::folder::write_atomic;
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use super::Args;
+use crate::{exit::mendable, out::say};
+
+/// All of them together may weigh this much.
+const MOST: u64 = 40_000_000;
+
+/// The generator as training left it: needed to go on, not to make pictures or to expand.
+const LEFT_OUT: &str = "generator.";
+
+/// A network and the run that it comes from.
+struct Network {
+    run: &'static str,
+    file: &'static str,
+    what: &'static str,
+}
+
+const NETWORKS: [Network; 4] = [
+    Network {
+        run: "generator",
+        file: "generator.safetensors",
+        what: "StyleGAN2 of photographs, 64 × 64, z and w of 512, with its discriminator",
+    },
+    Network {
+        run: "clip",
+        file: "clip-portraits.safetensors",
+        what: "image and text towers, with their own vocabulary",
+    },
+    Network {
+        run: "perceptual",
+        file: "perceptual.safetensors",
+        what: "perceptual network in LPIPS form",
+    },
+    Network {
+        run: "judge",
+        file: "judge.safetensors",
+        what: "classifier of domain and factors; no training loss sees it",
+    },
+];
+
+/// Writes the networks of all runs and the card into the folder of assets.
+pub fn ship(args: &Args) -> Result<ExitCode> {
+    std::fs::create_dir_all(&args.assets).with_context(|| args.assets.display().to_string())?;
+    let mut rows = Vec::new();
+    let mut total = 0;
+    for network in &NETWORKS {
+        let run = args.out.join(network.run);
+        let path = args.assets.join(network.file);
+        halve(&run.join("model.safetensors"), &path)?;
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        total += bytes.len() as u64;
+        rows.push(row(network, &run, &bytes)?);
+    }
+    if total > MOST {
+        return Err(mendable(format!(
+            "the networks weigh {total} bytes together, at most {MOST} ship"
+        )));
+    }
+    let card = card(&rows, &figures(&args.out)?);
+    let path = args.assets.join("README.md");
+    write_atomic(&path, card.as_bytes())?;
+    say!("{}: {:.1} MB", args.assets.display(), total as f64 * 1e-6);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same container with every float in half precision.
+fn halve(from: &Path, to: &Path) -> Result<()> {
+    let file = Container::open(from)?;
+    let mut writer = Writer::new(file.kind(), file.config());
+    if let Some(provenance) = file.provenance() {
+        writer = writer.provenance(provenance);
+    }
+    let names = file.names().filter(|name| !name.starts_with(LEFT_OUT));
+    for name in names {
+        let tensor = file.tensor(name, &Device::Cpu)?;
+        let tensor = if tensor.dtype().is_float() {
+            tensor.to_dtype(DType::F16)?
+        } else {
+            tensor
+        };
+        writer.tensor(name, &tensor)?;
+    }
+    Ok(writer.write(to, Overwrite::Replace)?)
+}
+
+/// The card's line on a network.
+fn row(network: &Network, run: &Path, bytes: &[u8]) -> Result<String> {
+    let last = last_event(&run.join("events.jsonl"))?;
+    let seed = json(&run.join("run.json"))?["seed"].clone();
+    let hash: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok(format!(
+        "| `{}` | {} | {:.1} MB | {} | {:.0} k | {:.0} min | `{hash}` |",
+        network.file,
+        network.what,
+        bytes.len() as f64 * 1e-6,
+        seed,
+        last["images"].as_f64().unwrap_or(0.0) / 1000.0,
+        last["seconds"].as_f64().unwrap_or(0.0) / 60.0,
+    ))
+}
+
+fn card(rows: &[String], figures: &str) -> String {
+    format!(
+        "# The networks of the portrait world\n\n\
+         Trained by this project from its own renderings, in half precision. `cargo xtask portraits` makes them again from\n\
+         nothing; every file holds the settings of its run (`domex info FILE`). Licence: that of the project.\n\n\
+         | file | what | size | seed | pictures | time on one core | SHA-256 |\n|---|---|---|---|---|---|---|\n{}\n\n\
+         {figures}",
+        rows.join("\n")
+    )
+}
+
+/// What was measured, as far as it was.
+fn figures(out: &Path) -> Result<String> {
+    let mut text = String::from("## Measured\n");
+    let mut table = |title: &str, path: PathBuf, of: &dyn Fn(&Json) -> BTreeMap<String, String>| {
+        if path.is_file() {
+            let rows = of(&json(&path)?);
+            let rows = rows
+                .iter()
+                .map(|(name, value)| format!("| {name} | {value} |\n"));
+            text.push_str(&format!("\n{title}\n\n| | |\n|---|---|\n"));
+            text.extend(rows);
+        }
+        anyhow::Ok(())
+    };
+    table(
+        "Generator, against fresh renderings, by judge and perceptual network:",
+        out.join("measure/fidelity.json"),
+        &|json| numbers(json, ""),
+    )?;
+    table(
+        "CLIP, right answers on fresh renderings:",
+        out.join("retrieval/scores.json"),
+        &|json| numbers(json, ""),
+    )?;
+    table(
+        "CLIP, photographs whose pixels follow a domain's text, judged to be of that domain:",
+        out.join("steer/scores.json"),
+        &|json| numbers(&json["reached"], ""),
+    )?;
+    table(
+        "Judge, right answers on fresh photographs:",
+        out.join("judge/scores.json"),
+        &|json| numbers(&json["source"], ""),
+    )?;
+    Ok(text)
+}
+
+/// The numbers of a JSON object, those of objects in it under both names.
+fn numbers(json: &Json, above: &str) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for (name, value) in json.as_object().into_iter().flatten() {
+        let name = format!("{above}{name}");
+        match value {
+            Json::Number(number) => {
+                let value = number.as_f64().unwrap_or(f64::NAN);
+                let text = if value.fract() == 0.0 && value.abs() > 1.0 {
+                    format!("{value}")
+                } else {
+                    format!("{value:.3}")
+                };
+                all.insert(name, text);
+            }
+            Json::Object(_) => all.extend(numbers(value, &format!("{name}: "))),
+            _ => {}
+        }
+    }
+    all
+}
+
+fn json(path: &Path) -> Result<Json> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
+}
+
+fn last_event(path: &Path) -> Result<Json> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let line = text.lines().last().unwrap_or("{}");
+    serde_json::from_str(line).with_context(|| path.display().to_string())
+}
