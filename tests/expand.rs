@@ -417,8 +417,20 @@ fn an_expanded_model_is_measured() {
     let words = "--domain \"a Pencil-Sketch of a face\" --domain elf";
     ok(&domex(
         root,
-        &format!("expand {words} --out run --steps 1 --quiet {SHORT}"),
+        &format!("expand {words} --dimensions probed --out run --steps 1 --quiet {SHORT}"),
     ));
+    // The report has the judge's table, as it is there.
+    let report: Json =
+        serde_json::from_slice(&std::fs::read(root.join("run/report.json")).unwrap()).unwrap();
+    assert_eq!(report["judged"]["domains"].as_array().unwrap().len(), 2);
+    let page = std::fs::read_to_string(root.join("run/report.html")).unwrap();
+    assert!(page.contains("What a judge sees") && page.contains("no class"));
+    let run: Json =
+        serde_json::from_slice(&std::fs::read(root.join("run/run.json")).unwrap()).unwrap();
+    assert!(
+        run.to_string().contains("\"dimensions\":\"probed\""),
+        "{run}"
+    );
     let eval = |rest: &str| {
         domex(
             root,

@@ -10,6 +10,7 @@ mod fetch;
 mod golden;
 mod out;
 mod portraits;
+mod study;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Job {
     Bench(bench::Args),
     /// Train what ships with the portrait world, and try it.
     Portraits(portraits::Args),
+    /// Compare expanded with adapted generators on the portrait world.
+    Study(study::Args),
     /// The whole check, as the continuous integration runs it.
     Ci(ci::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Job::Convert(args) => convert::run(&args),
         Job::Bench(args) => bench::run(&args),
         Job::Portraits(args) => portraits::run(&args),
+        Job::Study(args) => study::run(&args),
         Job::Ci(args) => ci::run(&args),
     };
     match outcome {

@@ -51,6 +51,9 @@ pub enum Dimensions {
     /// The most dormant free one, by the order of the basis.
     #[default]
     Dormant,
+    /// The free one that changes pictures least when walked along as far as a domain lies: measured on a few latents, which
+    /// takes as long as some dozens of steps.
+    Probed,
     /// The most used free one: what a comparison needs, and nobody else.
     Used,
 }

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_latent::basis::{Basis, BasisKind};
+use domex_latent::probe::{ProbeConfig, probe};
 use domex_latent::subspace::Layout;
-use domex_latent::{Generator as _, ImageDistance};
+use domex_latent::{Generator as _, ImageDistance, PixelRms};
 use domex_nada::Task;
+use domex_random::Streams;
 use domex_stylegan2::Model;
 use serde_json::json;
 
 use crate::config::Dimensions;
 use crate::{Config, Error, Place, Result, TaskSpec};
+
+/// Latents that a direction is probed on.
+const PROBED: usize = 4;
 
 /// All domains of a run: first those that the model had, then the new ones.
 pub(crate) struct Domains {
@@ -41,6 +46,7 @@ pub(crate) fn place(
     model: &Model,
     config: &Config,
     tasks: &[TaskSpec],
+    seed: u64,
 ) -> Result<(Basis, Domains)> {
     let (basis, mut layout) = match &model.expansion {
         Some(expansion) => (expansion.basis.clone(), expansion.layout.clone()),
@@ -56,16 +62,16 @@ pub(crate) fn place(
     // tasks is kept: a placeholder would be wrong, so the dimensions are chosen beforehand.
     let mut taken = layout.repurposed();
     taken.extend(tasks.iter().filter_map(|task| task.dimension));
+    let order = if tasks.iter().all(|task| task.dimension.is_some()) {
+        Vec::new()
+    } else {
+        order(model, &basis, config, seed)?
+    };
     for task in tasks {
         let dimension = match task.dimension {
             Some(dimension) => dimension,
             None => {
-                let free = |i: &usize| !taken.contains(i);
-                let mut all = 0..layout.dimensions();
-                let found = match config.dimensions {
-                    Dimensions::Dormant => all.rev().find(free),
-                    Dimensions::Used => all.find(free),
-                };
+                let found = order.iter().copied().find(|i| !taken.contains(i));
                 let expected = format!("at most {} domains in all", layout.dimensions());
                 let chosen = found.ok_or_else(|| {
                     Error::setting("number of domains", earlier + tasks.len(), expected)
@@ -79,6 +85,34 @@ pub(crate) fn place(
         layout.add(task.name(), record, Some(dimension), distance)?;
     }
     Ok((basis, Domains { layout, earlier }))
+}
+
+/// Columns of the basis in the order in which they are given away.
+fn order(model: &Model, basis: &Basis, config: &Config, seed: u64) -> Result<Vec<usize>> {
+    let columns = 0..basis.count();
+    Ok(match config.dimensions {
+        Dimensions::Dormant => columns.rev().collect(),
+        Dimensions::Used => columns.collect(),
+        Dimensions::Probed => {
+            let settings = ProbeConfig {
+                samples: PROBED,
+                batch: PROBED,
+                step: config.distance,
+                ..ProbeConfig::default()
+            };
+            let mut stream = Streams::new(seed).stream("probe");
+            let generator = &model.g_ema;
+            let report = probe(
+                generator,
+                basis,
+                &PixelRms,
+                &settings,
+                &mut stream,
+                &mut |_| (),
+            )?;
+            report.ranked().iter().map(|effect| effect.index).collect()
+        }
+    })
 }
 
 /// The task for CLIP: in words, or in pictures against `source`, some that the generator makes.

@@ -120,7 +120,7 @@ impl Expand {
             ));
         }
         let networks = Networks::new(model, &config, adversarial || config.realism > 0.0)?;
-        let (basis, domains) = domains::place(model, &config, parts.tasks)?;
+        let (basis, domains) = domains::place(model, &config, parts.tasks, parts.seed)?;
         let nada = Nada::new(parts.guides, config.nada)?;
         let aligned = Aligned::new(parts.seed, network.z_dim(), &device)?;
         let source = || aligned.source_pictures(&model.g_ema);

@@ -12,6 +12,9 @@ use domex_checkpoint::container::Container;
 use domex_data::portraits::Domain;
 use domex_data::source::{PictureSource, Portraits};
 use domex_expand::{Adapt, Config, Dimensions, Expand, Parts, TaskFile, TaskSpec, files};
+use domex_latent::basis::{Basis, BasisKind};
+use domex_latent::probe::{ProbeConfig, probe};
+use domex_latent::{Generator as _, PixelRms};
 use domex_random::Streams;
 use domex_stylegan2::{Model, Overwrite};
 use domex_train::{Clock, Job, State};
@@ -231,6 +234,27 @@ fn dimensions_are_the_most_dormant_or_the_most_used() {
         [tiny::DIM - 2, tiny::DIM - 1, tiny::DIM - 3]
     );
     assert_eq!(dims(Dimensions::Used), [0, tiny::DIM - 1, 1]);
+    // By what the pictures show.
+    let model = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
+    let matrices = model.g_ema.acting_matrices().unwrap();
+    let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &matrices).unwrap();
+    let settings = ProbeConfig {
+        samples: 4,
+        ..ProbeConfig::default()
+    };
+    let mut stream = Streams::new(7).stream("probe");
+    let report = probe(
+        &model.g_ema,
+        &basis,
+        &PixelRms,
+        &settings,
+        &mut stream,
+        &mut |_| (),
+    );
+    let ranked = report.unwrap();
+    let ranked = ranked.ranked().into_iter().map(|effect| effect.index);
+    let free: Vec<usize> = ranked.filter(|&index| index != tiny::DIM - 1).collect();
+    assert_eq!(dims(Dimensions::Probed), [free[0], tiny::DIM - 1, free[1]]);
 }
 
 #[test]

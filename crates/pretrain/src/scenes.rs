@@ -29,6 +29,15 @@ impl Factor {
     }
 }
 
+/// Something that is asked of scenes, and how the answers read in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Its name, such as `glasses`.
+    pub name: String,
+    /// For each answer some ways to say it, the plainest first: `with glasses`.
+    pub answers: Vec<Vec<String>>,
+}
+
 /// A picture and what is in it.
 #[derive(Debug, Clone)]
 pub struct Scene {
@@ -62,6 +71,17 @@ pub trait Scenes: Send + Sync {
 
     /// Whether a caption of the scene `own` is true of the scene `other`, each a domain and a seed.
     fn holds(&self, caption: &str, own: (usize, u64), other: (usize, u64)) -> bool;
+
+    /// What can be asked of scenes beside their domain; nothing, unless a world says so.
+    fn questions(&self) -> Vec<Question> {
+        Vec::new()
+    }
+
+    /// The number of the right answer for the scene of a domain and a seed; `None` where it cannot be seen.
+    fn answer(&self, question: usize, domain: usize, seed: u64) -> Option<usize> {
+        let _ = (question, domain, seed);
+        None
+    }
 
     /// Words for a domain, such as `pencil sketch`.
     fn phrases(&self, domain: usize) -> Vec<String>;

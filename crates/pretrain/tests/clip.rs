@@ -51,6 +51,7 @@ fn config(images: u64) -> ClipConfig {
             steps: 2,
         },
         captions: 0.5,
+        questions: 0.5,
         measured: 4,
         seed: 1,
     }

@@ -57,7 +57,7 @@ fn a_random_generator_is_farther_off_than_other_renderings() {
     let model = Model::random(&config, 3, &Device::Cpu).unwrap();
     let measure = |pictures: usize, seed: u64| {
         let mut seen = 0;
-        let figures = fidelity(model.generator(), eyes, &*world, pictures, seed, |n| {
+        let figures = fidelity(&model, eyes, &*world, pictures, seed, |n| {
             seen += n;
         });
         figures

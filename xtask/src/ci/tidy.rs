@@ -123,9 +123,12 @@ const FLOORS: &[(&str, &[&str])] = &[
         &[
             "domex-checkpoint",
             "domex-clip",
+            "domex-expand",
             "domex-golden",
             "domex-lpips",
+            "domex-nada",
             "domex-ops",
+            "domex-random",
             "domex-stylegan2",
             "domex-pretrain",
             "domex-train",

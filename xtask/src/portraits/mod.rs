@@ -4,10 +4,12 @@
 //! `--resume`, which takes its settings from that folder. Without `--only` everything is made, one after the other; what is
 //! done or half done stays and is gone on with.
 
-mod settings;
+pub mod settings;
 mod ship;
 mod train;
 mod try_out;
+
+pub use ship::last_event;
 
 use std::{path::PathBuf, process::ExitCode};
 

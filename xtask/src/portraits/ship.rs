@@ -191,7 +191,8 @@ fn json(path: &Path) -> Result<Json> {
     serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
 }
 
-fn last_event(path: &Path) -> Result<Json> {
+/// The last line of a run's events.
+pub fn last_event(path: &Path) -> Result<Json> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let line = text.lines().last().unwrap_or("{}");
     serde_json::from_str(line).with_context(|| path.display().to_string())

@@ -113,14 +113,9 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
         perceptual: &perceptual,
     };
     let bar = indicatif::ProgressBar::new(3 * pictures as u64);
-    let figures = fidelity(
-        model.generator(),
-        eyes,
-        &World::new(),
-        pictures,
-        args.seed,
-        |n| bar.inc(n as u64),
-    )?;
+    let figures = fidelity(&model, eyes, &World::new(), pictures, args.seed, |n| {
+        bar.inc(n as u64);
+    })?;
     bar.finish_and_clear();
     let folder = OutputFolder::create(args.folder(What::Measure)?, args.force)?;
     let json = serde_json::to_value(&figures)?;

@@ -111,9 +111,11 @@ fn shipped(flag: &str, wanted: Option<&Path>, name: &str) -> anyhow::Result<Path
     }
 }
 
-/// A line for the base, and one for each domain.
-fn table(found: &Outcomes) -> Vec<String> {
-    const NAME: usize = 24;
+/// What stands above the columns.
+pub const HEADS: [&str; 5] = ["", "reached", "factors kept", "diversity", "taken for"];
+
+/// A row for the base, and one for each domain.
+pub fn rows(found: &Outcomes) -> Vec<[String; 5]> {
     let taken = |seen: &std::collections::BTreeMap<String, f64>| {
         let mut seen: Vec<_> = seen.iter().collect();
         seen.sort_by(|a, b| b.1.total_cmp(a.1));
@@ -121,31 +123,39 @@ fn table(found: &Outcomes) -> Vec<String> {
         let words = words.map(|(class, share)| format!("{class} {:.0} %", *share * 100.0));
         words.collect::<Vec<_>>().join(", ")
     };
-    let mut lines = vec![format!(
-        "{:NAME$} {:>8} {:>13} {:>10}  taken for",
-        "", "reached", "factors kept", "diversity"
-    )];
-    lines.push(format!(
-        "{:NAME$} {:>8} {:>13} {:>10}  {}",
-        "base",
-        "",
-        "",
-        "",
-        taken(&found.base)
-    ));
-    for domain in &found.domains {
+    let nothing = String::new;
+    let base = [
+        "base".to_owned(),
+        nothing(),
+        nothing(),
+        nothing(),
+        taken(&found.base),
+    ];
+    let domains = found.domains.iter().map(|domain| {
         let reached = domain.reached.map_or("no class".to_owned(), |share| {
             format!("{:.1} %", share * 100.0)
         });
         let kept = domain.kept.values().sum::<f64>() / domain.kept.len().max(1) as f64;
-        lines.push(format!(
-            "{:NAME$} {reached:>8} {:>13} {:>10.2}  {}",
-            domain.name,
+        [
+            domain.name.clone(),
+            reached,
             format!("{:.1} %", kept * 100.0),
-            domain.diversity,
-            taken(&domain.seen)
-        ));
-    }
+            format!("{:.2}", domain.diversity),
+            taken(&domain.seen),
+        ]
+    });
+    std::iter::once(base).chain(domains).collect()
+}
+
+/// The same as lines.
+fn table(found: &Outcomes) -> Vec<String> {
+    let heads = HEADS.map(str::to_owned);
+    let rows = std::iter::once(heads).chain(rows(found));
+    let mut lines: Vec<String> = rows
+        .map(|[name, reached, kept, diversity, taken]| {
+            format!("{name:24} {reached:>8} {kept:>13} {diversity:>10}  {taken}")
+        })
+        .collect();
     if let Some(distance) = found.distance_to_source {
         lines.push(format!("distance of the base to the source: {distance:.4}"));
     }

@@ -1,9 +1,11 @@
 //! `domex expand`: new domains in a generator that is trained already.
 //!
 //! Here stand the flags and the order of things: everything that can be refused is refused before the first step. What
-//! flags and file of tasks make together is in [`settings`], which networks and pictures they mean in [`inputs`].
+//! flags and file of tasks make together is in [`settings`], which networks and pictures they mean in [`inputs`], what the
+//! shipped judge says of the result in [`judged`].
 
 mod inputs;
+mod judged;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -49,7 +51,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Go on with a run: its folder, or one of its snapshots. Its settings hold; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "batch", "lr", "distance", "gamma", "ema",
+        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "batch", "lr", "distance", "dimensions", "gamma", "ema",
         "lambda_expand", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -115,6 +117,10 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub distance: Option<f64>,
+    /// Which free direction a domain gets: the last of the basis, or the one that changes pictures least when it is
+    /// tried out [default: dormant]
+    #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"], help_heading = "Settings")]
+    pub dimensions: Option<String>,
     /// Half-life of the generator's moving average, which is what becomes the model, in thousands of
     /// pictures; never more than a tenth of those seen so far [default: 10]
     #[arg(
@@ -190,12 +196,17 @@ pub fn run(context: &Context, args: &Expand) -> anyhow::Result<ExitCode> {
     // A run that was stopped has somebody waiting.
     let report = match outcome.signal {
         Some(_) => None,
-        None => Some(report::write(
-            &out,
-            &job.model(&outcome.clock)?,
-            Some(&model),
-            settings.seed,
-        )?),
+        None => {
+            let expanded = job.model(&outcome.clock)?;
+            let judged = judged::section(context, &settings, &expanded, &model)?;
+            Some(report::write(
+                &out,
+                &expanded,
+                Some(&model),
+                settings.seed,
+                judged.as_ref(),
+            )?)
+        }
     };
     ended(context, &outcome, report.as_ref(), &notices, &out);
     Ok(ExitCode::from(outcome.exit_code()))

@@ -43,6 +43,21 @@ pub const JSON: &str = "report.json";
 /// Points of a curve at most: a screen shows no more.
 const POINTS: usize = 400;
 
+/// What others measured: a table with a heading, for the page, and the same as JSON.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// Heading.
+    pub title: String,
+    /// What one sees under it.
+    pub about: String,
+    /// Heads of the columns.
+    pub heads: Vec<String>,
+    /// Rows, each with its name first.
+    pub rows: Vec<Vec<String>>,
+    /// Stands in `report.json` as `judged`.
+    pub json: Json,
+}
+
 /// A report that was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -53,12 +68,19 @@ pub struct Report {
 }
 
 /// Writes the report of the run in `folder` on its `model`. With the `source`, the generator before
-/// the expansion, it says what was kept. `seed` draws the people that are shown.
+/// the expansion, it says what was kept. `seed` draws the people that are shown. `judged` is what a judge says, where
+/// there is one.
 ///
 /// # Errors
 ///
 /// A model without domains or with classes, a failing network, or a folder that cannot be written.
-pub fn write(folder: &Path, model: &Model, source: Option<&Model>, seed: u64) -> Result<Report> {
+pub fn write(
+    folder: &Path,
+    model: &Model,
+    source: Option<&Model>,
+    seed: u64,
+    judged: Option<&Section>,
+) -> Result<Report> {
     let Some(expansion) = model.expansion() else {
         return Err(Error::setting(
             "model of the report",
@@ -83,6 +105,10 @@ pub fn write(folder: &Path, model: &Model, source: Option<&Model>, seed: u64) ->
         page.gallery(&pairs)?;
         left_out(&mut page, &pairs);
     }
+    if let Some(judged) = judged {
+        page.section(&judged.title, &judged.about);
+        page.table(&judged.heads, &judged.rows);
+    }
     page.section("Measures", MEASURES);
     page.table(&measures.heads(), &measures.rows());
     losses(&mut page, &events);
@@ -99,7 +125,10 @@ pub fn write(folder: &Path, model: &Model, source: Option<&Model>, seed: u64) ->
     );
     page.json("provenance", &model.provenance);
 
-    let numbers = measures.to_json();
+    let mut numbers = measures.to_json();
+    if let Some(judged) = judged {
+        numbers["judged"] = judged.json.clone();
+    }
     let json = format!("{numbers:#}\n");
     write_atomic(&folder.join(JSON), json.as_bytes())?;
     let path = folder.join(HTML);

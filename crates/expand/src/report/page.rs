@@ -93,10 +93,14 @@ impl Page {
     }
 
     /// A table; the first column names its row, the others hold numbers.
-    pub fn table(&mut self, heads: &[&str], rows: &[Vec<String>]) {
+    pub fn table<S: AsRef<str>>(&mut self, heads: &[S], rows: &[Vec<String>]) {
         self.body += "<div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><tr>";
         for head in heads {
-            let _ = write!(self.body, "<th scope=\"col\">{}</th>", escape(head));
+            let _ = write!(
+                self.body,
+                "<th scope=\"col\">{}</th>",
+                escape(head.as_ref())
+            );
         }
         self.body += "</tr>\n";
         for row in rows {

@@ -55,6 +55,8 @@ pub struct ClipConfig {
     pub robust: Robust,
     /// Weight of the captions' loss beside the domains'.
     pub captions: f64,
+    /// Weight of the questions'.
+    pub questions: f64,
     /// Scenes of each domain in a tick's measurement.
     pub measured: usize,
     /// Of weights, scenes, words and attacks.
@@ -69,6 +71,16 @@ pub struct ClipJob {
     tokenizer: Tokenizer,
     trainer: Trainer,
     streams: Draws,
+}
+
+/// What a step's pictures are compared with, in words.
+struct Texts {
+    captions: Vec<String>,
+    domains: Vec<String>,
+    /// Question by question.
+    answers: Vec<String>,
+    /// How many each question has.
+    counts: Vec<usize>,
 }
 
 /// Everything random.
@@ -140,8 +152,8 @@ impl ClipJob {
             .tokenize(texts, context, Overflow::Truncate, self.trainer.device())?)
     }
 
-    /// Captions of a batch, which of them are true of which scenes, and a sentence for each domain.
-    fn texts(&mut self, batch: &Batch) -> Result<(Vec<String>, Vec<String>, Truth)> {
+    /// Captions of a batch, sentences for domains and answers, and what is true of which scenes.
+    fn texts(&mut self, batch: &Batch) -> Result<(Texts, Truth)> {
         let words: Vec<u64> = batch
             .plan
             .iter()
@@ -163,27 +175,52 @@ impl ClipJob {
             }
         }
         let device = self.trainer.device();
+        let domains = self.sentences.draw(&mut self.streams.words)?;
+        let (answers, counts) = self.sentences.answers(&mut self.streams.words)?;
         let truth = Truth {
             captions: Tensor::from_vec(truth, (n, n), device)?,
             domains: one_hot(&batch.domains(), self.scenes.domains(), device)?,
+            answers: self.answers(batch, &counts)?,
         };
-        Ok((
+        let texts = Texts {
             captions,
-            self.sentences.draw(&mut self.streams.words)?,
-            truth,
-        ))
+            domains,
+            answers,
+            counts,
+        };
+        Ok((texts, truth))
     }
 
-    fn text_features(
-        &self,
-        clip: &Clip,
-        captions: &[String],
-        sentences: &[String],
-    ) -> Result<TextFeatures> {
+    /// For each question the right answers `[n, k]`.
+    fn answers(&self, batch: &Batch, counts: &[usize]) -> Result<Vec<Tensor>> {
+        let of = |(question, &count): (usize, &usize)| {
+            let mut truth = vec![0f32; batch.plan.len() * count];
+            for (row, &(domain, seed)) in batch.plan.iter().enumerate() {
+                if let Some(right) = self.scenes.answer(question, domain, seed) {
+                    truth[row * count + right] = 1.0;
+                }
+            }
+            let dims = (batch.plan.len(), count);
+            Ok(Tensor::from_vec(truth, dims, self.trainer.device())?)
+        };
+        counts.iter().enumerate().map(of).collect()
+    }
+
+    fn text_features(&self, clip: &Clip, texts: &Texts) -> Result<TextFeatures> {
         // Apart, because a batch is as long as its longest text, and sentences are short.
+        let sentences = [texts.domains.as_slice(), &texts.answers].concat();
+        let sentences = clip.encode_text(&self.ids(&sentences)?)?;
+        let mut at = texts.domains.len();
+        let domains = sentences.narrow(0, 0, at)?;
+        let mut answers = Vec::with_capacity(texts.counts.len());
+        for &count in &texts.counts {
+            answers.push(sentences.narrow(0, at, count)?);
+            at += count;
+        }
         Ok(TextFeatures {
-            captions: clip.encode_text(&self.ids(captions)?)?,
-            domains: clip.encode_text(&self.ids(sentences)?)?,
+            captions: clip.encode_text(&self.ids(&texts.captions)?)?,
+            domains,
+            answers,
             scale: clip.logit_scale().clone(),
         })
     }
@@ -204,18 +241,21 @@ impl ClipJob {
             .config
             .feed
             .next(&*self.scenes, n, &mut self.streams.scenes, &device)?;
-        let (captions, sentences, truth) = self.texts(&batch)?;
+        let (words, truth) = self.texts(&batch)?;
         let (radii, domains) = (self.radii(at), batch.domains());
         let (steps, attacks) = (self.config.robust.steps, &mut self.streams.attacks);
         let mut attack = Attack::start(&batch.pixels, &radii, steps, attacks)?;
         let mut report = Losses::default();
         for climbed in 0..=steps {
             let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
-            let texts = self.text_features(&clip, &captions, &sentences)?;
+            let texts = self.text_features(&clip, &words)?;
             let moved = attack.at()?;
             let images = features(&clip, &moved)?;
             let parts = losses(&images, &texts, &truth)?;
-            let loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
+            let mut loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
+            if let Some(answers) = &parts.answers {
+                loss = (loss + (answers * self.config.questions)?)?;
+            }
             if climbed == steps {
                 self.describe(&mut report, &parts, &texts, &images.detach(), &domains)?;
             }
@@ -241,6 +281,9 @@ impl ClipJob {
         let number = |x: &Tensor| Ok::<_, Error>(f64::from(x.to_scalar::<f32>()?));
         report.put("loss/captions", number(&parts.captions)?);
         report.put("loss/domains", number(&parts.domains)?);
+        if let Some(answers) = &parts.answers {
+            report.put("loss/answers", number(answers)?);
+        }
         let right = accuracy(&texts.domain_logits(images)?.detach(), domains)?;
         report.put("right/attacked", right);
         report.put("scale", number(&texts.scale)?);

@@ -6,15 +6,21 @@
 //! `(1 − ⟨f(x), t_target⟩) + (1 − cos(f(x) − f(x₀), t_target − t_source))`
 //!
 //! The first term is the global loss, the second the directional one (Gal et al. 2021, arXiv
-//! 2108.00946). A network with a meaning in its gradient draws the target; another is content with noise.
+//! 2108.00946). The gradient is taken apart into octaves, each is brought to the same length, and their sum is the way: in
+//! natural pictures coarse octaves are as strong as fine ones, in a gradient the fine ones drown the others. A network
+//! with a meaning in its gradient then draws the target; another is content with noise.
 
 use candle_core::{Tensor, Var};
 use domex_clip::{Clip, Preprocess, unit_length};
 use domex_ops::autograd::grad;
+use domex_ops::{Resize, resize};
 use serde::{Deserialize, Serialize};
 
 use super::attack::unit;
 use crate::Result;
+
+/// Octaves that a gradient is taken apart into; what is coarser stays together.
+const OCTAVES: usize = 4;
 
 /// How far and how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,10 +71,33 @@ pub fn steer(towers: &[(&Clip, Tensor, Tensor)], pictures: &Tensor, how: &Steer)
         }
         let Some(loss) = loss else { break };
         let length = how.length * (1.0 - 0.9 * step as f64 / how.steps as f64);
-        let downhill = unit(&grad(&loss, &at)?.detach())?;
+        let downhill = unit(&in_octaves(&grad(&loss, &at)?.detach())?)?;
         moved = (moved - (downhill * length)?)?.clamp(-1f32, 1f32)?.detach();
     }
     Ok(moved)
+}
+
+/// The sum of the octaves of `x: [n, c, h, w]`, each of length 1.
+fn in_octaves(x: &Tensor) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    let mut fine = x.clone();
+    let mut sum: Option<Tensor> = None;
+    for octave in 0..OCTAVES {
+        let side = |n: usize| (n >> (octave + 1)).max(1);
+        let coarse = resize(x, side(h), side(w), Resize::Area)?;
+        let coarse = resize(&coarse, h, w, Resize::Bilinear)?;
+        let band = unit(&(&fine - &coarse)?)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + band)?,
+            None => band,
+        });
+        fine = coarse;
+    }
+    let rest = unit(&fine)?;
+    Ok(match sum {
+        Some(sum) => (sum + rest)?,
+        None => rest,
+    })
 }
 
 struct Guide<'a> {

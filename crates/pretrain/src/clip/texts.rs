@@ -6,13 +6,22 @@
 use domex_random::Stream;
 
 use crate::Result;
-use crate::scenes::Scenes;
+use crate::scenes::{Question, Scenes};
+
+/// What stands before the words of an answer.
+const PERSONS: [&str; 4] = [
+    "a photo of a person",
+    "a person",
+    "a portrait of a person",
+    "a photograph of a face",
+];
 
 /// Every phrase of every domain, and the sentences they stand in.
 #[derive(Debug, Clone)]
 pub struct Sentences {
     phrases: Vec<Vec<String>>,
     templates: Vec<String>,
+    questions: Vec<Question>,
 }
 
 impl Sentences {
@@ -37,6 +46,7 @@ impl Sentences {
         Self {
             phrases: phrases.collect(),
             templates,
+            questions: scenes.questions(),
         }
     }
 
@@ -52,6 +62,22 @@ impl Sentences {
             Ok(template.replace("{}", phrase))
         };
         self.phrases.iter().map(one).collect()
+    }
+
+    /// A sentence for each answer of each question, in one list, and how many each question has.
+    ///
+    /// # Errors
+    ///
+    /// An answer without words.
+    pub fn answers(&self, stream: &mut Stream) -> Result<(Vec<String>, Vec<usize>)> {
+        let mut sentences = Vec::new();
+        for answer in self.questions.iter().flat_map(|question| &question.answers) {
+            let words = &answer[stream.index(answer.len())?];
+            let person = PERSONS[stream.index(PERSONS.len())?];
+            sentences.push(format!("{person} {words}"));
+        }
+        let counts = self.questions.iter().map(|question| question.answers.len());
+        Ok((sentences, counts.collect()))
     }
 
     /// The first phrase of each domain in every template, or in `most` of them, domain by domain.

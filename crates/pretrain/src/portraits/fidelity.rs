@@ -14,7 +14,7 @@ use candle_core::{D, DType, Device, Tensor};
 use domex_lpips::Lpips;
 use domex_metrics::{Moments, frechet, shares, total_variation};
 use domex_random::{Stream, Streams};
-use domex_stylegan2::{Generator, Noise, Truncation};
+use domex_stylegan2::{Model, Noise, mapping::broadcast};
 use serde::Serialize;
 
 use crate::feed::Feed;
@@ -52,14 +52,14 @@ pub struct Eyes<'a> {
     pub perceptual: &'a Lpips,
 }
 
-/// Measures `generator` on `pictures` samples with fresh noise against as many renderings of the
-/// first domain. `done` is told how many pictures were looked at, of three times as many.
+/// Measures `model` on `pictures` samples with fresh noise, on the base subspace where it was expanded, against as
+/// many renderings of the first domain. `done` is told how many pictures were looked at, of three times as many.
 ///
 /// # Errors
 ///
 /// Fewer than two pictures, or networks of another size.
 pub fn fidelity(
-    generator: &Generator,
+    model: &Model,
     eyes: Eyes<'_>,
     scenes: &dyn Scenes,
     pictures: usize,
@@ -73,7 +73,17 @@ pub fn fidelity(
             "at least 2",
         ));
     }
+    let generator = model.generator();
     let device = generator.synthesis().device().clone();
+    let base = match model.expansion() {
+        Some(expansion) => {
+            let subspaces = expansion
+                .layout
+                .subspaces(&expansion.basis, &device, DType::F32)?;
+            Some((subspaces, expansion.mean.to_device(&device)?))
+        }
+        None => None,
+    };
     let streams = Streams::new(seed);
     let feed = Feed {
         size: eyes.judge.config().size as u32,
@@ -91,8 +101,13 @@ pub fn fidelity(
     let (mut latents, mut noise) = (streams.stream("latents"), streams.stream("noise"));
     let fake = Seen::of(eyes, pictures, &mut done, |n| {
         let z = normal(&mut latents, n, generator.config().z_dim(), &device)?;
+        let mut w = generator.mapping().forward(Some(&z), None)?;
+        if let Some((subspaces, mean)) = &base {
+            w = subspaces.project(&w, Some(mean))?;
+        }
+        let ws = broadcast(&w, generator.config().num_ws())?;
         let noise = Noise::Random(&mut noise);
-        shown(&generator.forward(&z, None, Truncation::NONE, noise)?)
+        shown(&generator.synthesis().forward(&ws, noise)?)
     })?;
     let factors = &eyes.judge.config().factors;
     let mut marginals = BTreeMap::new();

@@ -111,6 +111,33 @@ pub fn outcomes(
     })
 }
 
+/// Measures a generator that was adapted to one domain as a whole: the same latents by `source` are its base.
+///
+/// # Errors
+///
+/// Fewer than two pictures, or networks of another size.
+pub fn adapted(
+    model: &Model,
+    source: &Generator,
+    name: &str,
+    eyes: Eyes<'_>,
+    pictures: usize,
+    seed: u64,
+) -> Result<Outcome> {
+    check(model, eyes.judge, pictures)?;
+    let device = source.device();
+    let (mut base, mut row) = (Row::new(eyes), Row::new(eyes));
+    let mut latents = Streams::new(seed).stream("outcomes");
+    for start in (0..pictures).step_by(BATCH) {
+        let n = BATCH.min(pictures - start);
+        let z = normal(&mut latents, n, source.config().z_dim(), device)?;
+        let w = source.mapping().forward(Some(&z), None)?;
+        let answers = base.add(&paint(source, &w)?, None)?;
+        row.add(&paint(model.generator(), &w)?, Some(&answers))?;
+    }
+    Ok(row.outcome(name, &base))
+}
+
 fn check(model: &Model, judge: &Judge, pictures: usize) -> Result<()> {
     if pictures < 2 {
         let expected = "at least 2";
@@ -127,7 +154,7 @@ fn check(model: &Model, judge: &Judge, pictures: usize) -> Result<()> {
     Ok(())
 }
 
-fn paint(generator: &Generator, latents: &Tensor) -> Result<Tensor> {
+pub(super) fn paint(generator: &Generator, latents: &Tensor) -> Result<Tensor> {
     let ws = broadcast(latents, generator.config().num_ws())?;
     shown(&generator.synthesis().forward(&ws, Noise::Const)?)
 }
@@ -222,7 +249,7 @@ impl<'a> Row<'a> {
 }
 
 /// The class whose words stand in a domain's name, in their order; the longest where there are several.
-fn class_of(name: &str, classes: &[String]) -> Option<usize> {
+pub(super) fn class_of(name: &str, classes: &[String]) -> Option<usize> {
     let words = |text: &str| -> Vec<String> {
         let parts = text.split(|c: char| !c.is_alphanumeric());
         parts

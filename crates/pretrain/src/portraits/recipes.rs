@@ -83,6 +83,7 @@ pub fn clip(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
             steps: 2,
         },
         captions: 0.3,
+        questions: 0.5,
         measured: 8,
         seed: 0,
     })

@@ -8,74 +8,16 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use domex_clip::{Bundle, Preprocess};
 use domex_data::picture;
-use domex_data::portraits::{Beard, Domain, Factors, Glasses, HairColour, HairStyle, Hat, render};
+use domex_data::portraits::{Domain, Factors, render};
 use domex_random::Streams;
 
-use super::{World, steering::domain_texts};
+use super::{World, questions::QUESTIONS, steering::domain_texts};
 use crate::Result;
 use crate::losses::accuracy;
 use crate::scenes::Scenes;
 
 /// Pictures at once.
 const BATCH: usize = 32;
-
-/// A trait, its answers in words, and the answer that is right, if the question makes sense.
-struct Question {
-    name: &'static str,
-    answers: &'static [&'static str],
-    right: fn(&Factors) -> Option<usize>,
-}
-
-const QUESTIONS: &[Question] = &[
-    Question {
-        name: "hair colour",
-        answers: &[
-            "with black hair",
-            "with brown hair",
-            "with blond hair",
-            "with red hair",
-            "with grey hair",
-        ],
-        right: |f| {
-            let seen = f.hair_style != HairStyle::Bald && f.hat == Hat::None;
-            seen.then_some(match f.hair_colour {
-                HairColour::Black => 0,
-                HairColour::Brown => 1,
-                HairColour::Blond => 2,
-                HairColour::Red => 3,
-                HairColour::Grey => 4,
-            })
-        },
-    },
-    Question {
-        name: "glasses",
-        answers: &["without glasses", "with glasses", "wearing sunglasses"],
-        right: |f| {
-            Some(match f.glasses {
-                Glasses::None => 0,
-                Glasses::Round | Glasses::Square => 1,
-                Glasses::Sun => 2,
-            })
-        },
-    },
-    Question {
-        name: "beard",
-        answers: &[
-            "without a beard",
-            "with a moustache",
-            "with a goatee",
-            "with a full beard",
-        ],
-        right: |f| {
-            Some(match f.beard {
-                Beard::None => 0,
-                Beard::Moustache => 1,
-                Beard::Goatee => 2,
-                Beard::Full => 3,
-            })
-        },
-    },
-];
 
 /// The share of right answers by question, `pictures` for each trait and as many spread over the domains.
 ///
@@ -99,19 +41,19 @@ pub fn retrieval(
         .collect::<Vec<_>>();
     let texts = domain_texts(world, model)?;
     shares.insert("domain".to_owned(), right(model, &texts, &scenes)?);
-    for question in QUESTIONS {
-        let mut stream = streams.stream(question.name);
+    for (at, question) in world.questions().into_iter().enumerate() {
+        let mut stream = streams.stream(&question.name);
         let mut scenes = Vec::with_capacity(pictures);
         while scenes.len() < pictures {
             let factors = Factors::draw(&mut stream);
-            if let Some(right) = (question.right)(&factors) {
+            if let Some(right) = (QUESTIONS[at].right)(&factors) {
                 scenes.push((factors, Domain::Photo, right));
             }
         }
-        let sentence = |answer: &&str| format!("a photo of a person {answer}");
+        let sentence = |answer: &Vec<String>| format!("a photo of a person {}", answer[0]);
         let sentences: Vec<String> = question.answers.iter().map(sentence).collect();
         let texts = domex_clip::unit_length(&model.encode_text(&sentences)?)?;
-        shares.insert(question.name.to_owned(), right(model, &texts, &scenes)?);
+        shares.insert(question.name, right(model, &texts, &scenes)?);
     }
     Ok(shares)
 }

@@ -3,8 +3,8 @@
 use domex_data::portraits::{self, Domain, Factors};
 use domex_random::{Stream, Streams};
 
-use super::{labels, templates::TEMPLATES, truth};
-use crate::scenes::{Factor, Scene, Scenes, Triplet};
+use super::{labels, questions, templates::TEMPLATES, truth};
+use crate::scenes::{Factor, Question, Scene, Scenes, Triplet};
 
 /// The portrait renderer. A scene's seed decides its factors and its grain.
 #[derive(Debug, Clone)]
@@ -66,6 +66,17 @@ impl Scenes for World {
             (&a, self.domain(own.0)),
             (&b, self.domain(other.0)),
         )
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        questions::all()
+    }
+
+    /// Of photographs only: elsewhere colours and small things are not what they were.
+    fn answer(&self, question: usize, domain: usize, seed: u64) -> Option<usize> {
+        let photo = self.domain(domain) == Domain::Photo;
+        let question = questions::QUESTIONS.get(question).filter(|_| photo)?;
+        (question.right)(&Self::factors_of(seed))
     }
 
     fn phrases(&self, domain: usize) -> Vec<String> {

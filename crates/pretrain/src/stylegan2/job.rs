@@ -209,13 +209,17 @@ impl Job for StyleGan2 {
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
         let mut losses = Losses::default();
-        if self.config.imitation.is_some_and(|it| at.images < it.alone) {
-            self.imitate(&mut losses)?;
+        let imitation = self.config.imitation;
+        if imitation.is_some_and(|it| at.images < it.alone) {
+            self.imitate(false, &mut losses)?;
             self.networks.ema.update(self.config.batch, at.images)?;
             return Ok(losses);
         }
         let reals = self.reals(at.images)?;
-        self.g_main(&mut losses)?;
+        match imitation {
+            Some(_) => self.imitate(true, &mut losses)?,
+            None => self.g_main(&mut losses)?,
+        }
         if Lazy::new(self.config.path_length_interval)?.due(at.step) {
             self.g_regularise(&mut losses)?;
         }

@@ -53,45 +53,56 @@ impl StyleGan2 {
             sum.note("score/fake", mean(&phase.logits)?, share);
             sum.add("loss/G", &phase.loss, share)?;
         }
-        self.add_imitation(&mut sum)?;
         sum.apply(&mut self.networks.adam_g, losses)
     }
 
-    /// A step of the generator towards the teacher's pictures, and nothing else.
-    pub(super) fn imitate(&mut self, losses: &mut Losses) -> Result<()> {
-        let mut sum = Sum::default();
-        self.add_imitation(&mut sum)?;
-        sum.apply(&mut self.networks.adam_g, losses)
-    }
-
-    /// A batch of latents, and how far their pictures are from the teacher's.
-    fn add_imitation(&mut self, sum: &mut Sum) -> Result<()> {
+    /// A step of the generator towards the teacher's pictures; with `judged`, the discriminator has its say on the same ones.
+    pub(super) fn imitate(&mut self, judged: bool, losses: &mut Losses) -> Result<()> {
         let Some(imitation) = self.config.imitation else {
             return Ok(());
         };
+        let mut sum = Sum::default();
+        for pass in self.config.passes() {
+            let share = pass as f64 / self.config.batch as f64;
+            let (made, target) = self.shown(pass)?;
+            let distance = imitation::distance(&made, &target)?;
+            let value = f64::from(distance.to_scalar::<f32>()?);
+            sum.note("loss/imitation", value, share);
+            let mut loss = (distance * imitation.weight)?;
+            if judged {
+                let changed = self.draw_change(pass)?;
+                let change = changed.as_ref().map(transform);
+                let change = change.as_ref().map(|change| change as PictureTransform<'_>);
+                let d = &self.networks.d_frozen;
+                let opinion = domex_replay::realism(d, &made, None, change)?;
+                sum.note("score/fake", mean(&opinion.logits)?, share);
+                loss = (loss + opinion.loss)?;
+            }
+            sum.add("loss/G", &loss, share)?;
+        }
+        sum.apply(&mut self.networks.adam_g, losses)
+    }
+
+    /// Pictures of fresh latents, by the generator and by its teacher.
+    fn shown(&mut self, n: usize) -> Result<(Tensor, Tensor)> {
         let Some(taught) = &mut self.teacher else {
             let expected = "none, where nobody draws pictures for latents";
             return Err(Error::config("imitation", "a weight", expected));
         };
-        for pass in self.config.passes() {
-            let share = pass as f64 / self.config.batch as f64;
-            let z_dim = self.config.z_dim;
-            let mut numbers = vec![0f32; pass * z_dim];
-            taught.latents.fill_normal(&mut numbers);
-            let pictures: Vec<_> = numbers
-                .par_chunks(z_dim)
-                .map(|z| taught.by.picture(z))
-                .collect();
-            let target = picture::from_rgb(&pictures, DType::F32, &self.device)?;
-            let z = Tensor::from_vec(numbers, (pass, z_dim), &self.device)?;
-            let w = latents::map(&mut self.networks.g, &z, None)?;
-            let ws = latents::plain(&self.networks.g, &w)?;
-            let noise = Noise::Random(&mut self.streams.noise);
-            let made = self.networks.g.synthesis().forward(&ws, noise)?;
-            let distance = imitation::distance(&made, &target)?;
-            sum.add_scaled("loss/imitation", &distance, share, imitation.weight)?;
-        }
-        Ok(())
+        let z_dim = self.config.z_dim;
+        let mut numbers = vec![0f32; n * z_dim];
+        taught.latents.fill_normal(&mut numbers);
+        let pictures: Vec<_> = numbers
+            .par_chunks(z_dim)
+            .map(|z| taught.by.picture(z))
+            .collect();
+        let target = picture::from_rgb(&pictures, DType::F32, &self.device)?;
+        let z = Tensor::from_vec(numbers, (n, z_dim), &self.device)?;
+        let w = latents::map(&mut self.networks.g, &z, None)?;
+        let ws = latents::plain(&self.networks.g, &w)?;
+        let noise = Noise::Random(&mut self.streams.noise);
+        let made = self.networks.g.synthesis().forward(&ws, noise)?;
+        Ok((made, target))
     }
 
     /// Path length regularisation of the generator.

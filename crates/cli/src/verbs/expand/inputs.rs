@@ -13,7 +13,7 @@ use crate::exit::mendable;
 use crate::{assets, models};
 
 /// The word for the built-in renderer, in place of a path.
-const PORTRAITS: &str = "portraits";
+pub const PORTRAITS: &str = "portraits";
 
 /// The word for no pictures.
 const NONE: &str = "none";

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use domex_expand::{Config, TaskFile, TaskSpec, files};
+use domex_expand::{Config, Dimensions, TaskFile, TaskSpec, files};
 use domex_latent::ImageDistance;
 use domex_nada::Guide;
 use serde::{Deserialize, Serialize};
@@ -207,6 +207,11 @@ fn tasks(args: &Expand) -> anyhow::Result<TaskFile> {
     set(&mut config.objective.alignment.l2, args.lambda_l2);
     set(&mut config.gamma, args.gamma);
     set(&mut config.ema.kimg, args.ema);
+    let probed = args.dimensions.as_deref().map(|how| match how {
+        "probed" => Dimensions::Probed,
+        _ => Dimensions::Dormant,
+    });
+    set(&mut config.dimensions, probed);
     file.validate()?;
     Ok(file)
 }

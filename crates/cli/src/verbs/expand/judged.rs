@@ -1,0 +1,60 @@
+//! What the shipped judge says of an expanded generator of portraits, for its report.
+
+use candle_core::DType;
+use domex_expand::report::Section;
+use domex_lpips::Lpips;
+use domex_pretrain::judge::Judge;
+use domex_pretrain::portraits::{Eyes, outcomes};
+use domex_stylegan2::Model;
+
+use super::inputs;
+use super::settings::Settings;
+use crate::assets;
+use crate::context::Context;
+use crate::verbs::eval::{HEADS, rows};
+
+/// Latents it looks at: enough for a percent or two.
+const PICTURES: usize = 64;
+
+const ABOUT: &str = "A classifier that no training loss saw looks at the same latents on the base subspace and in every domain. \
+    Reached: how often it names the domain; factors kept: how often it sees the same pose, hair, glasses and so on as in \
+    the base; diversity: distance between neighbours, over that in the base.";
+
+/// The section, where the run is of the portrait world and its judge is there.
+pub fn section(
+    context: &Context,
+    settings: &Settings,
+    expanded: &Model,
+    source: &Model,
+) -> anyhow::Result<Option<Section>> {
+    if settings.data.as_deref() != Some(inputs::PORTRAITS) {
+        return Ok(None);
+    }
+    let (Some(judge), Some(perceptual)) = (
+        assets::file(assets::JUDGE),
+        assets::file(assets::PERCEPTUAL),
+    ) else {
+        return Ok(None);
+    };
+    let judge = Judge::load(judge, &context.device)?;
+    if expanded.config().synthesis.img_resolution != judge.config().size {
+        return Ok(None);
+    }
+    let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
+    let eyes = Eyes {
+        judge: &judge,
+        perceptual: &perceptual,
+    };
+    let progress = context.progress("judging", PICTURES);
+    let source = Some(source.generator());
+    let found = outcomes(expanded, source, eyes, PICTURES, settings.seed, |n| {
+        progress.advance(n);
+    })?;
+    Ok(Some(Section {
+        title: "What a judge sees".to_owned(),
+        about: ABOUT.to_owned(),
+        heads: HEADS.map(str::to_owned).to_vec(),
+        rows: rows(&found).into_iter().map(Vec::from).collect(),
+        json: serde_json::to_value(&found)?,
+    }))
+}

@@ -1,0 +1,107 @@
+//! `study`: the paper's comparison on the portrait world.
+//!
+//! The same source generator is adapted to each domain alone, expanded with all of them, expanded without anything that
+//! holds the base, and expanded along directions that it uses; then with more domains, and in two goes. Each domain gets the
+//! same number of pictures in each. The judge, which no training saw, says what became of them. A run that is there is not
+//! made again, so the study can be stopped and called again.
+
+mod measure;
+mod page;
+mod runs;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use candle_core::{DType, Device};
+use domex_data::{folder::write_atomic, portraits::Domain};
+use domex_expand::Config;
+use domex_lpips::Lpips;
+use domex_pretrain::judge::Judge;
+use domex_stylegan2::Model;
+
+use crate::{exit::mendable, out::say, portraits::settings};
+
+/// Arguments of `study`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder of all runs.
+    #[arg(long, value_name = "DIR", default_value = "runs/study")]
+    out: PathBuf,
+    /// The domains of the comparison, half techniques and half characters.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "sketch,watercolour,mosaic,neon,zombie,robot,statue,clown"
+    )]
+    domains: Vec<Domain>,
+    /// Numbers of domains to try beside these; 0 for none.
+    #[arg(long, value_delimiter = ',', default_value = "1,25,100")]
+    many: Vec<usize>,
+    /// Steps for each domain.
+    #[arg(long, default_value_t = 150)]
+    steps: u64,
+    /// Latents that each domain is judged by; four times as many for the base.
+    #[arg(long, default_value_t = 256)]
+    pictures: usize,
+    /// Change a setting of the expansion, such as lr=0.002.
+    #[arg(long = "set", value_name = "PLACE=JSON")]
+    set: Vec<String>,
+    /// Where the networks of the portrait world are.
+    #[arg(long, value_name = "DIR", default_value = "assets/portraits")]
+    assets: PathBuf,
+    /// Seed of all runs and measures.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// What all parts of the study use.
+struct Study<'a> {
+    args: &'a Args,
+    config: Config,
+    source: Model,
+    judge: Judge,
+    perceptual: Lpips,
+}
+
+impl Study<'_> {
+    fn asset(&self, name: &str) -> PathBuf {
+        self.args.assets.join(name)
+    }
+}
+
+/// Runs the study and writes its page.
+///
+/// # Errors
+///
+/// Networks that are not there, settings that do not fit, and those of the runs.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.domains.len() < 2 || args.domains.contains(&Domain::Photo) {
+        return Err(mendable(
+            "--domains: two or more, the photograph not among them",
+        ));
+    }
+    let file = |name: &str| args.assets.join(name);
+    let study = Study {
+        config: settings::changed(&Config::default(), &args.set)?,
+        source: Model::load(file("generator.safetensors"), &Device::Cpu)?,
+        judge: Judge::load(file("judge.safetensors"), &Device::Cpu)?,
+        perceptual: Lpips::load(file("perceptual.safetensors"), DType::F32, &Device::Cpu)?,
+        args,
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let Some(made) = runs::all(&study)? else {
+        say!("stopped; call it again to go on");
+        return Ok(ExitCode::from(130));
+    };
+    let found = measure::all(&study, &made)?;
+    let json = serde_json::to_value(&found)?;
+    write_atomic(
+        &args.out.join("study.json"),
+        format!("{json:#}\n").as_bytes(),
+    )?;
+    let page = args.out.join("study.md");
+    write_atomic(&page, page::page(&study, &found).as_bytes())?;
+    page::pictures(&study, &made)?;
+    say!("{}", page.display());
+    Ok(ExitCode::SUCCESS)
+}
