@@ -48,13 +48,14 @@ pub struct Args {
     /// Image tower of a contrastive model.
     #[arg(long, value_enum, default_value_t = Tower::Resnet)]
     tower: Tower,
-    /// A contrastive model whose weights a new one begins with.
+    /// A contrastive model whose weights a new one begins with [default for the robust one: OUT/plain].
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Change a setting: its place in run.json below `job`, and a JSON value.
     #[arg(long = "set", value_name = "PLACE=JSON")]
     set: Vec<String>,
-    /// Steering and retrieval: the contrastive models, all followed at once [default: OUT/clip].
+    /// Steering and retrieval: the contrastive models, all followed at once [default: OUT/plain
+    /// and OUT/robust].
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
     /// Measuring: the generator [default: OUT/generator].
@@ -82,8 +83,10 @@ enum What {
     Generator,
     /// The classifier that measures.
     Judge,
-    /// The contrastive model.
-    Clip,
+    /// The contrastive model that is not attacked: it reads best.
+    Plain,
+    /// The contrastive model that is attacked while it learns, beginning as the plain one: its gradient has a shape.
+    Robust,
     /// The perceptual network.
     Perceptual,
     /// Push photographs towards each domain's text through contrastive models, and ask the judge.
@@ -97,10 +100,11 @@ enum What {
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 8] = [
+const ALL: [What; 9] = [
     What::Judge,
     What::Perceptual,
-    What::Clip,
+    What::Plain,
+    What::Robust,
     What::Generator,
     What::Retrieval,
     What::Steer,
@@ -153,7 +157,7 @@ fn one(args: &Args, what: What) -> Result<ExitCode> {
         What::Retrieval => try_out::retrieval(args),
         What::Measure => try_out::measure(args),
         What::Ship => ship::ship(args),
-        What::Generator | What::Judge | What::Clip | What::Perceptual => train::train(args, what),
+        _ => train::train(args, what),
     }
 }
 

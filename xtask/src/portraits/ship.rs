@@ -29,16 +29,21 @@ struct Network {
     what: &'static str,
 }
 
-const NETWORKS: [Network; 4] = [
+const NETWORKS: [Network; 5] = [
     Network {
         run: "generator",
         file: "generator.safetensors",
         what: "StyleGAN2 of photographs, 64 × 64, z and w of 512, with its discriminator",
     },
     Network {
-        run: "clip",
-        file: "clip-portraits.safetensors",
-        what: "image and text towers, with their own vocabulary",
+        run: "plain",
+        file: "clip-plain.safetensors",
+        what: "CLIP: image and text towers with a vocabulary of their own; reads best",
+    },
+    Network {
+        run: "robust",
+        file: "clip-robust.safetensors",
+        what: "the same, trained under attack; its gradient has a shape",
     },
     Network {
         run: "perceptual",

@@ -23,7 +23,7 @@ use crate::{exit::mendable, out::say};
 fn images(what: What) -> u64 {
     match what {
         What::Generator => 400_000,
-        What::Clip => 300_000,
+        What::Plain | What::Robust => 100_000,
         _ => 100_000,
     }
 }
@@ -36,6 +36,15 @@ const TICK: u64 = 8000;
 
 /// Steps whose speed says how long a run is.
 const TRIAL: u64 = 12;
+
+impl From<Tower> for portraits::Tower {
+    fn from(tower: Tower) -> Self {
+        match tower {
+            Tower::Resnet => Self::ResNet,
+            Tower::Vit => Self::Vit,
+        }
+    }
+}
 
 /// Settings that the command line can change.
 trait Recipe: Serialize + DeserializeOwned + Clone {
@@ -112,12 +121,18 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         What::Generator => go(args, what, &recipes::generator(SIDE), world),
         What::Judge => go(args, what, &recipes::judge(&world, images), world),
         What::Perceptual => go(args, what, &recipes::perceptual(images), world),
-        What::Clip => {
-            let tower = match args.tower {
-                Tower::Resnet => portraits::Tower::ResNet,
-                Tower::Vit => portraits::Tower::Vit,
-            };
-            go(args, what, &recipes::clip(&world, tower, images)?, world)
+        What::Plain => go(
+            args,
+            what,
+            &recipes::plain(&world, args.tower.into(), images)?,
+            world,
+        ),
+        What::Robust => {
+            let recipe = recipes::robust(&world, args.tower.into(), images)?;
+            let mut args = args.clone();
+            let plain = args.made("plain");
+            args.from = args.from.or(Some(plain).filter(|file| file.is_file()));
+            go(&args, what, &recipe, world)
         }
         What::Steer | What::Retrieval | What::Measure | What::Ship => {
             Err(mendable("this trains nothing"))

@@ -18,7 +18,7 @@ use crate::{exit::mendable, out::say};
 
 /// Steers, prints what the judge says, and writes a grid.
 pub fn steer(args: &Args) -> Result<ExitCode> {
-    let models = models(args)?;
+    let models: Vec<Bundle> = models(args)?.into_iter().map(|(_, model)| model).collect();
     let judge = Judge::load(args.made("judge"), &Device::Cpu)?;
     let world = World::new();
     let domains = &world.factors()[0].classes;
@@ -64,38 +64,43 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The contrastive models to try.
-fn models(args: &Args) -> Result<Vec<Bundle>> {
-    let default = vec![args.made("clip")];
-    let files = if args.models.is_empty() {
-        &default
+/// The contrastive models to try, by name.
+fn models(args: &Args) -> Result<Vec<(String, Bundle)>> {
+    let load = |(name, file): (String, PathBuf)| {
+        let model = Bundle::load(&file, DType::F32, &Device::Cpu);
+        Ok((name, model.with_context(|| file.display().to_string())?))
+    };
+    let shipped = ["plain", "robust"].map(|run| (run.to_owned(), args.made(run)));
+    let given = args.models.iter();
+    let given = given.map(|file| (file.display().to_string(), file.clone()));
+    if args.models.is_empty() {
+        shipped.into_iter().map(load).collect()
     } else {
-        &args.models
-    };
-    let load = |file: &PathBuf| {
-        Bundle::load(file, DType::F32, &Device::Cpu).with_context(|| file.display().to_string())
-    };
-    files.iter().map(load).collect()
+        given.map(load).collect()
+    }
 }
 
 /// Asks each model for domain and traits of fresh renderings.
 pub fn retrieval(args: &Args) -> Result<ExitCode> {
     let world = World::new();
     let folder = OutputFolder::create(args.folder(What::Retrieval)?, args.force)?;
-    for model in models(args)? {
+    let mut all = serde_json::Map::new();
+    for (name, model) in models(args)? {
         let right = portraits::retrieval(&world, &model, args.pictures.unwrap_or(2000), args.seed)?;
-        let json = serde_json::to_value(&right)?;
-        domex_data::folder::write_atomic(
-            &folder.file("scores.json"),
-            format!("{json:#}\n").as_bytes(),
-        )?;
-        if args.json {
-            say!("{json}");
-            continue;
+        if !args.json {
+            for (question, share) in &right {
+                say!("{name} {question:16} {share:.3}");
+            }
         }
-        for (name, share) in right {
-            say!("{name:16} {share:.3}");
-        }
+        all.insert(name, serde_json::to_value(&right)?);
+    }
+    let json = serde_json::Value::Object(all);
+    domex_data::folder::write_atomic(
+        &folder.file("scores.json"),
+        format!("{json:#}\n").as_bytes(),
+    )?;
+    if args.json {
+        say!("{json}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -50,12 +50,23 @@ pub fn perceptual(images: u64) -> PerceptualConfig {
     PerceptualConfig::new(images)
 }
 
-/// A robust contrastive model, after `images` scenes.
+/// A contrastive model that is not attacked, after `images` scenes.
 ///
 /// # Errors
 ///
 /// A world without words.
-pub fn clip(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
+pub fn plain(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
+    let mut config = robust(world, tower, images)?;
+    (config.robust.radius, config.robust.steps) = (0.0, 0);
+    Ok(config)
+}
+
+/// A robust contrastive model, after `images` scenes from a plain one on.
+///
+/// # Errors
+///
+/// A world without words.
+pub fn robust(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
     let merges = merges(world)?;
     let ids = Tokenizer::with_merges(&merges)?.len();
     Ok(ClipConfig {
@@ -79,7 +90,7 @@ pub fn clip(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
         },
         robust: Robust {
             radius: 6.0,
-            growth: 0.4,
+            growth: 0.05,
             steps: 2,
         },
         captions: 0.3,

@@ -1,0 +1,101 @@
+//! The networks that ship do what their card says, on renderings that no training saw.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use domex_clip::Bundle;
+use domex_data::picture;
+use domex_data::portraits::{Domain, Factors, render};
+use domex_pretrain::judge::Judge;
+use domex_pretrain::portraits::{World, retrieval};
+use domex_random::Streams;
+use domex_stylegan2::{Model, Noise, Truncation};
+
+fn assets() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.join("assets/portraits").canonicalize().unwrap()
+}
+
+fn judge() -> Judge {
+    Judge::load(assets().join("judge.safetensors"), &Device::Cpu).unwrap()
+}
+
+/// The share of pictures whose likeliest domain is theirs.
+fn right(judge: &Judge, pictures: &Tensor, domains: &[Domain]) -> f64 {
+    let logits = judge.forward(pictures).unwrap().swap_remove(0);
+    let seen = logits.argmax(1).unwrap().to_vec1::<u32>().unwrap();
+    let right = seen.iter().zip(domains);
+    let right = right.filter(|(seen, domain)| **seen as usize == domain.index());
+    right.count() as f64 / domains.len() as f64
+}
+
+#[test]
+fn the_card_knows_every_file_and_they_are_light() {
+    let card = std::fs::read_to_string(assets().join("README.md")).unwrap();
+    let (mut files, mut bytes) = (0, 0);
+    for entry in std::fs::read_dir(assets()).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "safetensors")
+        {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let hash = domex_checkpoint::sha256_file(&path).unwrap();
+        let line = card
+            .lines()
+            .find(|line| line.contains(&format!("`{name}`")));
+        assert!(
+            line.is_some_and(|line| line.contains(&hash)),
+            "{name}: {hash}"
+        );
+        files += 1;
+        bytes += path.metadata().unwrap().len();
+    }
+    assert_eq!(files, 5);
+    assert!(bytes < 40_000_000, "{bytes}");
+}
+
+#[test]
+fn the_judge_knows_every_domain_of_fresh_renderings() {
+    let mut stream = Streams::new(91).stream("people");
+    let domains: Vec<Domain> = Domain::ALL.iter().copied().cycle().take(108).collect();
+    let draw =
+        |domain: &Domain| render(&Factors::draw(&mut stream), *domain, stream.next_u64(), 64);
+    let pictures: Vec<_> = domains.iter().map(draw).collect();
+    let pictures = picture::from_rgb(&pictures, DType::F32, &Device::Cpu).unwrap();
+    let share = right(&judge(), &pictures, &domains);
+    assert!(share >= 0.97, "{share}");
+}
+
+#[test]
+fn the_generator_makes_photographs_of_different_people() {
+    let model = Model::load(assets().join("generator.safetensors"), &Device::Cpu).unwrap();
+    assert!(model.discriminator.is_some());
+    let mut z = vec![0f32; 64 * 512];
+    Streams::new(92).stream("latents").fill_normal(&mut z);
+    let z = Tensor::from_vec(z, (64, 512), &Device::Cpu).unwrap();
+    let pictures = model
+        .generator()
+        .forward(&z, None, Truncation::NONE, Noise::Const)
+        .unwrap();
+    let share = right(&judge(), &pictures, &[Domain::Photo; 64]);
+    assert!(share >= 0.98, "{share}");
+    let spread = pictures.var(0).unwrap().mean_all().unwrap();
+    let spread = spread.to_scalar::<f32>().unwrap();
+    assert!(spread > 0.05, "variance of a pixel: {spread}");
+}
+
+#[test]
+fn the_plain_tower_finds_the_right_words() {
+    let plain = Bundle::load(
+        assets().join("clip-plain.safetensors"),
+        DType::F32,
+        &Device::Cpu,
+    );
+    let right = retrieval(&World::new(), &plain.unwrap(), 108, 93).unwrap();
+    assert!(right["domain"] >= 0.93, "{right:?}");
+}
