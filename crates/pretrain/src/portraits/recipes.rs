@@ -34,8 +34,14 @@ pub fn generator(side: usize) -> stylegan2::Config {
         imitation: Some(Imitation {
             weight: 100.0,
             alone: 300_000,
+            first_lr: Some(0.0025),
             coordinates: Painter::COORDINATES,
         }),
+        lr: 0.001,
+        map_lr_multiplier: 0.3,
+        gamma: 0.3,
+        // The teacher holds the latent space in order, and double gradients are dear.
+        path_length: None,
         ..stylegan2::Config::preset(Preset::Portraits, side, 0)
     }
 }

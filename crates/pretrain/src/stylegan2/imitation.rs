@@ -45,6 +45,9 @@ pub struct Imitation {
     pub weight: f64,
     /// Pictures at the beginning in which nothing else is learnt: no discriminator, no regularisation.
     pub alone: u64,
+    /// Learning rate to begin with; over these pictures it falls, geometrically, to that of the settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_lr: Option<f64>,
     /// How many coordinates of `z`, the first, decide the teacher's pictures.
     pub coordinates: usize,
 }
@@ -62,6 +65,13 @@ impl Imitation {
                 expected,
             ));
         }
+        if let Some(lr) = self.first_lr.filter(|lr| !(lr.is_finite() && *lr > 0.0)) {
+            return Err(Error::config(
+                "first learning rate",
+                lr,
+                "a positive number",
+            ));
+        }
         if !(1..=z_dim).contains(&self.coordinates) {
             let expected = format!("1 to the {z_dim} of z");
             return Err(Error::config(
@@ -71,6 +81,13 @@ impl Imitation {
             ));
         }
         Ok(())
+    }
+
+    /// The learning rate after `images`, where `last` is that of the settings.
+    pub(super) fn lr(&self, last: f64, images: u64) -> f64 {
+        let first = self.first_lr.unwrap_or(last);
+        let done = (images as f64 / self.alone.max(1) as f64).min(1.0);
+        first * (last / first).powf(done)
     }
 
     /// The weight `[w, z]` of a random mapping network's first layer, turned towards the coordinates that decide.
@@ -110,6 +127,19 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+
+    #[test]
+    fn the_rate_falls_to_that_of_the_settings() {
+        let imitation = Imitation {
+            weight: 1.0,
+            alone: 1000,
+            first_lr: Some(0.04),
+            coordinates: 1,
+        };
+        for (images, lr) in [(0, 0.04), (500, 0.02), (1000, 0.01), (5000, 0.01)] {
+            assert!((imitation.lr(0.01, images) - lr).abs() < 1e-12, "{images}");
+        }
+    }
 
     #[test]
     fn every_level_counts() {

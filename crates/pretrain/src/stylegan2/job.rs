@@ -12,7 +12,7 @@ use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::networks::{Networks, Weights, check_model};
+use super::networks::{Networks, Weights, check_model, generator_adam};
 use super::order::Order;
 use super::phases::Reals;
 use super::pictures::{Samples, draw_reals};
@@ -210,6 +210,10 @@ impl Job for StyleGan2 {
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
         let mut losses = Losses::default();
         let imitation = self.config.imitation;
+        if let Some(imitation) = imitation {
+            let last = generator_adam(&self.config)?.lr;
+            self.networks.adam_g.set_lr(imitation.lr(last, at.images));
+        }
         if imitation.is_some_and(|it| at.images < it.alone) {
             self.imitate(false, &mut losses)?;
             self.networks.ema.update(self.config.batch, at.images)?;

@@ -7,7 +7,7 @@
 use candle_core::Device;
 use domex_replay::frozen;
 use domex_stylegan2::{Discriminator, Generator, Kind, Model, Tensors, init};
-use domex_train::adam::Adam;
+use domex_train::adam::{Adam, AdamConfig};
 use domex_train::ema::Ema;
 use domex_train::lazy::Lazy;
 use domex_train::{Parameters, State};
@@ -126,19 +126,15 @@ impl Networks {
                 .entry(name.clone())
                 .or_insert(tensor.copy()?.detach());
         }
-        let adam = |interval: Option<u64>| -> Result<_> {
-            Ok(match interval {
-                Some(interval) => Lazy::new(interval)?.corrected(config.adam()),
-                None => config.adam(),
-            })
-        };
-        let g_interval = config.path_length.map(|_| config.path_length_interval);
         Ok(Self {
             g_frozen: frozen::generator(&g)?,
             d_frozen: frozen::discriminator(&d)?,
             g_ema: Generator::from_tensors(&averaged, &g_config)?,
-            adam_g: Adam::new(&g_parameters, adam(g_interval)?)?,
-            adam_d: Adam::new(&d_parameters, adam(Some(config.r1_interval))?)?,
+            adam_g: Adam::new(&g_parameters, generator_adam(config)?)?,
+            adam_d: Adam::new(
+                &d_parameters,
+                Lazy::new(config.r1_interval)?.corrected(config.adam()),
+            )?,
             g,
             d,
             ema,
@@ -174,6 +170,14 @@ impl Networks {
         networks.adam_d.restore(ADAM_D, state)?;
         Ok(networks)
     }
+}
+
+/// The generator's optimiser, corrected for path length regularisation where there is any.
+pub(super) fn generator_adam(config: &Config) -> Result<AdamConfig> {
+    Ok(match config.path_length {
+        Some(_) => Lazy::new(config.path_length_interval)?.corrected(config.adam()),
+        None => config.adam(),
+    })
 }
 
 /// Names of the parameters of the first `layers` layers, counted from the highest resolution: fromrgb, conv0, conv1,

@@ -286,6 +286,7 @@ fn imitating(alone: u64) -> Config {
     let imitation = Imitation {
         weight: 100.0,
         alone,
+        first_lr: Some(0.005),
         coordinates: 2,
     };
     Config {
