@@ -1,6 +1,6 @@
-//! Lines on stdout. A reader that has seen enough (`| head`) ends the program quietly.
+//! Lines on stdout, and figures in files. A reader that has seen enough (`| head`) ends the program quietly.
 
-use std::{fmt, io::Write};
+use std::{fmt, io::Write, path::Path};
 
 /// `println!` that does not panic when nobody reads on.
 macro_rules! say {
@@ -19,4 +19,12 @@ pub fn line(text: fmt::Arguments<'_>) {
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
         std::process::exit(CLOSED_PIPE);
     }
+}
+
+/// Writes figures as JSON, whole or not at all.
+pub fn write_json(path: &Path, json: &serde_json::Value) -> anyhow::Result<()> {
+    Ok(domex_data::folder::write_atomic(
+        path,
+        format!("{json:#}\n").as_bytes(),
+    )?)
 }

@@ -126,7 +126,9 @@ fn card(rows: &[String], figures: &str) -> String {
         "# The networks of the portrait world\n\n\
          Trained by this project from its own renderings, in half precision. `cargo xtask portraits` makes them again from\n\
          nothing; every file holds the settings of its run (`domex info FILE`). Licence: that of the project.\n\n\
-         | file | what | size | seed | pictures | time on one core | SHA-256 |\n|---|---|---|---|---|---|---|\n{}\n\n\
+         Times are of the machine that trained them, two cores shared with other work; a run that began from an earlier one tells its\n\
+         own part.\n\n\
+         | file | what | size | seed | pictures | time | SHA-256 |\n|---|---|---|---|---|---|---|\n{}\n\n\
          {figures}",
         rows.join("\n")
     )
@@ -157,9 +159,16 @@ fn figures(out: &Path) -> Result<String> {
         &|json| numbers(json, ""),
     )?;
     table(
-        "CLIP, photographs whose pixels follow a domain's text, judged to be of that domain:",
+        "CLIP, both towers at once: photographs whose pixels follow a domain's text, the share judged to be of that domain:",
         out.join("steer/scores.json"),
-        &|json| numbers(&json["reached"], ""),
+        &|json| {
+            let mut rows = numbers(&json["reached"], "");
+            let mean = json["mean"].as_f64().unwrap_or(f64::NAN);
+            let pictures = &json["pictures"];
+            rows.insert("**mean**".to_owned(), format!("{mean:.3}"));
+            rows.insert("**photographs for each**".to_owned(), pictures.to_string());
+            rows
+        },
     )?;
     table(
         "Judge, right answers on fresh photographs:",

@@ -14,7 +14,10 @@ use domex_pretrain::{
 };
 
 use super::{Args, What, settings};
-use crate::{exit::mendable, out::say};
+use crate::{
+    exit::mendable,
+    out::{say, write_json},
+};
 
 /// Steers, prints what the judge says, and writes a grid.
 pub fn steer(args: &Args) -> Result<ExitCode> {
@@ -45,10 +48,7 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
     let folder = OutputFolder::create(args.folder(What::Steer)?, args.force)?;
     picture::write_png(&folder.file("grid.png"), &grid)?;
     let json = serde_json::to_value(&report)?;
-    domex_data::folder::write_atomic(
-        &folder.file("scores.json"),
-        format!("{json:#}\n").as_bytes(),
-    )?;
+    write_json(&folder.file("scores.json"), &json)?;
     if args.json {
         say!("{json}");
     } else {
@@ -95,10 +95,7 @@ pub fn retrieval(args: &Args) -> Result<ExitCode> {
         all.insert(name, serde_json::to_value(&right)?);
     }
     let json = serde_json::Value::Object(all);
-    domex_data::folder::write_atomic(
-        &folder.file("scores.json"),
-        format!("{json:#}\n").as_bytes(),
-    )?;
+    write_json(&folder.file("scores.json"), &json)?;
     if args.json {
         say!("{json}");
     }
@@ -124,10 +121,7 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
     bar.finish_and_clear();
     let folder = OutputFolder::create(args.folder(What::Measure)?, args.force)?;
     let json = serde_json::to_value(&figures)?;
-    domex_data::folder::write_atomic(
-        &folder.file("fidelity.json"),
-        format!("{json:#}\n").as_bytes(),
-    )?;
+    write_json(&folder.file("fidelity.json"), &json)?;
     if args.json {
         say!("{json}");
         return Ok(ExitCode::SUCCESS);

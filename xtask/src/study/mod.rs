@@ -19,7 +19,11 @@ use domex_lpips::Lpips;
 use domex_pretrain::judge::Judge;
 use domex_stylegan2::Model;
 
-use crate::{exit::mendable, out::say, portraits::settings};
+use crate::{
+    exit::mendable,
+    out::{say, write_json},
+    portraits::settings,
+};
 
 /// Arguments of `study`.
 #[derive(Debug, clap::Args)]
@@ -95,10 +99,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let found = measure::all(&study, &made)?;
     let json = serde_json::to_value(&found)?;
-    write_atomic(
-        &args.out.join("study.json"),
-        format!("{json:#}\n").as_bytes(),
-    )?;
+    write_json(&args.out.join("study.json"), &json)?;
     let page = args.out.join("study.md");
     write_atomic(&page, page::page(&study, &found).as_bytes())?;
     page::pictures(&study, &made)?;

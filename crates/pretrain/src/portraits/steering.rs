@@ -27,6 +27,8 @@ const SHOWN: usize = 4;
 /// What became of the pictures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Steering {
+    /// Photographs that were steered towards each domain.
+    pub pictures: usize,
     /// For each domain the share of pictures that the judge takes for it.
     pub reached: BTreeMap<String, f64>,
     /// The mean of the judge's probabilities of it.
@@ -74,6 +76,7 @@ pub fn steering(
     let all: Vec<usize> = (1..world.domains()).collect();
     let targets = if targets.is_empty() { &all } else { targets };
     let mut report = Steering {
+        pictures: n.max(1),
         reached: BTreeMap::new(),
         believed: BTreeMap::new(),
         mean: 0.0,
