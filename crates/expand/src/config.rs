@@ -54,8 +54,6 @@ pub enum Dimensions {
     /// The free one that changes pictures least when walked along as far as a domain lies: measured on a few latents, which
     /// takes as long as some dozens of steps.
     Probed,
-    /// The most used free one: what a comparison needs, and nobody else.
-    Used,
 }
 
 impl Default for Config {

@@ -92,7 +92,6 @@ fn order(model: &Model, basis: &Basis, config: &Config, seed: u64) -> Result<Vec
     let columns = 0..basis.count();
     Ok(match config.dimensions {
         Dimensions::Dormant => columns.rev().collect(),
-        Dimensions::Used => columns.collect(),
         Dimensions::Probed => {
             let settings = ProbeConfig {
                 samples: PROBED,

@@ -9,7 +9,7 @@ mod ship;
 mod train;
 mod try_out;
 
-pub use ship::last_event;
+pub use ship::{last_event, sha256};
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -48,7 +48,7 @@ pub struct Args {
     /// Image tower of a contrastive model.
     #[arg(long, value_enum, default_value_t = Tower::Resnet)]
     tower: Tower,
-    /// A contrastive model whose weights a new one begins with [default for the robust one: OUT/plain].
+    /// Begin with the weights of this generator or contrastive model [default for the robust one: OUT/plain].
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Change a setting: its place in run.json below `job`, and a JSON value.

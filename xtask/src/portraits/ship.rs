@@ -102,14 +102,17 @@ fn halve(from: &Path, to: &Path) -> Result<()> {
     Ok(writer.write(to, Overwrite::Replace)?)
 }
 
+/// SHA-256 in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The card's line on a network.
 fn row(network: &Network, run: &Path, bytes: &[u8]) -> Result<String> {
     let last = last_event(&run.join("events.jsonl"))?;
     let seed = json(&run.join("run.json"))?["seed"].clone();
-    let hash: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = sha256(bytes);
     Ok(format!(
         "| `{}` | {} | {:.1} MB | {} | {:.0} k | {:.0} min | `{hash}` |",
         network.file,

@@ -13,6 +13,7 @@ use domex_pretrain::{
     scenes::Scenes,
     stylegan2::{self, Start, StyleGan2},
 };
+use domex_stylegan2::Model;
 use domex_train::{Clock, Job, Resume, RunConfig, progress::Show, run};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -79,13 +80,11 @@ impl Recipe for stylegan2::Config {
         // The source domain only: the others are what an expansion is to teach.
         let side = self.resolution as u32;
         let photos = Box::new(Portraits::new(args.seed, Domain::Photo, side)?);
-        let job = StyleGan2::new(
-            self.clone(),
-            photos,
-            &Start::Random,
-            args.seed,
-            &Device::Cpu,
-        )?;
+        let start = match &args.from {
+            Some(file) => Start::Model(Box::new(Model::load(file, &Device::Cpu)?)),
+            None => Start::Random,
+        };
+        let job = StyleGan2::new(self.clone(), photos, &start, args.seed, &Device::Cpu)?;
         Ok(Box::new(job.taught_by(Box::new(Painter { side }))))
     }
     fn set(&mut self, _: u64, _: u64) {}

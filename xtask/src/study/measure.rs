@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{
     Study,
+    directions::Directions,
     runs::{Made, Runs},
 };
 use crate::out::say;
@@ -20,6 +21,7 @@ use crate::out::say;
 /// All figures.
 #[derive(Debug, Serialize)]
 pub struct Found {
+    pub directions: Directions,
     /// The source generator against fresh renderings.
     pub source: Fidelity,
     /// One for each domain.
@@ -38,6 +40,8 @@ pub struct Expanded {
     pub seconds: f64,
     /// Its base subspace against fresh renderings.
     pub base: Fidelity,
+    /// Domain by domain, the share of pictures that are seen as it; of a domain made of two, as either.
+    pub reached: Vec<f64>,
     pub outcomes: Outcomes,
 }
 
@@ -55,16 +59,6 @@ pub struct Composed {
 }
 
 impl Expanded {
-    /// Mean share of pictures that are judged to be of their domain.
-    pub fn reached(&self) -> f64 {
-        mean(
-            self.outcomes
-                .domains
-                .iter()
-                .filter_map(|domain| domain.reached),
-        )
-    }
-
     /// Mean share of factors that are judged the same as in the base.
     pub fn kept(&self) -> f64 {
         mean(self.outcomes.domains.iter().map(kept))
@@ -82,22 +76,23 @@ pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Measures everything.
-pub fn all(study: &Study<'_>, runs: &Runs) -> Result<Found> {
+pub fn all(study: &Study<'_>, runs: &Runs, directions: Directions) -> Result<Found> {
     let source = study.source.generator();
     let (pictures, seed) = (study.args.pictures, study.args.seed);
     let mut adapted_found = Vec::new();
     for made in &runs.adapted {
         say!("judged: {}", made.name);
-        let name = made.tasks[0].name();
+        let name = made.goals[0].task.name();
         let eyes = eyes(study);
         adapted_found.push(adapted(&made.model, source, name, eyes, pictures, seed)?);
     }
     let mut expanded = Vec::new();
-    for made in runs.expanded.iter().chain(&runs.many).chain(&runs.halves) {
+    for made in runs.expanded.iter().chain(&runs.halves).chain(&runs.many) {
         say!("judged: {}", made.name);
         expanded.push(judged(study, made)?);
     }
     Ok(Found {
+        directions,
         source: against_renderings(study, &study.source)?,
         adapted: adapted_found,
         expanded,
@@ -115,21 +110,39 @@ fn eyes<'a>(study: &'a Study<'_>) -> Eyes<'a> {
 fn judged(study: &Study<'_>, made: &Made) -> Result<Expanded> {
     let source = Some(study.source.generator());
     // With many domains each gets fewer pictures.
-    let pictures = (study.args.pictures * 8 / made.tasks.len().max(8)).max(16);
+    let pictures = (study.args.pictures * 8 / made.goals.len().max(8)).max(16);
+    let outcomes = outcomes(
+        &made.model,
+        source,
+        eyes(study),
+        pictures,
+        study.args.seed,
+        |_| (),
+    )?;
+    // The domains that the model had before come first.
+    let earlier = outcomes.domains.len() - made.goals.len();
+    let before = study.args.domains.iter().map(std::slice::from_ref);
+    let goals = made.goals.iter().map(|goal| goal.seen_as.as_slice());
+    let seen_as = before.take(earlier).chain(goals);
     Ok(Expanded {
         name: made.name.clone(),
-        domains: made.tasks.len(),
+        domains: outcomes.domains.len(),
         seconds: made.seconds,
         base: against_renderings(study, &made.model)?,
-        outcomes: outcomes(
-            &made.model,
-            source,
-            eyes(study),
-            pictures,
-            study.args.seed,
-            |_| (),
-        )?,
+        reached: outcomes
+            .domains
+            .iter()
+            .zip(seen_as)
+            .map(|(found, goal)| reached(found, goal))
+            .collect(),
+        outcomes,
     })
+}
+
+/// The share of pictures that are seen as one of these.
+fn reached(found: &Outcome, goal: &[Domain]) -> f64 {
+    let share = |domain: &Domain| found.seen.get(domain.name()).copied().unwrap_or(0.0);
+    goal.iter().map(share).sum()
 }
 
 fn against_renderings(study: &Study<'_>, model: &Model) -> Result<Fidelity> {

@@ -5,11 +5,16 @@
 //! same number of pictures in each. The judge, which no training saw, says what became of them. A run that is there is not
 //! made again, so the study can be stopped and called again.
 
+mod directions;
 mod measure;
 mod page;
 mod runs;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
@@ -22,7 +27,7 @@ use domex_stylegan2::Model;
 use crate::{
     exit::mendable,
     out::{say, write_json},
-    portraits::settings,
+    portraits::{settings, sha256},
 };
 
 /// Arguments of `study`.
@@ -35,7 +40,7 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "sketch,watercolour,mosaic,neon,zombie,robot,statue,clown"
+        default_value = "zombie,oil,statue,pixel-art,alien,low-poly,clown,stained-glass"
     )]
     domains: Vec<Domain>,
     /// Numbers of domains to try beside these; 0 for none.
@@ -44,6 +49,9 @@ pub struct Args {
     /// Steps for each domain.
     #[arg(long, default_value_t = 150)]
     steps: u64,
+    /// Steps for each domain of the runs of --many [default: those of --steps].
+    #[arg(long, value_name = "STEPS")]
+    many_steps: Option<u64>,
     /// Latents that each domain is judged by; four times as many for the base.
     #[arg(long, default_value_t = 256)]
     pictures: usize,
@@ -65,11 +73,19 @@ struct Study<'a> {
     source: Model,
     judge: Judge,
     perceptual: Lpips,
+    /// Of the networks that train: SHA-256 of each file, by name.
+    hashes: BTreeMap<String, String>,
 }
 
 impl Study<'_> {
     fn asset(&self, name: &str) -> PathBuf {
         self.args.assets.join(name)
+    }
+
+    /// The CLIP networks that ship, by name.
+    fn clips(&self) -> impl Iterator<Item = PathBuf> {
+        let names = self.hashes.keys().filter(|name| name.starts_with("clip-"));
+        names.map(|name| self.asset(name))
     }
 }
 
@@ -90,14 +106,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         source: Model::load(file("generator.safetensors"), &Device::Cpu)?,
         judge: Judge::load(file("judge.safetensors"), &Device::Cpu)?,
         perceptual: Lpips::load(file("perceptual.safetensors"), DType::F32, &Device::Cpu)?,
+        hashes: hashes(&args.assets)?,
         args,
     };
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let Some(made) = runs::all(&study)? else {
+    let directions = directions::of(&study)?;
+    let Some(made) = runs::all(&study, &directions)? else {
         say!("stopped; call it again to go on");
         return Ok(ExitCode::from(130));
     };
-    let found = measure::all(&study, &made)?;
+    let found = measure::all(&study, &made, directions)?;
     let json = serde_json::to_value(&found)?;
     write_json(&args.out.join("study.json"), &json)?;
     let page = args.out.join("study.md");
@@ -105,4 +123,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     page::pictures(&study, &made)?;
     say!("{}", page.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The networks in a folder but the judge.
+fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".safetensors") && name != "judge.safetensors" {
+            let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+            found.insert(name.into_owned(), sha256(&bytes));
+        }
+    }
+    Ok(found)
 }

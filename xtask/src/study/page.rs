@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use domex_data::{grid::Grid, picture};
+use domex_data::{grid::Grid, picture, portraits::Domain};
+use domex_pretrain::portraits::Outcome;
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
 use image::RgbImage;
@@ -37,49 +38,103 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
         args.pictures,
         4 * args.pictures,
     );
-    text.push_str("## The comparison\n\n| | reached | photo | Fréchet | moved | factors kept | s a step |\n|---|---|---|---|---|---|---|\n");
+    let half = args.domains.len() / 2;
+    let _ = write!(
+        text,
+        "Of the generator's {} directions {} are dormant: a walk of {} along them changes no picture by more than anyone sees. \
+         *Used directions* are drawn at random from the others.\n\n",
+        found.directions.all, found.directions.dormant, study.config.distance,
+    );
+    let _ = write!(
+        text,
+        "## The comparison\n\n| | reached | the first {half} of them | photo | Fréchet | moved | factors kept | s a step |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
     let _ = writeln!(
         text,
-        "| source | | {} | {:.4} | | | |",
+        "| source | | | {} | {:.4} | | | |",
         percent(found.source.source),
         found.source.frechet
     );
+    let alone: Vec<f64> = found
+        .adapted
+        .iter()
+        .filter_map(|domain| domain.reached)
+        .collect();
     let _ = writeln!(
         text,
-        "| adapted, one generator for each domain | {} | | | | {} | |",
-        percent(mean(
-            found.adapted.iter().filter_map(|domain| domain.reached)
-        )),
+        "| adapted, one generator for each domain | {} | {} | | | | {} | |",
+        percent(mean(alone.iter().copied())),
+        percent(mean(alone.iter().copied().take(half))),
         percent(mean(found.adapted.iter().map(kept))),
     );
     for run in &found.expanded {
-        let _ = writeln!(text, "{}", row(run));
+        let _ = writeln!(text, "{}", row(run, half));
+    }
+    if found
+        .expanded
+        .iter()
+        .any(|run| run.domains > Domain::ALL.len())
+    {
+        text.push_str(
+            "\nBeyond the world's own domains there are texts of two, a character in a technique: what is seen as either has \
+             reached it.\n",
+        );
     }
     domains(&mut text, found);
+    factors(&mut text, found);
     leaks(&mut text, found);
     compositions(&mut text, found);
     text
 }
 
-fn row(run: &Expanded) -> String {
+fn row(run: &Expanded, half: usize) -> String {
     let what = match run.name.as_str() {
         "expanded" => "expanded with all".to_owned(),
         "unheld" => "the same, nothing holds the base".to_owned(),
         "used" => "the same, along used directions".to_owned(),
-        "half" => "the first half".to_owned(),
+        "half" => "the first half alone".to_owned(),
         "other-half" => "then the other half".to_owned(),
         _ => format!("expanded with {}", run.domains),
     };
+    let first = run
+        .reached
+        .get(..half)
+        .map(|first| mean(first.iter().copied()));
     let moved = run.outcomes.distance_to_source;
     format!(
-        "| {what} | {} | {} | {:.4} | {} | {} | {:.2} |",
-        percent(run.reached()),
+        "| {what} | {} | {} | {} | {:.4} | {} | {} | {:.2} |",
+        percent(mean(run.reached.iter().copied())),
+        first.map_or(String::new(), percent),
         percent(run.base.source),
         run.base.frechet,
         moved.map_or(String::new(), |moved| format!("{moved:.4}")),
         percent(run.kept()),
         run.seconds,
     )
+}
+
+/// How often each factor is the same in a picture and in its edit, over the domains of the comparison.
+fn factors(text: &mut String, found: &Found) {
+    let compared = found.expanded.iter().take(3);
+    let columns: Vec<Vec<&Outcome>> = std::iter::once(found.adapted.iter().collect())
+        .chain(compared.map(|run| run.outcomes.domains.iter().collect()))
+        .collect();
+    let Some(one) = found.adapted.first() else {
+        return;
+    };
+    text.push_str(
+        "\n## Factors: seen the same in a picture and in its edit\n\n| | adapted | expanded | nothing holds the base | used \
+         directions |\n|---|---|---|---|---|\n",
+    );
+    for factor in one.kept.keys() {
+        let _ = write!(text, "| {factor} |");
+        for column in &columns {
+            let shares = column.iter().filter_map(|domain| domain.kept.get(factor));
+            let _ = write!(text, " {} |", percent(mean(shares.copied())));
+        }
+        text.push('\n');
+    }
 }
 
 /// Every domain of the comparison, adapted and expanded.
@@ -164,7 +219,7 @@ pub fn pictures(study: &Study<'_>, runs: &Runs) -> Result<()> {
     let mut rows = vec![("source".to_owned(), paint(source, &w)?)];
     for made in &runs.adapted {
         rows.push((
-            made.tasks[0].name().to_owned(),
+            made.goals[0].task.name().to_owned(),
             paint(made.model.generator(), &w)?,
         ));
     }

@@ -1,6 +1,6 @@
 //! The trainings of a study.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -8,20 +8,28 @@ use domex_data::{
     portraits::{Domain, Family, phrases},
     source::Portraits,
 };
-use domex_expand::{Adapt, Config, Dimensions, Expand, Parts, TaskSpec, files};
+use domex_expand::{Adapt, Config, Expand, Parts, TaskSpec, files};
 use domex_nada::Guide;
 use domex_stylegan2::Model;
-use domex_train::{Job, Resume, RunConfig, run};
+use domex_train::{Job, Resume, RunConfig, run, snapshots};
+use serde_json::{Value as Json, json};
 
-use super::Study;
-use crate::{out::say, portraits::last_event};
+use super::{Study, directions::Directions};
+use crate::{exit::mendable, out::say, portraits::last_event};
+
+/// A domain that is taught.
+#[derive(Clone)]
+pub struct Goal {
+    pub task: TaskSpec,
+    /// What the judge may see: one of the world's domains, or two that were to meet.
+    pub seen_as: Vec<Domain>,
+}
 
 /// What a training made.
 pub struct Made {
     /// What the page calls it.
     pub name: String,
-    /// The domains it was given, by the names that the model has.
-    pub tasks: Vec<TaskSpec>,
+    pub goals: Vec<Goal>,
     pub model: Model,
     /// Of a step, on the machine of the run.
     pub seconds: f64,
@@ -40,19 +48,18 @@ pub struct Runs {
 }
 
 /// Makes what is not there yet; nothing if a signal came.
-pub fn all(study: &Study<'_>) -> Result<Option<Runs>> {
+pub fn all(study: &Study<'_>, directions: &Directions) -> Result<Option<Runs>> {
     let domains = &study.args.domains;
-    let tasks: Vec<TaskSpec> = domains.iter().map(|&domain| task(domain)).collect();
+    let goals: Vec<Goal> = domains.iter().map(|&domain| goal(domain)).collect();
     let mut made = Runs {
         adapted: Vec::new(),
         expanded: Vec::new(),
         many: Vec::new(),
         halves: Vec::new(),
     };
-    let (config, source) = (&study.config, &study.source);
-    for task in &tasks {
-        let name = format!("adapted-{}", task.name());
-        let Some(run) = adapt(study, &name, task)? else {
+    let (config, source, steps) = (&study.config, &study.source, study.args.steps);
+    for goal in &goals {
+        let Some(run) = adapt(study, goal)? else {
             return Ok(None);
         };
         made.adapted.push(run);
@@ -61,44 +68,52 @@ pub fn all(study: &Study<'_>) -> Result<Option<Runs>> {
     unheld.src = 0.0;
     unheld.objective.alignment.lpips = 0.0;
     unheld.objective.alignment.l2 = 0.0;
-    let mut used = config.clone();
-    used.dimensions = Dimensions::Used;
-    for (name, config) in [("expanded", config), ("unheld", &unheld), ("used", &used)] {
-        let Some(run) = expand(study, name, source, config, &tasks)? else {
+    let mut used = goals.clone();
+    for (goal, &dimension) in used.iter_mut().zip(directions.some_used(goals.len())?) {
+        goal.task.dimension = Some(dimension);
+    }
+    for (name, config, goals) in [
+        ("expanded", config, &goals),
+        ("unheld", &unheld, &goals),
+        ("used", config, &used),
+    ] {
+        let Some(run) = expand(study, name, source, config, goals, steps)? else {
             return Ok(None);
         };
         made.expanded.push(run);
     }
+    let (first, second) = goals.split_at(goals.len() / 2);
+    let Some(half) = expand(study, "half", source, config, first, steps)? else {
+        return Ok(None);
+    };
+    let Some(whole) = expand(study, "other-half", &half.model, config, second, steps)? else {
+        return Ok(None);
+    };
+    made.halves = vec![half, whole];
+    let steps = study.args.many_steps.unwrap_or(steps);
     for &n in study.args.many.iter().filter(|&&n| n > 0) {
-        let tasks = made_up(domains, n);
-        let Some(run) = expand(study, &format!("many-{n}"), source, config, &tasks)? else {
+        let goals = made_up(domains, n);
+        let Some(run) = expand(study, &format!("many-{n}"), source, config, &goals, steps)? else {
             return Ok(None);
         };
         made.many.push(run);
     }
-    let (first, second) = tasks.split_at(tasks.len() / 2);
-    let Some(half) = expand(study, "half", source, config, first)? else {
-        return Ok(None);
-    };
-    let Some(whole) = expand(study, "other-half", &half.model, config, second)? else {
-        return Ok(None);
-    };
-    made.halves = vec![half, whole];
     Ok(Some(made))
 }
 
 /// A domain in its plainest words.
-fn task(domain: Domain) -> TaskSpec {
+fn goal(domain: Domain) -> Goal {
     let mut task = TaskSpec::texts("photo", phrases(domain)[0]);
     task.name = Some(domain.name().to_owned());
-    task
+    let seen_as = vec![domain];
+    Goal { task, seen_as }
 }
 
 /// `n` domains: those of the comparison, then all others, then characters in techniques.
-fn made_up(first: &[Domain], n: usize) -> Vec<TaskSpec> {
+fn made_up(first: &[Domain], n: usize) -> Vec<Goal> {
     let others = Domain::ALL.iter().copied();
     let others = others.filter(|domain| *domain != Domain::Photo && !first.contains(domain));
-    let single = first.iter().copied().chain(others).map(task);
+    let single = first.iter().copied().chain(others).map(goal);
     let of = |family: Family| {
         Domain::ALL
             .iter()
@@ -107,7 +122,10 @@ fn made_up(first: &[Domain], n: usize) -> Vec<TaskSpec> {
     let pairs = of(Family::Rendering).flat_map(|rendering| {
         of(Family::Character).map(move |character| {
             let text = format!("{} of a {}", phrases(*rendering)[0], phrases(*character)[0]);
-            TaskSpec::texts("photo", text)
+            Goal {
+                task: TaskSpec::texts("photo", text),
+                seen_as: vec![*rendering, *character],
+            }
         })
     });
     single.chain(pairs).take(n).collect()
@@ -118,15 +136,17 @@ fn expand(
     name: &str,
     model: &Model,
     config: &Config,
-    tasks: &[TaskSpec],
+    goals: &[Goal],
+    steps: u64,
 ) -> Result<Option<Made>> {
     let side = model.config().synthesis.img_resolution as u32;
+    let tasks: Vec<TaskSpec> = goals.iter().map(|goal| goal.task.clone()).collect();
     let job = || -> Result<Box<dyn Job>> {
         Ok(Box::new(Expand::new(
             config.clone(),
             Parts {
                 model,
-                tasks,
+                tasks: &tasks,
                 guides: guides(study)?,
                 distance: Some(files::perceptual(
                     &study.asset("perceptual.safetensors"),
@@ -142,65 +162,63 @@ fn expand(
             },
         )?))
     };
-    go(study, name, tasks, job)
+    let settings = json!({ "config": config, "tasks": tasks });
+    go(study, name, goals, steps, &settings, job)
 }
 
-fn adapt(study: &Study<'_>, name: &str, task: &TaskSpec) -> Result<Option<Made>> {
+fn adapt(study: &Study<'_>, goal: &Goal) -> Result<Option<Made>> {
     let job = || -> Result<Box<dyn Job>> {
         Ok(Box::new(Adapt::new(
             study.config.clone(),
             &study.source,
-            task,
+            &goal.task,
             guides(study)?,
             None,
             study.args.seed,
         )?))
     };
-    go(study, name, std::slice::from_ref(task), job)
+    let settings = json!({ "config": study.config, "tasks": [goal.task] });
+    let name = format!("adapted-{}", goal.task.name());
+    let goals = std::slice::from_ref(goal);
+    go(study, &name, goals, study.args.steps, &settings, job)
 }
 
 /// All CLIP networks that ship.
 fn guides(study: &Study<'_>) -> Result<Vec<Guide>> {
-    let folder = &study.args.assets;
-    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("clip-") && name.ends_with(".safetensors")
-        })
-        .collect();
-    paths.sort();
-    let guide = |path: &PathBuf| Ok(files::guide(path, 1.0, &Device::Cpu)?);
-    paths.iter().map(guide).collect()
+    let guide = |path: PathBuf| Ok(files::guide(&path, 1.0, &Device::Cpu)?);
+    study.clips().map(guide).collect()
 }
 
-/// Trains, or reads what was trained.
+/// Trains, goes on with what a snapshot holds, or reads what was trained.
 fn go(
     study: &Study<'_>,
     name: &str,
-    tasks: &[TaskSpec],
+    goals: &[Goal],
+    steps: u64,
+    settings: &Json,
     job: impl Fn() -> Result<Box<dyn Job>>,
 ) -> Result<Option<Made>> {
     let folder = study.args.out.join(name);
-    let images = study.args.steps * study.config.batch as u64 * tasks.len() as u64;
-    let events = folder.join("events.jsonl");
-    let seen = |last: &serde_json::Value| last["images"].as_u64().unwrap_or(0);
-    let before = last_event(&events).map_or(0, |last| seen(&last));
-    if before < images {
+    let images = steps * study.config.batch as u64 * goals.len() as u64;
+    let settings = json!({ "networks": study.hashes, "settings": settings });
+    let before = of_these(&folder, &settings, study.args.seed, images)?;
+    let (events, model) = (
+        folder.join("events.jsonl"),
+        folder.join("model.safetensors"),
+    );
+    if before < images || !model.exists() {
         say!("{name}: {images} pictures");
         let config = RunConfig {
             images,
             tick_images: (images / 4).max(1),
+            snap: 1,
             seed: study.args.seed,
-            resume: if before > 0 {
-                Resume::From(folder.clone())
-            } else {
-                Resume::No
+            resume: match snapshots::latest(&folder) {
+                Ok(_) => Resume::From(folder.clone()),
+                Err(_) => Resume::No,
             },
             force: true,
-            settings: serde_json::to_value((&study.config, tasks))?,
+            settings,
             ..RunConfig::new(&folder)
         };
         let outcome =
@@ -210,11 +228,30 @@ fn go(
         }
     }
     let last = last_event(&events)?;
-    let steps = images as f64 / study.config.batch as f64;
     Ok(Some(Made {
         name: name.to_owned(),
-        tasks: tasks.to_vec(),
-        model: Model::load(folder.join("model.safetensors"), &Device::Cpu)?,
-        seconds: last["seconds"].as_f64().unwrap_or(f64::NAN) / steps,
+        goals: goals.to_vec(),
+        model: Model::load(model, &Device::Cpu)?,
+        seconds: last["seconds"].as_f64().unwrap_or(f64::NAN) / (steps * goals.len() as u64) as f64,
     }))
+}
+
+/// Pictures that the run in a folder has seen; an error if it is not this one.
+fn of_these(folder: &Path, settings: &Json, seed: u64, images: u64) -> Result<u64> {
+    let Ok(text) = std::fs::read(folder.join("run.json")) else {
+        return Ok(0);
+    };
+    let found: Json =
+        serde_json::from_slice(&text).with_context(|| folder.display().to_string())?;
+    let seen = last_event(&folder.join("events.jsonl"))
+        .ok()
+        .and_then(|last| last["images"].as_u64())
+        .unwrap_or(0);
+    if found["job"] != *settings || found["seed"] != seed || seen > images {
+        return Err(mendable(format!(
+            "{}: a run of other settings, networks, seed or length; give another --out, or remove it",
+            folder.display()
+        )));
+    }
+    Ok(seen)
 }

@@ -32,8 +32,9 @@ pub enum Tower {
 pub fn generator(side: usize) -> stylegan2::Config {
     stylegan2::Config {
         imitation: Some(Imitation {
-            weight: 100.0,
+            weight: 10.0, // 100 leaves the discriminator no say
             alone: 300_000,
+            warm_up: 30_000,
             first_lr: Some(0.0025),
             coordinates: Painter::COORDINATES,
         }),

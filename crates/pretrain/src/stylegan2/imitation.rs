@@ -45,6 +45,10 @@ pub struct Imitation {
     pub weight: f64,
     /// Pictures at the beginning in which nothing else is learnt: no discriminator, no regularisation.
     pub alone: u64,
+    /// Pictures after these in which the discriminator learns and the generator does not listen to it yet: one that has seen
+    /// nothing says nothing sensible, and what it says is loud.
+    #[serde(default)]
+    pub warm_up: u64,
     /// Learning rate to begin with; over these pictures it falls, geometrically, to that of the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_lr: Option<f64>,
@@ -133,6 +137,7 @@ mod tests {
         let imitation = Imitation {
             weight: 1.0,
             alone: 1000,
+            warm_up: 0,
             first_lr: Some(0.04),
             coordinates: 1,
         };

@@ -221,7 +221,7 @@ impl Job for StyleGan2 {
         }
         let reals = self.reals(at.images)?;
         match imitation {
-            Some(_) => self.imitate(true, &mut losses)?,
+            Some(it) => self.imitate(at.images >= it.alone + it.warm_up, &mut losses)?,
             None => self.g_main(&mut losses)?,
         }
         if Lazy::new(self.config.path_length_interval)?.due(at.step) {

@@ -286,6 +286,7 @@ fn imitating(alone: u64) -> Config {
     let imitation = Imitation {
         weight: 100.0,
         alone,
+        warm_up: 0,
         first_lr: Some(0.005),
         coordinates: 2,
     };
@@ -329,6 +330,27 @@ fn a_generator_learns_what_it_is_shown() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn the_discriminator_learns_before_it_is_listened_to() {
+    use domex_train::Job;
+    let mut config = imitating(4);
+    config.imitation.as_mut().unwrap().warm_up = 4;
+    let mut job = job(config).taught_by(Box::new(Colours));
+    let mut seen = Vec::new();
+    for step in 0..3 {
+        let at = domex_train::Clock {
+            step,
+            images: 4 * step,
+            ..Default::default()
+        };
+        let losses = job.step(&at).unwrap();
+        let has = |name: &str| losses.values.iter().any(|(found, _)| found == name);
+        // Its opinion of the pictures that the generator learns from, and its own loss.
+        seen.push((has("score/fake"), has("loss/D_real")));
+    }
+    assert_eq!(seen, [(false, false), (false, true), (true, true)]);
 }
 
 #[test]
