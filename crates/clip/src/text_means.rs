@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::container::{Container, Overwrite, Writer};
@@ -29,6 +29,8 @@ pub struct TextMeans<'a> {
     folder: Option<PathBuf>,
     tower: String,
     known: Mutex<HashMap<String, Tensor>>,
+    /// Whether it was said that the folder cannot be written.
+    told: Once,
 }
 
 impl<'a> TextMeans<'a> {
@@ -51,14 +53,15 @@ impl<'a> TextMeans<'a> {
             folder: folder.map(Path::to_owned),
             tower: clip.text_fingerprint()?,
             known: Mutex::default(),
+            told: Once::new(),
         })
     }
 
-    /// The mean `[d]` over the templates, in `f64` on the CPU.
+    /// The mean `[d]` over the templates, in `f64` on the CPU. A folder that cannot be written costs time and a warning.
     ///
     /// # Errors
     ///
-    /// An empty text or one that is too long for the tower; a folder that cannot be written.
+    /// An empty text or one that is too long for the tower.
     pub fn mean(&self, prompts: &Prompts, text: &str) -> Result<Tensor> {
         let ids = self.clip.ids_of(self.tokenizer, &prompts.fill(text)?)?;
         let key = self.key(&ids)?;
@@ -77,8 +80,10 @@ impl<'a> TextMeans<'a> {
                 let features = self.clip.features_of_ids(&ids)?;
                 let features = features.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
                 let mean = mean_of_units(&features)?;
-                if let Some(path) = path {
-                    write(&path, &key, &mean)?;
+                if let Some(Err(error)) = path.map(|path| write(&path, &key, &mean)) {
+                    self.told.call_once(|| {
+                        tracing::warn!("text features are computed anew each time: {error}");
+                    });
                 }
                 mean
             }

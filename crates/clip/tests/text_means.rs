@@ -205,3 +205,18 @@ fn a_folder_that_cannot_be_made_is_named() {
     let name = file.path().display().to_string();
     assert!(error.to_string().contains(&name), "{error}");
 }
+
+#[test]
+fn a_folder_that_cannot_be_written_costs_time_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("texts");
+    let (clip, tokenizer) = (clip(1), tokenizer());
+    let means = TextMeans::new(&clip, &tokenizer, Some(&folder)).unwrap();
+    // A file in its place: even an administrator cannot write into it.
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::write(&folder, "no folder").unwrap();
+    let found = means.mean(&few(), "cat").unwrap();
+    let plain = TextMeans::new(&clip, &tokenizer, None).unwrap();
+    let values = |x: &Tensor| x.to_vec1::<f64>().unwrap();
+    assert_eq!(values(&found), values(&plain.mean(&few(), "cat").unwrap()));
+}

@@ -4,6 +4,7 @@
 //! `--resume`, which takes its settings from that folder. Without `--only` everything is made, one after the other; what is
 //! done or half done stays and is gone on with.
 
+pub mod directions;
 pub mod settings;
 mod ship;
 mod train;
@@ -15,6 +16,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use domex_train::snapshots;
 
 use crate::{exit::mendable, out::say};
 
@@ -61,6 +63,9 @@ pub struct Args {
     /// Measuring: the generator [default: OUT/generator].
     #[arg(long, value_name = "FILE")]
     generator: Option<PathBuf>,
+    /// Measuring: a generator trained half as long, to compare.
+    #[arg(long, value_name = "FILE")]
+    half: Option<PathBuf>,
     /// Where the networks that ship are written.
     #[arg(long, value_name = "DIR", default_value = "assets/portraits")]
     assets: PathBuf,
@@ -145,6 +150,11 @@ impl Args {
 ///
 /// Those of the run.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.resume && !args.set.is_empty() {
+        return Err(mendable(
+            "--set: a run that is gone on with keeps its settings",
+        ));
+    }
     let Some(only) = args.only else {
         return everything(args);
     };
@@ -169,7 +179,7 @@ fn everything(args: &Args) -> Result<ExitCode> {
     for what in ALL {
         let folder = args.folder(what)?;
         let mut args = args.clone();
-        args.resume = folder.join("run.json").is_file();
+        args.resume = snapshots::latest(&folder).is_ok();
         args.force = true; // measures are made anew
         say!("{}", folder.display());
         let code = one(&args, what)?;

@@ -30,22 +30,30 @@ pub fn changed<T: Serialize + DeserializeOwned>(settings: &T, changes: &[String]
     serde_json::from_value(json).map_err(|error| mendable(format!("--set: {error}")))
 }
 
-/// Length and settings of the run in a folder.
-pub fn of_run<T: DeserializeOwned>(folder: &Path) -> Result<(u64, T)> {
+/// A run that is gone on with.
+pub struct Old<T> {
+    pub images: u64,
+    pub seed: u64,
+    pub settings: T,
+}
+
+/// Length, seed and settings of the run in a folder.
+pub fn of_run<T: DeserializeOwned>(folder: &Path) -> Result<Old<T>> {
     let path = folder.join("run.json");
-    let text = std::fs::read(&path).map_err(|error| {
-        mendable(format!(
-            "{}: {error}; nothing to resume there",
-            path.display()
-        ))
-    })?;
-    let json: Json = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
-    let images = json["images"]
-        .as_u64()
-        .ok_or_else(|| mendable(format!("{}: no `images`", path.display())))?;
-    let settings =
-        serde_json::from_value(json["job"].clone()).with_context(|| path.display().to_string())?;
-    Ok((images, settings))
+    let name = || path.display().to_string();
+    let text = std::fs::read(&path)
+        .map_err(|error| mendable(format!("{}: {error}; nothing to resume there", name())))?;
+    let json: Json = serde_json::from_slice(&text).with_context(name)?;
+    let number = |key: &str| {
+        json[key]
+            .as_u64()
+            .ok_or_else(|| mendable(format!("{}: no `{key}`", name())))
+    };
+    Ok(Old {
+        images: number("images")?,
+        seed: number("seed")?,
+        settings: serde_json::from_value(json["job"].clone()).with_context(name)?,
+    })
 }
 
 #[cfg(test)]

@@ -114,13 +114,15 @@ fn row(network: &Network, run: &Path, bytes: &[u8]) -> Result<String> {
     let seed = json(&run.join("run.json"))?["seed"].clone();
     let hash = sha256(bytes);
     Ok(format!(
-        "| `{}` | {} | {:.1} MB | {} | {:.0} k | {:.0} min | `{hash}` |",
+        "| `{}` | {} | {:.1} MB | {} | {:.0} k | {:.0} min | {:.0} | {:.1} GiB | `{hash}` |",
         network.file,
         network.what,
         bytes.len() as f64 * 1e-6,
         seed,
         last["images"].as_f64().unwrap_or(0.0) / 1000.0,
         last["seconds"].as_f64().unwrap_or(0.0) / 60.0,
+        last["images_per_second"].as_f64().unwrap_or(0.0),
+        last["peak_memory"].as_f64().unwrap_or(0.0) / f64::from(1 << 30),
     ))
 }
 
@@ -131,7 +133,7 @@ fn card(rows: &[String], figures: &str) -> String {
          nothing; every file holds the settings of its run (`domex info FILE`). Licence: that of the project.\n\n\
          Times are of the machine that trained them, two cores shared with other work; a run that began from an earlier one tells its\n\
          own part.\n\n\
-         | file | what | size | seed | pictures | time | SHA-256 |\n|---|---|---|---|---|---|---|\n{}\n\n\
+         | file | what | size | seed | pictures | time | pictures a second | memory | SHA-256 |\n|---|---|---|---|---|---|---|---|---|\n{}\n\n\
          {figures}",
         rows.join("\n")
     )
@@ -173,9 +175,15 @@ fn figures(out: &Path) -> Result<String> {
             rows
         },
     )?;
+    let judge = out.join("measure/judge.json");
+    table(
+        "Judge, right answers on fresh renderings of all domains:",
+        judge.clone(),
+        &|json| numbers(&json["all"], ""),
+    )?;
     table(
         "Judge, right answers on fresh photographs:",
-        out.join("judge/scores.json"),
+        judge,
         &|json| numbers(&json["source"], ""),
     )?;
     Ok(text)

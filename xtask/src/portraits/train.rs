@@ -23,8 +23,7 @@ use crate::{exit::mendable, out::say};
 /// Length of a run of which nothing is said, in pictures.
 fn images(what: What) -> u64 {
     match what {
-        What::Generator => 400_000,
-        What::Plain | What::Robust => 100_000,
+        What::Generator => 450_000,
         _ => 100_000,
     }
 }
@@ -141,19 +140,18 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
 
 fn go<R: Recipe>(args: &Args, what: What, recipe: &R, world: World) -> Result<ExitCode> {
     let (folder, world) = (args.folder(what)?, Arc::new(world) as Arc<dyn Scenes>);
-    let (recipe, images) = match args.resume {
-        true => {
-            let (images, recipe) = settings::of_run::<R>(&folder)?;
-            (recipe, args.kimg.map_or(images, thousands))
-        }
-        false => {
-            let mut recipe = settings::changed(recipe, &args.set)?;
-            let images = length(args, what, &recipe, &world)?;
-            recipe.set(images, args.seed);
-            (recipe, images)
-        }
+    let mut args = args.clone();
+    let (recipe, images) = if args.resume {
+        let old = settings::of_run::<R>(&folder)?;
+        args.seed = old.seed;
+        (old.settings, args.kimg.map_or(old.images, thousands))
+    } else {
+        let mut recipe = settings::changed(recipe, &args.set)?;
+        let images = length(&args, what, &recipe, &world)?;
+        recipe.set(images, args.seed);
+        (recipe, images)
     };
-    let mut job = recipe.start(args, world)?;
+    let mut job = recipe.start(&args, world)?;
     let config = RunConfig {
         images,
         tick_images: TICK.min((images / 4).max(1)),

@@ -12,8 +12,11 @@ use domex_pretrain::{
     portraits::{self, Eyes, World, fidelity, steering},
     scenes::Scenes,
 };
+use domex_random::Streams;
+use domex_stylegan2::Model;
+use serde_json::json;
 
-use super::{Args, What, settings};
+use super::{Args, What, directions::probed, settings};
 use crate::{
     exit::mendable,
     out::{say, write_json},
@@ -102,26 +105,44 @@ pub fn retrieval(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures a generator, and writes and prints the figures.
+/// Measures a generator and the judge, and writes and prints the figures.
 pub fn measure(args: &Args) -> Result<ExitCode> {
     let file = args.generator.clone();
     let file = file.unwrap_or_else(|| args.made("generator"));
-    let model = domex_stylegan2::Model::load(file, &Device::Cpu)?;
+    let model = Model::load(file, &Device::Cpu)?;
+    let half = args
+        .half
+        .as_ref()
+        .map(|file| Model::load(file, &Device::Cpu));
+    let half = half.transpose()?;
     let judge = Judge::load(args.made("judge"), &Device::Cpu)?;
     let perceptual = domex_lpips::Lpips::load(args.made("perceptual"), DType::F32, &Device::Cpu)?;
-    let pictures = args.pictures.unwrap_or(50_000);
-    let eyes = Eyes {
-        judge: &judge,
-        perceptual: &perceptual,
-    };
-    let bar = indicatif::ProgressBar::new(3 * pictures as u64);
-    let figures = fidelity(&model, eyes, &World::new(), pictures, args.seed, |n| {
-        bar.inc(n as u64);
-    })?;
-    bar.finish_and_clear();
     let folder = OutputFolder::create(args.folder(What::Measure)?, args.force)?;
-    let json = serde_json::to_value(&figures)?;
+    let pictures = args.pictures.unwrap_or(50_000);
+    let (judge, perceptual, world) = (&judge, &perceptual, World::new());
+    let fidelity = |model: &Model| -> Result<_> {
+        let bar = indicatif::ProgressBar::new(3 * pictures as u64);
+        let eyes = Eyes { judge, perceptual };
+        let done = |n| bar.inc(n as u64);
+        let found = fidelity(model, eyes, &world, pictures, args.seed, done);
+        bar.finish_and_clear();
+        Ok(found?)
+    };
+    let figures = fidelity(&model)?;
+    let half = half.as_ref().map(fidelity).transpose()?;
+    let step = domex_expand::Config::default().distance;
+    let directions = probed(model.generator(), step, args.seed)?;
+    let mut stream = Streams::new(args.seed).stream("judge measurement");
+    let each = (pictures / world.domains()).max(1);
+    let scores = domex_pretrain::judge::measure(judge, &world, each, &mut stream, &Device::Cpu)?;
+
+    let mut json = serde_json::to_value(&figures)?;
+    json["directions"] = serde_json::to_value(&directions)?;
+    if let Some(half) = &half {
+        json["trained half as long"] = json!({ "frechet": half.frechet });
+    }
     write_json(&folder.file("fidelity.json"), &json)?;
+    write_json(&folder.file("judge.json"), &serde_json::to_value(&scores)?)?;
     if args.json {
         say!("{json}");
         return Ok(ExitCode::SUCCESS);
@@ -135,6 +156,11 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
         "Fréchet distance          {:.4} (two sets of renderings: {:.4})",
         figures.frechet,
         figures.frechet_of_renderings
+    );
+    say!(
+        "dormant directions        {} of {}",
+        directions.dormant,
+        directions.all
     );
     Ok(ExitCode::SUCCESS)
 }

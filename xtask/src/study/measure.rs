@@ -13,10 +13,9 @@ use serde::Serialize;
 
 use super::{
     Study,
-    directions::Directions,
     runs::{Made, Runs},
 };
-use crate::out::say;
+use crate::{out::say, portraits::directions::Directions};
 
 /// All figures.
 #[derive(Debug, Serialize)]

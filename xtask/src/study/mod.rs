@@ -5,7 +5,6 @@
 //! same number of pictures in each. The judge, which no training saw, says what became of them. A run that is there is not
 //! made again, so the study can be stopped and called again.
 
-mod directions;
 mod measure;
 mod page;
 mod runs;
@@ -27,7 +26,7 @@ use domex_stylegan2::Model;
 use crate::{
     exit::mendable,
     out::{say, write_json},
-    portraits::{settings, sha256},
+    portraits::{directions::probed, settings, sha256},
 };
 
 /// Arguments of `study`.
@@ -110,7 +109,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         args,
     };
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let directions = directions::of(&study)?;
+    let directions = probed(study.source.generator(), study.config.distance, args.seed)?;
     let Some(made) = runs::all(&study, &directions)? else {
         say!("stopped; call it again to go on");
         return Ok(ExitCode::from(130));

@@ -14,8 +14,12 @@ use domex_stylegan2::Model;
 use domex_train::{Job, Resume, RunConfig, run, snapshots};
 use serde_json::{Value as Json, json};
 
-use super::{Study, directions::Directions};
-use crate::{exit::mendable, out::say, portraits::last_event};
+use super::Study;
+use crate::{
+    exit::mendable,
+    out::say,
+    portraits::{directions::Directions, last_event},
+};
 
 /// A domain that is taught.
 #[derive(Clone)]
@@ -148,6 +152,7 @@ fn expand(
                 model,
                 tasks: &tasks,
                 guides: guides(study)?,
+                texture: None,
                 distance: Some(files::perceptual(
                     &study.asset("perceptual.safetensors"),
                     &Device::Cpu,

@@ -1,4 +1,4 @@
-//! Which directions the source generator uses, by walking along each of them as far as a domain lies.
+//! Which directions a generator uses, by walking along each of them as far as a domain lies.
 
 use anyhow::Result;
 use domex_latent::{
@@ -7,9 +7,9 @@ use domex_latent::{
     probe::{ProbeConfig, probe},
 };
 use domex_random::Streams;
+use domex_stylegan2::Generator;
 use serde::Serialize;
 
-use super::Study;
 use crate::{exit::mendable, out::say};
 
 /// Latents that each direction is tried on.
@@ -26,22 +26,21 @@ pub struct Directions {
     pub used: Vec<usize>,
 }
 
-/// Probes the source generator's basis.
+/// Probes a generator's basis at `step`.
 ///
 /// # Errors
 ///
 /// A generator that makes no finite pictures.
-pub fn of(study: &Study<'_>) -> Result<Directions> {
-    let generator = study.source.generator();
+pub fn probed(generator: &Generator, step: f64, seed: u64) -> Result<Directions> {
     let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &generator.acting_matrices()?)?;
     say!("probing {} directions", basis.count());
     let config = ProbeConfig {
         samples: SAMPLES,
         batch: SAMPLES,
-        step: study.config.distance,
+        step,
         ..ProbeConfig::default()
     };
-    let streams = Streams::new(study.args.seed);
+    let streams = Streams::new(seed);
     let mut stream = streams.stream("probe");
     let report = probe(
         generator,
