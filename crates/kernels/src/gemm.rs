@@ -254,8 +254,13 @@ mod tests {
             (2, 3, 5, 7),
             (3, 17, 33, 13),
             (1, 129, 130, 131),
+            (5, 50, 50, 64),
+            (3, 12, 35, 48),
+            (2, 31, 97, 203),
         ] {
-            for form in 0..4 {
+            // With factors of 1 and 0, several other paths.
+            let forms = (0..4).flat_map(|form| [(form, 0.5, 0.25), (form, 1.0, 0.0)]);
+            for (form, alpha, beta) in forms {
                 let p = Product { batch, m, n, k };
                 let (a, b) = (
                     noise::<f32>(batch * m * k, 1),
@@ -273,8 +278,8 @@ mod tests {
                 };
                 let start = noise::<f32>(batch * m * n, 3);
                 let (mut got, mut want) = (start.clone(), start);
-                gemm(p, 0.5, a, b, 0.25, &mut got).unwrap();
-                plain::gemm(p, 0.5, a, b, 0.25, &mut want);
+                gemm(p, alpha, a, b, beta, &mut got).unwrap();
+                plain::gemm(p, alpha, a, b, beta, &mut want);
                 assert_close(&got, &want, 1e-5);
             }
         }

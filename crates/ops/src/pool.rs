@@ -196,11 +196,15 @@ impl Windows {
         for row in self.rows.iter() {
             for col in self.cols.iter() {
                 let mut best = row.start * self.w + col.start;
+                let mut most = keys[best];
                 for y in row.start..row.end {
-                    for i in y * self.w + col.start..y * self.w + col.end {
-                        if keys[i] > keys[best] || keys[i].is_nan() {
-                            best = i;
-                        }
+                    let first = y * self.w + col.start;
+                    let line = &keys[first..y * self.w + col.end];
+                    for (i, &key) in line.iter().enumerate() {
+                        // No branch: where the maximum is, nobody can foresee.
+                        let better = (key > most) | key.is_nan();
+                        most = if better { key } else { most };
+                        best = if better { first + i } else { best };
                     }
                 }
                 found(output, best);

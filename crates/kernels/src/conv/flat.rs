@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::ConvShape;
 use super::unfold::unfold_all;
-use crate::dense;
+use crate::dense::{self, Panels};
 use crate::gemm::{MatRef, Product};
 use crate::scratch::{Scratch, take, values};
 use crate::simd::{flat, flat_mut};
@@ -22,13 +22,19 @@ const MOST_PIXELS: usize = 320;
 /// Values of a weight from which moving it takes a noticeable time: 1 MiB, what a second-level cache holds.
 const LEAST_WEIGHT: usize = 1 << 18;
 
+/// Taps up to which the table of places is small whatever the channels: 10 MiB. Networks have 32 × 32 at most.
+const MOST_TAPS: usize = 1 << 12;
+
 fn pixels(s: &ConvShape) -> usize {
     s.n * s.out_h() * s.out_w()
 }
 
 /// Whether this form is the one to take, forward and for the gradient of the weight.
 pub(super) fn pays(s: &ConvShape) -> bool {
-    pixels(s) <= MOST_PIXELS && s.w_len() >= LEAST_WEIGHT && s.c_out >= 64
+    pixels(s) <= MOST_PIXELS
+        && s.w_len() >= LEAST_WEIGHT
+        && s.c_out >= 64
+        && s.kh * s.kw <= MOST_TAPS
 }
 
 fn depth(s: &ConvShape) -> usize {
@@ -43,9 +49,71 @@ fn columns(s: &ConvShape, x: &[f32]) -> Scratch {
     columns
 }
 
+/// No element of x: zeros around the image.
+const OUTSIDE: usize = usize::MAX;
+
+/// For each tap and each output pixel, where in the first channel of `x` it sees.
+fn places(s: &ConvShape) -> Vec<usize> {
+    let mut places = Vec::with_capacity(s.kh * s.kw * pixels(s));
+    let inside = |out: usize, tap: usize, size: usize| {
+        let at = (out * s.stride + tap).checked_sub(s.padding)?;
+        (at < size).then_some(at)
+    };
+    for tap in 0..s.kh * s.kw {
+        for pixel in 0..pixels(s) {
+            let (image, place) = (
+                pixel / (s.out_h() * s.out_w()),
+                pixel % (s.out_h() * s.out_w()),
+            );
+            let row = inside(place / s.out_w(), tap / s.kw, s.h);
+            let column = inside(place % s.out_w(), tap % s.kw, s.w);
+            places.push(match (row, column) {
+                (Some(row), Some(column)) => (image * s.c_in * s.h + row) * s.w + column,
+                _ => OUTSIDE,
+            });
+        }
+    }
+    places
+}
+
+/// The columns in the order in which the product reads them. Maps this small have rows of a few pixels, so the pixels are fetched
+/// one by one, and no copy is made between.
+fn packed_columns(s: &ConvShape, x: &[f32], panels: &Panels) -> Scratch {
+    let (places, taps) = (places(s), s.kh * s.kw);
+    let mut packed = take(panels.len());
+    let values = &mut flat_mut(&mut packed)[..panels.len()];
+    values
+        .par_chunks_mut(panels.panel_len())
+        .enumerate()
+        .for_each(|(index, panel)| {
+            let (first, width) = panels.columns(index);
+            panel
+                .par_chunks_mut(taps * width)
+                .with_min_len(CHANNELS)
+                .enumerate()
+                .for_each(|(channel, rows)| {
+                    let x = &x[channel * s.h * s.w..];
+                    for (tap, row) in rows.chunks_exact_mut(width).enumerate() {
+                        let places = &places[tap * pixels(s)..][..pixels(s)];
+                        let places = &places[first..pixels(s).min(first + width)];
+                        for (value, &place) in row.iter_mut().zip(places) {
+                            *value = x.get(place).copied().unwrap_or(0.0);
+                        }
+                        // Columns up to a whole vector.
+                        row[places.len()..].fill(0.0);
+                    }
+                });
+        });
+    packed
+}
+
+/// Channels of a task at least: with nine taps and a panel of 32 columns some 5000 values, a few microseconds.
+const CHANNELS: usize = 16;
+
 pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     let (p, plane) = (pixels(s), s.out_h() * s.out_w());
-    let columns = columns(s, x);
+    let panels = Panels::new(depth(s), p);
+    let columns = packed_columns(s, x, &panels);
     let mut rows = take(s.c_out * p);
     let rows = &mut flat_mut(&mut rows)[..s.c_out * p];
     let product = Product {
@@ -55,12 +123,7 @@ pub(super) fn forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         k: depth(s),
     };
     let a = MatRef::row_major(w, s.c_out, depth(s));
-    dense::product(
-        product,
-        a,
-        MatRef::row_major(flat(&columns), depth(s), p),
-        rows,
-    );
+    dense::product_of_packed(product, a, flat(&columns), rows);
     y.par_chunks_mut(plane).enumerate().for_each(|(index, y)| {
         let (image, channel) = (index / s.c_out, index % s.c_out);
         y.copy_from_slice(&rows[channel * p + image * plane..][..plane]);

@@ -140,6 +140,42 @@ pub(crate) fn product(p: Product, a: MatRef<'_, f32>, b: MatRef<'_, f32>, y: &mu
     run(isa, p, a, packed, None, y);
 }
 
+/// How a right side `[k, n]` lies packed, for those who make one themselves: panel, row, column. Columns up to a whole vector are
+/// zeros.
+pub(crate) struct Panels {
+    k: usize,
+    n: usize,
+    wide: usize,
+}
+
+impl Panels {
+    pub fn new(k: usize, n: usize) -> Self {
+        let wide = panel(Isa::best());
+        Self { k, n, wide }
+    }
+
+    /// f32 elements of all.
+    pub fn len(&self) -> usize {
+        packed_len(self.k, self.n)
+    }
+
+    /// f32 elements of each panel but the last, which may have fewer.
+    pub fn panel_len(&self) -> usize {
+        self.k * self.wide
+    }
+
+    /// First column of a panel, and how many it has with the zeros.
+    pub fn columns(&self, index: usize) -> (usize, usize) {
+        let first = index * self.wide;
+        (first, self.wide.min(self.n.next_multiple_of(LANES) - first))
+    }
+}
+
+/// `y = a · b` with `b` packed as [`Panels`] says. The caller has checked the sizes.
+pub(crate) fn product_of_packed(p: Product, a: MatRef<'_, f32>, packed: &[f32], y: &mut [f32]) {
+    run(Isa::best(), p, a, packed, None, y);
+}
+
 /// f32 elements of a packed matrix.
 fn packed_len(k: usize, n: usize) -> usize {
     k * n.next_multiple_of(LANES)

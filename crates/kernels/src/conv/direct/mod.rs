@@ -11,7 +11,7 @@ mod task;
 
 use rayon::prelude::*;
 
-use self::pack::Pack;
+use self::pack::{Pack, Tap};
 use self::phase::{Phase, transposed};
 use self::task::Task;
 use super::ConvShape;
@@ -113,37 +113,44 @@ impl Gather {
     /// Brings the weights into the order in which tiles read them: phase pair, panel of output channels, block of input
     /// channels, kernel row, kernel column, lane; then the panel's channels.
     pub fn pack(&self, w: &[f32], packed: &mut [f32]) {
-        let mut rest = &mut packed[..self.packed_len()];
-        let mut panels = Vec::new();
-        for (y, x) in self.phase_pairs() {
-            for first in (0..self.out_lanes()).step_by(self.panel()) {
-                let width = self.panel().min(self.out_lanes() - first);
-                let (panel, after) = rest.split_at_mut(self.depth(y, x) * width);
-                panels.push((y, x, first, width, panel));
-                rest = after;
-            }
-        }
-        let per_block = |y: &Phase, x: &Phase| y.taps * x.taps * self.input.lanes;
-        let blocks = panels
+        let taps = self.taps();
+        let to = Shared::new(&mut packed[..self.packed_len()]);
+        let blocks = self.input.blocks();
+        (0..self.out_lanes().div_ceil(self.panel()) * blocks)
             .into_par_iter()
-            .filter(|(y, x, ..)| per_block(y, x) > 0);
-        blocks.for_each(|(y, x, first, width, panel)| {
-            for (block, packed) in panel.chunks_exact_mut(per_block(y, x) * width).enumerate() {
-                dispatch(
-                    self.isa,
-                    Pack {
-                        gather: self,
-                        y,
-                        x,
-                        first,
-                        width,
-                        block,
-                        w,
-                        packed,
-                    },
-                );
+            .for_each(|index| {
+                let first = index / blocks * self.panel();
+                let task = Pack {
+                    gather: self,
+                    taps: &taps,
+                    first,
+                    width: self.panel().min(self.out_lanes() - first),
+                    block: index % blocks,
+                    w,
+                    to,
+                };
+                dispatch(self.isa, task);
+            });
+    }
+
+    /// Where each tap of the kernel goes, in the order in which the weight has them.
+    fn taps(&self) -> Vec<Tap> {
+        let (mut taps, mut start) = (Vec::new(), 0);
+        for (y, x) in self.phase_pairs() {
+            for m in 0..y.taps * x.taps {
+                let (a, b) = (y.kernel(m / x.taps), x.kernel(m % x.taps));
+                let tap = Tap {
+                    start,
+                    depth: self.depth(y, x),
+                    count: y.taps * x.taps,
+                    number: m,
+                };
+                taps.push((a * self.weight[2] + b * self.weight[3], tap));
             }
-        });
+            start += self.depth(y, x) * self.out_lanes();
+        }
+        taps.sort_unstable_by_key(|&(place, _)| place);
+        taps.into_iter().map(|(_, tap)| tap).collect()
     }
 
     fn phase_pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {

@@ -1,19 +1,35 @@
 //! Weights in the order in which tiles read them.
 
-use super::super::pack::turn;
-use super::{Gather, Phase};
+use super::super::blocked::Shared;
+use super::super::pack::turn_into;
+use super::Gather;
 use crate::simd::{Kernel, LANES, Simd};
 
-/// The weights from one block of input channels to one panel of output channels, for one pair of phases.
+/// A tap of the kernel: it belongs to one pair of phases.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tap {
+    /// Where the weights of its phases begin.
+    pub start: usize,
+    /// Values of k of these phases.
+    pub depth: usize,
+    /// Taps of these phases.
+    pub count: usize,
+    /// Its number among them.
+    pub number: usize,
+}
+
+/// The weights from one block of input channels to one panel of output channels. A kernel's taps lie side by side in the
+/// weight and go to the places of their phases, so every value is read once, whatever the number of phases.
 pub(super) struct Pack<'a> {
     pub gather: &'a Gather,
-    pub y: &'a Phase,
-    pub x: &'a Phase,
+    /// In the order in which they lie in the weight.
+    pub taps: &'a [Tap],
+    /// First output channel of the panel.
     pub first: usize,
     pub width: usize,
     pub block: usize,
     pub w: &'a [f32],
-    pub packed: &'a mut [f32],
+    pub to: Shared,
 }
 
 impl Kernel for Pack<'_> {
@@ -27,52 +43,44 @@ impl Kernel for Pack<'_> {
             lanes.min(g.input.channels - channel),
             width.min(g.out.0 - self.first),
         );
+        // Where the first channel of each tap goes.
+        let mut to: Vec<usize> = Vec::with_capacity(channels * self.taps.len());
+        for tap in self.taps {
+            let block = (self.block * tap.count + tap.number) * lanes * width;
+            to.push(tap.start + tap.depth * self.first + block);
+        }
         if channels < lanes || outs < width {
-            self.packed.fill(0.0);
-        }
-        // Where each tap is in the kernel, and where it goes.
-        let taps: Vec<(usize, usize)> = (0..self.y.taps * self.x.taps)
-            .map(|m| {
-                let (a, b) = (
-                    self.y.kernel(m / self.x.taps),
-                    self.x.kernel(m % self.x.taps),
-                );
-                (a * g.weight[2] + b * g.weight[3], m * lanes * width)
-            })
-            .collect();
-        let start = self.first * g.weight[0] + channel * g.weight[1];
-        let w = &self.w[start..];
-        let ordered = taps.iter().enumerate().all(|(m, &(from, _))| from == m);
-        if ordered && taps.len() == g.weight[1] {
-            // Forward: the weights of an output channel lie in a row. Sixteen rows are turned at a time.
-            let mut to: Vec<usize> = Vec::with_capacity(channels * taps.len());
-            for c in 0..channels {
-                to.extend(taps.iter().map(|&(_, to)| to + c * width));
+            for &to in &to {
+                // SAFETY: `Gather::pack` borrows the whole; this panel's and block's places are this task's alone.
+                unsafe { self.to.span(to, lanes * width) }.fill(0.0);
             }
-            let mut o = 0;
-            while o < outs {
-                let count = LANES.min(outs - o);
-                turn(
-                    s,
-                    &w[o * g.weight[0]..],
-                    g.weight[0],
-                    count,
-                    &to,
-                    &mut self.packed[o..],
-                );
-                o += count;
-            }
-            return;
         }
-        // The gradient of the input: kernels lie side by side along the panel's channels.
-        for c in 0..channels {
-            for o in 0..outs {
-                let (from, to) = (
-                    &w[c * g.weight[1] + o * g.weight[0]..],
-                    &mut self.packed[c * width + o..],
-                );
-                for &(a, b) in &taps {
-                    to[b] = from[a];
+        let (taps, [out, inp, ..]) = (self.taps.len(), g.weight);
+        let w = &self.w[self.first * out + channel * inp..];
+        // Forward, the kernels of all input channels of an output channel lie in a row as well.
+        let (rows, each) = if inp == taps {
+            for c in 1..channels {
+                to.extend_from_within(..taps);
+                to[c * taps..].iter_mut().for_each(|to| *to += c * width);
+            }
+            (1, channels)
+        } else {
+            (channels, 1)
+        };
+        for c in 0..rows {
+            for o in (0..outs).step_by(LANES) {
+                let (from, count) = (&w[c * inp + o * out..], LANES.min(outs - o));
+                // SAFETY: as above, for `count` channels of the panel from the o-th on.
+                unsafe {
+                    turn_into(
+                        s,
+                        from,
+                        out,
+                        count,
+                        &to[..each * taps],
+                        self.to,
+                        c * width + o,
+                    );
                 }
             }
         }
