@@ -13,8 +13,14 @@ pub(crate) const fn rgb(hex: u32) -> Rgb {
 }
 
 /// Between two colours.
+#[inline]
 pub(crate) fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
-    [0, 1, 2].map(|k| a[k] + (b[k] - a[k]) * t)
+    // Written out: `map` over indices is called, not inlined, and this runs for every layer of every pixel.
+    [
+        a[0] + (b[0] - a[0]) * t,
+        a[1] + (b[1] - a[1]) * t,
+        a[2] + (b[2] - a[2]) * t,
+    ]
 }
 
 /// Darker (below 1) or lighter.

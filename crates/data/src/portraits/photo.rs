@@ -48,6 +48,8 @@ fn shoulder(x: f32) -> f32 {
 pub(crate) fn picture(size: usize, mut colour: impl FnMut(usize, usize) -> Rgb) -> RgbImage {
     let side = size as u32;
     RgbImage::from_fn(side, side, |i, j| {
-        Pixel(colour(i as usize, j as usize).map(|x| (x * 255.0 + 0.5).clamp(0.0, 255.0) as u8))
+        let byte = |x: f32| (x * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
+        let [r, g, b] = colour(i as usize, j as usize);
+        Pixel([byte(r), byte(g), byte(b)])
     })
 }

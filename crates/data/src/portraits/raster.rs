@@ -195,7 +195,8 @@ impl Canvas {
 
     /// Lit colour of a pixel, before the lamp's own colour.
     pub(crate) fn lit(&self, k: usize) -> Rgb {
-        self.albedo[k].map(|x| x * self.light[k] + self.gloss[k])
+        let ([r, g, b], light, gloss) = (self.albedo[k], self.light[k], self.gloss[k]);
+        [r * light + gloss, g * light + gloss, b * light + gloss]
     }
 }
 

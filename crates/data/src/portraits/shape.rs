@@ -126,9 +126,11 @@ impl Shape {
                 round,
                 angle,
             } => {
-                let (sin, cos) = angle.sin_cos();
-                let q = [p[0] - at[0], p[1] - at[1]];
-                let q = [q[0] * cos + q[1] * sin, q[1] * cos - q[0] * sin];
+                let mut q = [p[0] - at[0], p[1] - at[1]];
+                if *angle != 0.0 {
+                    let (sin, cos) = angle.sin_cos();
+                    q = [q[0] * cos + q[1] * sin, q[1] * cos - q[0] * sin];
+                }
                 let d = [q[0].abs() - half[0] + round, q[1].abs() - half[1] + round];
                 length(d[0].max(0.0), d[1].max(0.0)) + d[0].max(d[1]).min(0.0) - round
             }
