@@ -206,9 +206,22 @@ pub fn without_weight_grads<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Whether an operator's backward should work for its operand `weight`.
-pub(crate) fn wants_weight_grad(weight: &Tensor) -> bool {
-    weight.track_op() && !NO_WEIGHT_GRADS.get()
+/// The gradient of an operator's operand `weight`: what `compute` gives, or nothing where nobody wants it.
+///
+/// Inside [`without_weight_grads`] a weight that is made of others, such as a scaled one, gets zeros that take no memory:
+/// candle insists on a gradient for every node within a graph.
+pub(crate) fn weight_grad(
+    weight: &Tensor,
+    compute: impl FnOnce() -> Result<Tensor>,
+) -> Result<Option<Tensor>> {
+    if !weight.track_op() || (NO_WEIGHT_GRADS.get() && weight.is_variable()) {
+        return Ok(None);
+    }
+    if NO_WEIGHT_GRADS.get() {
+        let zero = Tensor::zeros((), weight.dtype(), weight.device())?;
+        return Ok(Some(zero.broadcast_as(weight.shape())?));
+    }
+    compute().map(Some)
 }
 
 /// Where [`watch`] leaves a gradient.
@@ -353,7 +366,9 @@ mod tests {
         let (x, w) = (variable(&[2, 2, 5, 5], 1), variable(&[3, 2, 3, 3], 2));
         let head = variable(&[1, 27], 3);
         let penalty = || -> Result<Tensor> {
-            let h = crate::conv2d(&x, &w, None, 2, 1)?.tanh()?;
+            // A weight that is made of another, as in networks with an equalised learning rate.
+            let scaled = (w.as_tensor() * 0.7)?;
+            let h = crate::conv2d(&x, &scaled, None, 2, 1)?.tanh()?;
             let logits = crate::linear(&h.flatten_from(1)?, &head, None)?;
             Ok(grad(&logits.sum_all()?, &x)?.sqr()?.sum_all()?)
         };

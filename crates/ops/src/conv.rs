@@ -25,7 +25,7 @@ use domex_kernels::conv::{self as kernel, ConvShape};
 
 use crate::{
     Activation, BiasAct, Error, Result,
-    autograd::{in_backward, wants_weight_grad},
+    autograd::{in_backward, weight_grad},
     bias_act, check,
     cpu::{self, Element, by_dtype},
 };
@@ -251,10 +251,10 @@ impl CustomOp2 for Conv {
         Ok(match self.part {
             Part::Forward => (
                 when(a.track_op(), Part::InputGrad, bd, v)?,
-                when(wants_weight_grad(b), Part::WeightGrad, ad, v)?,
+                weight_grad(b, || apply(Part::WeightGrad, self.shape, ad, v))?,
             ),
             Part::InputGrad => (
-                when(wants_weight_grad(a), Part::WeightGrad, v, bd)?,
+                weight_grad(a, || apply(Part::WeightGrad, self.shape, v, bd))?,
                 when(b.track_op(), Part::Forward, v, ad)?,
             ),
             Part::WeightGrad => (

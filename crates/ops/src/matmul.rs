@@ -12,7 +12,7 @@ use domex_kernels::gemm::{self, MatRef};
 
 use crate::{
     Error, Result,
-    autograd::{in_backward, wants_weight_grad},
+    autograd::{in_backward, weight_grad},
     check,
     cpu::{self, Element, by_dtype},
 };
@@ -188,15 +188,17 @@ impl CustomOp2 for Product {
         } else {
             None
         };
-        let wanted = if self.b_is_weight {
-            wants_weight_grad(b)
-        } else {
-            b.track_op()
+        let gradient = || -> Result<Tensor> {
+            Ok(if self.b_transposed {
+                product(&g.t()?, &in_backward(a), false, false)?
+            } else {
+                product(&in_backward(a).t()?, g, false, false)?
+            })
         };
-        let for_b = match (wanted, self.b_transposed) {
-            (false, _) => None,
-            (true, false) => Some(product(&in_backward(a).t()?, g, false, false)?),
-            (true, true) => Some(product(&g.t()?, &in_backward(a), false, false)?),
+        let for_b = if self.b_is_weight {
+            weight_grad(b, gradient)?
+        } else {
+            b.track_op().then(gradient).transpose()?
         };
         Ok((for_a, for_b))
     }

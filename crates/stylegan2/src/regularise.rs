@@ -16,7 +16,7 @@
 //! detached. Both are exact and can be differentiated with respect to the parameters.
 
 use candle_core::{Tensor, Var};
-use domex_ops::autograd::{grad, keep_graph, watch};
+use domex_ops::autograd::{grad, keep_graph, watch, without_weight_grads};
 
 use crate::error::expect_dims;
 use crate::{Error, Result};
@@ -52,7 +52,8 @@ where
     keep_graph(|| {
         let logits = discriminator(&img)?;
         let sum = logits.sum_all()?;
-        let grads = grad(&sum, &img)?;
+        // The pass after this one is for the weights.
+        let grads = without_weight_grads(|| grad(&sum, &img))?;
         let penalty = grads.sqr()?.sum((1, 2, 3))?;
         Ok(R1 {
             logits,
@@ -110,7 +111,8 @@ where
         expect_dims("path length noise", noise, &dims)?;
         let (_, _, h, w) = img.dims4()?;
         let scaled = (noise.to_dtype(img.dtype())? / ((h * w) as f64).sqrt())?;
-        let _ = img.mul(&scaled)?.sum_all()?.backward()?;
+        let sum = img.mul(&scaled)?.sum_all()?;
+        let _ = without_weight_grads(|| sum.backward())?;
         let grads = watched
             .take()
             .ok_or_else(|| Error::config("pictures", "constant", "a function of the latents"))?;
