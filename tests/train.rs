@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[cfg(unix)]
+mod process;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use domex_checkpoint::container::Container;
 use domex_train::snapshots::latest;
@@ -92,7 +94,9 @@ fn from_pictures_to_a_model_and_on() {
         "events.jsonl",
         "reals.png",
         "fakes_init.png",
-        "fakes000000.png",
+        "fakes000000004.png",
+        "fakes000000012.png",
+        "network-snapshot-000000012.safetensors",
     ] {
         assert!(root.join("run").join(file).is_file(), "{file}");
     }
@@ -142,6 +146,16 @@ fn from_pictures_to_a_model_and_on() {
     std::fs::write(root.join("run2/mine.txt"), "mine").unwrap();
     json(&domex(root, &format!("train --data set {line}")));
     assert!(!root.join("run2/fakes000999.png").exists() && root.join("run2/mine.txt").exists());
+    // Least of all does it remove what it is to begin with.
+    let own = "--model run/model.safetensors --out run --force";
+    for dry in ["", "-n"] {
+        let output = domex(root, &format!("train --data set {own} {dry}"));
+        refused(
+            &output,
+            &["run/model.safetensors", "--force", "another folder"],
+        );
+    }
+    assert!(root.join("run/model.safetensors").is_file() && latest(&root.join("run")).is_ok());
     refused(
         &domex(root, &format!("train --data portraits --size 32 {line}")),
         &["size of the model's pictures is 16, expected 32"],
@@ -212,6 +226,19 @@ fn losses_that_are_not_finite_end_the_run() {
     );
 }
 
+#[test]
+fn a_training_begins_with_the_random_model_by_its_name() {
+    let root = pictures();
+    let root = root.path();
+    let side = json(&domex(root, "info --model tiny-random --json"))["generator"]["synthesis"]
+        ["img_resolution"]
+        .clone();
+    let line =
+        format!("train --data portraits --size {side} --model tiny-random --out run -n --json");
+    let result = json(&domex(root, &line));
+    assert_eq!(result["settings"]["model"], "tiny-random");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_saves_the_run() {
@@ -224,24 +251,71 @@ fn a_signal_saves_the_run() {
         .spawn()
         .unwrap();
     let events = root.join("run/events.jsonl");
-    let begin = Instant::now();
-    while std::fs::metadata(&events).map_or(0, |file| file.len()) == 0 {
-        assert!(begin.elapsed() < Duration::from_secs(60), "no tick came");
-        assert!(child.try_wait().unwrap().is_none(), "the run has ended");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let kill = format!("kill -TERM {}", child.id());
-    assert!(
-        Command::new("sh")
-            .args(["-c", &kill])
-            .status()
-            .unwrap()
-            .success()
-    );
+    process::wait_until(&mut child, "tick", || {
+        std::fs::metadata(&events).is_ok_and(|file| file.len() > 0)
+    });
+    process::signal(&child, "TERM");
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(143), "{stderr}");
     let line: Json = serde_json::from_str(stderr.lines().next().unwrap()).unwrap();
     assert!(line["loss/G"].is_f64() && line["images_per_second"].is_f64());
     assert!(latest(&root.join("run")).is_ok() && root.join("run/model.safetensors").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_a_long_step_at_once() {
+    let root = pictures();
+    let root = root.path();
+    // A step of a minute or so.
+    let line = "train --data portraits --size 64 --cfg portraits --batch 2048 --micro-batch 8 --out run --threads 1";
+    let mut child = process::start(command(root, line));
+    let first = root.join("run/fakes_init.png");
+    process::wait_until(&mut child, "first grid", || first.is_file());
+    process::signal(&child, "INT");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "the step is cut short");
+    let begin = std::time::Instant::now();
+    process::signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(begin.elapsed() < std::time::Duration::from_secs(5));
+    assert!(latest(&root.join("run")).is_err(), "no time for a snapshot");
+}
+
+/// Files of at most half a megabyte or so, as on a disk with little room; the signal that comes with it is ignored, so
+/// that writing fails with an error.
+#[cfg(unix)]
+fn with_little_room(root: &Path, line: &str) -> Output {
+    let script = "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_domex")]);
+    shell.args(line.split_whitespace()).current_dir(root);
+    shell.output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_said_and_costs_no_more_than_the_step() {
+    let root = pictures();
+    let root = root.path();
+    let line = format!("train --data set --out run {TINY} --tick 0.004 --snap 1 --kimg 0.008");
+    ok(&domex(root, &line));
+    let (last, _) = latest(&root.join("run")).unwrap();
+    let on = "train --resume run --kimg 0.016 --threads 2 --quiet";
+    refused(
+        &with_little_room(root, on),
+        &[
+            "could not be written",
+            "step-000000002",
+            "last good snapshot",
+        ],
+    );
+    assert_eq!(latest(&root.join("run")).unwrap().0, last);
+    ok(&domex(root, on));
+    let whole = line
+        .replace("--out run", "--out whole")
+        .replace("0.008", "0.016");
+    ok(&domex(root, &whole));
+    assert!(tensors(&root.join("run")) == tensors(&root.join("whole")));
 }

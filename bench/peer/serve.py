@@ -12,6 +12,7 @@ import time
 
 import torch
 
+import expansion
 import operators
 import perceptual
 import stylegan2
@@ -24,6 +25,7 @@ PREPARE = {
     "stylegan2": stylegan2.prepare,
     "clip": vision.prepare,
     "lpips": perceptual.prepare,
+    "expansion": expansion.prepare,
 }
 
 

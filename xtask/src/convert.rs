@@ -2,7 +2,7 @@
 //!
 //! | `--to` | tensors | metadata |
 //! | --- | --- | --- |
-//! | `domex` | `generator_ema.*`, ... | the container's: config, expansion, provenance |
+//! | `domex` | `generator_ema.*`, ..., or those of a perceptual network with `--backbone` | the container's: config, expansion, provenance |
 //! | `safetensors --layout nvlabs` | `G_ema.*`, `G.*`, `D.*` under the keys of stylegan2-ada-pytorch | `format` |
 //! | `safetensors --layout rosinality` | `g_ema.*`, `g.*`, `d.*`, `latent_avg` under the keys of rosinality/stylegan2-pytorch | `format` |
 
@@ -31,6 +31,9 @@ use crate::{exit::mendable, out::say};
 pub struct Args {
     /// A checkpoint of any kind that is read: .pkl, .pt, .pth, .safetensors.
     file: PathBuf,
+    /// The backbone, where FILE holds the published heads of a perceptual network (LPIPS).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "layout"])]
+    backbone: Option<PathBuf>,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -81,6 +84,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     // Said before the work, not after it.
     safetensors::check_target(&args.out, overwrite)?;
+    if let Some(backbone) = &args.backbone {
+        join(&args.file, backbone, &args.out, overwrite)?;
+        say!("{}", args.out.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let model = Model::load(&args.file, &Device::Cpu)?;
     match layout {
         None => model.save(&args.out, overwrite)?,
@@ -93,6 +101,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Converts a downloaded checkpoint to a container, replacing an older one.
 pub fn to_container(file: &Path, out: &Path) -> Result<()> {
     Model::load(file, &Device::Cpu)?.save(out, Overwrite::Replace)?;
+    Ok(())
+}
+
+/// Makes a perceptual network of its published heads and their backbone.
+pub fn join(heads: &Path, backbone: &Path, out: &Path, overwrite: Overwrite) -> Result<()> {
+    domex_lpips::published::join(heads, backbone)?.write(out, overwrite)?;
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use crate::blame;
+
 /// An error that the user can mend. Its text says how.
 #[derive(Debug)]
 struct Mendable(String);
@@ -19,17 +21,12 @@ pub fn mendable(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Mendable(message.into()))
 }
 
-/// Whether the user can mend it: said so, or a file that one of our readers refuses.
+/// Whether the user can mend it: said so, or a cause that is of that sort.
 fn is_mendable(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.is::<Mendable>()
-            || cause.is::<domex_golden::Error>()
-            || cause.is::<domex_checkpoint::Error>()
-            || matches!(
-                cause.downcast_ref::<domex_stylegan2::Error>(),
-                Some(e) if !matches!(e, domex_stylegan2::Error::Candle(_))
-            )
-    })
+    let said = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<Mendable>() || cause.is::<domex_golden::Error>()
+    };
+    error.chain().any(said) || blame::is_users(error.as_ref())
 }
 
 /// Prints an error in one line on stderr and gives its exit code. A cause that the line already

@@ -3,6 +3,9 @@
 //! One file per job. None of them holds any maths: they find files, call the crates, and print.
 
 mod bench;
+/// Whose fault an error is, as in the program.
+#[path = "../../crates/cli/src/blame.rs"]
+mod blame;
 mod ci;
 mod convert;
 mod exit;

@@ -7,6 +7,7 @@
 mod args;
 mod assets;
 mod basis;
+mod blame;
 mod context;
 mod domains;
 mod exit;

@@ -86,18 +86,35 @@ pub fn resolve(wanted: &str) -> anyhow::Result<PathBuf> {
     )))
 }
 
+/// A perceptual network: a file as given, or what `cargo xtask fetch` made of the published ones.
+pub fn perceptual(wanted: &Path) -> anyhow::Result<PathBuf> {
+    if wanted.is_file() {
+        return Ok(wanted.to_owned());
+    }
+    let name = wanted.to_str().unwrap_or_default();
+    let fetched = fetched_folder(name).map(|folder| folder.join("model.safetensors"));
+    fetched.filter(|file| file.is_file()).ok_or_else(|| {
+        mendable(format!(
+            "--perceptual {}: no such file, nor a network that is here; `cargo xtask fetch lpips-vgg` fetches a published one",
+            wanted.display()
+        ))
+    })
+}
+
 /// The largest file of a fetched model: its weights.
 pub fn fetched_file(name: &str) -> Option<PathBuf> {
-    if name.is_empty() || name.contains(['/', '\\', '.']) {
-        return None;
-    }
-    let folder = cache_folder().ok()?.join("models").join(name);
-    let files = std::fs::read_dir(folder).ok()?.flatten();
+    let files = std::fs::read_dir(fetched_folder(name)?).ok()?.flatten();
     let files = files.filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path())));
     files
         .filter(|(_, path)| path.is_file())
         .max()
         .map(|(_, path)| path)
+}
+
+/// Where a model of this name would be, if it is a name and no path.
+fn fetched_folder(name: &str) -> Option<PathBuf> {
+    let plain = !name.is_empty() && !name.contains(['/', '\\', '.']);
+    Some(cache_folder().ok()?.join("models").join(name)).filter(|_| plain)
 }
 
 fn fetched_names(folder: &Path) -> Vec<String> {

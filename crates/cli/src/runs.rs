@@ -63,7 +63,9 @@ pub fn settings<T: DeserializeOwned>(path: &Path, verb: &str) -> anyhow::Result<
         .unwrap_or_default();
     serde_json::from_value(settings).map_err(|error| {
         mendable(format!(
-            "--resume {}: is not a snapshot of this version's `domex {verb}` ({error})",
+            "--resume {}: is not a snapshot of this version's `domex {verb}` ({error}); go on with it by the verb and the \
+             version that began it (run.json beside it has its settings), or start a new run with its model.safetensors as \
+             --model",
             file.display()
         ))
     })

@@ -28,7 +28,8 @@ enum Target {
 }
 
 impl Writer {
-    /// A zip when `path` ends in `.zip`, else a folder. `force` overwrites what is there.
+    /// A zip when `path` ends in `.zip`, else a folder. `force` overwrites what is there, and removes the pictures and
+    /// the labels of the set before, which may have been larger; other files stay.
     ///
     /// # Errors
     ///
@@ -42,7 +43,9 @@ impl Writer {
             let zip = ZipWriter::new(temporary_beside(path)?);
             Target::Zip(Box::new(zip), path.to_path_buf())
         } else {
-            Target::Folder(OutputFolder::create(path, force)?)
+            let folder = OutputFolder::create(path, force)?;
+            remove_old(folder.path())?;
+            Target::Folder(folder)
         };
         Ok(Self {
             target,
@@ -97,7 +100,7 @@ impl Writer {
     /// When something cannot be written; an older zip is then untouched.
     pub fn finish(mut self) -> Result<()> {
         let labels = json!({ "labels": self.labels });
-        self.add_file("dataset.json", labels.to_string().as_bytes())?;
+        self.add_file(LABELS, labels.to_string().as_bytes())?;
         match self.target {
             Target::Folder(_) => Ok(()),
             Target::Zip(zip, path) => {
@@ -106,5 +109,106 @@ impl Writer {
                 crate::folder::persist(file, &path)
             }
         }
+    }
+}
+
+/// The file of labels.
+const LABELS: &str = "dataset.json";
+
+/// Removes what a [`Writer`] made here before: labels, and numbered pictures in numbered folders.
+fn remove_old(folder: &Path) -> Result<()> {
+    let labels = folder.join(LABELS);
+    if labels.exists() {
+        std::fs::remove_file(&labels).map_err(Error::write(&labels))?;
+    }
+    for sub in entries(folder, |name| is_number(name, 5))? {
+        for picture in entries(&sub, is_picture)? {
+            std::fs::remove_file(&picture).map_err(Error::write(&picture))?;
+        }
+        // One that holds other files stays.
+        drop(std::fs::remove_dir(&sub));
+    }
+    Ok(())
+}
+
+/// What is in a folder under such a name; no folder, nothing.
+fn entries(folder: &Path, which: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::read(folder))?;
+        if entry.file_name().to_str().is_some_and(&which) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// `img00000000.png`.
+fn is_picture(name: &str) -> bool {
+    let number = name
+        .strip_prefix("img")
+        .and_then(|name| name.strip_suffix(".png"));
+    number.is_some_and(|number| is_number(number, 8))
+}
+
+/// At least so many digits and nothing else.
+fn is_number(text: &str, digits: usize) -> bool {
+    text.len() >= digits && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smaller_set_leaves_nothing_of_a_larger_one() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("set");
+        let write = |count: usize, force: bool| {
+            let mut writer = Writer::create(&path, force).unwrap();
+            for _ in 0..count {
+                writer.add(&RgbImage::new(4, 4), 1).unwrap();
+            }
+            writer
+        };
+        write(1003, false).finish().unwrap();
+        std::fs::write(path.join("00000/mine.png"), "mine").unwrap();
+        std::fs::create_dir(path.join("other")).unwrap();
+        std::fs::write(path.join("other/img00000007.png"), "mine").unwrap();
+        // A set that is not finished has no labels, least of all another's.
+        drop(write(2, true));
+        assert!(!path.join(LABELS).exists());
+        write(2, true).finish().unwrap();
+        assert_eq!(
+            names(&path),
+            [
+                "00000/img00000000.png",
+                "00000/img00000001.png",
+                "00000/mine.png",
+                "dataset.json",
+                "other/img00000007.png"
+            ]
+        );
+    }
+
+    /// Names of all files, below one level of folders.
+    fn names(root: &Path) -> Vec<String> {
+        let inside = |folder: &Path| entries(folder, |_| true).unwrap();
+        let mut names = Vec::new();
+        for path in inside(root) {
+            let files = match path.is_dir() {
+                true => inside(&path),
+                false => vec![path],
+            };
+            for file in files {
+                let name = file.strip_prefix(root).unwrap();
+                names.push(name.to_str().unwrap().to_owned());
+            }
+        }
+        names.sort();
+        names
     }
 }

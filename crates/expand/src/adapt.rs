@@ -6,16 +6,18 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use domex_nada::{Guide, Nada, Task};
+use domex_nada::{Guide, Task};
 use domex_random::{Stream, Streams};
 use domex_replay::latents;
 use domex_stylegan2::{Model, Noise, Overwrite};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde_json::json;
 
+use crate::job::{check_channels, nada};
+use crate::layers::Layers;
 use crate::method::{Method, Samples};
 use crate::networks::Networks;
-use crate::phases::{apply, normal, number};
+use crate::phases::{apply_but, normal, number};
 use crate::{Config, NadaMethod, Result, TaskSpec};
 
 /// An adaptation in progress.
@@ -23,6 +25,7 @@ pub struct Adapt {
     config: Config,
     networks: Networks,
     method: NadaMethod,
+    layers: Option<Layers>,
     latents: Stream,
     noise: Stream,
     draws: Stream,
@@ -34,11 +37,12 @@ pub struct Adapt {
 const STREAMS: &str = "streams";
 
 impl Adapt {
-    /// At its beginning. Of the settings, those of the batch, the optimiser, the average and the CLIP terms count.
+    /// At its beginning. Of the settings, those of the batch, the optimiser, the average, the CLIP terms without textures
+    /// and the layers count; all networks look at the task.
     ///
     /// # Errors
     ///
-    /// Settings out of range, a task that CLIP cannot read, or one in pictures.
+    /// Settings out of range, a model of other colours than RGB, a task that CLIP cannot read, or one in pictures.
     pub fn new(
         config: Config,
         model: &Model,
@@ -49,11 +53,17 @@ impl Adapt {
     ) -> Result<Self> {
         config.validate()?;
         let streams = Streams::new(seed);
-        let nada = Nada::new(guides, config.nada)?;
+        check_channels(model)?;
+        let nada = nada(&config, guides, None)?;
         let tasks = nada.prepare(&[Task::texts(&task.source, &task.target)], cache)?;
+        let networks = Networks::new(model, &config, false)?;
+        let method = NadaMethod { nada, tasks };
+        let layers = config.adaptive_layers;
+        let layers = layers.map(|layers| Layers::new(layers, &method, &networks.g, &streams));
         Ok(Self {
-            networks: Networks::new(model, &config, false)?,
-            method: NadaMethod { nada, tasks },
+            networks,
+            layers: layers.transpose()?,
+            method,
             latents: streams.stream("latents"),
             noise: streams.stream("noise"),
             draws: streams.stream("methods"),
@@ -87,6 +97,13 @@ impl Adapt {
 
     fn descend(&mut self, at: &Clock) -> Result<Losses> {
         let mut losses = Losses::default();
+        let frozen = match &mut self.layers {
+            None => Vec::new(),
+            Some(layers) => {
+                let parameters = &self.networks.g_parameters;
+                layers.frozen(&[0], |w, _| Ok(w), parameters, &mut losses)?
+            }
+        };
         let (base, adapted) = self.pictures()?;
         let n = self.config.batch;
         let samples = Samples {
@@ -97,7 +114,7 @@ impl Adapt {
         };
         let loss = (self.method.loss(&samples, &mut self.draws)?.total / n as f64)?;
         losses.put("loss/expand", number(&loss)?);
-        apply(&mut self.networks.adam_g, &loss, 1.0, &mut losses)?;
+        apply_but(&mut self.networks.adam_g, &loss, 1.0, &frozen, &mut losses)?;
         self.networks.ema.update(n, at.images)?;
         Ok(losses)
     }
@@ -114,12 +131,18 @@ impl Job for Adapt {
 
     fn save(&self, state: &mut State) -> JobResult<()> {
         self.networks.save(state)?;
+        if let Some(layers) = &self.layers {
+            layers.save(state)?;
+        }
         Ok(state.put(STREAMS, &(&self.latents, &self.noise, &self.draws))?)
     }
 
     fn restore(&mut self, state: &State) -> JobResult<()> {
         self.networks.restore(state, &self.device)?;
         (self.latents, self.noise, self.draws) = state.get(STREAMS)?;
+        if let Some(layers) = &mut self.layers {
+            layers.restore(state)?;
+        }
         Ok(())
     }
 

@@ -1,11 +1,11 @@
-//! Settings of an expansion. The published ones are the default, but for the learning rate's
-//! warning in the [field's docs](Config::lr).
+//! Settings of an expansion. The default ones are those that were published.
 
 use domex_replay::PathLengthConfig;
 use domex_train::adam::AdamConfig;
 use domex_train::ema::EmaConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::layers::AdaptiveLayers;
 use crate::objective::ObjectiveConfig;
 use crate::{Error, Result};
 
@@ -26,6 +26,12 @@ pub struct Config {
     pub objective: ObjectiveConfig,
     /// CLIP terms and what is shown to CLIP.
     pub nada: domex_nada::Config,
+    /// Whether pictures are made smaller for CLIP with antialiasing. The published programs did it without.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub antialias: bool,
+    /// Which layers a step trains: the few that matter most to its tasks, or without this all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_layers: Option<AdaptiveLayers>,
     /// Weight of the source's adversarial loss and of path length; 0 for neither.
     pub src: f64,
     /// Weight of the discriminator's opinion of edited pictures.
@@ -65,6 +71,8 @@ impl Default for Config {
             dimensions: Dimensions::default(),
             objective: ObjectiveConfig::default(),
             nada: domex_nada::Config::default(),
+            antialias: false,
+            adaptive_layers: None,
             src: 1.0,
             realism: 0.0,
             gamma: 10.0,
@@ -113,6 +121,9 @@ impl Config {
             if value == 0 {
                 return Err(Error::setting(name, 0, "1 or more"));
             }
+        }
+        if let Some(layers) = &self.adaptive_layers {
+            layers.validate()?;
         }
         self.objective.validate()?;
         self.path_length.validate()?;

@@ -1,5 +1,6 @@
 //! Which direction each new domain gets, and what the methods are told of it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -8,12 +9,13 @@ use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::probe::{ProbeConfig, probe};
 use domex_latent::subspace::Layout;
 use domex_latent::{Generator as _, ImageDistance, PixelRms};
-use domex_nada::Task;
+use domex_nada::{Guide, Task};
 use domex_random::Streams;
 use domex_stylegan2::Model;
 use serde_json::json;
 
 use crate::config::Dimensions;
+use crate::suggest::nearest;
 use crate::{Config, Error, Place, Result, TaskSpec};
 
 /// Latents that a direction is probed on.
@@ -81,7 +83,7 @@ pub(crate) fn place(
             }
         };
         let distance = task.distance.unwrap_or(config.distance);
-        let record = json!({ "type": "nada", "source": task.source, "target": task.target });
+        let record = record(task);
         layout.add(task.name(), record, Some(dimension), distance)?;
     }
     Ok((basis, Domains { layout, earlier }))
@@ -114,26 +116,67 @@ fn order(model: &Model, basis: &Basis, config: &Config, seed: u64) -> Result<Vec
     })
 }
 
+/// What the model's file says of a domain.
+fn record(task: &TaskSpec) -> serde_json::Value {
+    if task.pictures.is_empty() {
+        return json!({ "type": "nada", "source": task.source, "target": task.target });
+    }
+    let names = task.pictures.iter().filter_map(|path| path.file_name());
+    let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+    json!({ "type": "nada", "pictures": names })
+}
+
 /// The task for CLIP: in words, or in pictures against `source`, some that the generator makes.
 pub(crate) fn nada_task(
     task: &TaskSpec,
+    guides: &[Guide],
     device: &Device,
     source: impl FnOnce() -> Result<Tensor>,
 ) -> Result<Task> {
-    if task.pictures.is_empty() {
-        let mut nada = Task::texts(&task.source, &task.target);
-        nada.name = task.name().to_owned();
-        return Ok(nada);
+    let mut nada = match task.pictures.is_empty() {
+        true => Task::texts(&task.source, &task.target),
+        false => Task::pictures("", source()?, read(&task.pictures, device)?),
+    };
+    nada.name = task.name().to_owned();
+    nada.texture = read(&task.texture, device)?;
+    nada.guides = numbers(task, guides)?;
+    Ok(nada)
+}
+
+/// Pictures `[1, 3, h, w]`, each of its own size.
+fn read(paths: &[PathBuf], device: &Device) -> Result<Vec<Tensor>> {
+    let read = |path: &PathBuf| {
+        let picture = [picture::read(path)?];
+        Ok(picture::from_rgb(&picture, DType::F32, device)?)
+    };
+    paths.iter().map(read).collect()
+}
+
+/// The numbers of the networks that a task names: by their names, or by files that they are named after.
+fn numbers(task: &TaskSpec, guides: &[Guide]) -> Result<Vec<usize>> {
+    let mut numbers = Vec::with_capacity(task.clip.len());
+    for wanted in &task.clip {
+        let stem = Path::new(wanted).file_stem().unwrap_or_default();
+        let fits = |guide: &Guide| guide.name == *wanted || stem == guide.name.as_str();
+        let found: Vec<usize> = (0..guides.len()).filter(|&i| fits(&guides[i])).collect();
+        let what = || format!("clip of task {:?}", task.name());
+        match found[..] {
+            [number] => numbers.push(number),
+            [] => {
+                let names = || guides.iter().map(|guide| guide.name.as_str());
+                let hint = nearest(wanted, names())
+                    .map_or(String::new(), |name| format!("; did you mean {name:?}?"));
+                let names = names().collect::<Vec<_>>().join(", ");
+                let expected = format!("one of the run's CLIP networks, {names}{hint}");
+                return Err(Error::setting(what(), format!("{wanted:?}"), expected));
+            }
+            _ => {
+                let expected = "the name of one network; several are called so";
+                return Err(Error::setting(what(), format!("{wanted:?}"), expected));
+            }
+        }
     }
-    let mut pictures = Vec::with_capacity(task.pictures.len());
-    for path in &task.pictures {
-        pictures.push(picture::from_rgb(
-            &[picture::read(path)?],
-            DType::F32,
-            device,
-        )?);
-    }
-    Ok(Task::pictures(task.name(), source()?, pictures))
+    Ok(numbers)
 }
 
 /// Names of a layout's domains, for messages.

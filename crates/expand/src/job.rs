@@ -1,6 +1,6 @@
 //! The expansion as a job of the training engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
@@ -18,7 +18,9 @@ use serde_json::json;
 
 use crate::aligned::Aligned;
 use crate::domains::{self, Domains};
+use crate::layers::Layers;
 use crate::networks::Networks;
+use crate::source_file::{self, kept_source};
 use crate::{Config, Error, NadaMethod, Objective, Result, TaskSpec};
 
 /// What a run is made from.
@@ -29,6 +31,8 @@ pub struct Parts<'a> {
     pub tasks: &'a [TaskSpec],
     /// CLIP networks.
     pub guides: Vec<Guide>,
+    /// The CLIP network of the texture term, where that is weighted.
+    pub texture: Option<Guide>,
     /// The perceptual distance of replay alignment.
     pub distance: Option<Box<dyn ImageDistance>>,
     /// Pictures of the source domain, for the adversarial phases.
@@ -47,6 +51,7 @@ pub struct Expand {
     pub(crate) domains: Domains,
     pub(crate) streams: Purposes,
     pub(crate) distance: Option<Box<dyn ImageDistance>>,
+    pub(crate) layers: Option<Layers>,
     /// Running mean of the path length, a scalar.
     pub(crate) mean_length: Tensor,
     pub(crate) device: Device,
@@ -55,6 +60,7 @@ pub struct Expand {
     aligned: Aligned,
     provenance: serde_json::Value,
     seed: u64,
+    file: Option<PathBuf>,
 }
 
 /// One stream for each purpose.
@@ -100,8 +106,8 @@ impl Expand {
     ///
     /// # Errors
     ///
-    /// Settings out of range, a class-conditional model, tasks that do not fit the model or CLIP,
-    /// pictures of another size, or no perceptual distance where one is weighted.
+    /// Settings out of range, a class-conditional model or one of other colours than RGB, tasks that do not fit the model or
+    /// CLIP, pictures of another size, or no perceptual distance where one is weighted.
     pub fn new(config: Config, parts: Parts<'_>) -> Result<Self> {
         config.validate()?;
         let model = parts.model;
@@ -109,6 +115,7 @@ impl Expand {
         if network.c_dim() > 0 {
             return Err(Error::setting("classes of the model", network.c_dim(), "0"));
         }
+        check_channels(model)?;
         check_pictures(network.synthesis.img_resolution, parts.pictures.as_deref())?;
         let device = model.g_ema.synthesis().device().clone();
         let adversarial = config.src > 0.0 && parts.pictures.is_some();
@@ -121,11 +128,11 @@ impl Expand {
         }
         let networks = Networks::new(model, &config, adversarial || config.realism > 0.0)?;
         let (basis, domains) = domains::place(model, &config, parts.tasks, parts.seed)?;
-        let nada = Nada::new(parts.guides, config.nada)?;
+        let nada = nada(&config, parts.guides, parts.texture)?;
         let aligned = Aligned::new(parts.seed, network.z_dim(), &device)?;
         let source = || aligned.source_pictures(&model.g_ema);
         let tasks = parts.tasks.iter();
-        let tasks = tasks.map(|task| domains::nada_task(task, &device, source));
+        let tasks = tasks.map(|task| domains::nada_task(task, nada.guides(), &device, source));
         let tasks: Vec<Task> = tasks.collect::<Result<_>>()?;
         let prepared = nada.prepare(&tasks, parts.cache)?;
         let subspaces = domains.layout.subspaces(&basis, &device, DType::F32)?;
@@ -133,6 +140,9 @@ impl Expand {
             nada,
             tasks: prepared,
         });
+        let streams = Streams::new(parts.seed);
+        let layers = config.adaptive_layers;
+        let layers = layers.map(|layers| Layers::new(layers, &method, &networks.g, &streams));
         let distance = parts.distance;
         let mut objective =
             Objective::new(subspaces, domains.places(), vec![method], config.objective)?;
@@ -149,6 +159,8 @@ impl Expand {
             objective = objective.with_distance(Box::new(domains::Shared(distance.clone())));
         }
         Ok(Self {
+            layers: layers.transpose()?,
+            file: None,
             networks,
             objective,
             streams: Purposes::new(parts.seed),
@@ -163,6 +175,13 @@ impl Expand {
             domains,
             config,
         })
+    }
+
+    /// Keeps the file of the source model in the run's folder, as [`kept_source`] says: other runs rewrite their models.
+    #[must_use]
+    pub fn keep_source(mut self, file: &Path) -> Self {
+        self.file = Some(file.to_owned());
+        self
     }
 
     /// The domains and their dimensions, earlier ones first.
@@ -248,6 +267,9 @@ impl Job for Expand {
         state.put_tensor(MEAN_LENGTH, &self.mean_length)?;
         state.put(STREAMS, &self.streams)?;
         state.put(CONFIG, &self.config)?;
+        if let Some(layers) = &self.layers {
+            layers.save(state)?;
+        }
         Ok(state.put(LAYOUT, &self.domains.layout)?)
     }
 
@@ -267,10 +289,16 @@ impl Job for Expand {
         self.networks.restore(state, &self.device)?;
         self.mean_length = state.tensor(MEAN_LENGTH, &self.device)?;
         self.streams = state.get(STREAMS)?;
+        if let Some(layers) = &mut self.layers {
+            layers.restore(state)?;
+        }
         Ok(())
     }
 
     fn start(&mut self, folder: &RunFolder) -> JobResult<()> {
+        if let Some(file) = &self.file {
+            source_file::keep(file, &kept_source(folder.path(), file))?;
+        }
         Ok(self.draw(&folder.file("aligned_init.png"))?)
     }
 
@@ -282,7 +310,9 @@ impl Job for Expand {
 
     fn writes(&self, name: &str) -> bool {
         let grid = name.starts_with("aligned") && name.ends_with(".png");
-        grid || name == crate::report::HTML || name == crate::report::JSON
+        grid || source_file::is_kept(name)
+            || name == crate::report::HTML
+            || name == crate::report::JSON
     }
 
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
@@ -302,6 +332,33 @@ impl Expand {
             self.objective.subspaces(),
             path,
         )
+    }
+}
+
+/// The loss by CLIP, as the settings want it.
+pub(crate) fn nada(
+    config: &Config,
+    mut guides: Vec<Guide>,
+    mut texture: Option<Guide>,
+) -> Result<Nada> {
+    for guide in guides.iter_mut().chain(&mut texture) {
+        guide.antialias |= config.antialias;
+    }
+    Ok(match texture {
+        Some(texture) => Nada::with_texture(guides, texture, config.nada)?,
+        None => Nada::new(guides, config.nada)?,
+    })
+}
+
+/// CLIP and the perceptual network see three colours.
+pub(crate) fn check_channels(model: &Model) -> Result<()> {
+    match model.config().synthesis.img_channels {
+        3 => Ok(()),
+        found => Err(Error::setting(
+            "colour channels of the model",
+            found,
+            "3: CLIP and the perceptual network see RGB pictures",
+        )),
     }
 }
 

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`method`] holds the methods by which a domain is learnt; [`tasks`] how domains are written
-//! down. [`report`] is the page on what a run has made, and [`files`] reads the networks that judge.
+//! down; [`layers`] which layers a step trains. [`report`] is the page on what a run has made, and [`files`] reads the networks that judge.
 //! [`Expand`] is the run: objective, adversarial phases on the base subspace (from
 //! `domex_replay`), snapshots and pictures, as a job of `domex_train`. [`Adapt`] is what it is compared with: a whole
 //! generator for one domain.
@@ -59,11 +59,13 @@ mod domains;
 mod error;
 pub mod files;
 mod job;
+pub mod layers;
 pub mod method;
 mod networks;
 pub mod objective;
 mod phases;
 pub mod report;
+mod source_file;
 mod suggest;
 pub mod tasks;
 mod validation;
@@ -72,6 +74,8 @@ pub use adapt::Adapt;
 pub use config::{Config, Dimensions};
 pub use error::{Error, Result};
 pub use job::{Expand, Parts};
+pub use layers::AdaptiveLayers;
 pub use method::{Method, NadaMethod, Reconstruction, Samples, Share};
 pub use objective::{Latents, Losses, Objective, ObjectiveConfig, Pictures, Place};
+pub use source_file::kept_source;
 pub use tasks::{TaskFile, TaskSpec};

@@ -6,7 +6,7 @@
 //! | method | loss of its samples |
 //! | --- | --- |
 //! | [`NadaMethod`] | Σ over CLIP networks and samples of weight · (1 − cos(edit, text direction)), and what else `domex_nada` is set to |
-//! | [`Reconstruction`] | Σ d(edited, target) + l2 · mean over c, h, w of Σ (edited − target)² |
+//! | [`Reconstruction`], which no run uses yet: for programs that bring target pictures | Σ d(edited, target) + l2 · mean over c, h, w of Σ (edited − target)² |
 
 use candle_core::Tensor;
 use domex_latent::ImageDistance;

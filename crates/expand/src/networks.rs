@@ -22,7 +22,7 @@ pub(crate) struct Networks {
     pub adam_g: Adam,
     pub ema: Ema,
     pub judge: Option<Judge>,
-    g_parameters: Parameters,
+    pub g_parameters: Parameters,
 }
 
 /// The discriminator, where there is one and something to show it.

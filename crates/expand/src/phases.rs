@@ -11,7 +11,7 @@
 //! Each phase is a step of its network's optimiser. A loss or gradient that is not finite leaves
 //! the network as it was. Noise is fresh for base, edited and source pictures, as published.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use domex_random::Stream;
 use domex_replay::{alignment, generator_loss, latents, realism};
 use domex_stylegan2::Noise;
@@ -32,6 +32,14 @@ impl Expand {
             .map_err(|error| Error::setting("tasks", error, "at least one"))?;
         let w = self.draw_latents(n)?;
         let mean = self.networks.g.mean_w()?;
+        let frozen = match &mut self.layers {
+            None => Vec::new(),
+            Some(layers) => {
+                let objective = &self.objective;
+                let edit = |w, tasks: &[usize]| Ok(objective.latents(&w, &mean, tasks)?.edited);
+                layers.frozen(&tasks, edit, &self.networks.g_parameters, losses)?
+            }
+        };
         let latents = self.objective.latents(&w, &mean, &tasks)?;
         let pictures = self.objective.pictures(
             &self.networks.g,
@@ -46,7 +54,9 @@ impl Expand {
         losses.put("loss/expand", number(&step.expand)?);
         losses.put("loss/l2", number(&step.alignment.l2)?);
         losses.put("loss/lpips", number(&step.alignment.perceptual)?);
-        for (task, value) in tasks.iter().zip(&step.per_sample) {
+        // What is not finite is told of by the sum, and must not enter the means.
+        let finite = tasks.iter().zip(&step.per_sample);
+        for (task, value) in finite.filter(|(_, value)| value.is_finite()) {
             let domain = &self.domains.layout.domains()[self.domains.earlier + task];
             losses
                 .values
@@ -64,30 +74,41 @@ impl Expand {
             losses.put("loss/realism", number(&judged.loss)?);
             total = (total + (judged.loss * self.config.realism)?)?;
         }
-        apply(&mut self.networks.adam_g, &total, 1.0, losses)
+        apply_but(&mut self.networks.adam_g, &total, 1.0, &frozen, losses)
     }
 
     /// Alignment on the domains that the model had: each sample moves along one of theirs.
     fn earlier_domains(&mut self, base: &Tensor, losses: &mut Losses) -> Result<Tensor> {
-        let (n, columns) = (base.dim(0)?, self.objective.subspaces().count());
-        let mut steps = vec![0.0; n * columns];
-        for sample in 0..n {
-            let domain = self.streams.earlier.index(self.domains.earlier);
-            let domain =
-                domain.map_err(|error| Error::setting("earlier domains", error, "some"))?;
-            steps[sample * columns + domain] = self.domains.layout.domains()[domain].distance;
-        }
-        let steps = Tensor::from_vec(steps, (n, columns), base.device())?;
-        let moved = self.objective.subspaces().shift(base, &steps)?;
-        let ws = latents::plain(&self.networks.g, &moved)?;
+        let domains = (0..base.dim(0)?).map(|_| self.streams.earlier.index(self.domains.earlier));
+        let domains = domains
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(|error| Error::setting("earlier domains", error, "some"))?;
+        let ws = self.moved(base, &domains)?;
         let noise = Noise::Random(&mut self.streams.noise);
         let now = self.networks.g.synthesis().forward(&ws, noise)?;
         let noise = Noise::Random(&mut self.streams.source_noise);
         let before = self.networks.source.synthesis().forward(&ws, noise)?;
-        let distance = self.distance.as_deref();
-        let term = alignment(&now, &before, distance, &self.config.objective.alignment)?;
-        losses.put("loss/earlier", number(&term.loss)?);
-        Ok(term.loss)
+        let term = self.aligned(&now, &before)?;
+        losses.put("loss/earlier", number(&term)?);
+        Ok(term)
+    }
+
+    /// Rows `[n, rows, D]` of base latents `[n, D]`, each moved into one of all domains.
+    pub(crate) fn moved(&self, base: &Tensor, domains: &[usize]) -> Result<Tensor> {
+        let columns = self.objective.subspaces().count();
+        let mut steps = vec![0.0; domains.len() * columns];
+        for (sample, &domain) in domains.iter().enumerate() {
+            steps[sample * columns + domain] = self.domains.layout.domains()[domain].distance;
+        }
+        let steps = Tensor::from_vec(steps, (domains.len(), columns), base.device())?;
+        let moved = self.objective.subspaces().shift(base, &steps)?;
+        Ok(latents::plain(&self.networks.g, &moved)?)
+    }
+
+    /// The weighted difference of pictures from what the source makes of the same latents.
+    pub(crate) fn aligned(&self, now: &Tensor, before: &Tensor) -> Result<Tensor> {
+        let weights = &self.config.objective.alignment;
+        Ok(alignment(now, before, self.distance.as_deref(), weights)?.loss)
     }
 
     /// The generator's adversarial phase on the base subspace.
@@ -194,11 +215,25 @@ pub(crate) fn number(x: &Tensor) -> Result<f64> {
 
 /// Moves the parameters by the gradient of `gain` times the loss, if that is finite.
 pub(crate) fn apply(adam: &mut Adam, loss: &Tensor, gain: f64, losses: &mut Losses) -> Result<()> {
+    apply_but(adam, loss, gain, &[], losses)
+}
+
+/// The same for all parameters but these.
+pub(crate) fn apply_but(
+    adam: &mut Adam,
+    loss: &Tensor,
+    gain: f64,
+    frozen: &[Var],
+    losses: &mut Losses,
+) -> Result<()> {
     if !number(loss)?.is_finite() {
         losses.not_finite.push("loss".to_owned());
         return Ok(());
     }
-    let gradients = (loss * gain)?.backward()?;
+    let mut gradients = (loss * gain)?.backward()?;
+    for var in frozen {
+        gradients.remove(var);
+    }
     losses.applied(adam.step(&gradients)?);
     Ok(())
 }

@@ -14,18 +14,26 @@
 //! name = "sketch"                     # else the target
 //! dimension = 511                     # else the most dormant free one
 //! distance = 20                       # else that of the settings
+//! clip = ["ViT-B-32"]                 # else all networks
+//!
+//! [[tasks]]
+//! name = "my style"
+//! pictures = ["a.png", "b.png"]       # in place of words
 //! ```
 //!
-//! or in the JSON of adobe-research/domain-expansion, unchanged:
-//! `{"tasks": [{"type": "NADA", "dimension": 511, "args": {"source_text": .., "target_text": ..}}],
-//! "tasks_losses": {"NADA": {"clip_models": [..], "clip_model_weights": [..]}}}`.
+//! or in the JSON of adobe-research/domain-expansion, unchanged.
+
+mod official;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::suggest::{nearest, with_suggestion};
+use crate::suggest::with_suggestion;
 use crate::{Config, Error, Result};
+
+/// What `version` says in a file of tasks that this program understands.
+const VERSION: u32 = 1;
 
 /// One new domain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,7 +42,8 @@ pub struct TaskSpec {
     /// What the generator makes, in words.
     #[serde(default = "photo")]
     pub source: String,
-    /// What it should make, in words.
+    /// What it should make, in words; empty where pictures say it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
     /// What people will call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +51,12 @@ pub struct TaskSpec {
     /// Pictures of the domain, which then count instead of the words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pictures: Vec<PathBuf>,
+    /// Pictures of a texture, for the texture term.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texture: Vec<PathBuf>,
+    /// The CLIP networks that look at it, by their names; none given, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clip: Vec<String>,
     /// Column of the basis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimension: Option<usize>,
@@ -62,8 +77,19 @@ impl TaskSpec {
             target: target.into(),
             name: None,
             pictures: Vec::new(),
+            texture: Vec::new(),
+            clip: Vec::new(),
             dimension: None,
             distance: None,
+        }
+    }
+
+    /// As `pictures` show it, all else left open.
+    pub fn pictures(name: impl Into<String>, pictures: Vec<PathBuf>) -> Self {
+        Self {
+            name: Some(name.into()),
+            pictures,
+            ..Self::texts(photo(), "")
         }
     }
 
@@ -77,6 +103,9 @@ impl TaskSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskFile {
+    /// Which version of such files this is: 1, or left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// The new domains.
     #[serde(default)]
     pub tasks: Vec<TaskSpec>,
@@ -86,6 +115,9 @@ pub struct TaskFile {
     /// Their weights, all 1 when there are none.
     #[serde(default)]
     pub clip_weights: Vec<f64>,
+    /// The CLIP network of the texture term, a ResNet's, by name or file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texture_clip: Option<String>,
     /// Settings.
     #[serde(default)]
     pub settings: Config,
@@ -96,16 +128,16 @@ impl TaskFile {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, an unknown key (the nearest known one is named), a task of an
-    /// unknown type, or [what makes no sense](Self::validate).
+    /// A file that cannot be read or is of another version, an unknown key (the nearest known one is
+    /// named), a task of an unknown type, or [what makes no sense](Self::validate).
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
         let json = path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("json"));
         let file = match json {
-            true => official(&text),
-            false => toml::from_str(&text).map_err(|error| with_suggestion(&error.to_string())),
+            true => official::read(&text),
+            false => read_toml(&text),
         };
         let file: Self = file.map_err(|problem| Error::file(path, problem))?;
         file.validate().map_err(|error| Error::file(path, error))?;
@@ -116,8 +148,9 @@ impl TaskFile {
     ///
     /// # Errors
     ///
-    /// No task, an empty text, a source that is its target, a name or dimension twice, weights
-    /// that do not fit the networks, or a setting out of range.
+    /// No task, an empty text, neither a target nor pictures, a source that is its target, a name or
+    /// dimension twice, textures without the term or its network, weights that do not fit the networks, or a
+    /// setting out of range.
     pub fn validate(&self) -> Result<()> {
         self.settings.validate()?;
         if self.tasks.is_empty() {
@@ -131,22 +164,10 @@ impl TaskFile {
                 expected,
             ));
         }
+        self.check_textures()?;
         for (at, task) in self.tasks.iter().enumerate() {
+            check_words(at, task)?;
             let name = task.name();
-            for (key, text) in [("source", &task.source), ("target", &task.target)] {
-                if text.trim().is_empty() {
-                    let what = format!("{key} of task {}", at + 1);
-                    return Err(Error::setting(what, "an empty text", "a few words"));
-                }
-            }
-            if task.pictures.is_empty() && task.source.trim() == task.target.trim() {
-                let what = format!("target of task {name:?}");
-                return Err(Error::setting(
-                    what,
-                    &task.target,
-                    "words other than the source's",
-                ));
-            }
             let earlier = &self.tasks[..at];
             if earlier.iter().any(|other| other.name() == name) {
                 let what = format!("name of task {}", at + 1);
@@ -162,71 +183,72 @@ impl TaskFile {
         }
         Ok(())
     }
-}
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Official {
-    tasks: Vec<OfficialTask>,
-    #[serde(default)]
-    tasks_losses: std::collections::BTreeMap<String, OfficialLosses>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OfficialTask {
-    /// Looked at before the rest is.
-    #[serde(rename = "type")]
-    _kind: serde::de::IgnoredAny,
-    #[serde(default)]
-    dimension: Option<usize>,
-    args: OfficialArgs,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OfficialArgs {
-    source_text: String,
-    target_text: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct OfficialLosses {
-    clip_models: Vec<String>,
-    clip_model_weights: Vec<f64>,
-}
-
-/// The only type whose losses are here.
-const NADA: &str = "NADA";
-
-fn official(text: &str) -> std::result::Result<TaskFile, String> {
-    // Another type has other arguments: say so before they are looked at.
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    for task in value["tasks"].as_array().into_iter().flatten() {
-        let found = task["type"].as_str().unwrap_or(NADA);
-        if !found.eq_ignore_ascii_case(NADA) {
-            let hint = nearest(found, [NADA])
-                .map_or(String::new(), |word| format!("; did you mean {word:?}?"));
-            return Err(format!("task type {found:?}, expected {NADA:?}{hint}"));
+    /// Pictures of a texture, the term's weight and its network go together.
+    fn check_textures(&self) -> Result<()> {
+        let weight = self.settings.nada.weights.texture;
+        let textured = self.tasks.iter().find(|task| !task.texture.is_empty());
+        let network = self.texture_clip.as_deref();
+        match (weight > 0.0, textured, network) {
+            (false, Some(task), _) => Err(Error::setting(
+                format!("texture of task {:?}", task.name()),
+                "pictures",
+                "none, or settings.nada.weights.texture above 0",
+            )),
+            (false, None, Some(network)) => Err(Error::setting(
+                "texture_clip",
+                network,
+                "none, or settings.nada.weights.texture above 0",
+            )),
+            (true, None, _) => Err(Error::setting(
+                "settings.nada.weights.texture",
+                weight,
+                "0, or a task with `texture`, a list of pictures",
+            )),
+            (true, Some(_), None) => Err(Error::setting(
+                "settings.nada.weights.texture",
+                weight,
+                "0, or `texture_clip`, a CLIP network of the ResNet kind such as RN50",
+            )),
+            _ => Ok(()),
         }
     }
-    let file: Official =
-        serde_json::from_value(value).map_err(|e| with_suggestion(&e.to_string()))?;
-    let tasks = file.tasks.into_iter().map(|task| TaskSpec {
-        dimension: task.dimension,
-        ..TaskSpec::texts(task.args.source_text, task.args.target_text)
-    });
-    let (mut clip, mut clip_weights) = (Vec::new(), Vec::new());
-    for (kind, losses) in file.tasks_losses {
-        if kind.eq_ignore_ascii_case(NADA) {
-            (clip, clip_weights) = (losses.clip_models, losses.clip_model_weights);
-        }
+}
+
+/// What a task says of its domain.
+fn check_words(at: usize, task: &TaskSpec) -> Result<()> {
+    let empty = |key: &str, expected: &str| {
+        let what = format!("{key} of task {}", at + 1);
+        Err(Error::setting(what, "an empty text", expected))
+    };
+    let no_words = task.target.trim().is_empty();
+    if task.source.trim().is_empty() {
+        return empty("source", "a few words");
     }
-    Ok(TaskFile {
-        tasks: tasks.collect(),
-        clip,
-        clip_weights,
-        settings: Config::default(),
-    })
+    if task.pictures.is_empty() && no_words {
+        return empty("target", "a few words, or pictures of the domain");
+    }
+    if task.name().trim().is_empty() {
+        return empty("name", "what to call the domain, as it has no words");
+    }
+    if task.pictures.is_empty() && task.source.trim() == task.target.trim() {
+        let what = format!("target of task {:?}", task.name());
+        let expected = "words other than the source's";
+        return Err(Error::setting(what, &task.target, expected));
+    }
+    Ok(())
+}
+
+fn read_toml(text: &str) -> std::result::Result<TaskFile, String> {
+    // A newer file has keys that this program does not know: its version is looked at before them.
+    let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
+    if let Some(found) = table.get("version")
+        && found.as_integer() != Some(VERSION.into())
+    {
+        return Err(format!(
+            "version {found}, expected {VERSION}: it is for another version of this program; use that one, or write \
+             version = {VERSION} and mend what is then refused"
+        ));
+    }
+    toml::from_str(text).map_err(|error| with_suggestion(&error.to_string()))
 }

@@ -34,7 +34,8 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
     let w = generator.mapping().forward(Some(&z), None)?;
     let mean = run.networks.g.mean_w()?;
     let mut draws = streams.stream("validation methods");
-    let mut sums = [0.0; 4];
+    let (earlier, alignment) = (run.domains.earlier, &run.config.objective.alignment);
+    let mut sums = [0.0; 5];
     for start in (0..samples).step_by(BATCH) {
         let n = BATCH.min(samples - start);
         let tasks: Vec<usize> = (start..start + n).map(|sample| sample % count).collect();
@@ -46,20 +47,35 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
             run.objective
                 .pictures(generator, source, &latents, Noise::Const, Noise::Const)?;
         let losses = run.objective.loss(&pictures, &tasks, None, n, &mut draws)?;
+        // The domains that the model had count as they do in a step.
+        let kept = match earlier > 0 && !alignment.is_off() {
+            false => 0.0,
+            true => {
+                let domains: Vec<usize> = (start..start + n).map(|at| at % earlier).collect();
+                let ws = run.moved(&latents.base, &domains)?;
+                let now = generator.synthesis().forward(&ws, Noise::Const)?;
+                let source = run.networks.source.synthesis();
+                let before = source.forward(&ws, Noise::Const)?;
+                number(&run.aligned(&now, &before)?)?
+            }
+        };
         let parts = [
-            &losses.total,
-            &losses.expand,
-            &losses.alignment.l2,
-            &losses.alignment.perceptual,
+            number(&losses.total)? + kept,
+            number(&losses.expand)?,
+            number(&losses.alignment.l2)?,
+            number(&losses.alignment.perceptual)?,
+            kept,
         ];
         for (sum, part) in sums.iter_mut().zip(parts) {
-            *sum += number(part)? * n as f64 / samples as f64;
+            *sum += part * n as f64 / samples as f64;
         }
     }
-    let names = ["loss", "expand", "l2", "lpips"];
+    let names = ["loss", "expand", "l2", "lpips", "earlier"];
+    let told = if earlier > 0 { 5 } else { 4 };
     let values = names
         .iter()
         .zip(sums)
+        .take(told)
         .map(|(name, value)| (format!("validation/{name}"), value));
     Ok(Measures {
         values: values.collect(),

@@ -11,7 +11,7 @@
 //! Gradients reach the pictures, and the weights only where the builder holds variables. Compare one picture with
 //! many, or hold a target fixed, through [`Lpips::features`] and [`Lpips::between`].
 //!
-//! [`mod@file`] reads and writes a network of one's own.
+//! [`mod@file`] reads and writes a network in one file; [`published`] makes one of the files that were published.
 //!
 //! Left out on purpose: training, and dropout, which does nothing at evaluation.
 //!
@@ -33,6 +33,7 @@ mod backbone;
 mod error;
 pub mod file;
 pub mod layout;
+pub mod published;
 
 pub use backbone::Backbone;
 pub use error::{Error, Result};

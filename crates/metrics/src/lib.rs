@@ -1,6 +1,7 @@
 //! Measures of sets of pictures, from features or labels that others computed.
 //!
 //! - [`Moments`]: mean and covariance of features, gathered batch by batch;
+//! - [`kernel_distance`]: the kernel distance of two sets of features (KID);
 //! - [`frechet`]: the Fréchet distance of two sets (FID, on whatever features were chosen);
 //! - [`shares`] and [`total_variation`]: how often each label occurs, and how far two such
 //!   distributions are apart.
@@ -23,10 +24,12 @@
 
 mod error;
 mod frechet;
+mod kernel;
 mod moments;
 mod shares;
 
 pub use error::{Error, Result};
 pub use frechet::frechet;
+pub use kernel::kernel_distance;
 pub use moments::Moments;
 pub use shares::{shares, total_variation};

@@ -8,7 +8,8 @@
 //! - [`Nada::loss`] compares base and edited pictures with them, at each step;
 //! - [`choose_layers`] finds the layers of a generator that a task should change.
 //!
-//! The formulas stand alone, on features, in [`direction`], [`terms`], [`pairs`] and [`offsets`];
+//! A task may be looked at by some of the networks only. The formulas stand alone, on features, in [`direction`], [`terms`],
+//! [`pairs`] and [`offsets`], which is for generators that a domain changes by a few offsets: no run of this program does;
 //! [`augment`] and [`patches`] hold what is random, drawn from the caller's stream.
 //!
 //! What this crate deliberately is not: it knows no generator, no optimiser and no file of pictures, and it
@@ -60,6 +61,7 @@ pub mod layers;
 pub mod loss;
 pub mod offsets;
 pub mod pairs;
+mod part;
 pub mod patches;
 mod sum;
 pub mod task;

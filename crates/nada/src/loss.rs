@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::direction::{Guard, along};
 use crate::guide::Guide;
 use crate::pairs::{Pairs, in_domain_angle, target_direction};
+use crate::part::Part;
 use crate::patches::{cut, draw_centres};
 use crate::sum::Sum;
 use crate::task::{Prepared, Rows, Task, rows};
@@ -45,7 +46,6 @@ struct Batch<'a> {
     base: Tensor,
     edited: Tensor,
     tasks: &'a [usize],
-    rows: Tensor, // [n], the tasks again
 }
 
 impl Nada {
@@ -112,10 +112,16 @@ impl Nada {
             return Err(Error::config("number of tasks", 0, "at least 1"));
         }
         let weights = &self.config.weights;
-        let guides = self
-            .guides
-            .iter()
-            .map(|guide| rows(guide, tasks, weights, cache))
+        let networks = self.guides.len();
+        for task in tasks {
+            if let Some(number) = task.guides.iter().find(|number| **number >= networks) {
+                let what = format!("CLIP network of task {:?}", task.name);
+                return Err(Error::config(what, number, format!("below {networks}")));
+            }
+        }
+        let guides = self.guides.iter().enumerate();
+        let guides = guides
+            .map(|(number, guide)| rows((number, guide), tasks, weights, cache))
             .collect::<Result<_>>()?;
         let textures = match &self.texture {
             Some(guide) if weights.texture > 0.0 => textures(guide, tasks)?,
@@ -158,7 +164,6 @@ impl Nada {
                 base: view.apply(&base.detach())?,
                 edited: view.apply(edited)?,
                 tasks,
-                rows: numbers(tasks, edited)?,
             };
             self.view(prepared, &batch, stream, &mut sum)?;
         }
@@ -187,21 +192,32 @@ impl Nada {
             false => None,
         };
         for (guide, rows) in self.guides.iter().zip(&prepared.guides) {
-            self.whole(guide, rows, batch, sum)?;
+            let Some(part) = Part::of(rows, batch.tasks, &batch.edited)? else {
+                continue;
+            };
+            let pictures = [part.pick(&batch.base)?, part.pick(&batch.edited)?];
+            self.whole(guide, rows, &pictures, &part, sum)?;
             if let Some((centres, size)) = &centres {
-                let patches = [
-                    cut(&batch.base, centres, *size)?,
-                    cut(&batch.edited, centres, *size)?,
-                ];
+                let centres = part.items(centres, self.config.patches.count);
+                let [base, edited] = &pictures;
+                let patches = [cut(base, &centres, *size)?, cut(edited, &centres, *size)?];
                 let lambda = guide.weight * self.config.weights.patch;
-                sum.each(lambda, &self.patches(guide, rows, &patches, batch.tasks)?)?;
+                let losses = self.patches(guide, rows, &patches, &part.tasks)?;
+                sum.each(lambda, &part.spread(losses)?)?;
             }
         }
         self.texture(prepared, batch, sum)
     }
 
-    /// The terms on whole pictures.
-    fn whole(&self, guide: &Guide, rows: &Rows, batch: &Batch<'_>, sum: &mut Sum) -> Result<()> {
+    /// The terms on whole pictures, `base` and `edited`, of a part of the batch.
+    fn whole(
+        &self,
+        guide: &Guide,
+        rows: &Rows,
+        [base, edited]: &[Tensor; 2],
+        part: &Part,
+        sum: &mut Sum,
+    ) -> Result<()> {
         let weights = &self.config.weights;
         let on = [
             weights.direction,
@@ -213,32 +229,32 @@ impl Nada {
         if on.iter().all(|weight| *weight == 0.0) {
             return Ok(());
         }
-        let of_tasks = |x: &Tensor| of(x, &batch.rows, &batch.edited);
-        let base = unit_length(&guide.features(&batch.base)?.detach())?;
-        let edited = unit_length(&guide.features(&batch.edited)?)?;
+        let of_tasks = |x: &Tensor| of(x, &part.numbers, edited);
+        let base = unit_length(&guide.features(base)?.detach())?;
+        let edited = unit_length(&guide.features(edited)?)?;
         let w = guide.weight;
         if weights.direction > 0.0 {
             let directions = of_tasks(&rows.directions)?;
             let loss = along(&(&edited - &base)?, &directions, Guard::default())?;
-            sum.each(w * weights.direction, &loss)?;
+            sum.each(w * weights.direction, &part.spread(loss)?)?;
         }
         if weights.global > 0.0 {
             let cosines = (&edited * of_tasks(&rows.sides("global")?.prompts)?)?.sum(D::Minus1)?;
             let loss = global_of(&cosines, guide.clip.logit_scale())?;
-            sum.each(w * weights.global, &loss)?;
+            sum.each(w * weights.global, &part.spread(loss)?)?;
         }
         if weights.manifold > 0.0 {
             let loss = angle(&base, &edited, &of_tasks(&rows.sides("manifold")?.cosines)?)?;
-            sum.each(w * weights.manifold, &loss)?;
+            sum.each(w * weights.manifold, &part.spread(loss)?)?;
         }
-        let n = batch.tasks.len();
+        let (n, tasks) = (part.tasks.len(), &part.tasks);
         if weights.in_domain > 0.0 {
-            let alike = Pairs::new(n, |i, j| batch.tasks[i] == batch.tasks[j]);
+            let alike = Pairs::new(n, |i, j| tasks[i] == tasks[j]);
             let loss = in_domain_angle(&base, &edited, &alike)?;
             sum.all(w * weights.in_domain * n as f64, &loss)?;
         }
         if weights.target_direction > 0.0 {
-            let apart = Pairs::new(n, |i, j| batch.tasks[i] != batch.tasks[j]);
+            let apart = Pairs::new(n, |i, j| tasks[i] != tasks[j]);
             let domains = of_tasks(&rows.sides("target_direction")?.targets)?;
             let loss = target_direction(&edited, &domains, &apart)?;
             sum.all(w * weights.target_direction * n as f64, &loss)?;
@@ -303,12 +319,14 @@ impl Nada {
         tasks: &[usize],
     ) -> Result<Tensor> {
         check(&self.guides, prepared, pictures, tasks)?;
-        let at = numbers(tasks, pictures)?;
         let mut sum = Sum::new(pictures)?;
         for (guide, rows) in self.guides.iter().zip(&prepared.guides) {
-            let images = unit_length(&guide.features(pictures)?)?;
-            let cosines =
-                (images * of(&rows.sides("global")?.prompts, &at, pictures)?)?.sum(D::Minus1)?;
+            let Some(part) = Part::of(rows, tasks, pictures)? else {
+                continue;
+            };
+            let images = unit_length(&guide.features(&part.pick(pictures)?)?)?;
+            let prompts = of(&rows.sides("global")?.prompts, &part.numbers, pictures)?;
+            let cosines = (images * prompts)?.sum(D::Minus1)?;
             let loss = global_of(&cosines, guide.clip.logit_scale())?.mean_all()?;
             sum.all(guide.weight, &loss)?;
         }
@@ -318,21 +336,21 @@ impl Nada {
 
 /// Mean raw features `[1, d]` of the tasks' textures.
 fn textures(guide: &Guide, tasks: &[Task]) -> Result<Vec<Option<Tensor>>> {
-    if tasks.iter().all(|task| task.texture.is_none()) {
+    if tasks.iter().all(|task| task.texture.is_empty()) {
         return Err(Error::config(
             "weights.texture",
             "above 0",
             "0, or a task with pictures of a texture",
         ));
     }
-    let mean = |pictures: &Tensor| -> Result<Tensor> {
-        let features = guide.features_of_many(std::slice::from_ref(pictures))?;
-        Ok(features.mean_keepdim(0)?)
+    let mean = |task: &Task| -> Result<Option<Tensor>> {
+        if task.texture.is_empty() {
+            return Ok(None);
+        }
+        let features = guide.features_of_many(&task.texture)?;
+        Ok(Some(features.mean_keepdim(0)?))
     };
-    tasks
-        .iter()
-        .map(|task| task.texture.as_ref().map(mean).transpose())
-        .collect()
+    tasks.iter().map(mean).collect()
 }
 
 /// `[n, h, w]` of the pictures.
@@ -372,9 +390,4 @@ fn check(
 /// Rows `at` of what was prepared, in the type of the pictures.
 fn of(prepared: &Tensor, at: &Tensor, like: &Tensor) -> Result<Tensor> {
     Ok(prepared.index_select(at, 0)?.to_dtype(like.dtype())?)
-}
-
-fn numbers(tasks: &[usize], like: &Tensor) -> Result<Tensor> {
-    let tasks: Vec<u32> = tasks.iter().map(|task| *task as u32).collect();
-    Ok(Tensor::new(tasks, like.device())?)
 }

@@ -23,8 +23,11 @@ pub struct Task {
     pub name: String,
     /// From where to where.
     pub goal: Goal,
-    /// Pictures `[m, 3, h, w]` in `[-1, 1]` whose texture the texture term wants; their mean feature counts.
-    pub texture: Option<Tensor>,
+    /// Pictures in `[-1, 1]` whose texture the texture term wants, each `[1, 3, h, w]` of its own size, or several of one
+    /// size; their mean feature counts.
+    pub texture: Vec<Tensor>,
+    /// The networks that look at it, by their numbers; all of them where none is given.
+    pub guides: Vec<usize>,
 }
 
 /// From where to where.
@@ -56,7 +59,8 @@ impl Task {
                 source: source.into(),
                 target,
             },
-            texture: None,
+            texture: Vec::new(),
+            guides: Vec::new(),
         }
     }
 
@@ -65,7 +69,8 @@ impl Task {
         Self {
             name: name.into(),
             goal: Goal::Pictures { source, target },
-            texture: None,
+            texture: Vec::new(),
+            guides: Vec::new(),
         }
     }
 }
@@ -82,34 +87,41 @@ pub struct Prepared {
 /// One network's share, in `f64` on its device.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
-    /// `[tasks, d]`, unit.
+    /// The row of each task, where the network looks at it.
+    at: Vec<Option<usize>>,
+    /// `[rows, d]`, unit.
     pub directions: Tensor,
     /// `None` where only directions are known.
     sides: Option<Sides>,
-    /// Directions of parts for each task, `[p, d]`; empty where the patch term is off.
+    /// Directions of parts for each row, `[p, d]`; empty where the patch term is off.
     parts: Vec<Tensor>,
 }
 
 /// What some terms need beyond the directions.
 #[derive(Debug, Clone)]
 pub(crate) struct Sides {
-    /// The target sides at length 1, `[tasks, d]`.
+    /// The target sides at length 1, `[rows, d]`.
     pub targets: Tensor,
-    /// Cosines of the two sides, `[tasks]`.
+    /// Cosines of the two sides, `[rows]`.
     pub cosines: Tensor,
-    /// What the global term is drawn to, `[tasks, d]`, unit.
+    /// What the global term is drawn to, `[rows, d]`, unit.
     pub prompts: Tensor,
 }
 
 impl Rows {
+    /// The row of a task; `None` where the network does not look at it.
+    pub fn number(&self, task: usize) -> Option<usize> {
+        self.at.get(task).copied().flatten()
+    }
+
     /// What the term called `name` needs.
     pub fn sides(&self, name: &str) -> Result<&Sides> {
         self.sides.as_ref().ok_or_else(|| only_directions(name))
     }
 
-    /// Directions of parts `[p, d]` of a task.
-    pub fn parts(&self, task: usize) -> Result<&Tensor> {
-        self.parts.get(task).ok_or_else(|| only_directions("patch"))
+    /// Directions of parts `[p, d]` of a row.
+    pub fn parts(&self, row: usize) -> Result<&Tensor> {
+        self.parts.get(row).ok_or_else(|| only_directions("patch"))
     }
 }
 
@@ -135,6 +147,7 @@ impl Prepared {
         }
         let rows = |directions: &Tensor| match *directions.dims() {
             [n, _] if n == tasks => Ok(Rows {
+                at: (0..tasks).map(Some).collect(),
                 directions: unit_length(&directions.to_dtype(DType::F64)?)?,
                 sides: None,
                 parts: Vec::new(),
@@ -167,7 +180,7 @@ impl Prepared {
         self.names.is_empty()
     }
 
-    /// Unit directions `[tasks, d]` by the network of this number.
+    /// Unit directions `[tasks, d]` by the network of this number, of the tasks that it looks at.
     pub fn directions(&self, guide: usize) -> Option<&Tensor> {
         self.guides.get(guide).map(|rows| &rows.directions)
     }
@@ -182,16 +195,21 @@ struct Row {
     parts: Option<Tensor>,
 }
 
-/// All tasks by one network.
+/// All tasks that one network looks at.
 pub(crate) fn rows(
-    guide: &Guide,
+    (number, guide): (usize, &Guide),
     tasks: &[Task],
     weights: &Weights,
     cache: Option<&Path>,
 ) -> Result<Rows> {
     let texts = TextMeans::new(&guide.clip, &guide.tokenizer, cache)?;
-    let mut rows = Vec::with_capacity(tasks.len());
+    let (mut at, mut rows) = (Vec::new(), Vec::new());
     for task in tasks {
+        if !(task.guides.is_empty() || task.guides.contains(&number)) {
+            at.push(None);
+            continue;
+        }
+        at.push(Some(rows.len()));
         let row = match &task.goal {
             Goal::Texts { source, target } => in_words(&texts, source, target, weights),
             Goal::Pictures { source, target } => in_pictures(guide, source, target, weights),
@@ -204,10 +222,14 @@ pub(crate) fn rows(
     }
     let stack = |of: fn(&Row) -> &Tensor| -> Result<Tensor> {
         let rows: Vec<&Tensor> = rows.iter().map(of).collect();
+        if rows.is_empty() {
+            return Ok(Tensor::zeros(0, DType::F64, &Device::Cpu)?);
+        }
         guide.bring(&Tensor::stack(&rows, 0)?)
     };
     let parts = rows.iter().filter_map(|row| row.parts.as_ref());
     Ok(Rows {
+        at,
         directions: stack(|row| &row.direction)?,
         sides: Some(Sides {
             targets: stack(|row| &row.target)?,

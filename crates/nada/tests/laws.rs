@@ -16,7 +16,7 @@ fn draws() -> Stream {
 
 fn tasks() -> Vec<Task> {
     let mut statue = Task::texts("photo", "statue");
-    statue.texture = Some(pictures(2, 50));
+    statue.texture = vec![pictures(2, 50)];
     vec![
         Task::texts("photo", "sketch"),
         statue,
@@ -97,6 +97,68 @@ fn networks_are_summed_by_their_weights() {
     };
     let apart = 0.7 * value(vec![guide(1)]) + 1.3 * value(vec![guide(2)]);
     assert!((value(vec![a, b]) - apart).abs() < 1e-12);
+}
+
+#[test]
+fn a_task_is_looked_at_by_the_networks_that_it_names() {
+    let weights = Weights {
+        texture: 0.0,
+        in_domain: 0.0,
+        target_direction: 0.0,
+        ..all().weights
+    };
+    let config = Config { weights, ..all() };
+    let mut tasks = tasks();
+    tasks[0].guides = vec![1];
+    tasks[2].guides = vec![0, 1];
+    let numbers = [2, 0, 1, 0];
+    let (base, edited) = (pictures(4, 1), pictures(4, 2));
+    let seen = |guides: Vec<Guide>, tasks: &[Task]| {
+        let nada = Nada::new(guides, config).unwrap();
+        let prepared = nada.prepare(tasks, None).unwrap();
+        let loss = nada.loss(&prepared, &base, &edited, &numbers, &mut draws());
+        let global = scalar(&nada.global(&prepared, &edited, &numbers).unwrap());
+        (loss.unwrap(), global)
+    };
+    let each = |loss: &domex_nada::Loss| loss.per_sample.to_vec1::<f64>().unwrap();
+    let (loss, global) = seen(vec![guide(1), guide(2)], &tasks);
+    let both = each(&loss);
+    let plain = self::tasks();
+    let (one, two) = (seen(vec![guide(1)], &plain), seen(vec![guide(2)], &plain));
+    for (place, task) in numbers.iter().enumerate() {
+        let first = if *task == 0 { 0.0 } else { each(&one.0)[place] };
+        let expected = first + each(&two.0)[place];
+        assert!((both[place] - expected).abs() < 1e-12, "pair {place}");
+    }
+    assert!((scalar(&loss.total) - both.iter().sum::<f64>()).abs() < 1e-12);
+    assert!(global.is_finite() && global != one.1 + two.1);
+    // A network may be left without work.
+    let nada = Nada::new(vec![guide(1), guide(2)], Config::default()).unwrap();
+    tasks.truncate(1);
+    let alone = nada.prepare(&tasks, None).unwrap();
+    assert!(alone.directions(0).unwrap().dims() == [0] && alone.directions(1).is_some());
+    nada.loss(&alone, &base, &edited, &[0; 4], &mut draws())
+        .unwrap();
+    tasks[0].guides = vec![2];
+    let error = nada.prepare(&tasks, None).unwrap_err().to_string();
+    assert!(
+        error.contains("sketch") && error.contains("below 2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn gradients_of_parts_of_a_batch_are_right() {
+    let nada = Nada::new(vec![guide(1), guide(2)], Config::default()).unwrap();
+    let mut tasks = tasks();
+    tasks[0].guides = vec![1];
+    let prepared = nada.prepare(&tasks, None).unwrap();
+    let base = pictures(3, 1);
+    let loss = |xs: &[Tensor]| {
+        let loss = nada.loss(&prepared, &base, &xs[0], &[0, 2, 0], &mut draws());
+        Ok(loss.map_err(candle_core::Error::wrap)?.total)
+    };
+    assert_gradients("nada", loss, &[pictures(3, 2)]);
 }
 
 /// With every term on; the network for textures is apart.

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use common::{Case, Check, Outcome, golden, same_bits};
+use domex_latent::basis::Basis;
+use domex_latent::subspace::Layout;
 use domex_stylegan2::{
-    Demodulation, GeneratorConfig, Model, Noise, Overwrite, Tensors, Truncation,
+    Demodulation, Expansion, GeneratorConfig, Model, Noise, Overwrite, Tensors, Truncation,
 };
 
 fn assert_same(found: &Tensors, expected: &Tensors) {
@@ -254,5 +256,26 @@ fn a_container_with_wrong_tensors_is_refused() -> Outcome {
         error.contains("unexpected") && error.contains("generator_emb"),
         "{error}"
     );
+    Ok(())
+}
+
+/// A basis of another latent space, whole in itself.
+#[test]
+fn a_container_with_a_basis_of_the_wrong_size_is_refused() -> Outcome {
+    let mut model = Model::random(&GeneratorConfig::tiny(), 4, &Device::Cpu)?;
+    let size = model.config().w_dim() / 2;
+    let eye = candle_core::Tensor::eye(size, candle_core::DType::F32, &Device::Cpu)?;
+    let mean = eye.get(0)?;
+    model.expansion = Some(Expansion::new(Layout::new(size), Basis::given(eye)?, mean)?);
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("other.safetensors");
+    model.save(&path, Overwrite::Refuse)?;
+    let error = Model::load(&path, &Device::Cpu)
+        .expect_err("must be refused")
+        .to_string();
+    let expected = format!("[{}, any]", 2 * size);
+    for text in ["other.safetensors", "latent basis", expected.as_str()] {
+        assert!(error.contains(text), "{error}");
+    }
     Ok(())
 }

@@ -86,6 +86,26 @@ pub enum Error {
         /// The run's folder.
         path: PathBuf,
     },
+    /// A file that the run reads lies in the folder that is to be begun anew.
+    #[error(
+        "{} is read by the run and lies in {}, whose files --force removes: choose another folder, or move the file",
+        input.display(), out.display()
+    )]
+    Input {
+        /// The file.
+        input: PathBuf,
+        /// The run's folder.
+        out: PathBuf,
+    },
+    /// Snapshots in a folder that no run of ours made.
+    #[error(
+        "{} holds snapshots but no run.json: they are left alone; choose another folder",
+        path.display()
+    )]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is nothing to go on from.
     #[error("{} holds no snapshot to resume from", path.display())]
     NoSnapshot {

@@ -78,9 +78,11 @@ impl Events {
     pub fn open(folder: &Path, from_step: u64) -> Result<Self> {
         let path = folder.join(JSONL);
         if path.exists() {
-            let old = fs::read_to_string(&path).map_err(Error::io(&path))?;
+            let bytes = fs::read(&path).map_err(Error::io(&path))?;
+            // A power cut can leave half a character, or zeros.
+            let old = String::from_utf8_lossy(&bytes);
             let kept = kept_lines(&old, from_step);
-            if kept != old {
+            if kept.as_bytes() != bytes {
                 domex_data::folder::write_atomic(&path, kept.as_bytes())?;
             }
         }
@@ -156,9 +158,12 @@ mod tests {
         }
         drop(events);
         let path = folder.path().join(JSONL);
-        let mut text = fs::read_to_string(&path).unwrap();
-        text.push_str("{\"step\": 3");
-        fs::write(&path, text).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        // Cut within a character, as a power cut may.
+        let torn = "{\"step\": 3, \"loss/ä";
+        bytes.extend(&torn.as_bytes()[..torn.len() - 1]);
+        assert!(std::str::from_utf8(&bytes).is_err());
+        fs::write(&path, bytes).unwrap();
         let mut events = Events::open(folder.path(), 20).unwrap();
         events.write(&record(25)).unwrap();
         let text = fs::read_to_string(&path).unwrap();

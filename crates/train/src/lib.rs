@@ -2,7 +2,7 @@
 //!
 //! What every run needs, whatever it trains: [parameters by name](params), an [optimiser](adam) that works in place,
 //! [lazy regularisation](lazy), a [moving average](ema), a [state] that is saved and restored to the bit,
-//! [snapshots] of which the last few and the best stay, a [guard] against numbers that are not finite,
+//! [snapshots] of which the last few stay, a [guard] against numbers that are not finite,
 //! [events] for programs and for TensorBoard, [progress] for people, [signals], an
 //! [early stop](stop), and the [loop](run()) that ties them together.
 //!
@@ -80,5 +80,5 @@ pub mod stop;
 pub use error::{Error, JobResult, Result};
 pub use lock::Lock;
 pub use params::Parameters;
-pub use run::{Clock, Job, Losses, Measures, Outcome, Resume, RunConfig, RunFolder, run};
+pub use run::{Best, Clock, Job, Losses, Measures, Outcome, Resume, RunConfig, RunFolder, run};
 pub use state::State;

@@ -5,9 +5,12 @@
 //! in the snapshot: the job's own state, the clock, the guard's and the plateau's counts.
 //!
 //! In the run's folder stand `run.json` (settings), `run.lock`, `events.jsonl`, `events.out.tfevents.*`, `snapshots/`,
-//! `model.safetensors` (renewed with each snapshot), and what the job writes at its ticks.
+//! `model.safetensors` (renewed with each snapshot), `best.safetensors` (where ticks have a score), and what the job
+//! writes at its ticks.
 
 mod config;
+mod job;
+mod models;
 mod pace;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use config::{Resume, RunConfig, RunFolder};
+pub use job::{Clock, Job, Losses, Measures};
+pub use models::Best;
 use pace::{Means, Pace};
 
 use crate::events::{Events, Record};
@@ -26,120 +31,7 @@ use crate::signals::Signals;
 use crate::snapshots::{Snapshots, latest};
 use crate::state::State;
 use crate::stop::Plateau;
-use crate::{Error, JobResult, Result};
-
-/// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Clock {
-    /// Steps done: in [`Job::step`] the number of this one, from 0 on.
-    pub step: u64,
-    /// Images seen.
-    pub images: u64,
-    /// Ticks done.
-    pub tick: u64,
-    /// Seconds of training, over all parts of the run.
-    pub seconds: f64,
-}
-
-impl Clock {
-    /// Thousands of images seen.
-    pub fn kimg(&self) -> f64 {
-        self.images as f64 / 1000.0
-    }
-}
-
-/// What a step reports.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Losses {
-    /// Named numbers. Those that a step does not compute are left out, and averaged over the steps that do.
-    pub values: Vec<(String, f64)>,
-    /// What was not finite: these parts of the step were not applied.
-    pub not_finite: Vec<String>,
-}
-
-impl Losses {
-    /// Adds a number. One that is not finite is noted as such and must not have been applied.
-    pub fn put(&mut self, name: &str, value: f64) {
-        if value.is_finite() {
-            self.values.push((name.to_string(), value));
-        } else {
-            self.not_finite.push(name.to_string());
-        }
-    }
-
-    /// Adds what became of an optimiser's step.
-    pub fn applied(&mut self, step: crate::adam::Step) {
-        if let crate::adam::Step::Skipped(what) = step {
-            self.not_finite.push(what);
-        }
-    }
-}
-
-/// What a tick measures, by name. `score`, where there is one, decides which snapshot is the best (lower is better).
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Measures {
-    /// Named numbers.
-    pub values: Vec<(String, f64)>,
-    /// The number by which snapshots are compared.
-    pub score: Option<f64>,
-}
-
-/// What a run trains.
-pub trait Job {
-    /// Images per step.
-    fn batch(&self) -> usize;
-
-    /// One step. Its randomness comes from streams that [`save`](Self::save) saves.
-    ///
-    /// # Errors
-    ///
-    /// Anything that ends the run. Numbers that are not finite do not: see [`Losses`].
-    fn step(&mut self, at: &Clock) -> JobResult<Losses>;
-
-    /// Puts everything that later steps depend on into `state`.
-    ///
-    /// # Errors
-    ///
-    /// Anything that ends the run.
-    fn save(&self, state: &mut State) -> JobResult<()>;
-
-    /// Takes it back, to the bit.
-    ///
-    /// # Errors
-    ///
-    /// A state of another kind of job.
-    fn restore(&mut self, state: &State) -> JobResult<()>;
-
-    /// Before the first step of a new run, not of a resumed one.
-    ///
-    /// # Errors
-    ///
-    /// Anything that ends the run.
-    fn start(&mut self, _: &RunFolder) -> JobResult<()> {
-        Ok(())
-    }
-
-    /// At the end of a tick: pictures and measures. Must not change what later steps compute.
-    ///
-    /// # Errors
-    ///
-    /// Anything that ends the run.
-    fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures>;
-
-    /// Whether a file of this name in the run's folder is one that this kind of job writes. A run that is forced into the
-    /// folder of another removes them first.
-    fn writes(&self, _name: &str) -> bool {
-        false
-    }
-
-    /// Writes the model as a file that other verbs read, in place of an older one.
-    ///
-    /// # Errors
-    ///
-    /// Anything that ends the run.
-    fn export(&self, at: &Clock, path: &Path) -> JobResult<()>;
-}
+use crate::{Error, Result};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +42,8 @@ pub struct Outcome {
     pub snapshot: PathBuf,
     /// The exported model.
     pub model: PathBuf,
+    /// The model of the tick with the lowest score, where ticks have a score, and which tick that is.
+    pub best: Option<(PathBuf, Best)>,
     /// The signal that stopped it, if one did.
     pub signal: Option<u8>,
     /// Whether it came to a plateau before its length.
@@ -178,6 +72,9 @@ struct Saved {
 
 const SAVED: &str = "run";
 
+/// The file of all settings.
+const SETTINGS: &str = "run.json";
+
 /// Trains `job` as `config` says, until its length, a plateau or a signal.
 ///
 /// # Errors
@@ -186,6 +83,7 @@ const SAVED: &str = "run";
 /// are not finite; whatever the job reports.
 pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     config.validate(job.batch())?;
+    config.check_inputs()?;
     // What cannot be gone on with leaves no trace in a new folder; in the run's own one the lock comes first.
     let mut saved = None;
     if let Resume::From(path) = &config.resume
@@ -220,6 +118,7 @@ struct Running<'a> {
     folder: RunFolder,
     signals: Signals,
     snapshots: Snapshots,
+    best: Option<Best>,
     events: Events,
     progress: Progress,
     guard: Guard,
@@ -239,9 +138,12 @@ impl<'a> Running<'a> {
         saved: Option<Saved>,
     ) -> Result<Self> {
         let mut snapshots = Snapshots::new(folder.path(), config.keep)?;
+        // First of all: it marks the folder as a run's.
+        let settings = json!({ "seed": config.seed, "images": config.images, "batch": job.batch(), "job": config.settings });
+        folder.write_json(SETTINGS, &settings)?;
         let saved = match saved {
             Some(saved) => {
-                snapshots.forget_after(saved.clock.step)?;
+                snapshots.forget_after(saved.clock.step);
                 saved
             }
             None => {
@@ -254,8 +156,6 @@ impl<'a> Running<'a> {
                 }
             }
         };
-        let settings = json!({ "seed": config.seed, "images": config.images, "batch": job.batch(), "job": config.settings });
-        folder.write_json("run.json", &settings)?;
         let clock = saved.clock;
         Ok(Self {
             events: Events::open(folder.path(), clock.step)?,
@@ -265,6 +165,7 @@ impl<'a> Running<'a> {
             plateau: saved.plateau,
             means: saved.means,
             last: None,
+            best: Best::read(&folder),
             job,
             config,
             folder,
@@ -280,25 +181,29 @@ impl<'a> Running<'a> {
         let mut snapshot = None;
         while self.clock.images < self.config.images && !plateau && signal.is_none() {
             self.step()?;
+            let batch = self.job.batch();
             let ended = self.clock.images >= self.config.images;
-            let mut score = None;
-            if ended || self.config.tick_ends(&self.clock, self.job.batch()) {
-                (score, plateau) = self.tick()?;
+            if ended || self.config.tick_ends(&self.clock, batch) {
+                plateau = self.tick()?;
+            }
+            if ended || plateau || self.config.model_due(&self.clock, batch) {
+                self.keep_model()?;
             }
             signal = self.signals.caught();
-            let due = self.config.snapshot_due(&self.clock, self.job.batch());
+            let due = self.config.snapshot_due(&self.clock, batch);
             if ended || plateau || signal.is_some() || due {
-                snapshot = Some(self.snapshot(score)?);
+                snapshot = Some(self.snapshot()?);
             }
         }
         let snapshot = match snapshot {
             Some(path) => path,
-            None => self.snapshot(None)?,
+            None => self.snapshot()?,
         };
         Ok(Outcome {
             clock: self.clock,
             snapshot,
             model: self.folder.model(),
+            best: self.best.map(|best| (self.folder.best(), best)),
             signal,
             plateau,
             skipped: self.guard.total(),
@@ -327,8 +232,8 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Returns the score and whether the run has come to a plateau.
-    fn tick(&mut self) -> Result<(Option<f64>, bool)> {
+    /// Returns whether the run has come to a plateau.
+    fn tick(&mut self) -> Result<bool> {
         let speed = self.pace.tick(&self.clock);
         self.clock.tick += 1;
         let measures = self
@@ -362,7 +267,19 @@ impl<'a> Running<'a> {
             }
         };
         self.last = Some(record);
-        Ok((measures.score, plateau))
+        if let Some(score) = measures.score {
+            let noted = models::note_score(self.best, score, self.job, &self.clock, &self.folder);
+            self.best = noted.map_err(|error| self.stopped(error))?;
+        }
+        Ok(plateau)
+    }
+
+    /// A model that stays, if the run keeps any.
+    fn keep_model(&self) -> Result<()> {
+        if self.config.keep_models == 0 {
+            return Ok(());
+        }
+        models::keep(self.job, &self.clock, &self.folder).map_err(|error| self.stopped(error))
     }
 
     /// A disk that is full is mostly met here: ticks are more frequent than snapshots.
@@ -374,7 +291,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn snapshot(&mut self, score: Option<f64>) -> Result<PathBuf> {
+    fn snapshot(&mut self) -> Result<PathBuf> {
         let mut state = State::new();
         self.job.save(&mut state).map_err(Error::Job)?;
         let saved = Saved {
@@ -385,7 +302,7 @@ impl<'a> Running<'a> {
         };
         state.put(SAVED, &saved)?;
         state.put("settings", &self.config.settings)?;
-        let path = self.snapshots.save(&state, self.clock.step, score)?;
+        let path = self.snapshots.save(&state, self.clock.step)?;
         // Its bytes are on the disk: the model next to it needs the memory.
         drop(state);
         self.job

@@ -1,8 +1,9 @@
-//! The snapshots of a run: the last few, and the best.
+//! The snapshots of a run: the last few.
 //!
-//! Files are `snapshots/step-000001234.safetensors`; the number is the count of steps done. `best.json` beside them says
-//! which one had the best score. Old ones are removed only after a new one is safely on the disk, so a full disk or a
-//! kill at any moment leaves the last good one.
+//! Files are `snapshots/step-000001234.safetensors`; the number is the count of steps done. Old ones are removed only
+//! after a new one is safely on the disk, so a full disk or a kill at any moment leaves the last good one. A file that
+//! cannot be read is never removed: the trouble may be the disk's and pass. When a run goes on from an older snapshot, what
+//! stands in its way is renamed to `*.unreadable`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use crate::{Error, Result};
 
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
-const BEST: &str = "best.json";
+/// What the name of a file that could not be read ends with.
+const UNREADABLE: &str = ".unreadable";
 /// The folder below a run's folder.
 pub const FOLDER: &str = "snapshots";
 
@@ -21,17 +23,8 @@ pub const FOLDER: &str = "snapshots";
 pub struct Snapshots {
     folder: PathBuf,
     keep: usize,
-    best: Option<Best>,
-}
-
-/// The best snapshot so far. Lower scores are better.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Best {
-    /// Its step.
-    pub step: u64,
-    /// Its score.
-    pub score: f64,
+    /// Snapshots of steps after this one go as soon as there is a new one.
+    forget: Option<u64>,
 }
 
 impl Snapshots {
@@ -43,50 +36,38 @@ impl Snapshots {
     pub fn new(run: &Path, keep: usize) -> Result<Self> {
         let folder = run.join(FOLDER);
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let best = fs::read(folder.join(BEST))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(Self {
             folder,
             keep: keep.max(1),
-            best,
+            forget: None,
         })
     }
 
-    /// Writes a snapshot of `step`, then removes those that are no longer kept. A `score` (lower is better) that beats
-    /// all before makes it the best one.
+    /// Writes a snapshot of `step`, then removes those that are no longer kept.
     ///
     /// # Errors
     ///
     /// [`Error::Snapshot`] when it cannot be written; it says which one stands instead.
-    pub fn save(&mut self, state: &State, step: u64, score: Option<f64>) -> Result<PathBuf> {
-        let path = self.folder.join(format!("{PREFIX}{step:09}{SUFFIX}"));
-        let failed = |source: Error| Error::Snapshot {
+    pub fn save(&mut self, state: &State, step: u64) -> Result<PathBuf> {
+        let path = self.folder.join(name(step));
+        let later = self.later();
+        for (_, path) in later.iter().filter(|(_, path)| State::read(path).is_err()) {
+            set_aside(path)?;
+        }
+        state.write(&path).map_err(|source| Error::Snapshot {
             step,
             kept: self.kept(),
             source: Box::new(source),
-        };
-        state.write(&path).map_err(failed)?;
-        let better = |score: f64| {
-            score.is_finite()
-                && self
-                    .best
-                    .is_none_or(|best| score < best.score || best.step == step)
-        };
-        if let Some(score) = score.filter(|score| better(*score)) {
-            let best = Best { step, score };
-            let json = serde_json::to_vec(&best)
-                .map_err(|error| Error::setting("score", error, "a number"))?;
-            domex_data::folder::write_atomic(&self.folder.join(BEST), &json)?;
-            self.best = Some(best);
+        })?;
+        for (_, old) in later.iter().filter(|(at, _)| *at != step) {
+            // Those that were set aside are no longer there.
+            if old.exists() {
+                fs::remove_file(old).map_err(Error::io(old))?;
+            }
         }
+        self.forget = None;
         self.prune();
         Ok(path)
-    }
-
-    /// The best snapshot so far, if any had a score.
-    pub fn best(&self) -> Option<Best> {
-        self.best
     }
 
     /// Says in words which snapshot one can go on from.
@@ -97,38 +78,57 @@ impl Snapshots {
         }
     }
 
-    /// Removes snapshots of steps after `step`: they belong to a future that is being trained anew.
-    ///
-    /// # Errors
-    ///
-    /// One that cannot be removed.
-    pub fn forget_after(&mut self, step: u64) -> Result<()> {
-        for (at, path) in list(&self.folder) {
-            if at > step {
-                fs::remove_file(&path).map_err(Error::io(&path))?;
-            }
-        }
-        if self.best.is_some_and(|best| best.step > step) {
-            self.best = None;
-            let path = self.folder.join(BEST);
-            fs::remove_file(&path).map_err(Error::io(&path))?;
-        }
-        Ok(())
+    /// Snapshots of steps after `step` belong to a future that is being trained anew: the next
+    /// [`save`](Self::save) removes them. Until then they stay.
+    pub fn forget_after(&mut self, step: u64) {
+        self.forget = Some(step);
     }
 
-    /// Removes all but the last few and the best. A file that will not go is only told of: it costs room, no more.
+    /// Steps and files of the future that is forgotten.
+    fn later(&self) -> Vec<(u64, PathBuf)> {
+        let Some(last) = self.forget else {
+            return Vec::new();
+        };
+        let all = list(&self.folder).into_iter();
+        all.filter(|(step, _)| *step > last).collect()
+    }
+
+    /// Removes all but the last few. A file that will not go is only told of: it costs room, no more.
     fn prune(&self) {
         let all = list(&self.folder);
         let surplus = all.len().saturating_sub(self.keep);
-        for (step, path) in &all[..surplus] {
-            if self.best.is_some_and(|best| best.step == *step) {
-                continue;
-            }
+        for (_, path) in &all[..surplus] {
             if let Err(error) = fs::remove_file(path) {
                 tracing::warn!(path = %path.display(), %error, "an old snapshot could not be removed");
             }
         }
     }
+}
+
+/// The file's name of the snapshot of `step`.
+fn name(step: u64) -> String {
+    format!("{PREFIX}{step:09}{SUFFIX}")
+}
+
+/// Renames a file that cannot be read, so that it is no longer taken for a snapshot.
+fn set_aside(path: &Path) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNREADABLE);
+    tracing::warn!(path = %path.display(), "a later snapshot cannot be read; it is kept as *{UNREADABLE}");
+    fs::rename(path, &name).map_err(Error::io(path))
+}
+
+/// Removes all snapshots of the run in this folder.
+pub(crate) fn remove_all(run: &Path) -> Result<()> {
+    for (_, path) in list(&run.join(FOLDER)) {
+        fs::remove_file(&path).map_err(Error::io(&path))?;
+    }
+    Ok(())
+}
+
+/// Whether the run's folder holds a snapshot, readable or not.
+pub(crate) fn any(run: &Path) -> bool {
+    !list(&run.join(FOLDER)).is_empty()
 }
 
 /// The snapshot to go on from: `path` itself when it is a file, else the last readable one of the run in this folder.
@@ -193,23 +193,22 @@ mod tests {
         state
     }
 
+    fn cut_in_half(path: &Path) {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    }
+
     #[test]
-    fn the_last_and_the_best_stay() {
+    fn the_last_few_stay() {
         let run = tempfile::tempdir().unwrap();
         let mut snapshots = Snapshots::new(run.path(), 2).unwrap();
-        let scores = [Some(3.0), Some(1.0), None, Some(2.0), Some(f64::NAN)];
-        for (step, score) in (1..).zip(scores) {
-            snapshots.save(&state(step), step, score).unwrap();
+        for step in 1..=5 {
+            snapshots.save(&state(step), step).unwrap();
         }
-        assert_eq!(steps(run.path()), [2, 4, 5]);
-        // A new process knows the best one too.
-        let mut again = Snapshots::new(run.path(), 1).unwrap();
-        assert_eq!(again.best().map(|best| best.step), Some(2));
-        again.save(&state(6), 6, Some(0.5)).unwrap();
-        assert_eq!(steps(run.path()), [6]);
-        again.forget_after(5).unwrap();
-        assert_eq!(again.best(), None);
-        assert!(steps(run.path()).is_empty());
+        assert_eq!(steps(run.path()), [4, 5]);
+        assert!(any(run.path()));
+        remove_all(run.path()).unwrap();
+        assert!(!any(run.path()));
     }
 
     #[test]
@@ -217,13 +216,37 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         assert!(matches!(latest(run.path()), Err(Error::NoSnapshot { .. })));
         let mut snapshots = Snapshots::new(run.path(), 9).unwrap();
-        snapshots.save(&state(1), 1, None).unwrap();
-        let last = snapshots.save(&state(2), 2, None).unwrap();
+        snapshots.save(&state(1), 1).unwrap();
+        let last = snapshots.save(&state(2), 2).unwrap();
         let get = || latest(run.path()).unwrap().1.get::<u64>("step").unwrap();
         assert_eq!(get(), 2);
-        let bytes = fs::read(&last).unwrap();
-        fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
+        cut_in_half(&last);
         assert_eq!(get(), 1);
         assert!(latest(&last).is_err(), "the file itself was asked for");
+    }
+
+    #[test]
+    fn another_future_goes_only_when_there_is_a_new_snapshot() {
+        let run = tempfile::tempdir().unwrap();
+        let mut snapshots = Snapshots::new(run.path(), 1).unwrap();
+        snapshots.keep = 9;
+        for step in [4, 8, 12, 16] {
+            snapshots.save(&state(step), step).unwrap();
+        }
+        let damaged = snapshots.folder.join(name(16));
+        cut_in_half(&damaged);
+        let bytes = fs::read(&damaged).unwrap();
+
+        let mut again = Snapshots::new(run.path(), 1).unwrap();
+        again.forget_after(4);
+        assert_eq!(steps(run.path()), [4, 8, 12, 16], "nothing is lost yet");
+        again.save(&state(6), 6).unwrap();
+        // The damaged one would have counted as the last; its bytes are still there.
+        assert_eq!(steps(run.path()), [6]);
+        let aside = snapshots.folder.join(format!("{}{UNREADABLE}", name(16)));
+        assert_eq!(fs::read(aside).unwrap(), bytes);
+        // What comes after is no other future.
+        again.save(&state(8), 8).unwrap();
+        assert_eq!(steps(run.path()), [8]);
     }
 }

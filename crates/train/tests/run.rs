@@ -75,6 +75,7 @@ fn a_run_goes_on_in_another_folder_and_from_an_older_snapshot() {
         .map(|line| line["step"].clone())
         .collect();
     assert_eq!(steps, [4, 6], "the other future is forgotten");
+    assert_eq!(latest(&first).unwrap().1.get::<u64>("walked").unwrap(), 6);
 }
 
 #[test]
@@ -172,4 +173,94 @@ fn a_plateau_ends_the_run_and_survives_a_resume() {
     // The first tick is the best one, the three after it are no better by that much.
     assert_eq!((outcome.plateau, outcome.clock.step), (true, 16));
     assert_eq!(latest(&out).unwrap().1.get::<u64>("walked").unwrap(), 16);
+}
+
+/// The step that a model was written at; the job's models say nothing else.
+fn model(path: impl AsRef<std::path::Path>) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_model_of_the_best_tick_stays_beside_the_last() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let plan = |steps, resume: Option<&std::path::PathBuf>| Plan {
+        resume: resume.cloned(),
+        scores: vec![3.0, 1.0, f64::NAN, 2.0, 0.5, 0.7],
+        ..Plan::new(&out, steps)
+    };
+    // A snapshot comes only at the end: ticks alone decide.
+    let rare = |plan: &Plan| RunConfig {
+        snap: 0,
+        keep_models: 2,
+        ..plan.config(false)
+    };
+    let first = plan(16, None);
+    let outcome = run(&mut Walk::new(&first), &rare(&first)).unwrap();
+    let (path, best) = outcome.best.unwrap();
+    assert_eq!((model(&path), best.step, best.score), ("8".into(), 8, 1.0));
+    assert_eq!(model(&outcome.model), "16");
+    // Another process knows what is to be beaten.
+    let second = plan(24, Some(&out));
+    let outcome = run(&mut Walk::new(&second), &rare(&second)).unwrap();
+    assert_eq!(model(out.join("best.safetensors")), "20");
+    assert_eq!(outcome.best.unwrap().1.images, 40);
+    // Every second tick, and where a part of the run ended, a model stays.
+    let kept = ["000000016", "000000032", "000000048"];
+    for (name, step) in kept.iter().zip(["8", "16", "24"]) {
+        let name = format!("network-snapshot-{name}.safetensors");
+        assert_eq!(model(out.join(name)), step);
+    }
+    // A run that is forced into the folder leaves nothing of it.
+    let third = Plan {
+        force: true,
+        ..Plan::new(&out, 4)
+    };
+    let outcome = run(&mut Walk::new(&third), &third.config(false)).unwrap();
+    assert_eq!(outcome.best, None);
+    let names = std::fs::read_dir(&out).unwrap().flatten();
+    let models = names.filter(|entry| entry.file_name().to_string_lossy().contains(".safetensors"));
+    assert_eq!(models.count(), 1);
+}
+
+#[test]
+fn force_removes_no_input_and_nothing_that_no_run_wrote() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let plan = Plan::new(&out, 4);
+    run(&mut Walk::new(&plan), &plan.config(false)).unwrap();
+    let forced = Plan {
+        force: true,
+        ..Plan::new(&out, 8)
+    };
+    let config = |input: &str| RunConfig {
+        inputs: vec![out.join(input)],
+        ..forced.config(false)
+    };
+    for input in ["model.safetensors", "."] {
+        let error = run(&mut Walk::new(&forced), &config(input)).unwrap_err();
+        assert!(matches!(error, Error::Input { .. }), "{error}");
+        assert!(error.to_string().contains("another folder"), "{error}");
+    }
+    assert_eq!(model(out.join("model.safetensors")), "4");
+    assert_eq!(latest(&out).unwrap().1.get::<u64>("walked").unwrap(), 4);
+
+    // Without a run.json the folder is somebody else's.
+    std::fs::remove_file(out.join("run.json")).unwrap();
+    let error = run(&mut Walk::new(&forced), &config("elsewhere")).unwrap_err();
+    assert!(matches!(error, Error::NotOurs { .. }), "{error}");
+    assert_eq!(latest(&out).unwrap().1.get::<u64>("walked").unwrap(), 4);
+    let foreign = root.path().join("foreign");
+    std::fs::create_dir_all(foreign.join("snapshots")).unwrap();
+    for name in ["snapshots/mine.txt", "best.safetensors"] {
+        std::fs::write(foreign.join(name), "mine").unwrap();
+    }
+    let plan = Plan {
+        force: true,
+        ..Plan::new(&foreign, 4)
+    };
+    for _ in 0..2 {
+        run(&mut Walk::new(&plan), &plan.config(false)).unwrap();
+        assert!(foreign.join("snapshots/mine.txt").is_file());
+    }
 }

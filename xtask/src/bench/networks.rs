@@ -50,7 +50,8 @@ impl SimpleBackend for Draw {
     }
 }
 
-fn drawn() -> VarBuilder<'static> {
+/// A source of random weights for any network.
+pub fn drawn() -> VarBuilder<'static> {
     VarBuilder::from_backend(Box::new(Draw), DType::F32, Device::Cpu)
 }
 
@@ -86,8 +87,8 @@ pub fn stylegan2(resolution: usize, channel_base: usize, n: usize) -> Result<Run
     }))
 }
 
-/// ViT-B/32, from pixels to features.
-pub fn clip(n: usize, pass: Pass) -> Result<Run> {
+/// CLIP with the image tower ViT-B/32, and a text tower of one layer for `vocabulary` ids and texts of `context`.
+pub fn vit_b_32(vocabulary: usize, context: usize) -> Config {
     let tower = |width, heads| config::TransformerConfig {
         width,
         layers: 12,
@@ -96,7 +97,7 @@ pub fn clip(n: usize, pass: Pass) -> Result<Run> {
         activation: config::Activation::QuickGelu,
         eps: 1e-5,
     };
-    let config = Config {
+    Config {
         embed_dim: 512,
         vision: config::VisionConfig::Vit(config::VitConfig {
             transformer: tower(768, 12),
@@ -108,11 +109,16 @@ pub fn clip(n: usize, pass: Pass) -> Result<Run> {
                 layers: 1,
                 ..tower(512, 8)
             },
-            vocab_size: 64,
-            context_length: 77,
+            vocab_size: vocabulary,
+            context_length: context,
             end_token: None,
         },
-    };
+    }
+}
+
+/// ViT-B/32, from pixels to features.
+pub fn clip(n: usize, pass: Pass) -> Result<Run> {
+    let config = vit_b_32(64, 77);
     let clip = Clip::new(&drawn(), &config)?;
     let pixels = Var::from_tensor(&noise(&[n, 3, 224, 224])?)?;
     Ok(Box::new(move || {

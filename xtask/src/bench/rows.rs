@@ -68,6 +68,39 @@ pub enum Work {
         n: usize,
         pass: Pass,
     },
+    /// One step of an expansion with the published settings.
+    Expansion {
+        resolution: usize,
+        channel_base: usize,
+        n: usize,
+        phases: Phases,
+        /// Which program of the peer's: `published` or `best`.
+        peer: String,
+    },
+}
+
+/// Which phases a step of an expansion has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phases {
+    /// New domains and replay alignment.
+    Expand,
+    /// The same, then both networks' adversarial phases: what twelve steps of sixteen do.
+    Adversarial,
+    /// The same, path length and R1: what one step of sixteen does. Three of them do the former without the latter.
+    Regularised,
+}
+
+impl Phases {
+    const ALL: [Self; 3] = [Self::Expand, Self::Adversarial, Self::Regularised];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Expand => "without adversarial phases",
+            Self::Adversarial => "with them",
+            Self::Regularised => "with them and both regularisers",
+        }
+    }
 }
 
 /// What of a work is done.
@@ -98,6 +131,7 @@ pub fn all() -> Vec<Row> {
     convolutions(&mut rows);
     products(&mut rows);
     networks(&mut rows);
+    expansions(&mut rows);
     rows
 }
 
@@ -246,6 +280,32 @@ fn networks(rows: &mut Vec<Row>) {
                 },
                 flops: 0.0,
                 target,
+            });
+        }
+    }
+}
+
+fn expansions(rows: &mut Vec<Row>) {
+    // At 256² a step takes half a minute of processor time: without the third kind, which at 64² tells as much.
+    for (resolution, kinds) in [(64, &Phases::ALL[..]), (256, &Phases::ALL[..2])] {
+        for (&phases, peer) in kinds
+            .iter()
+            .flat_map(|phases| ["published", "best"].map(|peer| (phases, peer)))
+        {
+            rows.push(Row {
+                name: format!(
+                    "expansion step {resolution}² n4 {} against {peer}",
+                    phases.word()
+                ),
+                work: Work::Expansion {
+                    resolution,
+                    channel_base: 16384,
+                    n: 4,
+                    phases,
+                    peer: peer.into(),
+                },
+                flops: 0.0,
+                target: 1.0,
             });
         }
     }

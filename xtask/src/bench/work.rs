@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor, Var};
 use domex_ops::{conv_transpose2d, conv2d, matmul};
 
 use super::{
-    networks,
+    expansion, networks,
     rows::{Pass, Work},
 };
 
@@ -57,6 +57,13 @@ pub fn prepare(work: &Work) -> Result<Run> {
             n,
             pass,
         } => networks::lpips(backbone, size, n, pass),
+        Work::Expansion {
+            resolution,
+            channel_base,
+            n,
+            phases,
+            ..
+        } => expansion::step(resolution, channel_base, n, phases),
     }
 }
 

@@ -76,7 +76,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "readme",
-        about: "the README's main command, small",
+        about: "the README's main command",
         run: steps::readme,
     },
 ];

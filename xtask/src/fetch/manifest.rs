@@ -42,6 +42,8 @@ pub struct Entry {
     /// What to make of it.
     #[serde(default)]
     pub convert: Convert,
+    /// The entry whose file the heads of a perceptual network belong to.
+    pub backbone: Option<String>,
 }
 
 /// What follows a download.
@@ -53,6 +55,8 @@ pub enum Convert {
     None,
     /// The StyleGAN2 reader, then our container.
     Stylegan2,
+    /// Heads, joined with their `backbone` to our container.
+    Lpips,
 }
 
 /// Where an entry's file comes from.
@@ -137,6 +141,24 @@ impl Entry {
         }
         self.file_name().map(drop)
     }
+
+    /// Heads need a backbone, and nothing else has one.
+    fn check_backbone(&self, all: &[Self]) -> Result<()> {
+        match (&self.backbone, self.convert) {
+            (None, Convert::Lpips) => Err(self.wrong("is of heads and needs a `backbone`")),
+            (None, _) => Ok(()),
+            (Some(_), Convert::None | Convert::Stylegan2) => {
+                Err(self.wrong("has a `backbone`, which goes with convert = \"lpips\""))
+            }
+            (Some(name), Convert::Lpips) => {
+                let known = |entry: &Self| entry.name == *name && entry.convert == Convert::None;
+                match all.iter().any(known) {
+                    true => Ok(()),
+                    false => Err(self.wrong("has a `backbone` that is no plain entry")),
+                }
+            }
+        }
+    }
 }
 
 /// Safe as a file name of its own: it becomes part of a path.
@@ -159,6 +181,7 @@ pub fn read(path: &Path) -> Result<Vec<Entry>> {
         if model[..i].iter().any(|other| other.name == entry.name) {
             return Err(entry.wrong("is there twice"));
         }
+        entry.check_backbone(&model)?;
     }
     Ok(model)
 }
@@ -200,6 +223,14 @@ mod tests {
         assert!(refused(&entry("url = \"http://x/\"")).contains("file name"));
         assert!(refused(&entry(&format!("{url}\nsha256 = \"12\""))).contains("64 hexadecimal"));
         assert!(refused(&entry(&format!("{url}\nsha265 = \"12\""))).contains("sha265"));
+        let heads = |rest: &str| refused(&entry(&format!("{url}\nconvert = \"lpips\"\n{rest}")));
+        assert!(heads("").contains("needs a `backbone`"));
+        assert!(heads("backbone = \"b\"").contains("no plain entry"));
+        assert!(
+            heads("backbone = \"a\"").contains("no plain entry"),
+            "itself"
+        );
+        assert!(refused(&entry(&format!("{url}\nbackbone = \"a\""))).contains("goes with"));
         let twice = entry(url).repeat(2);
         assert!(refused(&twice).contains("twice"));
     }

@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::Result;
+use domex_checkpoint::container::Overwrite;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{exit::mendable, out::say};
@@ -65,7 +66,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .map(|name| find(&entries, name))
         .collect::<Result<Vec<_>>>()?;
     for entry in wanted {
-        fetch(entry, &cache, args)?;
+        fetch(entry, &entries, &cache, args)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,7 +112,35 @@ fn list(entries: &[Entry], cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-fn fetch(entry: &Entry, cache: &Cache, args: &Args) -> Result<()> {
+/// Fetches a file, and the backbone of one that has one, then makes of them what the program reads.
+fn fetch(entry: &Entry, entries: &[Entry], cache: &Cache, args: &Args) -> Result<()> {
+    let file = get(entry, cache, args)?;
+    let container = cache.folder(&entry.name).join(cache::CONTAINER);
+    if args.no_convert {
+        return Ok(());
+    }
+    match (entry.convert, &entry.backbone) {
+        (Convert::None, _) => return Ok(()),
+        (Convert::Lpips, Some(backbone)) => {
+            let backbone = get(find(entries, backbone)?, cache, args)?;
+            if is_newer(&container, &file) && is_newer(&container, &backbone) {
+                return Ok(());
+            }
+            crate::convert::join(&file, &backbone, &container, Overwrite::Replace)?;
+        }
+        (Convert::Stylegan2 | Convert::Lpips, _) => {
+            if is_newer(&container, &file) {
+                return Ok(());
+            }
+            crate::convert::to_container(&file, &container)?;
+        }
+    }
+    say!("{}: {} (converted)", entry.name, container.display());
+    Ok(())
+}
+
+/// The file of an entry, from the cache or fetched into it, verified.
+fn get(entry: &Entry, cache: &Cache, args: &Args) -> Result<PathBuf> {
     let name = &entry.name;
     let place = entry.place()?;
     let folder = cache.prepare(name)?;
@@ -125,7 +154,7 @@ fn fetch(entry: &Entry, cache: &Cache, args: &Args) -> Result<()> {
         match verify(entry, &lock, &place, &found) {
             Ok(()) => {
                 say!("{name}: {} (cached, verified)", file.display());
-                return finish(entry, &folder, &file, args);
+                return Ok(file);
             }
             Err(reason) if offline => {
                 return Err(mendable(format!("{}: {reason}", file.display())));
@@ -185,7 +214,7 @@ fn fetch(entry: &Entry, cache: &Cache, args: &Args) -> Result<()> {
         )?;
     }
     say!("{name}: {} (fetched, verified)", file.display());
-    finish(entry, &folder, &file, args)
+    Ok(file)
 }
 
 /// Downloads beside `file` and moves there what is right. A wrong file that grew from an earlier
@@ -236,16 +265,6 @@ fn verify(entry: &Entry, lock: &Lock, place: &str, found: &str) -> Result<(), St
 
 fn differs(found: &str, expected: &str) -> String {
     format!("sha256 {found}, expected {expected}")
-}
-
-fn finish(entry: &Entry, folder: &Path, file: &Path, args: &Args) -> Result<()> {
-    let container = folder.join(cache::CONTAINER);
-    if entry.convert == Convert::None || args.no_convert || is_newer(&container, file) {
-        return Ok(());
-    }
-    crate::convert::to_container(file, &container)?;
-    say!("{}: {} (converted)", entry.name, container.display());
-    Ok(())
 }
 
 /// Whether `made` exists and is not older than what it is made from.

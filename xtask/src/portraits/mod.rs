@@ -4,6 +4,7 @@
 //! `--resume`, which takes its settings from that folder. Without `--only` everything is made, one after the other; what is
 //! done or half done stays and is gone on with.
 
+mod beside;
 pub mod directions;
 pub mod settings;
 mod ship;

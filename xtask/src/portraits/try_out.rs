@@ -16,7 +16,7 @@ use domex_random::Streams;
 use domex_stylegan2::Model;
 use serde_json::json;
 
-use super::{Args, What, directions::probed, settings};
+use super::{Args, What, beside, directions::probed, settings};
 use crate::{
     exit::mendable,
     out::{say, write_json},
@@ -105,7 +105,7 @@ pub fn retrieval(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures a generator and the judge, and writes and prints the figures.
+/// Measures a generator and the judge, prints the figures and writes them with a grid of samples.
 pub fn measure(args: &Args) -> Result<ExitCode> {
     let file = args.generator.clone();
     let file = file.unwrap_or_else(|| args.made("generator"));
@@ -136,6 +136,8 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
     let each = (pictures / world.domains()).max(1);
     let scores = domex_pretrain::judge::measure(judge, &world, each, &mut stream, &Device::Cpu)?;
 
+    let grid = beside::grid(model.generator(), args.seed)?;
+    picture::write_png(&folder.file("beside.png"), &grid)?;
     let mut json = serde_json::to_value(&figures)?;
     json["directions"] = serde_json::to_value(&directions)?;
     if let Some(half) = &half {

@@ -1,114 +1,231 @@
-//! `domex eval`: what an expanded model learnt and what it kept.
+//! `domex eval`: what an expanded model learnt and what it kept, and how near any model's samples are to pictures.
 
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 use clap::Args;
 use domex_data::folder::{OutputFolder, write_atomic};
+use domex_data::portraits::Domain;
+use domex_data::source::{self, Options, PictureSource, Portraits};
+use domex_lpips::Lpips;
 use domex_pretrain::judge::Judge;
+use domex_pretrain::likeness::{Likeness, likeness};
 use domex_pretrain::portraits::{Eyes, Outcomes, outcomes};
+use domex_stylegan2::Model;
+use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::domains::Domains;
 use crate::exit::mendable;
 use crate::{assets, models};
 
 /// Flags of `domex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n\nA judge, a classifier that no training loss ever saw, looks at the same latents in the base subspace and in every\ndomain. `reached` is how often it names the domain, `factors kept` how often it sees the same pose, hair, glasses and\nso on as in the base. eval.json holds all of it: what every domain is taken for, each factor, distances."
+    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --perceptual lpips-vgg --out eval\n\nOf a model that was expanded: a judge, a classifier that no training loss ever saw, looks at the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often it sees the\nsame pose, hair, glasses and so on as in the base. With --data, of any model: Fréchet and kernel distance of samples\n(on the base subspace, where there is one) and pictures, on the features of the perceptual network. Figures of other\nnetworks or other numbers of pictures are not to be compared with these. eval.json holds all of it."
 )]
 pub struct Eval {
-    /// Which model; one that `domex expand` made.
+    /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
     /// Where results go.
     #[command(flatten)]
     pub out: OutArgs,
+    /// Pictures like those that the model was trained on: a folder, a zip file, or the built-in renderer
+    #[arg(long, value_name = "DIR|ZIP|portraits")]
+    pub data: Option<String>,
     /// The model before it was expanded: says how far the base moved
     #[arg(long, value_name = "FILE|NAME")]
     pub source: Option<String>,
     /// The judge [default: the shipped one]
     #[arg(long, value_name = "FILE")]
     pub judge: Option<PathBuf>,
-    /// The perceptual network [default: the shipped one]
-    #[arg(long, value_name = "FILE")]
+    /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
+    #[arg(long, value_name = "FILE|NAME")]
     pub perceptual: Option<PathBuf>,
-    /// Latents to look at
+    /// Latents to look at, and pictures of --data
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
     pub pictures: u32,
 }
 
+/// The word for the built-in renderer, in place of a path.
+const PORTRAITS: &str = "portraits";
+
+/// Seed of rendered portraits: other people than those of trainings.
+const PEOPLE: u64 = 0x0e7a_1075;
+
 /// Runs the verb.
 pub fn run(context: &Context, args: &Eval) -> anyhow::Result<()> {
-    let judge = shipped("judge", args.judge.as_deref(), assets::JUDGE)?;
-    let perceptual = shipped("perceptual", args.perceptual.as_deref(), assets::PERCEPTUAL)?;
+    let perceptual = match &args.perceptual {
+        Some(path) => models::perceptual(path)?,
+        None => assets::expect(assets::PERCEPTUAL)
+            .map_err(|error| mendable(format!("no --perceptual, and {error}")))?,
+    };
     let model = models::load(context, &args.model)?;
-    Domains::of(&model, "eval")?;
-    let source = args
-        .source
-        .as_deref()
-        .map(|wanted| models::open(&context.device, wanted))
-        .transpose()?;
-    let side = |generator: &domex_stylegan2::Generator| generator.config().synthesis.img_resolution;
-    if let Some(source) = source
-        .as_ref()
-        .filter(|s| s.generator().config() != model.generator().config())
-    {
-        return Err(mendable(format!(
-            "--source: a network of {} pixels that is not of the model's shape, {} pixels; give the file that it was expanded from",
-            side(source.generator()),
-            side(model.generator()),
-        )));
+    let domains = model.expansion().is_some();
+    if !domains && args.data.is_none() {
+        return Err(mendable(
+            "eval: the model has no domains; give one that `domex expand` made, as --model, or pictures to compare it with, as --data",
+        ));
     }
-    let judge = Judge::load(judge, &context.device)?;
-    let perceptual = domex_lpips::Lpips::load(&perceptual, DType::F32, &context.device)?;
-    if side(model.generator()) != judge.config().size {
-        return Err(mendable(format!(
-            "the model's pictures have {0} × {0} pixels and the judge takes {1} × {1}; give the judge of the model's world, as --judge",
-            side(model.generator()),
-            judge.config().size,
-        )));
+    for (flag, given) in [
+        ("--source", args.source.is_some()),
+        ("--judge", args.judge.is_some()),
+    ] {
+        if given && !domains {
+            let problem =
+                format!("{flag}: is for models that were expanded; this one has no domains");
+            return Err(mendable(problem));
+        }
     }
+    let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
+    let judged = match domains {
+        true => Judged::new(context, args, &model)?,
+        false => None,
+    };
+    let size = side(model.generator());
+    let labels = model.config().mapping.c_dim > 0;
+    let set = args.data.as_deref();
+    let set = set.map(|data| pictures(data, size, labels));
+    let set = set.transpose()?;
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let path = folder.file("eval.json");
 
-    let pictures = args.pictures as usize;
-    let progress = context.progress("latents", pictures);
-    let eyes = Eyes {
-        judge: &judge,
-        perceptual: &perceptual,
-    };
-    let found = outcomes(
-        &model,
-        source.as_ref().map(domex_stylegan2::Model::generator),
-        eyes,
-        pictures,
-        context.seed,
-        |n| progress.advance(n),
-    )?;
-    drop(progress);
-    let json = serde_json::to_value(&found)?;
-    write_atomic(&path, format!("{json:#}\n").as_bytes())?;
-    for line in table(&found) {
-        context.say(&line);
+    let mut json = json!({});
+    if let Some(judged) = &judged {
+        let found = judged.outcomes(context, args, &model, &perceptual)?;
+        json = serde_json::to_value(&found)?;
+        for line in table(&found) {
+            context.say(&line);
+        }
     }
+    if let Some(set) = &set {
+        let count = args.pictures as usize;
+        let progress = context.progress("pictures", 3 * count);
+        let found = likeness(&model, &perceptual, &**set, count, context.seed, |n| {
+            progress.advance(n);
+        })?;
+        drop(progress);
+        json["likeness"] = serde_json::to_value(&found)?;
+        for line in lines(&found) {
+            context.say(&line);
+        }
+    }
+    write_atomic(&path, format!("{json:#}\n").as_bytes())?;
     context.say(&format!("all figures in {}", path.display()));
     context.result(&json);
     Ok(())
 }
 
-/// A flag's file, or the shipped one.
-fn shipped(flag: &str, wanted: Option<&Path>, name: &str) -> anyhow::Result<PathBuf> {
+/// Pixels on a side.
+fn side(generator: &domex_stylegan2::Generator) -> usize {
+    generator.config().synthesis.img_resolution
+}
+
+/// The pictures to compare with, with labels for a model that takes them. Their size is checked where they are looked at.
+fn pictures(data: &str, size: usize, labels: bool) -> anyhow::Result<Box<dyn PictureSource>> {
+    if data == PORTRAITS {
+        return Ok(Box::new(Portraits::new(
+            PEOPLE,
+            Domain::Photo,
+            size as u32,
+        )?));
+    }
+    let options = Options {
+        labels,
+        ..Options::default()
+    };
+    Ok(source::open(Path::new(data), options)?.source)
+}
+
+/// What looks at the domains of an expanded model.
+struct Judged {
+    judge: Judge,
+    source: Option<Model>,
+}
+
+impl Judged {
+    /// Nothing, with a notice, where the shipped judge takes pictures of another size and there are other figures.
+    fn new(context: &Context, args: &Eval, model: &Model) -> anyhow::Result<Option<Self>> {
+        let source = args.source.as_deref();
+        let source = source
+            .map(|wanted| models::open(&context.device, wanted))
+            .transpose()?;
+        let size = side(model.generator());
+        if let Some(source) = &source
+            && source.generator().config() != model.generator().config()
+        {
+            return Err(mendable(format!(
+                "--source: a network of {} pixels that is not of the model's shape, {size} pixels; give the file that it was expanded from",
+                side(source.generator()),
+            )));
+        }
+        let judge = Judge::load(judge_file(args.judge.as_deref())?, &context.device)?;
+        let takes = judge.config().size;
+        if size == takes {
+            return Ok(Some(Self { judge, source }));
+        }
+        let problem = format!(
+            "the model's pictures have {size} × {size} pixels and the judge takes {takes} × {takes}"
+        );
+        if args.judge.is_some() || args.data.is_none() {
+            return Err(mendable(format!(
+                "{problem}; give the judge of the model's world, as --judge"
+            )));
+        }
+        context.say(&format!("{problem}: its domains are not judged"));
+        Ok(None)
+    }
+
+    fn outcomes(
+        &self,
+        context: &Context,
+        args: &Eval,
+        model: &Model,
+        perceptual: &Lpips,
+    ) -> anyhow::Result<Outcomes> {
+        let count = args.pictures as usize;
+        let progress = context.progress("latents", count);
+        let source = self.source.as_ref().map(Model::generator);
+        let eyes = Eyes {
+            judge: &self.judge,
+            perceptual,
+        };
+        let found = outcomes(model, source, eyes, count, context.seed, |n| {
+            progress.advance(n);
+        })?;
+        Ok(found)
+    }
+}
+
+/// The flag's file, or the shipped one.
+fn judge_file(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
     match wanted {
         Some(path) if path.is_file() => Ok(path.to_owned()),
         Some(path) => Err(mendable(format!(
-            "--{flag} {}: no such file",
+            "--judge {}: no such file",
             path.display()
         ))),
-        None => assets::expect(name).map_err(|error| mendable(format!("no --{flag}, and {error}"))),
+        None => assets::expect(assets::JUDGE)
+            .map_err(|error| mendable(format!("no --judge, and {error}"))),
     }
+}
+
+/// What the samples are like, as lines.
+fn lines(found: &Likeness) -> Vec<String> {
+    let of_set = match found.frechet_of_set {
+        Some(distance) => format!("; {distance:.3} between two parts of the set"),
+        None => String::new(),
+    };
+    vec![
+        format!(
+            "{} samples against {} of {}",
+            found.samples, found.pictures, found.set
+        ),
+        format!("Fréchet distance {:.3}{of_set}", found.frechet),
+        format!("kernel distance  {:.5}", found.kernel),
+        format!("diversity        {:.2} of the set's", found.diversity),
+    ]
 }
 
 /// What stands above the columns.

@@ -1,31 +1,35 @@
 //! `domex expand`: new domains in a generator that is trained already.
 //!
 //! Here stand the flags and the order of things: everything that can be refused is refused before the first step. What
-//! flags and file of tasks make together is in [`settings`], which networks and pictures they mean in [`inputs`], what the
-//! shipped judge says of the result in [`judged`].
+//! flags and file of tasks make together is in [`tasks`] and [`settings`], which networks they mean in [`inputs`], which
+//! pictures in [`dataset`], what is told of the result in [`ending`] and [`judged`].
 
+mod dataset;
+mod ending;
 mod inputs;
 mod judged;
 mod settings;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use domex_expand::{Expand as Job, Parts, report};
+use domex_expand::{Expand as Job, Parts};
 use domex_stylegan2::Model;
 use domex_train::stop::PlateauConfig;
-use domex_train::{Outcome, Resume, RunConfig};
-use serde_json::{Value as Json, json};
+use domex_train::{Resume, RunConfig};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::{models, runs};
+use ending::Ending;
 use settings::Settings;
 
 /// Flags of `domex expand`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, dimension, distance; clip; [settings]) or the\nJSON of adobe-research/domain-expansion, unchanged. A model that has domains keeps them. Ctrl-C or SIGTERM\nsaves a snapshot and ends the run (exit code 130 or 143); --resume goes on with the very same bits. In the\nrun's folder: model.safetensors for the other verbs, report.html, aligned*.png, events.jsonl, TensorBoard\nevents, snapshots/."
+    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings];\nall keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. A model that has\ndomains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes\non with the very same bits. In the run's folder: model.safetensors for the other verbs, report.html,\naligned*.png, events.jsonl, TensorBoard events, snapshots/."
 )]
 pub struct Expand {
     /// The generator to expand: a checkpoint or a fetched model's name [default: the shipped portraits]
@@ -34,7 +38,8 @@ pub struct Expand {
     /// A file of tasks, .toml or .json
     #[arg(long, value_name = "FILE")]
     pub tasks: Option<PathBuf>,
-    /// A new domain in words, "source=>target" or the target alone; may be given several times
+    /// A new domain: in words, "source=>target" or the target alone; or in pictures, "name=@a.png,b.png" or
+    /// "name=@folder"; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub domain: Vec<String>,
     /// What the generator makes, in words, for domains that do not say it [default: photo]
@@ -51,7 +56,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Go on with a run: its folder, or one of its snapshots. Its settings hold; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "batch", "lr", "distance", "dimensions", "gamma", "ema",
+        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "mirror", "skip_bad", "batch", "lr", "distance", "dimensions", "gamma", "ema",
         "lambda_expand", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -63,14 +68,15 @@ pub struct Expand {
     pub force: bool,
 
     /// A CLIP network that knows the words: a file, or a shipped or fetched one's name, with ":WEIGHT" if
-    /// that is not 1; may be given several times [default: those of the tasks' file, else the shipped ones]
+    /// that is not 1; may be given several times [default: those of the tasks' file, else for the shipped
+    /// generator and what grew from it the shipped ones]
     #[arg(
         long,
         value_name = "NAME|FILE[:WEIGHT]",
         help_heading = "Networks and data"
     )]
     pub clip: Vec<String>,
-    /// The perceptual network that holds the base in place [default: the shipped one]
+    /// The perceptual network that holds the base in place [default: for the shipped generator the shipped one]
     #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
     pub perceptual: Option<PathBuf>,
     /// Pictures like those that the generator was trained on, for its own adversarial loss: a folder, a zip
@@ -81,6 +87,12 @@ pub struct Expand {
         help_heading = "Networks and data"
     )]
     pub data: Option<String>,
+    /// Add the mirror image of every picture
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Networks and data")]
+    pub mirror: Option<bool>,
+    /// Leave out pictures that cannot be used, and count them, instead of refusing the data set
+    #[arg(long, help_heading = "Networks and data")]
+    pub skip_bad: bool,
 
     /// Length in steps, all parts of the run together [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Length")]
@@ -174,16 +186,16 @@ pub struct Expand {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Expand) -> anyhow::Result<ExitCode> {
-    let settings = match &args.resume {
-        Some(path) => runs::settings::<Settings>(path, "expand")?.gone_on_with(context, args)?,
-        None => Settings::new(context, args)?,
-    };
+    let before = args.resume.as_deref();
+    let before = before.map(|path| runs::settings::<Settings>(path, "expand"));
+    let before = before.transpose()?;
     let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
     if args.resume.is_none() && !args.force {
         runs::refuse_occupied(&out)?;
     }
-    let model = models::open(&context.device, &settings.model)?;
-    let (mut job, notices) = job(context, &settings, &model)?;
+    let (mut settings, model) = settings_and_model(context, args, before)?;
+    run_config(context, args, &settings, &out)?.check_inputs()?;
+    let (mut job, notices) = job(context, args, &mut settings, &model)?;
     tell(context, &settings, &model, &job, &notices, &out);
     if args.dry_run {
         let domains = job.layout().domains();
@@ -193,49 +205,74 @@ pub fn run(context: &Context, args: &Expand) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = domex_train::run(&mut job, &run_config(context, args, &settings, &out)?)?;
-    // A run that was stopped has somebody waiting.
-    let report = match outcome.signal {
-        Some(_) => None,
-        None => {
-            let expanded = job.model(&outcome.clock)?;
-            let judged = judged::section(context, &settings, &expanded, &model)?;
-            Some(report::write(
-                &out,
-                &expanded,
-                Some(&model),
-                settings.seed,
-                judged.as_ref(),
-            )?)
-        }
-    };
-    ended(context, &outcome, report.as_ref(), &notices, &out);
-    Ok(ExitCode::from(outcome.exit_code()))
+    Ending {
+        context,
+        settings: &settings,
+        outcome: &outcome,
+        out: &out,
+    }
+    .tell(&job, &model, &notices)
+}
+
+/// What is to be done, and the generator to do it with. `before` are the settings of a run that goes on.
+fn settings_and_model(
+    context: &Context,
+    args: &Expand,
+    before: Option<Settings>,
+) -> anyhow::Result<(Settings, Model)> {
+    if let Some(before) = before {
+        let settings = before.gone_on_with(context, args)?;
+        let kept = settings.kept(args).map(|path| path.display().to_string());
+        let model = models::open(&context.device, kept.as_ref().unwrap_or(&settings.model))?;
+        return Ok((settings, model));
+    }
+    let file = tasks::tasks(args)?;
+    let name = inputs::model(args.model.as_deref())?;
+    let model = models::open(&context.device, &name)?;
+    Ok((Settings::new(context, args, file, (name, &model))?, model))
 }
 
 /// The run at its beginning, and what will be left out of it.
 fn job(
     context: &Context,
-    settings: &Settings,
+    args: &Expand,
+    settings: &mut Settings,
     model: &Model,
 ) -> anyhow::Result<(Job, Vec<String>)> {
     let mut notices = Vec::new();
-    let side = model.config().synthesis.img_resolution;
-    let pictures = inputs::pictures(settings, model, side, &mut notices)?;
-    let cache = models::cache_folder()
-        .ok()
-        .map(|folder| folder.join("texts"));
+    let pictures = dataset::open(settings, model, &mut notices)?;
+    // A dry run writes nothing.
+    let cache = models::cache_folder().ok().filter(|_| !args.dry_run);
+    let cache = cache.map(|folder| folder.join("texts"));
+    let cache = cache.filter(|folder| match std::fs::create_dir_all(folder) {
+        Ok(()) => true,
+        Err(error) => {
+            notices.push(format!(
+                "{}: text features are not kept here: {error}",
+                folder.display()
+            ));
+            false
+        }
+    });
+    let texture = settings.texture.as_ref();
     let parts = Parts {
         model,
         tasks: &settings.tasks,
         guides: settings.guides(&context.device)?,
+        texture: texture
+            .map(|tower| tower.guide(&context.device))
+            .transpose()?,
         distance: settings.perceptual(&context.device)?,
         pictures,
-        cache: cache
-            .as_deref()
-            .filter(|folder| std::fs::create_dir_all(folder).is_ok()),
+        cache: cache.as_deref(),
         seed: settings.seed,
     };
-    Ok((Job::new(settings.config.clone(), parts)?, notices))
+    let job = Job::new(settings.config.clone(), parts)?;
+    let job = match settings.file() {
+        Some(file) => job.keep_source(file),
+        None => job,
+    };
+    Ok((job, notices))
 }
 
 fn run_config(
@@ -253,6 +290,11 @@ fn run_config(
     });
     Ok(RunConfig {
         force: args.force,
+        inputs: settings
+            .sha256
+            .iter()
+            .map(|(path, _)| path.clone())
+            .collect(),
         images: length.steps.saturating_mul(batch),
         tick_images: length.tick.saturating_mul(batch),
         snap: length.snap,
@@ -300,49 +342,4 @@ fn tell(
         context.say(&format!("notice    {notice}"));
     }
     context.say(&format!("folder    {}", out.display()));
-}
-
-fn ended(
-    context: &Context,
-    outcome: &Outcome,
-    report: Option<&report::Report>,
-    notices: &[String],
-    out: &Path,
-) {
-    let steps = outcome.clock.step;
-    if outcome.signal.is_some() {
-        let folder = out.display();
-        context.say(&format!(
-            "stopped after {steps} steps; go on with: domex expand --resume {folder}"
-        ));
-    } else {
-        let why = if outcome.plateau {
-            ", on a plateau"
-        } else {
-            ""
-        };
-        context.say(&format!(
-            "done after {steps} steps{why}, {:.0} s",
-            outcome.clock.seconds
-        ));
-    }
-    context.say(&format!("model     {}", outcome.model.display()));
-    if let Some(report) = report {
-        context.say(&format!("report    {}", report.page.display()));
-    }
-    context.result(&json!({
-        "out": out,
-        "model": outcome.model,
-        "report": report.map(|report| &report.page),
-        "measures": report.map_or(Json::Null, |report| report.numbers.clone()),
-        "snapshot": outcome.snapshot,
-        "step": steps,
-        "images": outcome.clock.images,
-        "seconds": outcome.clock.seconds,
-        "signal": outcome.signal,
-        "plateau": outcome.plateau,
-        "not_applied": outcome.skipped,
-        "notices": notices,
-        "last": outcome.last.as_ref().map(domex_train::events::Record::to_json),
-    }));
 }

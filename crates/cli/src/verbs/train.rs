@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use domex_data::source::{self, PictureSource, Portraits};
 use domex_pretrain::stylegan2::{Start, StyleGan2};
-use domex_stylegan2::Model;
 use domex_train::{Outcome, Resume, RunConfig};
 use serde_json::json;
 
@@ -23,7 +22,7 @@ use settings::{DataSettings, PORTRAITS, Settings};
 /// Flags of `domex train`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex train --data photos.zip --out runs/photos --mirror\n  domex train --data portraits --size 64 --out runs/portraits --kimg 2000\n  domex train --data cats --out runs/cats --model dogs.safetensors --freezed 10\n  domex train --resume runs/photos\n  domex train --resume runs/photos --kimg 50000\n\nCtrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes on with the\nvery same bits. In the run's folder: model.safetensors for the other verbs, fakes*.png, events.jsonl,\nTensorBoard events, snapshots/. Exit code 2 also where the disk is full or the losses are not finite."
+    after_help = "Examples:\n  domex train --data photos.zip --out runs/photos --mirror\n  domex train --data portraits --size 64 --out runs/portraits --kimg 2000\n  domex train --data cats --out runs/cats --model dogs.safetensors --freezed 10\n  domex train --resume runs/photos\n  domex train --resume runs/photos --kimg 50000\n\nCtrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes on with the\nvery same bits. In the run's folder: model.safetensors for the other verbs, network-snapshot-*.safetensors\nto choose from, fakes*.png, events.jsonl, TensorBoard events, snapshots/. Exit code 2 also where the disk is full or the losses are not finite."
 )]
 pub struct Train {
     /// Pictures to learn from: a folder, a zip file (stylegan2-ada layout), or the built-in renderer
@@ -158,9 +157,13 @@ pub struct Train {
     /// Ticks from one snapshot to the next; 0: at the end only [default: 10]
     #[arg(long, value_name = "TICKS", help_heading = "Length")]
     pub snap: Option<u64>,
-    /// Snapshots that stay [default: 2]
+    /// Snapshots that stay: what a run goes on from [default: 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Length")]
     pub keep: Option<u16>,
+    /// Ticks from one model that stays to the next, to choose from: network-snapshot-KKKKKK.safetensors;
+    /// 0: none [default: 50]
+    #[arg(long, value_name = "TICKS", help_heading = "Length")]
+    pub keep_models: Option<u64>,
 }
 
 /// Augmentation of what the discriminator sees.
@@ -199,13 +202,15 @@ pub fn run(context: &Context, args: &Train) -> anyhow::Result<ExitCode> {
     let data = DataSettings::wanted(args, context, old.as_ref())?;
     let (pictures, skipped) = open(&data)?;
     let model = match &args.model {
-        Some(name) => Some(Model::load(models::resolve(name)?, &context.device)?),
+        Some(name) => Some(models::open(&context.device, name)?),
         None => None,
     };
     let settings = match &old {
         Some(old) => old.gone_on_with(args, context, data.seen(&*pictures))?,
         None => Settings::new(args, context, data.seen(&*pictures), model.as_ref())?,
     };
+    let run = run_config(context, args, &settings, &out)?;
+    run.check_inputs()?;
     tell(context, &settings, &*pictures, &skipped, &out);
     if args.dry_run {
         context.result(&json!({ "out": out, "settings": settings, "left_out": skipped }));
@@ -215,21 +220,42 @@ pub fn run(context: &Context, args: &Train) -> anyhow::Result<ExitCode> {
     let config = settings.config.clone();
     let mut job = StyleGan2::new(config, pictures, &start, settings.seed, &context.device)?;
     drop(start);
-    let run = RunConfig {
-        force: args.force,
-        images: settings.length.images,
-        tick_images: settings.length.tick_images,
-        snap: settings.length.snap,
-        keep: settings.length.keep,
-        seed: settings.seed,
-        resume: args.resume.clone().map_or(Resume::No, Resume::From),
-        show: context.show(),
-        settings: serde_json::to_value(&settings)?,
-        ..RunConfig::new(&out)
-    };
     let outcome = domex_train::run(&mut job, &run)?;
     ended(context, &outcome, &out, &skipped);
     Ok(ExitCode::from(outcome.exit_code()))
+}
+
+fn run_config(
+    context: &Context,
+    args: &Train,
+    settings: &Settings,
+    out: &Path,
+) -> anyhow::Result<RunConfig> {
+    let length = &settings.length;
+    let pictures = Some(&settings.data.path).filter(|path| *path != PORTRAITS);
+    let model = args
+        .model
+        .as_ref()
+        .filter(|name| *name != models::TINY_RANDOM);
+    let model = model.map(|name| models::resolve(name)).transpose()?;
+    Ok(RunConfig {
+        force: args.force,
+        inputs: pictures
+            .map(PathBuf::from)
+            .into_iter()
+            .chain(model)
+            .collect(),
+        images: length.images,
+        tick_images: length.tick_images,
+        snap: length.snap,
+        keep: length.keep,
+        keep_models: length.keep_models,
+        seed: settings.seed,
+        resume: args.resume.clone().map_or(Resume::No, Resume::From),
+        show: context.show(),
+        settings: serde_json::to_value(settings)?,
+        ..RunConfig::new(out)
+    })
 }
 
 /// The pictures, and those that are left out, each with its reason.

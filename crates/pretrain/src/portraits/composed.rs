@@ -10,9 +10,9 @@ use domex_latent::Generator as _;
 use domex_random::Streams;
 use domex_stylegan2::Model;
 
-use super::fidelity::normal;
 use super::outcomes::paint;
 use crate::judge::Judge;
+use crate::samples::normal;
 use crate::{Error, Result};
 
 /// Pictures at once.

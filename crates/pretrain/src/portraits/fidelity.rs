@@ -10,16 +10,17 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use domex_lpips::Lpips;
 use domex_metrics::{Moments, frechet, shares, total_variation};
-use domex_random::{Stream, Streams};
-use domex_stylegan2::{Model, Noise, mapping::broadcast};
+use domex_random::Streams;
+use domex_stylegan2::Model;
 use serde::Serialize;
 
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::judge::Judge;
+use crate::samples::Sampler;
 use crate::scenes::Scenes;
 use crate::{Error, Result};
 
@@ -73,17 +74,7 @@ pub fn fidelity(
             "at least 2",
         ));
     }
-    let generator = model.generator();
-    let device = generator.synthesis().device().clone();
-    let base = match model.expansion() {
-        Some(expansion) => {
-            let subspaces = expansion
-                .layout
-                .subspaces(&expansion.basis, &device, DType::F32)?;
-            Some((subspaces, expansion.mean.to_device(&device)?))
-        }
-        None => None,
-    };
+    let device = model.generator().synthesis().device().clone();
     let streams = Streams::new(seed);
     let feed = Feed {
         size: eyes.judge.config().size as u32,
@@ -98,17 +89,8 @@ pub fn fidelity(
     };
     let real = renderings("renderings", &mut done)?;
     let other = renderings("other renderings", &mut done)?;
-    let (mut latents, mut noise) = (streams.stream("latents"), streams.stream("noise"));
-    let fake = Seen::of(eyes, pictures, &mut done, |n| {
-        let z = normal(&mut latents, n, generator.config().z_dim(), &device)?;
-        let mut w = generator.mapping().forward(Some(&z), None)?;
-        if let Some((subspaces, mean)) = &base {
-            w = subspaces.project(&w, Some(mean))?;
-        }
-        let ws = broadcast(&w, generator.config().num_ws())?;
-        let noise = Noise::Random(&mut noise);
-        shown(&generator.synthesis().forward(&ws, noise)?)
-    })?;
+    let mut sampler = Sampler::new(model, &streams)?;
+    let fake = Seen::of(eyes, pictures, &mut done, |n| sampler.draw(n, None))?;
     let factors = &eyes.judge.config().factors;
     let mut marginals = BTreeMap::new();
     for (at, factor) in factors.iter().enumerate().skip(1) {
@@ -182,16 +164,4 @@ impl Seen {
     fn distance(&self) -> f64 {
         self.apart.0 / self.apart.1.max(1) as f64
     }
-}
-
-/// Pictures as they are shown: eight bits, and nothing beyond black and white.
-pub(super) fn shown(pictures: &Tensor) -> Result<Tensor> {
-    let levels = ((pictures.clamp(-1.0, 1.0)? + 1.0)? * 127.5)?.round()?;
-    Ok((levels / 127.5)?.affine(1.0, -1.0)?)
-}
-
-pub(super) fn normal(stream: &mut Stream, n: usize, dim: usize, device: &Device) -> Result<Tensor> {
-    let mut values = vec![0f32; n * dim];
-    stream.fill_normal(&mut values);
-    Ok(Tensor::from_vec(values, (n, dim), device)?)
 }

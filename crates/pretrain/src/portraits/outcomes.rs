@@ -17,8 +17,8 @@ use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
 use serde::Serialize;
 
 use super::Eyes;
-use super::fidelity::{normal, shown};
 use crate::judge::Judge;
+use crate::samples::{normal, shown};
 use crate::{Error, Result};
 
 /// Pictures at once.

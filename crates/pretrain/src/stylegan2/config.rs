@@ -10,7 +10,7 @@
 //! | paper1024 | 32 | 4 | 32768 | .002 | 2 | 10 | – | 8 | |
 //! | cifar | 64 | 32 | 16384 | .0025 | .01 | 500 | .05 | 2 | no path length, no mixing, D orig |
 //! | auto | by size | min(b, 4) | by size | by size | .0002 r²/b | 10 b/32 | .05 | 2 | |
-//! | portraits | 16 | 4 | 2048 | .0025 | .0002 r²/b, at least .05 | 5 | .05 | 2 | the world that ships |
+//! | portraits | 16 | 4 | 1536 | .0025 | .0002 r²/b, at least .05 | 5 | .05 | 2 | the world that ships |
 
 use domex_replay::PathLengthConfig;
 use domex_stylegan2::{Architecture, DiscriminatorConfig, GeneratorConfig, MappingConfig, config};

@@ -253,6 +253,10 @@ impl Job for StyleGan2 {
     }
 
     fn restore(&mut self, state: &State) -> JobResult<()> {
+        if state.get::<Config>(CONFIG)? != self.config {
+            let expected = "those that the run was started with";
+            return Err(Error::config("settings of the training", "other ones", expected).into());
+        }
         self.networks = Networks::restore(&self.config, state, &self.device)?;
         self.mean_length = state.tensor(MEAN_LENGTH, &self.device)?;
         self.streams = state.get(STREAMS)?;
@@ -278,7 +282,7 @@ impl Job for StyleGan2 {
 
     fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures> {
         self.networks.share_mean()?;
-        let name = format!("fakes{:06}.png", at.images / 1000);
+        let name = format!("fakes{}.png", at.stamp(self.config.batch));
         self.samples
             .draw(&self.networks.g_ema, &folder.file(name))?;
         let mut measures = Measures::default();

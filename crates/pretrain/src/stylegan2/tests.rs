@@ -82,7 +82,8 @@ fn a_run_in_two_parts_has_the_bits_of_one() {
     for name in [
         "reals.png",
         "fakes_init.png",
-        "fakes000000.png",
+        "fakes000000008.png",
+        "fakes000000024.png",
         "model.safetensors",
     ] {
         assert!(parts.join(name).is_file(), "{name}");
@@ -95,6 +96,19 @@ fn a_run_in_two_parts_has_the_bits_of_one() {
     // The average's mean latent is the generator's own, and has moved.
     let mean = model.g_ema.mean_w().unwrap().abs().unwrap();
     assert!(mean.sum_all().unwrap().to_scalar::<f32>().unwrap() > 0.0);
+}
+
+#[test]
+fn a_state_of_other_settings_is_refused() {
+    let mut state = State::new();
+    domex_train::Job::save(&job(tiny()), &mut state).unwrap();
+    let mut other = job(Config {
+        gamma: 0.5,
+        ..tiny()
+    });
+    let error = domex_train::Job::restore(&mut other, &state).unwrap_err();
+    assert!(error.to_string().contains("settings"), "{error}");
+    domex_train::Job::restore(&mut job(tiny()), &state).unwrap();
 }
 
 #[test]
@@ -265,7 +279,7 @@ fn a_snapshot_of_other_networks_is_refused() {
     let second = root.path().join("second");
     let config = settings(&second, 2, Resume::From(first));
     let error = run(&mut job(wider), &config).unwrap_err().to_string();
-    assert!(error.contains("shape"), "{error}");
+    assert!(error.contains("settings of the training"), "{error}");
 }
 
 /// The first two coordinates are red and green.

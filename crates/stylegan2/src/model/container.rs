@@ -79,7 +79,8 @@ pub(super) fn load(file: &Container, device: &Device) -> Result<Model> {
     let expansion = match file.expansion() {
         Some(json) => {
             let tensor = |name: &str| Ok(file.tensor(name, &Device::Cpu)?);
-            Some(Expansion::from_json(json, tensor)?)
+            let w_dim = config.generator.w_dim();
+            Some(Expansion::from_json(json, w_dim, tensor)?)
         }
         None => None,
     };

@@ -57,8 +57,12 @@ impl Expansion {
         Ok(json!({ "layout": layout, "basis": BASIS, "mean": MEAN }))
     }
 
-    /// Reads the metadata of the container; `tensor` looks a tensor up.
-    pub(super) fn from_json(json: &Json, tensor: impl Fn(&str) -> Result<Tensor>) -> Result<Self> {
+    /// Reads the metadata of the container, of a generator whose latents have `w_dim` numbers; `tensor` looks a tensor up.
+    pub(super) fn from_json(
+        json: &Json,
+        w_dim: usize,
+        tensor: impl Fn(&str) -> Result<Tensor>,
+    ) -> Result<Self> {
         let name = |key: &str| -> Result<&str> {
             json[key].as_str().ok_or_else(|| {
                 Error::config(
@@ -70,7 +74,7 @@ impl Expansion {
         };
         let layout: Layout = serde_json::from_value(json["layout"].clone())
             .map_err(|error| Error::config("expansion.layout", error, "a layout of domains"))?;
-        let basis = Basis::given(tensor(name("basis")?)?)?;
+        let basis = given(tensor(name("basis")?)?, w_dim)?;
         Self::new(layout, basis, tensor(name("mean")?)?)
     }
 
@@ -80,7 +84,7 @@ impl Expansion {
         let Some(basis) = file.get("latent_basis").and_then(Value::as_tensor) else {
             return Ok(None);
         };
-        let basis = Basis::given(basis.to_tensor(&Device::Cpu)?)?;
+        let basis = given(basis.to_tensor(&Device::Cpu)?, mean.elem_count())?;
         let dimensions = dimensions(file)?;
         let distance = file
             .get("subspace_distance")
@@ -105,6 +109,12 @@ impl Expansion {
         }
         Ok(Some(Self::new(layout, basis, mean.clone())?))
     }
+}
+
+/// The basis of a file, if it is one of the generator's latent space.
+fn given(basis: Tensor, w_dim: usize) -> Result<Basis> {
+    expect_dims("latent basis", &basis, &[Some(w_dim), None])?;
+    Ok(Basis::given(basis)?)
 }
 
 fn dimensions(file: &Value) -> Result<Vec<usize>> {

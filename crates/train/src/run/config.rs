@@ -6,12 +6,9 @@ use domex_data::folder::{OutputFolder, write_atomic};
 use serde_json::Value as Json;
 
 use crate::progress::Show;
-use crate::run::{Clock, Job};
+use crate::run::{Clock, Job, SETTINGS, models};
 use crate::stop::PlateauConfig;
 use crate::{Error, Result, events, snapshots};
-
-/// The exported model.
-const MODEL: &str = "model.safetensors";
 
 /// Whether a run starts anew.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,14 +27,18 @@ pub struct RunConfig {
     pub out: PathBuf,
     /// Write into a folder that has files, and start anew where a run was.
     pub force: bool,
+    /// Files and folders that the run reads: none may lie in a folder that [`force`](Self::force) clears.
+    pub inputs: Vec<PathBuf>,
     /// Length in images, all parts of the run together.
     pub images: u64,
     /// Images from one tick to the next.
     pub tick_images: u64,
     /// Ticks from one snapshot to the next; 0 for one at the end only.
     pub snap: u64,
-    /// Snapshots that stay, beside the best.
+    /// Snapshots that stay.
     pub keep: usize,
+    /// Ticks from one exported model that stays to the next; 0 for none.
+    pub keep_models: u64,
     /// Seed of the job's streams, for the record.
     pub seed: u64,
     /// Whether to go on from a snapshot.
@@ -61,10 +62,12 @@ impl RunConfig {
         Self {
             out: out.into(),
             force: false,
+            inputs: Vec::new(),
             images: 25_000_000,
             tick_images: 4000,
             snap: 50,
             keep: 2,
+            keep_models: 0,
             seed: 0,
             resume: Resume::No,
             skip_limit: 20,
@@ -95,12 +98,38 @@ impl RunConfig {
 
     /// Whether it passed the place of a snapshot.
     pub(super) fn snapshot_due(&self, clock: &Clock, batch: usize) -> bool {
-        self.snap > 0 && self.passed(self.tick_images.saturating_mul(self.snap), clock, batch)
+        self.passed_ticks(self.snap, clock, batch)
+    }
+
+    /// Whether it passed the place of a model that stays.
+    pub(super) fn model_due(&self, clock: &Clock, batch: usize) -> bool {
+        self.passed_ticks(self.keep_models, clock, batch)
+    }
+
+    fn passed_ticks(&self, ticks: u64, clock: &Clock, batch: usize) -> bool {
+        ticks > 0 && self.passed(self.tick_images.saturating_mul(ticks), clock, batch)
     }
 
     fn passed(&self, every: u64, clock: &Clock, batch: usize) -> bool {
         let before = clock.images.saturating_sub(batch as u64);
         before / every != clock.images / every
+    }
+
+    /// Refuses what the run reads where it would be removed. [`run`](crate::run()) does so too, later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`].
+    pub fn check_inputs(&self) -> Result<()> {
+        let clears = self.force && !self.goes_on();
+        let inside = self.inputs.iter().find(|input| holds(&self.out, input));
+        match inside {
+            Some(input) if clears => Err(Error::Input {
+                input: input.clone(),
+                out: self.out.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The run's folder: empty, or the one that is gone on with, or forced.
@@ -117,22 +146,29 @@ impl RunConfig {
         }
     }
 
-    /// Removes what a process that was killed left half written and, for a run that is forced into the folder, what the
-    /// run before it wrote: its snapshots and events are not this one's. Other files stay.
+    /// Removes what a process that was killed left half written and, for a run that is forced into the folder of another,
+    /// what that one wrote: its snapshots and events are not this one's. Other files stay, and all files of a folder
+    /// where no run was.
     pub(super) fn clear(&self, folder: &RunFolder, job: &dyn Job) -> Result<()> {
-        let old = folder.file(snapshots::FOLDER);
-        let forced = self.force && !self.goes_on();
-        if forced && old.exists() {
-            std::fs::remove_dir_all(&old).map_err(Error::io(&old))?;
+        remove(&folder.file(snapshots::FOLDER), half_written)?;
+        remove(folder.path(), half_written)?;
+        if !self.force || self.goes_on() {
+            return Ok(());
         }
-        let ours = |name: &str| {
-            [events::JSONL, "run.json", MODEL].contains(&name)
-                || name.starts_with(events::BOARD)
-                || job.writes(name)
-        };
-        remove(&old, half_written)?;
+        if !models::is_run(folder.path()) {
+            return match snapshots::any(folder.path()) {
+                true => Err(Error::NotOurs {
+                    path: self.out.clone(),
+                }),
+                false => Ok(()),
+            };
+        }
+        snapshots::remove_all(folder.path())?;
         remove(folder.path(), |name| {
-            half_written(name) || (forced && ours(name))
+            [events::JSONL, SETTINGS].contains(&name)
+                || name.starts_with(events::BOARD)
+                || models::writes(name)
+                || job.writes(name)
         })
     }
 }
@@ -157,7 +193,7 @@ fn remove(folder: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether `path`, a run's folder or a snapshot in it, belongs to `out`.
+/// Whether `path` is `out` or lies in it.
 fn holds(out: &Path, path: &Path) -> bool {
     match (out.canonicalize(), path.canonicalize()) {
         (Ok(out), Ok(path)) => path.starts_with(out),
@@ -180,11 +216,6 @@ impl RunFolder {
     /// A file in it.
     pub fn file(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.file(name)
-    }
-
-    /// The exported model.
-    pub fn model(&self) -> PathBuf {
-        self.file(MODEL)
     }
 
     /// Writes a value as indented JSON, whole or not at all.
@@ -225,6 +256,7 @@ mod tests {
             .filter(|i| config.snapshot_due(&at(*i), 4))
             .collect();
         assert_eq!(snaps, [20, 40]);
+        assert!(!config.model_due(&at(20), 4), "none stays");
         assert!(config.validate(0).is_err());
     }
 }

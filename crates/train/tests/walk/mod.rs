@@ -34,6 +34,8 @@ pub struct Plan {
     pub ballast_after: Option<u64>,
     /// Steps whose loss is no number.
     pub broken: Vec<u64>,
+    /// Scores by the number of the tick; none after the last of them.
+    pub scores: Vec<f64>,
 }
 
 impl Plan {
@@ -47,6 +49,7 @@ impl Plan {
             stall_at: None,
             ballast_after: None,
             broken: Vec::new(),
+            scores: Vec::new(),
         }
     }
 
@@ -143,8 +146,12 @@ impl Job for Walk {
         Ok(())
     }
 
-    fn tick(&mut self, _: &Clock, _: &RunFolder) -> JobResult<Measures> {
-        Ok(Measures::default())
+    fn tick(&mut self, at: &Clock, _: &RunFolder) -> JobResult<Measures> {
+        let score = self.plan.scores.get(at.tick as usize - 1);
+        Ok(Measures {
+            score: score.copied(),
+            ..Measures::default()
+        })
     }
 
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use domex_data::portraits::Domain;
-use domex_data::source::{self, Options, PictureSource, Portraits};
+use candle_core::{DType, Device, Tensor};
 use domex_expand::TaskFile;
 use domex_stylegan2::Model;
 
 use super::Expand;
-use super::settings::{Settings, Tower};
+use super::settings::Tower;
 use crate::exit::mendable;
 use crate::{assets, models};
 
@@ -18,14 +17,17 @@ pub const PORTRAITS: &str = "portraits";
 /// The word for no pictures.
 const NONE: &str = "none";
 
-/// Seed of rendered portraits, so that the run's own seed need not be that of its pictures.
-const PEOPLE: u64 = 0x0d0e_7415;
-
 /// Published networks by the names that papers and the official files use, and what fetches them.
-const PUBLISHED: [(&str, &str); 3] = [
+const PUBLISHED: [(&str, &str); 9] = [
     ("ViT-B/32", "clip-vit-b32"),
     ("ViT-B/16", "clip-vit-b16"),
     ("ViT-L/14", "clip-vit-l14"),
+    ("ViT-L/14@336px", "clip-vit-l14-336"),
+    ("RN50", "clip-rn50"),
+    ("RN101", "clip-rn101"),
+    ("RN50x4", "clip-rn50x4"),
+    ("RN50x16", "clip-rn50x16"),
+    ("RN50x64", "clip-rn50x64"),
 ];
 
 /// The model's file, as an absolute path: a resumed run may be typed in another folder.
@@ -43,26 +45,74 @@ pub fn model(wanted: Option<&str>) -> anyhow::Result<String> {
     Ok(std::path::absolute(path)?.display().to_string())
 }
 
+/// Whether this is the shipped generator or one that grew from it: an expansion trains the synthesis and leaves the
+/// mapping network alone.
+pub fn is_portraits(path: &str, model: &Model, device: &Device) -> anyhow::Result<bool> {
+    if assets::is_generator(Path::new(path)) {
+        return Ok(true);
+    }
+    let Some(shipped) = assets::file(assets::GENERATOR) else {
+        return Ok(false);
+    };
+    let mapping = |model: &Model| {
+        let mut tensors = model.g_ema.tensors();
+        tensors.retain(|name, _| name.starts_with("mapping.") && !name.contains("w_avg"));
+        tensors
+    };
+    let (shipped, found) = (mapping(&Model::load(shipped, device)?), mapping(model));
+    if !shipped.keys().eq(found.keys()) {
+        return Ok(false);
+    }
+    for (name, tensor) in &shipped {
+        if !same(tensor, &found[name])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn same(a: &Tensor, b: &Tensor) -> anyhow::Result<bool> {
+    if a.dims() != b.dims() {
+        return Ok(false);
+    }
+    let values = |x: &Tensor| x.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>();
+    Ok(values(a)? == values(b)?)
+}
+
+/// The shipped networks know portraits and nothing else: for other models they must be named.
+pub fn refuse_shipped(
+    args: &Expand,
+    file: &TaskFile,
+    model: &str,
+    perceptual: bool,
+) -> anyhow::Result<()> {
+    let clip = (args.clip.is_empty() && file.clip.is_empty()).then_some(
+        "--clip (a file, or ViT-B/32 after `cargo xtask fetch clip-vit-b32`, or one of the shipped names)",
+    );
+    let perceptual = (args.perceptual.is_none() && perceptual).then_some(
+        "--perceptual (say the file that `cargo xtask fetch lpips-vgg` fetches; or do without by --lambda-lpips 0)",
+    );
+    let missing: Vec<&str> = clip.into_iter().chain(perceptual).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(mendable(format!(
+        "--model {model}: is not the shipped generator nor grown from it, and the shipped networks know its portraits only; \
+         name others by {}",
+        missing.join(" and ")
+    )))
+}
+
 /// The CLIP networks of the flags, else of the file of tasks, else the shipped ones.
 pub fn towers(args: &Expand, file: &TaskFile) -> anyhow::Result<Vec<Tower>> {
     if !args.clip.is_empty() {
         return args.clip.iter().map(|text| tower(text)).collect();
     }
     if !file.clip.is_empty() {
-        let weights = file
-            .clip_weights
-            .iter()
-            .copied()
-            .chain(std::iter::repeat(1.0));
+        let ones = std::iter::repeat(1.0);
+        let weights = file.clip_weights.iter().copied().chain(ones);
         let towers = file.clip.iter().zip(weights);
-        return towers
-            .map(|(name, weight)| {
-                Ok(Tower {
-                    path: network(name)?,
-                    weight,
-                })
-            })
-            .collect();
+        return towers.map(|(name, weight)| named(name, weight)).collect();
     }
     let shipped = assets::towers();
     if shipped.is_empty() {
@@ -70,15 +120,22 @@ pub fn towers(args: &Expand, file: &TaskFile) -> anyhow::Result<Vec<Tower>> {
             "no CLIP network is shipped with this program: give one or several as --clip FILE",
         ));
     }
-    let towers = shipped.into_iter();
-    towers
-        .map(|(_, path)| {
-            Ok(Tower {
-                path: std::path::absolute(path)?,
-                weight: 1.0,
-            })
-        })
-        .collect()
+    let towers = shipped.iter();
+    towers.map(|(name, _)| named(name, 1.0)).collect()
+}
+
+/// A network by name or file.
+pub fn named(name: &str, weight: f64) -> anyhow::Result<Tower> {
+    let path = network(name)?;
+    let stem = || {
+        path.file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+    };
+    let name = match Path::new(name).is_file() {
+        true => stem().unwrap_or_default(),
+        false => name.to_owned(),
+    };
+    Ok(Tower { name, path, weight })
 }
 
 /// A network with its weight after a colon, if there is one.
@@ -95,10 +152,7 @@ fn tower(text: &str) -> anyhow::Result<Tower> {
             "--clip {text}: the weight is {weight}, expected a number above 0"
         )));
     }
-    Ok(Tower {
-        path: network(name)?,
-        weight,
-    })
+    named(name, weight)
 }
 
 /// A file as given, a shipped network, or a fetched one.
@@ -118,7 +172,7 @@ fn network(name: &str) -> anyhow::Result<PathBuf> {
     }
     let hint = match published {
         Some((_, fetched)) => {
-            format!("; `cargo xtask fetch {fetched}` fetches it, then give its file")
+            format!("; `cargo xtask fetch {fetched}` fetches it")
         }
         None => String::new(),
     };
@@ -136,13 +190,7 @@ fn network(name: &str) -> anyhow::Result<PathBuf> {
 /// The perceptual network, where one is `needed`.
 pub fn perceptual(wanted: Option<&Path>, needed: bool) -> anyhow::Result<Option<PathBuf>> {
     let path = match wanted {
-        Some(path) if path.is_file() => path.to_owned(),
-        Some(path) => {
-            return Err(mendable(format!(
-                "--perceptual {}: no such file",
-                path.display()
-            )));
-        }
+        Some(path) => models::perceptual(path)?,
         None if !needed => return Ok(None),
         None => assets::expect(assets::PERCEPTUAL).map_err(|error| {
             mendable(format!(
@@ -154,44 +202,28 @@ pub fn perceptual(wanted: Option<&Path>, needed: bool) -> anyhow::Result<Option<
 }
 
 /// Where the pictures of the source domain are.
-pub fn data(wanted: Option<&str>, model: &str) -> Option<String> {
+pub fn data(wanted: Option<&str>, portraits: bool) -> Option<String> {
     match wanted {
         Some(NONE) => None,
         Some(PORTRAITS) => Some(PORTRAITS.to_owned()),
         Some(path) => Some(
             std::path::absolute(path).map_or(path.to_owned(), |path| path.display().to_string()),
         ),
-        None => assets::is_generator(Path::new(model)).then(|| PORTRAITS.to_owned()),
+        None => portraits.then(|| PORTRAITS.to_owned()),
     }
 }
 
-/// The pictures, or a notice of what will be off without them.
-pub fn pictures(
-    settings: &Settings,
-    model: &Model,
-    side: usize,
-    notices: &mut Vec<String>,
-) -> anyhow::Result<Option<Box<dyn PictureSource>>> {
-    if settings.config.src == 0.0 {
-        return Ok(None);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_published_network_can_be_fetched() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/models.toml");
+        let manifest = std::fs::read_to_string(manifest).unwrap();
+        for (name, fetched) in PUBLISHED {
+            let line = format!("name = \"{fetched}\"\n");
+            assert!(manifest.contains(&line), "{name}: {fetched}");
+        }
     }
-    let off = "the adversarial loss on the base subspace is off (--lambda-src 0 says so too); replay alignment alone holds it";
-    if model.discriminator.is_none() {
-        notices.push(format!("the model has no discriminator: {off}"));
-        return Ok(None);
-    }
-    let Some(path) = &settings.data else {
-        notices.push(format!("there are no pictures (--data): {off}"));
-        return Ok(None);
-    };
-    if path == PORTRAITS {
-        return Ok(Some(Box::new(Portraits::new(
-            PEOPLE,
-            Domain::Photo,
-            side as u32,
-        )?)));
-    }
-    Ok(Some(
-        source::open(Path::new(path), Options::default())?.source,
-    ))
 }

@@ -5,15 +5,17 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use domex_expand::{Config, Dimensions, TaskFile, TaskSpec, files};
+use domex_expand::{Config, TaskFile, TaskSpec, files, kept_source};
 use domex_latent::ImageDistance;
 use domex_nada::Guide;
+use domex_stylegan2::Model;
 use serde::{Deserialize, Serialize};
 
+use super::dataset::Fingerprint;
 use super::{Expand, inputs};
 use crate::context::Context;
 use crate::exit::mendable;
-use crate::models;
+use crate::{models, runs};
 
 /// Everything that `run.json` and the snapshots of a run say of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,9 +25,19 @@ pub struct Settings {
     pub model: String,
     pub tasks: Vec<TaskSpec>,
     pub clip: Vec<Tower>,
+    /// Of the texture term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texture: Option<Tower>,
     pub perceptual: Option<PathBuf>,
     /// A folder, a zip file, `portraits`, or nothing.
     pub data: Option<String>,
+    #[serde(default)]
+    pub mirror: bool,
+    #[serde(default)]
+    pub skip_bad: bool,
+    /// What the pictures were when the run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<Fingerprint>,
     pub seed: u64,
     pub config: Config,
     pub length: Length,
@@ -37,6 +49,9 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tower {
+    /// What tasks call it; nothing in old runs, where no task did.
+    #[serde(default)]
+    pub name: String,
     pub path: PathBuf,
     pub weight: f64,
 }
@@ -53,19 +68,32 @@ pub struct Length {
 }
 
 impl Settings {
-    /// Of a new run.
-    pub fn new(context: &Context, args: &Expand) -> anyhow::Result<Self> {
-        let file = tasks(args)?;
-        let model = inputs::model(args.model.as_deref())?;
-        let clip = inputs::towers(args, &file)?;
+    /// Of a new run of these tasks on `model`, which is in the file of that name.
+    pub fn new(
+        context: &Context,
+        args: &Expand,
+        file: TaskFile,
+        (name, model): (String, &Model),
+    ) -> anyhow::Result<Self> {
         let needs = file.settings.objective.alignment.lpips > 0.0
             || file.settings.objective.diversity > 0.0;
+        let portraits = inputs::is_portraits(&name, model, &context.device)?;
+        if !portraits {
+            inputs::refuse_shipped(args, &file, &name, needs)?;
+        }
+        let clip = inputs::towers(args, &file)?;
+        let texture = file.texture_clip.as_deref();
+        let texture = texture.map(|name| inputs::named(name, 1.0)).transpose()?;
         let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs)?;
         let mut settings = Self {
-            data: inputs::data(args.data.as_deref(), &model),
-            model,
+            data: inputs::data(args.data.as_deref(), portraits),
+            mirror: args.mirror.unwrap_or(false),
+            skip_bad: args.skip_bad,
+            pictures: None,
+            model: name,
             tasks: file.tasks,
             clip,
+            texture,
             perceptual,
             seed: context.seed,
             config: file.settings,
@@ -85,7 +113,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Of a run that goes on: its own, but for the length.
+    /// Of a run that goes on, in this folder: its own, but for the length.
     pub fn gone_on_with(mut self, context: &Context, args: &Expand) -> anyhow::Result<Self> {
         if let Some(seed) = context.given_seed.filter(|seed| *seed != self.seed) {
             return Err(mendable(format!(
@@ -99,7 +127,8 @@ impl Settings {
         length.snap = args.snap.unwrap_or(length.snap);
         length.keep = args.keep.map_or(length.keep, usize::from);
         for (path, before) in &self.sha256 {
-            if domex_checkpoint::sha256_file(path)? != *before {
+            let is_kept = path.as_os_str() == self.model.as_str() && self.kept(args).is_some();
+            if !is_kept && domex_checkpoint::sha256_file(path)? != *before {
                 return Err(mendable(format!(
                     "{}: has changed since the run began with it; put the old file back, or start a new run",
                     path.display()
@@ -109,10 +138,27 @@ impl Settings {
         Ok(self)
     }
 
+    /// The model's file; nothing for the random model.
+    pub fn file(&self) -> Option<&Path> {
+        (self.model != models::TINY_RANDOM).then(|| Path::new(&self.model))
+    }
+
+    /// The model's file that the run which is gone on with kept, if it is there and whole.
+    pub fn kept(&self, args: &Expand) -> Option<PathBuf> {
+        let folder = runs::folder(None, Some(args.resume.as_deref()?)).ok()?;
+        let kept = kept_source(&folder, self.file()?);
+        let mut hashes = self.sha256.iter();
+        let (_, hash) = hashes.find(|(path, _)| Some(path.as_path()) == self.file())?;
+        let found = domex_checkpoint::sha256_file(&kept).ok()?;
+        (found == *hash).then_some(kept)
+    }
+
     fn files(&self) -> Vec<PathBuf> {
-        let model = (self.model != models::TINY_RANDOM).then(|| PathBuf::from(&self.model));
-        let towers = self.clip.iter().map(|tower| tower.path.clone());
-        let pictures = self.tasks.iter().flat_map(|task| task.pictures.clone());
+        let model = self.file().map(Path::to_owned);
+        let towers = self.clip.iter().chain(&self.texture);
+        let towers = towers.map(|tower| tower.path.clone());
+        let tasks = self.tasks.iter();
+        let pictures = tasks.flat_map(|task| [&task.pictures[..], &task.texture].concat());
         model
             .into_iter()
             .chain(towers)
@@ -124,9 +170,7 @@ impl Settings {
     /// The CLIP networks.
     pub fn guides(&self, device: &Device) -> anyhow::Result<Vec<Guide>> {
         let guides = self.clip.iter();
-        Ok(guides
-            .map(|tower| files::guide(&tower.path, tower.weight, device))
-            .collect::<Result<_, _>>()?)
+        guides.map(|tower| tower.guide(device)).collect()
     }
 
     /// The perceptual network.
@@ -177,57 +221,13 @@ impl Settings {
     }
 }
 
-/// The file of tasks, or an empty one, with the flags that were given.
-fn tasks(args: &Expand) -> anyhow::Result<TaskFile> {
-    let mut file = match &args.tasks {
-        Some(path) => TaskFile::read(path)?,
-        None => TaskFile::default(),
-    };
-    if let Some(path) = &args.tasks {
-        beside(&mut file, path)?;
-    }
-    let source = args.source.as_deref().unwrap_or("photo");
-    for text in &args.domain {
-        let (source, target) = text.split_once("=>").unwrap_or((source, text));
-        file.tasks
-            .push(TaskSpec::texts(source.trim(), target.trim()));
-    }
-    if file.tasks.is_empty() {
-        return Err(mendable(
-            "no domains: give --domain \"pencil sketch\" once or more, or --tasks FILE",
-        ));
-    }
-    let config = &mut file.settings;
-    set(&mut config.batch, args.batch);
-    set(&mut config.lr, args.lr);
-    set(&mut config.distance, args.distance);
-    set(&mut config.objective.expand, args.lambda_expand);
-    set(&mut config.src, args.lambda_src);
-    set(&mut config.objective.alignment.lpips, args.lambda_lpips);
-    set(&mut config.objective.alignment.l2, args.lambda_l2);
-    set(&mut config.gamma, args.gamma);
-    set(&mut config.ema.kimg, args.ema);
-    let probed = args.dimensions.as_deref().map(|how| match how {
-        "probed" => Dimensions::Probed,
-        _ => Dimensions::Dormant,
-    });
-    set(&mut config.dimensions, probed);
-    file.validate()?;
-    Ok(file)
-}
-
-/// Pictures of a domain are named as the file's folder sees them.
-fn beside(file: &mut TaskFile, path: &Path) -> anyhow::Result<()> {
-    let path = std::path::absolute(path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    for picture in file.tasks.iter_mut().flat_map(|task| &mut task.pictures) {
-        *picture = folder.join(&*picture);
-    }
-    Ok(())
-}
-
-fn set<T>(place: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *place = value;
+impl Tower {
+    /// The network, under the name that tasks call it.
+    pub fn guide(&self, device: &Device) -> anyhow::Result<Guide> {
+        let mut guide = files::guide(&self.path, self.weight, device)?;
+        if !self.name.is_empty() {
+            guide.name.clone_from(&self.name);
+        }
+        Ok(guide)
     }
 }

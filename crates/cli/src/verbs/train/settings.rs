@@ -61,6 +61,13 @@ pub struct Length {
     pub tick_images: u64,
     pub snap: u64,
     pub keep: usize,
+    #[serde(default = "models")]
+    pub keep_models: u64,
+}
+
+/// Ticks from one model that stays to the next.
+fn models() -> u64 {
+    50
 }
 
 impl DataSettings {
@@ -168,6 +175,7 @@ impl Settings {
                 tick_images: 4000,
                 snap: 10,
                 keep: 2,
+                keep_models: models(),
             },
         };
         settings.changed(args)
@@ -235,6 +243,7 @@ impl Settings {
         );
         set(&mut length.snap, args.snap);
         set(&mut length.keep, args.keep.map(usize::from));
+        set(&mut length.keep_models, args.keep_models);
         Ok(self)
     }
 

@@ -69,6 +69,7 @@ fn flags_change_the_preset() {
         tick_images: 250,
         snap: 0,
         keep: 5,
+        keep_models: 50,
     };
     assert_eq!(settings.length, length);
     assert_eq!(

@@ -1,0 +1,109 @@
+//! The pictures of the source domain, and whether they are still those that a run began with.
+
+use std::path::Path;
+
+use domex_data::portraits::Domain;
+use domex_data::source::{self, Mirrored, Opened, Options, PictureSource, Portraits};
+use domex_stylegan2::Model;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::inputs::PORTRAITS;
+use super::settings::Settings;
+use crate::exit::mendable;
+
+/// Seed of rendered portraits, so that the run's own seed need not be that of its pictures.
+const PEOPLE: u64 = 0x0d0e_7415;
+
+/// Pictures that stand for all: enough to tell two sets apart, and looked at in a moment.
+const LOOKED_AT: u64 = 16;
+
+/// What a run remembers of its pictures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    /// How many they are.
+    pub count: u64,
+    /// SHA-256 of some of them, evenly spread, as they are decoded.
+    pub sha256: String,
+}
+
+impl Fingerprint {
+    fn of(pictures: &dyn PictureSource) -> anyhow::Result<Self> {
+        let count = pictures.len();
+        let mut hash = Sha256::new();
+        for at in 0..LOOKED_AT.min(count) {
+            let index = u128::from(at) * u128::from(count) / u128::from(LOOKED_AT.min(count));
+            let (picture, _) = pictures.get(u64::try_from(index)?)?;
+            hash.update(picture.width().to_le_bytes());
+            hash.update(picture.as_raw());
+        }
+        let hash = hash.finalize();
+        Ok(Self {
+            count,
+            sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+}
+
+/// The pictures, or a notice of what will be off without them. A new run's settings remember them; those of one that goes
+/// on must know them.
+pub fn open(
+    settings: &mut Settings,
+    model: &Model,
+    notices: &mut Vec<String>,
+) -> anyhow::Result<Option<Box<dyn PictureSource>>> {
+    if settings.config.src == 0.0 {
+        return Ok(None);
+    }
+    let off = "the adversarial loss on the base subspace is off (--lambda-src 0 says so too); replay alignment alone holds it";
+    if model.discriminator.is_none() {
+        notices.push(format!("the model has no discriminator: {off}"));
+        return Ok(None);
+    }
+    let Some(path) = &settings.data else {
+        notices.push(format!("there are no pictures (--data): {off}"));
+        return Ok(None);
+    };
+    let opened = read(path, settings, model.config().synthesis.img_resolution)?;
+    for line in &opened.skipped {
+        tracing::warn!("left out: {line}");
+    }
+    if !opened.skipped.is_empty() {
+        let count = opened.skipped.len();
+        notices.push(format!("{count} pictures that cannot be used are left out"));
+    }
+    // Pictures of another size are refused by the run, which says more.
+    let found = Fingerprint::of(&*opened.source)?;
+    match &settings.pictures {
+        Some(before) if *before != found => {
+            return Err(mendable(format!(
+                "--data {path}: has {} pictures and is not the set of {} that the run began with; put the old one back, or \
+                 start a new run",
+                found.count, before.count
+            )));
+        }
+        _ => settings.pictures = Some(found),
+    }
+    Ok(Some(opened.source))
+}
+
+fn read(path: &str, settings: &Settings, side: usize) -> anyhow::Result<Opened> {
+    if path != PORTRAITS {
+        let options = Options {
+            skip_bad: settings.skip_bad,
+            labels: false,
+            mirror: settings.mirror,
+        };
+        return Ok(source::open(Path::new(path), options)?);
+    }
+    let portraits = Portraits::new(PEOPLE, Domain::Photo, u32::try_from(side)?)?;
+    let source: Box<dyn PictureSource> = match settings.mirror {
+        true => Box::new(Mirrored(portraits)),
+        false => Box::new(portraits),
+    };
+    Ok(Opened {
+        source,
+        skipped: Vec::new(),
+    })
+}
