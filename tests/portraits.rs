@@ -8,6 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use domex_clip::Bundle;
 use domex_data::picture;
 use domex_data::portraits::{Domain, Factors, render};
+use domex_latent::PixelRms;
+use domex_latent::basis::{Basis, BasisKind};
+use domex_latent::probe::{ProbeConfig, probe};
 use domex_pretrain::judge::Judge;
 use domex_pretrain::portraits::{World, retrieval};
 use domex_random::Streams;
@@ -87,6 +90,30 @@ fn the_generator_makes_photographs_of_different_people() {
     let spread = pictures.var(0).unwrap().mean_all().unwrap();
     let spread = spread.to_scalar::<f32>().unwrap();
     assert!(spread > 0.05, "variance of a pixel: {spread}");
+}
+
+#[test]
+fn most_directions_of_the_generator_are_dormant() {
+    let model = Model::load(assets().join("generator.safetensors"), &Device::Cpu).unwrap();
+    let basis = Basis::of(model.generator(), &BasisKind::DomainExpansion).unwrap();
+    let config = ProbeConfig {
+        samples: 2,
+        batch: 2,
+        step: 20.0,
+        directions: Some((0..512).step_by(8).collect()),
+        ..ProbeConfig::default()
+    };
+    let mut stream = Streams::new(94).stream("probe");
+    let report = probe(
+        model.generator(),
+        &basis,
+        &PixelRms,
+        &config,
+        &mut stream,
+        &mut |_| (),
+    );
+    let dormant = report.unwrap().dormant().len();
+    assert!((32..64).contains(&dormant), "{dormant} of 64");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod ship;
 mod train;
 mod try_out;
 
-pub use ship::{last_event, sha256};
+pub use ship::last_event;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -61,7 +61,7 @@ pub struct Args {
     /// and OUT/robust].
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
-    /// Measuring: the generator [default: OUT/generator].
+    /// Measuring: the generator [default: that of OUT/generator, as it would ship].
     #[arg(long, value_name = "FILE")]
     generator: Option<PathBuf>,
     /// Measuring: a generator trained half as long, to compare.

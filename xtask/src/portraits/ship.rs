@@ -8,10 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
-use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_checkpoint::{
+    container::{Container, Overwrite, Writer},
+    sha256_file,
+};
 use domex_data::folder::write_atomic;
+use domex_pretrain::stylegan2::{Quiet, quiet};
+use domex_stylegan2::{Model, Tensors};
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 
 use super::Args;
 use crate::{exit::mendable, out::say};
@@ -65,10 +69,15 @@ pub fn ship(args: &Args) -> Result<ExitCode> {
     for network in &NETWORKS {
         let run = args.out.join(network.run);
         let path = args.assets.join(network.file);
-        halve(&run.join("model.safetensors"), &path)?;
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        total += bytes.len() as u64;
-        rows.push(row(network, &run, &bytes)?);
+        let from = run.join("model.safetensors");
+        let instead = match network.run {
+            "generator" => quieted(&from)?,
+            _ => Tensors::new(),
+        };
+        halve(&from, &instead, &path)?;
+        let bytes = path.metadata()?.len();
+        total += bytes;
+        rows.push(row(network, &run, bytes, &sha256_file(&path)?)?);
     }
     if total > MOST {
         return Err(mendable(format!(
@@ -82,8 +91,16 @@ pub fn ship(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same container with every float in half precision.
-fn halve(from: &Path, to: &Path) -> Result<()> {
+/// The generator's parameters as they ship: directions that its latents do not use are dormant.
+fn quieted(file: &Path) -> Result<Tensors> {
+    let model = Model::load(file, &Device::Cpu)?;
+    let tensors = quiet(&model, &Quiet::default(), 0)?.into_iter();
+    let tensors = tensors.map(|(name, tensor)| (format!("generator_ema.{name}"), tensor));
+    Ok(tensors.collect())
+}
+
+/// The same container with every float in half precision, and some tensors `instead` of its own.
+fn halve(from: &Path, instead: &Tensors, to: &Path) -> Result<()> {
     let file = Container::open(from)?;
     let mut writer = Writer::new(file.kind(), file.config());
     if let Some(provenance) = file.provenance() {
@@ -91,7 +108,10 @@ fn halve(from: &Path, to: &Path) -> Result<()> {
     }
     let names = file.names().filter(|name| !name.starts_with(LEFT_OUT));
     for name in names {
-        let tensor = file.tensor(name, &Device::Cpu)?;
+        let tensor = match instead.get(name) {
+            Some(tensor) => tensor.clone(),
+            None => file.tensor(name, &Device::Cpu)?,
+        };
         let tensor = if tensor.dtype().is_float() {
             tensor.to_dtype(DType::F16)?
         } else {
@@ -102,22 +122,15 @@ fn halve(from: &Path, to: &Path) -> Result<()> {
     Ok(writer.write(to, Overwrite::Replace)?)
 }
 
-/// SHA-256 in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The card's line on a network.
-fn row(network: &Network, run: &Path, bytes: &[u8]) -> Result<String> {
+fn row(network: &Network, run: &Path, bytes: u64, hash: &str) -> Result<String> {
     let last = last_event(&run.join("events.jsonl"))?;
     let seed = json(&run.join("run.json"))?["seed"].clone();
-    let hash = sha256(bytes);
     Ok(format!(
         "| `{}` | {} | {:.1} MB | {} | {:.0} k | {:.0} min | {:.0} | {:.1} GiB | `{hash}` |",
         network.file,
         network.what,
-        bytes.len() as f64 * 1e-6,
+        bytes as f64 * 1e-6,
         seed,
         last["images"].as_f64().unwrap_or(0.0) / 1000.0,
         last["seconds"].as_f64().unwrap_or(0.0) / 60.0,

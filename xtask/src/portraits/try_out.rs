@@ -11,9 +11,10 @@ use domex_pretrain::{
     judge::Judge,
     portraits::{self, Eyes, World, fidelity, steering},
     scenes::Scenes,
+    stylegan2::{Quiet, quiet},
 };
 use domex_random::Streams;
-use domex_stylegan2::Model;
+use domex_stylegan2::{Generator, Model};
 use serde_json::json;
 
 use super::{Args, What, beside, directions::probed, settings};
@@ -107,9 +108,17 @@ pub fn retrieval(args: &Args) -> Result<ExitCode> {
 
 /// Measures a generator and the judge, prints the figures and writes them with a grid of samples.
 pub fn measure(args: &Args) -> Result<ExitCode> {
-    let file = args.generator.clone();
-    let file = file.unwrap_or_else(|| args.made("generator"));
-    let model = Model::load(file, &Device::Cpu)?;
+    let model = match &args.generator {
+        Some(file) => Model::load(file, &Device::Cpu)?,
+        None => {
+            let model = Model::load(args.made("generator"), &Device::Cpu)?;
+            let as_shipped = quiet(&model, &Quiet::default(), 0)?;
+            Model::new(Generator::from_tensors(
+                &as_shipped,
+                model.generator().config(),
+            )?)
+        }
+    };
     let half = args
         .half
         .as_ref()

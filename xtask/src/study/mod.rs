@@ -17,6 +17,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
+use domex_checkpoint::sha256_file;
 use domex_data::{folder::write_atomic, portraits::Domain};
 use domex_expand::Config;
 use domex_lpips::Lpips;
@@ -26,7 +27,7 @@ use domex_stylegan2::Model;
 use crate::{
     exit::mendable,
     out::{say, write_json},
-    portraits::{directions::probed, settings, sha256},
+    portraits::{directions::probed, settings},
 };
 
 /// Arguments of `study`.
@@ -131,8 +132,7 @@ fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(".safetensors") && name != "judge.safetensors" {
-            let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-            found.insert(name.into_owned(), sha256(&bytes));
+            found.insert(name.into_owned(), sha256_file(&path)?);
         }
     }
     Ok(found)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use domex_data::{grid::Grid, picture, portraits::Domain};
 use domex_pretrain::portraits::Outcome;
@@ -18,6 +18,9 @@ use super::{
 
 /// People in a grid.
 const PEOPLE: usize = 8;
+
+/// The folder of pictures beside the page.
+const PICTURES: &str = "study";
 
 /// The page.
 pub fn page(study: &Study<'_>, found: &Found) -> String {
@@ -85,6 +88,18 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
     factors(&mut text, found);
     leaks(&mut text, found);
     compositions(&mut text, found);
+    text.push_str("\n## Pictures: the same people\n");
+    for (name, what) in [
+        (
+            "adapted",
+            "The source generator, and one that was adapted to each domain",
+        ),
+        ("expanded", "Expanded with all"),
+        ("unheld", "Expanded with all, and nothing holds the base"),
+        ("used", "Expanded with all, along used directions"),
+    ] {
+        let _ = write!(text, "\n{what}:\n\n![{what}]({PICTURES}/{name}.png)\n");
+    }
     text
 }
 
@@ -209,6 +224,8 @@ fn percent(share: f64) -> String {
 
 /// The same people by the adapted generators, and by each expansion of the comparison.
 pub fn pictures(study: &Study<'_>, runs: &Runs) -> Result<()> {
+    let folder = study.args.out.join(PICTURES);
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let source = study.source.generator();
     let mut stream = Streams::new(study.args.seed).stream("people of the study");
     let mut z = vec![0f32; PEOPLE * source.config().z_dim()];
@@ -264,7 +281,7 @@ fn write(study: &Study<'_>, name: &str, rows: &[(String, Vec<RgbImage>)]) -> Res
     let pictures: Vec<RgbImage> = rows.iter().flat_map(|(_, row)| row.clone()).collect();
     let grid = Grid::new(PEOPLE).row_labels(labels).draw(&pictures)?;
     Ok(picture::write_png(
-        &study.args.out.join(format!("{name}.png")),
+        &study.args.out.join(PICTURES).join(format!("{name}.png")),
         &grid,
     )?)
 }

@@ -26,6 +26,7 @@ mod networks;
 mod order;
 mod phases;
 mod pictures;
+mod quiet;
 #[cfg(test)]
 mod tests;
 
@@ -33,3 +34,4 @@ pub use config::{Augmentation, Config, Preset};
 pub use imitation::{Imitation, Teacher};
 pub use job::{Start, StyleGan2};
 pub use model::NetworkConfigs;
+pub use quiet::{Quiet, quiet};

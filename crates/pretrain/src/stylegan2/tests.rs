@@ -11,7 +11,7 @@ use super::*;
 use crate::augment::{AdaConfig, AugmentConfig};
 
 /// Networks of a few thousand weights, with everything that a step can do switched on.
-fn tiny() -> Config {
+pub(super) fn tiny() -> Config {
     Config {
         z_dim: 8,
         w_dim: 8,
