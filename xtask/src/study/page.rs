@@ -72,7 +72,8 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
         percent(mean(found.adapted.iter().map(kept))),
     );
     for run in &found.expanded {
-        let _ = writeln!(text, "{}", row(run, half));
+        let many = args.many_steps.unwrap_or(args.steps);
+        let _ = writeln!(text, "{}", row(run, half, many));
     }
     if found
         .expanded
@@ -103,14 +104,14 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
     text
 }
 
-fn row(run: &Expanded, half: usize) -> String {
+fn row(run: &Expanded, half: usize, many: u64) -> String {
     let what = match run.name.as_str() {
         "expanded" => "expanded with all".to_owned(),
         "unheld" => "the same, nothing holds the base".to_owned(),
         "used" => "the same, along used directions".to_owned(),
         "half" => "the first half alone".to_owned(),
         "other-half" => "then the other half".to_owned(),
-        _ => format!("expanded with {}", run.domains),
+        _ => format!("expanded with {}, {many} steps for each", run.domains),
     };
     let first = run
         .reached
@@ -208,7 +209,7 @@ fn compositions(text: &mut String, found: &Found) {
     for pair in &found.composed {
         let _ = writeln!(
             text,
-            "| {} of a {} | {} | {} | {} |",
+            "| {}, {} | {} | {} | {} |",
             pair.rendering,
             pair.character,
             percent(pair.expanded),
