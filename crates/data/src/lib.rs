@@ -3,7 +3,8 @@
 //! What the other crates and the command line need to show and to read: pictures as tensors and as PNG files
 //! ([`picture`]), Pillow's 8-bit bicubic resize ([`pil_resize`]), labelled grids ([`grid`]), animations ([`animation`]),
 //! the spectrum of a latent space as PNG and SVG ([`plot`]), text with an embedded font ([`text`]), and output folders
-//! with atomic files ([`folder`]).
+//! with atomic files ([`folder`]). [`source`] reads sets of pictures, [`dataset`] writes them, and [`portraits`] draws a
+//! world of its own from known factors.
 //!
 //! It is deliberately not a place for networks, losses or training: nothing here knows what a generator is.
 //!

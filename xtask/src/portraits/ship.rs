@@ -71,7 +71,11 @@ pub fn ship(args: &Args) -> Result<ExitCode> {
         let path = args.assets.join(network.file);
         let from = run.join("model.safetensors");
         let instead = match network.run {
-            "generator" => quieted(&from)?,
+            "generator" => {
+                let tensors = quieted(&Model::load(&from, &Device::Cpu)?)?.into_iter();
+                let named = tensors.map(|(name, tensor)| (format!("generator_ema.{name}"), tensor));
+                named.collect()
+            }
             _ => Tensors::new(),
         };
         halve(&from, &instead, &path)?;
@@ -91,12 +95,9 @@ pub fn ship(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The generator's parameters as they ship: directions that its latents do not use are dormant.
-fn quieted(file: &Path) -> Result<Tensors> {
-    let model = Model::load(file, &Device::Cpu)?;
-    let tensors = quiet(&model, &Quiet::default(), 0)?.into_iter();
-    let tensors = tensors.map(|(name, tensor)| (format!("generator_ema.{name}"), tensor));
-    Ok(tensors.collect())
+/// The parameters of a trained generator as they ship: directions that its latents do not use are dormant.
+pub fn quieted(model: &Model) -> Result<Tensors> {
+    Ok(quiet(model, &Quiet::default(), 0)?)
 }
 
 /// The same container with every float in half precision, and some tensors `instead` of its own.
@@ -145,7 +146,7 @@ fn card(rows: &[String], figures: &str) -> String {
          Trained by this project from its own renderings, in half precision. `cargo xtask portraits` makes them again from\n\
          nothing; every file holds the settings of its run (`domex info FILE`). Licence: that of the project.\n\n\
          Times are of the machine that trained them, two cores shared with other work; a run that began from an earlier one tells its\n\
-         own part.\n\n\
+         own part. The generator's unused directions were quieted when it was written (docs/portraits.md).\n\n\
          | file | what | size | seed | pictures | time | pictures a second | memory | SHA-256 |\n|---|---|---|---|---|---|---|---|---|\n{}\n\n\
          {figures}",
         rows.join("\n")

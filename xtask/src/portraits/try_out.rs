@@ -11,13 +11,12 @@ use domex_pretrain::{
     judge::Judge,
     portraits::{self, Eyes, World, fidelity, steering},
     scenes::Scenes,
-    stylegan2::{Quiet, quiet},
 };
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Model};
 use serde_json::json;
 
-use super::{Args, What, beside, directions::probed, settings};
+use super::{Args, What, beside, directions::probed, settings, ship::quieted};
 use crate::{
     exit::mendable,
     out::{say, write_json},
@@ -112,11 +111,8 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
         Some(file) => Model::load(file, &Device::Cpu)?,
         None => {
             let model = Model::load(args.made("generator"), &Device::Cpu)?;
-            let as_shipped = quiet(&model, &Quiet::default(), 0)?;
-            Model::new(Generator::from_tensors(
-                &as_shipped,
-                model.generator().config(),
-            )?)
+            let config = model.generator().config();
+            Model::new(Generator::from_tensors(&quieted(&model)?, config)?)
         }
     };
     let half = args

@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "zombie,oil,statue,pixel-art,alien,low-poly,clown,stained-glass"
+        default_value = "zombie,oil,statue,low-poly,alien,stained-glass,clown,puppet"
     )]
     domains: Vec<Domain>,
     /// Numbers of domains to try beside these; 0 for none.

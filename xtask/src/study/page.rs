@@ -11,7 +11,7 @@ use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
 use image::RgbImage;
 
 use super::{
-    Study,
+    Args, Study,
     measure::{Expanded, Found, kept, mean},
     runs::{Made, Runs},
 };
@@ -28,13 +28,12 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
     let args = study.args;
     let _ = write!(
         text,
-        "`cargo xtask study --steps {} --pictures {}`: the shipped generator, {} domains, {} steps of {} pictures for each \
+        "`{}`: the shipped generator, {} domains, {} steps of {} pictures for each \
          domain in every run. A judge that no training saw looks at {} latents for each domain. *Photo*, *Fréchet* and \
          *moved* are of the base subspace: the share of samples that the judge takes for photographs, Fréchet distance to \
          renderings ({} of each), and perceptual distance to the source generator at the same latents. *Factors kept* is the \
          mean share of factors (pose, hair, glasses …) that the judge sees the same in a picture and its edit.\n\n",
-        args.steps,
-        args.pictures,
+        command(args),
         args.domains.len(),
         args.steps,
         study.config.batch,
@@ -100,6 +99,25 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
         ("used", "Expanded with all, along used directions"),
     ] {
         let _ = write!(text, "\n{what}:\n\n![{what}]({PICTURES}/{name}.png)\n");
+    }
+    text
+}
+
+/// What was typed, with everything that decides the figures.
+fn command(args: &Args) -> String {
+    let domains: Vec<&str> = args.domains.iter().map(|domain| domain.name()).collect();
+    let many: Vec<String> = args.many.iter().map(usize::to_string).collect();
+    let mut text = format!(
+        "cargo xtask study --domains {} --steps {} --pictures {} --many {} --many-steps {} --seed {}",
+        domains.join(","),
+        args.steps,
+        args.pictures,
+        many.join(","),
+        args.many_steps.unwrap_or(args.steps),
+        args.seed,
+    );
+    for change in &args.set {
+        let _ = write!(text, " --set {change}");
     }
     text
 }
