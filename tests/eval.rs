@@ -37,6 +37,8 @@ fn any_model_is_measured_against_pictures() {
         figure("kernel") > 0.0 && figure("diversity") > 0.0,
         "{found}"
     );
+    let share = 0.0..=1.0;
+    assert!(share.contains(&figure("precision")) && share.contains(&figure("recall")));
     assert!(result["domains"].is_null());
     let written = std::fs::read(root.join("one/eval.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Json>(&written).unwrap(), result);
@@ -53,6 +55,7 @@ fn any_model_is_measured_against_pictures() {
     for word in [
         "Fréchet distance",
         "kernel distance",
+        "recall",
         "portraits of the domain photo",
     ] {
         assert!(text.contains(word), "{word}: {text}");

@@ -105,6 +105,55 @@ fn a_task_says_which_networks_look_at_it() {
     assert!(!root.join("x").exists(), "nothing was written");
 }
 
+/// Below a file of tasks and flags, and for the shipped generator alone.
+#[test]
+fn the_shipped_generator_has_settings_of_its_own() {
+    let root = world();
+    let root = root.path();
+    let config =
+        |line: &str| json(&domex(root, &format!("{line} --out x -n --json")))["settings"].clone();
+    let recipe = "clip = [\"two\"]\nclip_weights = [0.5]\n[settings]\nlr = 0.25\ncooldown = 0.5\n";
+    std::fs::write(root.join("shipped/expand.toml"), recipe).unwrap();
+    let tasks = "[[tasks]]\ntarget = \"elf\"\n[settings]\nlr = 0.125\n";
+    std::fs::write(root.join("tasks.toml"), tasks).unwrap();
+
+    let found = config("expand --domain elf");
+    assert_eq!(found["config"]["lr"], 0.25);
+    assert_eq!(found["config"]["cooldown"], 0.5);
+    assert_eq!(found["clip"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&found["clip"][0]["name"], &found["clip"][0]["weight"]),
+        (&"two".into(), &0.5.into())
+    );
+    assert_eq!(config("expand --tasks tasks.toml")["config"]["lr"], 0.125);
+    let flags = config(
+        "expand --tasks tasks.toml --lr 0.5 --cooldown 0 --lambda-global 3 --lambda-direction 0 --clip one",
+    );
+    assert_eq!(
+        (&flags["config"]["lr"], &flags["config"]["cooldown"]),
+        (&0.5.into(), &0.0.into())
+    );
+    let weights = &flags["config"]["nada"]["weights"];
+    assert_eq!(
+        (&weights["global"], &weights["direction"]),
+        (&3.0.into(), &0.0.into())
+    );
+    assert_eq!(flags["clip"][0]["name"], "one");
+
+    stranger(&root.join("other.safetensors"));
+    let other = config(
+        "expand --model other.safetensors --clip one --perceptual shipped/perceptual.safetensors --domain elf",
+    );
+    assert_eq!(other["config"]["lr"], 0.001);
+
+    std::fs::write(root.join("shipped/expand.toml"), "[settings]\nlearn = 1\n").unwrap();
+    refused(
+        &domex(root, "expand --domain elf --out x"),
+        &["expand.toml", "learn"],
+    );
+    assert!(!root.join("x").exists(), "nothing was written");
+}
+
 #[test]
 fn another_generator_needs_networks_of_its_own() {
     let root = world();

@@ -58,7 +58,7 @@ fn the_card_knows_every_file_and_they_are_light() {
         files += 1;
         bytes += path.metadata().unwrap().len();
     }
-    assert_eq!(files, 5);
+    assert_eq!(files, 6);
     assert!(bytes < 40_000_000, "{bytes}");
 }
 

@@ -14,6 +14,9 @@ pub const GENERATOR: &str = "generator.safetensors";
 /// The perceptual network.
 pub const PERCEPTUAL: &str = "perceptual.safetensors";
 
+/// Settings that suit an expansion of the generator.
+pub const RECIPE: &str = "expand.toml";
+
 /// The judge of domains and factors.
 pub const JUDGE: &str = "judge.safetensors";
 

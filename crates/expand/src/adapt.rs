@@ -97,6 +97,7 @@ impl Adapt {
 
     fn descend(&mut self, at: &Clock) -> Result<Losses> {
         let mut losses = Losses::default();
+        self.networks.slow_down(at.cooled(self.config.cooldown));
         let frozen = match &mut self.layers {
             None => Vec::new(),
             Some(layers) => {

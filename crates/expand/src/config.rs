@@ -18,6 +18,8 @@ pub struct Config {
     /// Learning rate of both networks; the optimiser's betas are 0 and 0.99. Adam without a first
     /// moment moves every weight by about this much a step, whatever the loss.
     pub lr: f64,
+    /// The last share of a run, over which both learning rates fall to nothing in a straight line.
+    pub cooldown: f64,
     /// How far along its direction a domain lies, where its task does not say.
     pub distance: f64,
     /// How tasks without a dimension of their own get one.
@@ -67,6 +69,7 @@ impl Default for Config {
         Self {
             batch: 4,
             lr: 0.001,
+            cooldown: 0.0,
             distance: 20.0,
             dimensions: Dimensions::default(),
             objective: ObjectiveConfig::default(),
@@ -113,6 +116,9 @@ impl Config {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::setting(name, value, "0 or more"));
             }
+        }
+        if !(0.0..=1.0).contains(&self.cooldown) {
+            return Err(Error::setting("cooldown", self.cooldown, "0 to 1"));
         }
         for (name, value) in [
             ("r1_interval", self.r1_interval),

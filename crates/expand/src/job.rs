@@ -247,6 +247,7 @@ impl Job for Expand {
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
         let mut losses = Losses::default();
+        self.networks.slow_down(at.cooled(self.config.cooldown));
         self.expand_phase(&mut losses)?;
         if self.is_adversarial() {
             self.generator_phase(&mut losses)?;

@@ -23,6 +23,7 @@ pub(crate) struct Networks {
     pub ema: Ema,
     pub judge: Option<Judge>,
     pub g_parameters: Parameters,
+    lr: f64,
 }
 
 /// The discriminator, where there is one and something to show it.
@@ -31,6 +32,7 @@ pub(crate) struct Judge {
     pub d_frozen: Discriminator,
     pub adam: Adam,
     parameters: Parameters,
+    lr: f64,
 }
 
 /// Prefixes in a snapshot.
@@ -68,11 +70,20 @@ impl Networks {
             source: frozen::generator(&model.g_ema)?,
             g_ema: Generator::from_tensors(&averaged, network)?,
             adam_g: Adam::new(&g_parameters, adam)?,
+            lr: adam.lr,
             ema,
             judge: judge.map(|d| Judge::new(d, config)).transpose()?,
             g,
             g_parameters,
         })
+    }
+
+    /// Sets the learning rates to `factor` times those of the beginning.
+    pub fn slow_down(&mut self, factor: f64) {
+        self.adam_g.set_lr(self.lr * factor);
+        if let Some(judge) = &mut self.judge {
+            judge.adam.set_lr(judge.lr * factor);
+        }
     }
 
     pub fn save(&self, state: &mut State) -> Result<()> {
@@ -106,12 +117,11 @@ impl Judge {
         debug_assert!(vars.keys().all(|name| Kind::of(name) == Kind::Parameter));
         let d = Discriminator::from_tensors(&live, d.config())?;
         let parameters = Parameters::new(vars);
+        let adam = Lazy::new(config.r1_interval)?.corrected(config.adam());
         Ok(Self {
             d_frozen: frozen::discriminator(&d)?,
-            adam: Adam::new(
-                &parameters,
-                Lazy::new(config.r1_interval)?.corrected(config.adam()),
-            )?,
+            adam: Adam::new(&parameters, adam)?,
+            lr: adam.lr,
             d,
             parameters,
         })

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::suggest::with_suggestion;
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Recipe, Result};
 
 /// What `version` says in a file of tasks that this program understands.
 const VERSION: u32 = 1;
@@ -124,20 +124,20 @@ pub struct TaskFile {
 }
 
 impl TaskFile {
-    /// Reads TOML, or the official JSON where the name ends in `.json`.
+    /// Reads TOML, or the official JSON where the name ends in `.json`. What the file does not set is as `recipe` has it.
     ///
     /// # Errors
     ///
     /// A file that cannot be read or is of another version, an unknown key (the nearest known one is
     /// named), a task of an unknown type, or [what makes no sense](Self::validate).
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, recipe: &Recipe) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
         let json = path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("json"));
         let file = match json {
-            true => official::read(&text),
-            false => read_toml(&text),
+            true => official::read(&text, recipe),
+            false => read_toml(&text, recipe),
         };
         let file: Self = file.map_err(|problem| Error::file(path, problem))?;
         file.validate().map_err(|error| Error::file(path, error))?;
@@ -239,7 +239,7 @@ fn check_words(at: usize, task: &TaskSpec) -> Result<()> {
     Ok(())
 }
 
-fn read_toml(text: &str) -> std::result::Result<TaskFile, String> {
+fn read_toml(text: &str, recipe: &Recipe) -> std::result::Result<TaskFile, String> {
     // A newer file has keys that this program does not know: its version is looked at before them.
     let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
     if let Some(found) = table.get("version")
@@ -250,5 +250,10 @@ fn read_toml(text: &str) -> std::result::Result<TaskFile, String> {
              version = {VERSION} and mend what is then refused"
         ));
     }
-    toml::from_str(text).map_err(|error| with_suggestion(&error.to_string()))
+    let mut file: TaskFile =
+        toml::from_str(text).map_err(|error| with_suggestion(&error.to_string()))?;
+    let none = toml::Table::new();
+    let own = table.get("settings").and_then(toml::Value::as_table);
+    file.settings = recipe.below(own.unwrap_or(&none))?;
+    Ok(file)
 }

@@ -334,6 +334,33 @@ fn pictures_are_made_smaller_with_or_without_antialiasing() {
     );
 }
 
+/// At the end of a run nothing moves any more.
+#[test]
+fn a_run_cools_down() {
+    let world = World::new();
+    let moved = |cooldown: f64, images: u64| {
+        let config = Config {
+            cooldown,
+            ..config()
+        };
+        let mut job = world.job(config, &[zombie()], &[ONE], None).unwrap();
+        let before = tensors(&job, &world.file("before"));
+        let clock = Clock {
+            images,
+            length: 100,
+            ..Clock::default()
+        };
+        job.step(&clock).unwrap();
+        let after = tensors(&job, &world.file("after"));
+        let weights = before.keys().filter(|name| name.starts_with("generator."));
+        let changed = weights.filter(|name| before[*name] != after[*name]);
+        changed.count()
+    };
+    assert!(moved(0.0, 100) > 0);
+    assert!(moved(0.5, 0) > 0);
+    assert_eq!(moved(0.5, 100), 0);
+}
+
 /// Weights that explode make losses that are no numbers: these are told of, and a snapshot goes on from there.
 #[test]
 fn what_is_not_finite_does_not_enter_the_means() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use domex_expand::{AdaptiveLayers, Config, TaskFile, TaskSpec};
+use domex_expand::{AdaptiveLayers, Config, Recipe, TaskFile, TaskSpec};
 use serde_json::Value as Json;
 
 const PAGE: &str = include_str!("../../../docs/expansion.md");
@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("../../../docs/expansion.md");
 fn read(folder: &Path, name: &str, text: &str) -> domex_expand::Result<TaskFile> {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
-    TaskFile::read(&path)
+    TaskFile::read(&path, &Recipe::default())
 }
 
 #[test]
@@ -207,4 +207,46 @@ fn the_example_of_the_page_is_read() {
     assert_eq!(names, ["sketch", "my own style"]);
     assert_eq!(file.tasks[0].clip, ["two"]);
     assert_eq!(file.settings.nada.weights.global, 0.3);
+}
+
+#[test]
+fn a_recipe_comes_before_the_defaults_and_after_the_file() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("expand.toml");
+    let recipe = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        Recipe::read(&path)
+    };
+    let text = "clip = [\"a\"]\n[settings]\nlr = 0.01\ncooldown = 0.5\n[settings.nada.weights]\nglobal = 10.0\n";
+    let good = recipe(text).unwrap();
+    assert_eq!(good.towers().collect::<Vec<_>>(), [("a", 1.0)]);
+    let file = root.path().join("tasks.toml");
+    let text = "[settings]\nlr = 0.5\n[settings.nada.weights]\ndirection = 2.0\n[[tasks]]\ntarget = \"ink\"\n";
+    std::fs::write(&file, text).unwrap();
+    let found = TaskFile::read(&file, &good).unwrap().settings;
+    let weights = found.nada.weights;
+    assert_eq!((found.lr, found.cooldown), (0.5, 0.5));
+    assert_eq!((weights.global, weights.direction), (10.0, 2.0));
+    assert_eq!(found.batch, Config::default().batch);
+
+    let official = root.path().join("tasks.json");
+    let text =
+        r#"{"tasks": [{"type": "NADA", "args": {"source_text": "photo", "target_text": "ink"}}]}"#;
+    std::fs::write(&official, text).unwrap();
+    let found = TaskFile::read(&official, &good).unwrap().settings;
+    assert_eq!(found, good.config().unwrap());
+
+    for (text, expected) in [
+        ("[settings]\nlearning_rate = 0.1\n", "learning_rate"),
+        ("[settings]\nlr = -1.0\n", "lr"),
+        ("[settings]\ncooldown = 1.5\n", "cooldown"),
+        (
+            "clip = [\"a\"]\nclip_weights = [1.0, 2.0]\n",
+            "clip_weights",
+        ),
+        ("[[tasks]]\ntarget = \"ink\"\n", "tasks"),
+    ] {
+        let message = recipe(text).unwrap_err().to_string();
+        assert!(message.contains(expected), "{text}: {message}");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`Moments`]: mean and covariance of features, gathered batch by batch;
 //! - [`kernel_distance`]: the kernel distance of two sets of features (KID);
+//! - [`precision_recall`]: how much of each set lies where the other one is;
 //! - [`frechet`]: the Fréchet distance of two sets (FID, on whatever features were chosen);
 //! - [`shares`] and [`total_variation`]: how often each label occurs, and how far two such
 //!   distributions are apart.
@@ -22,12 +23,14 @@
 //! # Ok::<(), domex_metrics::Error>(())
 //! ```
 
+mod coverage;
 mod error;
 mod frechet;
 mod kernel;
 mod moments;
 mod shares;
 
+pub use coverage::{NEIGHBOUR, precision_recall};
 pub use error::{Error, Result};
 pub use frechet::frechet;
 pub use kernel::kernel_distance;

@@ -3,6 +3,7 @@
 //! - Fréchet distance on the mean features of the network's last depth, beside that of two disjoint parts of the set, which
 //!   nobody can be expected to go below;
 //! - kernel distance on the same features, which does not fall by itself as pictures are added;
+//! - precision and recall on them: the share of samples that lie among the pictures, and of pictures among the samples;
 //! - diversity: the mean perceptual distance between samples, over that between pictures of the set.
 //!
 //! A Fréchet distance falls with the number of pictures: only figures of equal numbers are to be compared.
@@ -13,7 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_lpips::Lpips;
-use domex_metrics::{Moments, frechet, kernel_distance};
+use domex_metrics::{Moments, NEIGHBOUR, frechet, kernel_distance, precision_recall};
 use domex_random::{Stream, Streams};
 use domex_stylegan2::Model;
 use serde::Serialize;
@@ -37,6 +38,10 @@ pub struct Likeness {
     pub frechet: f64,
     /// Kernel distance of samples and pictures.
     pub kernel: f64,
+    /// The share of samples that lie among the pictures; `None` for a handful, which has no neighbourhoods.
+    pub precision: Option<f64>,
+    /// The share of pictures that lie among the samples.
+    pub recall: Option<f64>,
     /// Fréchet distance of as many other pictures of the set; `None` where the set has no others.
     pub frechet_of_set: Option<f64>,
     /// Mean distance between samples over that between pictures.
@@ -87,12 +92,19 @@ pub fn likeness(
         };
         sampler.draw(at.len(), c.as_ref())
     })?;
+    let (samples, pictures) = (fake.features()?, real.features()?);
+    let covered = match count.min(first.len()) > NEIGHBOUR {
+        true => Some(precision_recall(&samples, &pictures)?),
+        false => None,
+    };
     Ok(Likeness {
         set: set.describe(),
         samples: count,
         pictures: first.len(),
         frechet: frechet(&fake.moments, &real.moments)?,
-        kernel: kernel_distance(&fake.features()?, &real.features()?)?,
+        kernel: kernel_distance(&samples, &pictures)?,
+        precision: covered.map(|(precision, _)| precision),
+        recall: covered.map(|(_, recall)| recall),
         frechet_of_set: other
             .map(|other| frechet(&other.moments, &real.moments))
             .transpose()?,

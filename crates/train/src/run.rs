@@ -156,7 +156,10 @@ impl<'a> Running<'a> {
                 }
             }
         };
-        let clock = saved.clock;
+        let clock = Clock {
+            length: config.images,
+            ..saved.clock
+        };
         Ok(Self {
             events: Events::open(folder.path(), clock.step)?,
             progress: Progress::new(config.show, config.images, clock.images),

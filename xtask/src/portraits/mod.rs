@@ -51,14 +51,15 @@ pub struct Args {
     /// Image tower of a contrastive model.
     #[arg(long, value_enum, default_value_t = Tower::Resnet)]
     tower: Tower,
-    /// Begin with the weights of this generator or contrastive model [default for the robust one: OUT/plain].
+    /// Begin with the weights of this generator or contrastive model [default for the robust one: OUT/plain, for the
+    /// fine one: OUT/robust].
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Change a setting: its place in run.json below `job`, and a JSON value.
     #[arg(long = "set", value_name = "PLACE=JSON")]
     set: Vec<String>,
-    /// Steering and retrieval: the contrastive models, all followed at once [default: OUT/plain
-    /// and OUT/robust].
+    /// Steering and retrieval: the contrastive models, all followed at once [default: those of OUT, to be followed the attacked
+    /// ones].
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
     /// Measuring: the generator [default: that of OUT/generator, as it would ship].
@@ -93,6 +94,8 @@ enum What {
     Plain,
     /// The contrastive model that is attacked while it learns, beginning as the plain one: its gradient has a shape.
     Robust,
+    /// A contrastive model that is attacked half as far, beginning as the robust one: it sees finer things.
+    Fine,
     /// The perceptual network.
     Perceptual,
     /// Push photographs towards each domain's text through contrastive models, and ask the judge.
@@ -106,11 +109,12 @@ enum What {
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 9] = [
+const ALL: [What; 10] = [
     What::Judge,
     What::Perceptual,
     What::Plain,
     What::Robust,
+    What::Fine,
     What::Generator,
     What::Retrieval,
     What::Steer,

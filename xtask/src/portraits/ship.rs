@@ -33,7 +33,7 @@ struct Network {
     what: &'static str,
 }
 
-const NETWORKS: [Network; 5] = [
+const NETWORKS: [Network; 6] = [
     Network {
         run: "generator",
         file: "generator.safetensors",
@@ -48,6 +48,11 @@ const NETWORKS: [Network; 5] = [
         run: "robust",
         file: "clip-robust.safetensors",
         what: "the same, trained under attack; its gradient has a shape",
+    },
+    Network {
+        run: "fine",
+        file: "clip-fine.safetensors",
+        what: "the same, attacked half as far; sees finer things",
     },
     Network {
         run: "perceptual",
@@ -178,7 +183,7 @@ fn figures(out: &Path) -> Result<String> {
         &|json| numbers(json, ""),
     )?;
     table(
-        "CLIP, both towers at once: photographs whose pixels follow a domain's text, the share judged to be of that domain:",
+        "CLIP, the attacked towers at once: photographs whose pixels follow a domain's text, the share judged to be of that domain:",
         out.join("steer/scores.json"),
         &|json| {
             let mut rows = numbers(&json["reached"], "");

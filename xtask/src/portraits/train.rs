@@ -127,15 +127,24 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         ),
         What::Robust => {
             let recipe = recipes::robust(&world, args.tower.into(), images)?;
-            let mut args = args.clone();
-            let plain = args.made("plain");
-            args.from = args.from.or(Some(plain).filter(|file| file.is_file()));
-            go(&args, what, &recipe, world)
+            go(&after(args, "plain"), what, &recipe, world)
+        }
+        What::Fine => {
+            let recipe = recipes::fine(&world, args.tower.into(), images)?;
+            go(&after(args, "robust"), what, &recipe, world)
         }
         What::Steer | What::Retrieval | What::Measure | What::Ship => {
             Err(mendable("this trains nothing"))
         }
     }
+}
+
+/// From the network of that run on, unless another is given or there is none.
+fn after(args: &Args, run: &str) -> Args {
+    let mut args = args.clone();
+    let made = args.made(run);
+    args.from = args.from.or(Some(made).filter(|file| file.is_file()));
+    args
 }
 
 fn go<R: Recipe>(args: &Args, what: What, recipe: &R, world: World) -> Result<ExitCode> {

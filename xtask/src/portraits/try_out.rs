@@ -24,7 +24,8 @@ use crate::{
 
 /// Steers, prints what the judge says, and writes a grid.
 pub fn steer(args: &Args) -> Result<ExitCode> {
-    let models: Vec<Bundle> = models(args)?.into_iter().map(|(_, model)| model).collect();
+    let models = models(args, &["robust", "fine"])?.into_iter();
+    let models: Vec<Bundle> = models.map(|(_, model)| model).collect();
     let judge = Judge::load(args.made("judge"), &Device::Cpu)?;
     let world = World::new();
     let domains = &world.factors()[0].classes;
@@ -67,17 +68,18 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The contrastive models to try, by name.
-fn models(args: &Args) -> Result<Vec<(String, Bundle)>> {
+/// The contrastive models to try, by name; those of `runs` if none are given.
+fn models(args: &Args, runs: &[&str]) -> Result<Vec<(String, Bundle)>> {
     let load = |(name, file): (String, PathBuf)| {
         let model = Bundle::load(&file, DType::F32, &Device::Cpu);
         Ok((name, model.with_context(|| file.display().to_string())?))
     };
-    let shipped = ["plain", "robust"].map(|run| (run.to_owned(), args.made(run)));
+    let shipped = runs.iter();
+    let shipped = shipped.map(|run| ((*run).to_owned(), args.made(run)));
     let given = args.models.iter();
     let given = given.map(|file| (file.display().to_string(), file.clone()));
     if args.models.is_empty() {
-        shipped.into_iter().map(load).collect()
+        shipped.map(load).collect()
     } else {
         given.map(load).collect()
     }
@@ -88,7 +90,7 @@ pub fn retrieval(args: &Args) -> Result<ExitCode> {
     let world = World::new();
     let folder = OutputFolder::create(args.folder(What::Retrieval)?, args.force)?;
     let mut all = serde_json::Map::new();
-    for (name, model) in models(args)? {
+    for (name, model) in models(args, &["plain", "robust", "fine"])? {
         let right = portraits::retrieval(&world, &model, args.pictures.unwrap_or(2000), args.seed)?;
         if !args.json {
             for (question, share) in &right {

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use domex_checkpoint::sha256_file;
 use domex_data::{folder::write_atomic, portraits::Domain};
-use domex_expand::Config;
+use domex_expand::{Config, Recipe};
 use domex_lpips::Lpips;
 use domex_pretrain::judge::Judge;
 use domex_stylegan2::Model;
@@ -40,14 +40,14 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "zombie,oil,statue,low-poly,alien,stained-glass,clown,puppet"
+        default_value = "zombie,oil,statue,embroidery,alien,stained-glass,clown,puppet"
     )]
     domains: Vec<Domain>,
     /// Numbers of domains to try beside these; 0 for none.
     #[arg(long, value_delimiter = ',', default_value = "1,25,100")]
     many: Vec<usize>,
     /// Steps for each domain.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = 100)]
     steps: u64,
     /// Steps for each domain of the runs of --many [default: those of --steps].
     #[arg(long, value_name = "STEPS")]
@@ -69,6 +69,7 @@ pub struct Args {
 /// What all parts of the study use.
 struct Study<'a> {
     args: &'a Args,
+    recipe: Recipe,
     config: Config,
     source: Model,
     judge: Judge,
@@ -80,12 +81,6 @@ struct Study<'a> {
 impl Study<'_> {
     fn asset(&self, name: &str) -> PathBuf {
         self.args.assets.join(name)
-    }
-
-    /// The CLIP networks that ship, by name.
-    fn clips(&self) -> impl Iterator<Item = PathBuf> {
-        let names = self.hashes.keys().filter(|name| name.starts_with("clip-"));
-        names.map(|name| self.asset(name))
     }
 }
 
@@ -101,12 +96,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         ));
     }
     let file = |name: &str| args.assets.join(name);
+    let recipe = Recipe::read(&file("expand.toml"))?;
+    let config = recipe.config().map_err(mendable)?;
     let study = Study {
-        config: settings::changed(&Config::default(), &args.set)?,
+        config: settings::changed(&config, &args.set)?,
         source: Model::load(file("generator.safetensors"), &Device::Cpu)?,
         judge: Judge::load(file("judge.safetensors"), &Device::Cpu)?,
         perceptual: Lpips::load(file("perceptual.safetensors"), DType::F32, &Device::Cpu)?,
-        hashes: hashes(&args.assets)?,
+        hashes: hashes(&args.assets, &recipe)?,
+        recipe,
         args,
     };
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
@@ -125,15 +123,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The networks in a folder but the judge.
-fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".safetensors") && name != "judge.safetensors" {
-            found.insert(name.into_owned(), sha256_file(&path)?);
-        }
-    }
-    Ok(found)
+/// The networks of a folder that train.
+fn hashes(folder: &Path, recipe: &Recipe) -> Result<BTreeMap<String, String>> {
+    let clips = recipe.towers().map(|(name, _)| format!("clip-{name}"));
+    let others = ["generator", "perceptual"].map(str::to_owned);
+    let files = others.into_iter().chain(clips);
+    files
+        .map(|name| {
+            let name = format!("{name}.safetensors");
+            let hash = sha256_file(&folder.join(&name))?;
+            Ok((name, hash))
+        })
+        .collect()
 }

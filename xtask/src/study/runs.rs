@@ -1,6 +1,6 @@
 //! The trainings of a study.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -188,10 +188,13 @@ fn adapt(study: &Study<'_>, goal: &Goal) -> Result<Option<Made>> {
     go(study, &name, goals, study.args.steps, &settings, job)
 }
 
-/// All CLIP networks that ship.
+/// The CLIP networks of the generator's recipe.
 fn guides(study: &Study<'_>) -> Result<Vec<Guide>> {
-    let guide = |path: PathBuf| Ok(files::guide(&path, 1.0, &Device::Cpu)?);
-    study.clips().map(guide).collect()
+    let guide = |(name, weight): (&str, f64)| {
+        let path = study.asset(&format!("clip-{name}.safetensors"));
+        Ok(files::guide(&path, weight, &Device::Cpu)?)
+    };
+    study.recipe.towers().map(guide).collect()
 }
 
 /// Trains, goes on with what a snapshot holds, or reads what was trained.
@@ -259,4 +262,50 @@ fn of_these(folder: &Path, settings: &Json, seed: u64, images: u64) -> Result<u6
         )));
     }
     Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn made_up_domains_begin_with_the_given_ones_and_differ() {
+        let first = [Domain::Oil, Domain::Zombie];
+        let goals = made_up(&first, 100);
+        assert_eq!(goals.len(), 100);
+        assert_eq!(goals[0].seen_as, [Domain::Oil]);
+        assert_eq!(goals[1].seen_as, [Domain::Zombie]);
+        let names: BTreeSet<&str> = goals.iter().map(|goal| goal.task.name()).collect();
+        assert_eq!(names.len(), 100);
+        // Every domain of the world before the first pair, and never the photograph.
+        let single = goals.iter().take_while(|goal| goal.seen_as.len() == 1);
+        assert_eq!(single.count(), Domain::ALL.len() - 1);
+        let seen = goals.iter().flat_map(|goal| &goal.seen_as);
+        assert!(seen.clone().all(|domain| *domain != Domain::Photo));
+        assert!(
+            goals[99].task.target.contains(" of a "),
+            "{}",
+            goals[99].task.target
+        );
+        assert_eq!(made_up(&first, 1).len(), 1);
+    }
+
+    #[test]
+    fn a_run_of_other_settings_is_not_taken_for_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = json!({ "networks": { "generator": "a" } });
+        let of = |settings: &Json, seed, images| of_these(folder.path(), settings, seed, images);
+        assert_eq!(of(&settings, 0, 40).unwrap(), 0, "nothing there yet");
+        let run = json!({ "seed": 0, "images": 40, "batch": 4, "job": settings });
+        std::fs::write(folder.path().join("run.json"), run.to_string()).unwrap();
+        assert_eq!(of(&settings, 0, 40).unwrap(), 0, "no step yet");
+        std::fs::write(folder.path().join("events.jsonl"), "{\"images\": 20}\n").unwrap();
+        assert_eq!(of(&settings, 0, 40).unwrap(), 20);
+        assert!(of(&settings, 1, 40).is_err(), "another seed");
+        assert!(of(&settings, 0, 10).is_err(), "longer than asked for");
+        let other = json!({ "networks": { "generator": "b" } });
+        assert!(of(&other, 0, 40).is_err(), "other networks");
+    }
 }

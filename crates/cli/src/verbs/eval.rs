@@ -22,7 +22,7 @@ use crate::{assets, models};
 /// Flags of `domex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --perceptual lpips-vgg --out eval\n\nOf a model that was expanded: a judge, a classifier that no training loss ever saw, looks at the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often it sees the\nsame pose, hair, glasses and so on as in the base. With --data, of any model: Fréchet and kernel distance of samples\n(on the base subspace, where there is one) and pictures, on the features of the perceptual network. Figures of other\nnetworks or other numbers of pictures are not to be compared with these. eval.json holds all of it."
+    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --perceptual lpips-vgg --out eval\n\nOf a model that was expanded: a judge, a classifier that no training loss ever saw, looks at the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often it sees the\nsame pose, hair, glasses and so on as in the base. With --data, of any model: Fréchet and kernel distance, precision\nand recall of samples (on the base subspace, where there is one) and pictures, on the features of the perceptual\nnetwork. Figures of other\nnetworks or other numbers of pictures are not to be compared with these. eval.json holds all of it."
 )]
 pub struct Eval {
     /// Which model.
@@ -217,7 +217,7 @@ fn lines(found: &Likeness) -> Vec<String> {
         Some(distance) => format!("; {distance:.3} between two parts of the set"),
         None => String::new(),
     };
-    vec![
+    let mut lines = vec![
         format!(
             "{} samples against {} of {}",
             found.samples, found.pictures, found.set
@@ -225,7 +225,15 @@ fn lines(found: &Likeness) -> Vec<String> {
         format!("Fréchet distance {:.3}{of_set}", found.frechet),
         format!("kernel distance  {:.5}", found.kernel),
         format!("diversity        {:.2} of the set's", found.diversity),
-    ]
+    ];
+    if let (Some(precision), Some(recall)) = (found.precision, found.recall) {
+        lines.push(format!(
+            "precision        {:.1} %, recall {:.1} %",
+            100.0 * precision,
+            100.0 * recall
+        ));
+    }
+    lines
 }
 
 /// What stands above the columns.

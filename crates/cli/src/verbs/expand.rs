@@ -15,21 +15,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use domex_expand::{Expand as Job, Parts};
+use domex_expand::{Expand as Job, Parts, Recipe};
 use domex_stylegan2::Model;
 use domex_train::stop::PlateauConfig;
 use domex_train::{Resume, RunConfig};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::{models, runs};
+use crate::{assets, models, runs};
 use ending::Ending;
 use settings::Settings;
 
 /// Flags of `domex expand`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings];\nall keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. A model that has\ndomains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes\non with the very same bits. In the run's folder: model.safetensors for the other verbs, report.html,\naligned*.png, events.jsonl, TensorBoard events, snapshots/."
+    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings];\nall keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator\nassets/portraits/expand.toml comes before the defaults above. A model that has\ndomains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes\non with the very same bits. In the run's folder: model.safetensors for the other verbs, report.html,\naligned*.png, events.jsonl, TensorBoard events, snapshots/."
 )]
 pub struct Expand {
     /// The generator to expand: a checkpoint or a fetched model's name [default: the shipped portraits]
@@ -56,8 +56,8 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Go on with a run: its folder, or one of its snapshots. Its settings hold; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "mirror", "skip_bad", "batch", "lr", "distance", "dimensions", "gamma", "ema",
-        "lambda_expand", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
+        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "mirror", "skip_bad", "batch", "lr", "cooldown", "distance", "dimensions", "gamma", "ema",
+        "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
     /// Check everything and say what would be done
@@ -121,6 +121,14 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub lr: Option<f64>,
+    /// The last share of the run, over which the learning rate falls to nothing [default: 0]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
+    pub cooldown: Option<f64>,
     /// How far along its direction a domain lies [default: 20]
     #[arg(
         long,
@@ -150,6 +158,22 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub lambda_expand: Option<f64>,
+    /// Weight, within that of the new domains, of edits going the way the texts go [default: 1]
+    #[arg(
+        long,
+        value_name = "L",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
+    pub lambda_direction: Option<f64>,
+    /// Weight, within that of the new domains, of edited pictures looking like their text [default: 0]
+    #[arg(
+        long,
+        value_name = "L",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
+    pub lambda_global: Option<f64>,
     /// Weight of the generator's own adversarial loss on the base subspace [default: 1]
     #[arg(
         long,
@@ -226,10 +250,16 @@ fn settings_and_model(
         let model = models::open(&context.device, kept.as_ref().unwrap_or(&settings.model))?;
         return Ok((settings, model));
     }
-    let file = tasks::tasks(args)?;
     let name = inputs::model(args.model.as_deref())?;
     let model = models::open(&context.device, &name)?;
-    Ok((Settings::new(context, args, file, (name, &model))?, model))
+    let portraits = inputs::is_portraits(&name, &model, &context.device)?;
+    let recipe = match assets::file(assets::RECIPE).filter(|_| portraits) {
+        Some(path) => Recipe::read(&path)?,
+        None => Recipe::default(),
+    };
+    let file = tasks::tasks(args, &recipe)?;
+    let known = inputs::Known { portraits, recipe };
+    Ok((Settings::new(context, args, file, &known, name)?, model))
 }
 
 /// The run at its beginning, and what will be left out of it.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::{TaskFile, TaskSpec};
+use crate::Recipe;
 use crate::suggest::{nearest, with_suggestion};
 
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ struct OfficialLosses {
 const NADA: &str = "NADA";
 
 /// The file's text as a file of tasks, or what is wrong with it.
-pub(super) fn read(text: &str) -> Result<TaskFile, String> {
+pub(super) fn read(text: &str, recipe: &Recipe) -> Result<TaskFile, String> {
     let wrong = |error: serde_json::Error| with_suggestion(&error.to_string());
     // Another type has other arguments: say so before they are looked at.
     let value: Json = serde_json::from_str(text).map_err(|e| e.to_string())?;
@@ -78,6 +79,7 @@ pub(super) fn read(text: &str) -> Result<TaskFile, String> {
         tasks: tasks.collect(),
         clip: losses.clip_models,
         clip_weights: losses.clip_model_weights,
+        settings: recipe.config()?,
         ..TaskFile::default()
     })
 }

@@ -20,9 +20,25 @@ pub struct Clock {
     pub tick: u64,
     /// Seconds of training, over all parts of the run.
     pub seconds: f64,
+    /// Images of the whole run, which a schedule may span. A snapshot does not hold it: a run may be made longer.
+    #[serde(skip)]
+    pub length: u64,
 }
 
 impl Clock {
+    /// What a rate that falls in a straight line over the last `share` of the run is multiplied with: 1 until then, 0 at
+    /// the end; always 1 for a share of 0 and for a run of unknown length (0).
+    ///
+    /// A step's size is the noise of what it leaves behind, so the end of a run should be quiet (Hägele et al. 2024, arXiv
+    /// 2405.18392).
+    pub fn cooled(&self, share: f64) -> f64 {
+        let last = share * self.length as f64;
+        if last <= 0.0 {
+            return 1.0;
+        }
+        (self.length.saturating_sub(self.images) as f64 / last).min(1.0)
+    }
+
     /// Thousands of images seen.
     pub fn kimg(&self) -> f64 {
         self.images as f64 / 1000.0
@@ -134,6 +150,22 @@ pub trait Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_falls_over_the_last_share_of_a_run() {
+        let at = |images, length| Clock {
+            images,
+            length,
+            ..Clock::default()
+        };
+        let factors = [0, 60, 80, 100].map(|images| at(images, 100).cooled(0.4));
+        assert_eq!(factors, [1.0, 1.0, 0.5, 0.0]);
+        assert_eq!(at(25, 100).cooled(1.0), 0.75);
+        assert_eq!(at(99, 100).cooled(0.0), 1.0);
+        assert_eq!(at(99, 0).cooled(0.4), 1.0);
+        // A run that went on beyond its length.
+        assert_eq!(at(120, 100).cooled(0.4), 0.0);
+    }
 
     #[test]
     fn every_step_has_a_name_of_its_own_and_names_are_in_order() {

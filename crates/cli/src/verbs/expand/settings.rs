@@ -8,11 +8,11 @@ use candle_core::Device;
 use domex_expand::{Config, TaskFile, TaskSpec, files, kept_source};
 use domex_latent::ImageDistance;
 use domex_nada::Guide;
-use domex_stylegan2::Model;
 use serde::{Deserialize, Serialize};
 
+use super::Expand;
 use super::dataset::Fingerprint;
-use super::{Expand, inputs};
+use super::inputs::{self, Known};
 use crate::context::Context;
 use crate::exit::mendable;
 use crate::{models, runs};
@@ -68,25 +68,25 @@ pub struct Length {
 }
 
 impl Settings {
-    /// Of a new run of these tasks on `model`, which is in the file of that name.
+    /// Of a new run of these tasks on the model of that name.
     pub fn new(
         context: &Context,
         args: &Expand,
         file: TaskFile,
-        (name, model): (String, &Model),
+        known: &Known,
+        name: String,
     ) -> anyhow::Result<Self> {
         let needs = file.settings.objective.alignment.lpips > 0.0
             || file.settings.objective.diversity > 0.0;
-        let portraits = inputs::is_portraits(&name, model, &context.device)?;
-        if !portraits {
+        if !known.portraits {
             inputs::refuse_shipped(args, &file, &name, needs)?;
         }
-        let clip = inputs::towers(args, &file)?;
+        let clip = inputs::towers(args, &file, &known.recipe)?;
         let texture = file.texture_clip.as_deref();
         let texture = texture.map(|name| inputs::named(name, 1.0)).transpose()?;
         let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs)?;
         let mut settings = Self {
-            data: inputs::data(args.data.as_deref(), portraits),
+            data: inputs::data(args.data.as_deref(), known.portraits),
             mirror: args.mirror.unwrap_or(false),
             skip_bad: args.skip_bad,
             pictures: None,
@@ -189,7 +189,12 @@ impl Settings {
             .clip
             .iter()
             .map(|tower| format!("{} × {}", tower.path.display(), tower.weight));
-        let alignment = c.objective.alignment;
+        let falling = if c.cooldown > 0.0 {
+            format!(" falling to 0 over the last {:.0} %", 100.0 * c.cooldown)
+        } else {
+            String::new()
+        };
+        let (alignment, nada) = (c.objective.alignment, &c.nada.weights);
         vec![
             ("clip", clip.collect::<Vec<_>>().join(", ")),
             (
@@ -199,14 +204,19 @@ impl Settings {
             (
                 "weights",
                 format!(
-                    "expand {}, source {}, perceptual {}, squared {}",
-                    c.objective.expand, c.src, alignment.lpips, alignment.l2
+                    "expand {} (direction {}, global {}), source {}, perceptual {}, squared {}",
+                    c.objective.expand,
+                    nada.direction,
+                    nada.global,
+                    c.src,
+                    alignment.lpips,
+                    alignment.l2
                 ),
             ),
             (
                 "learning",
                 format!(
-                    "batch {}, learning rate {}, seed {}",
+                    "batch {}, learning rate {}{falling}, seed {}",
                     c.batch, c.lr, self.seed
                 ),
             ),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use domex_expand::{Dimensions, TaskFile, TaskSpec};
+use domex_expand::{Dimensions, Recipe, TaskFile, TaskSpec};
 
 use super::Expand;
 use crate::exit::mendable;
@@ -13,11 +13,14 @@ const SHOWN: &str = "=@";
 /// How the names of pictures end.
 const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
 
-/// The file of tasks, or an empty one, with the flags that were given.
-pub fn tasks(args: &Expand) -> anyhow::Result<TaskFile> {
+/// The file of tasks, or an empty one, with the flags that were given, and below both what the model's recipe says.
+pub fn tasks(args: &Expand, recipe: &Recipe) -> anyhow::Result<TaskFile> {
     let mut file = match &args.tasks {
-        Some(path) => TaskFile::read(path)?,
-        None => TaskFile::default(),
+        Some(path) => TaskFile::read(path, recipe)?,
+        None => TaskFile {
+            settings: recipe.config().map_err(mendable)?,
+            ..TaskFile::default()
+        },
     };
     // Pictures are named as the file's folder sees them.
     let folder = match &args.tasks {
@@ -99,8 +102,11 @@ fn flags(file: &mut TaskFile, args: &Expand) {
     let config = &mut file.settings;
     set(&mut config.batch, args.batch);
     set(&mut config.lr, args.lr);
+    set(&mut config.cooldown, args.cooldown);
     set(&mut config.distance, args.distance);
     set(&mut config.objective.expand, args.lambda_expand);
+    set(&mut config.nada.weights.direction, args.lambda_direction);
+    set(&mut config.nada.weights.global, args.lambda_global);
     set(&mut config.src, args.lambda_src);
     set(&mut config.objective.alignment.lpips, args.lambda_lpips);
     set(&mut config.objective.alignment.l2, args.lambda_l2);
