@@ -124,5 +124,13 @@ fn the_plain_tower_finds_the_right_words() {
         &Device::Cpu,
     );
     let right = retrieval(&World::new(), &plain.unwrap(), 108, 93).unwrap();
-    assert!(right["domain"] >= 0.93, "{right:?}");
+    // 2000 pictures for each: 0.985, 1.000, 0.997 and 0.912.
+    for (question, least) in [
+        ("domain", 0.93),
+        ("hair colour", 0.95),
+        ("glasses", 0.95),
+        ("beard", 0.8),
+    ] {
+        assert!(right[question] >= least, "{question}: {right:?}");
+    }
 }

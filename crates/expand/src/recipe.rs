@@ -1,14 +1,4 @@
-//! What suits one generator better than the published settings, in a file beside its weights.
-//!
-//! ```toml
-//! clip = ["robust"]             # networks that look at every task which names none
-//! clip_weights = [1.0]          # all 1 when left out
-//!
-//! [settings]                    # only what differs, see `Config`
-//! lr = 0.012
-//! ```
-//!
-//! A file of tasks, and then flags, come before it.
+//! A generator's own settings.
 
 use std::path::Path;
 
@@ -18,7 +8,19 @@ use toml::{Table, Value};
 use crate::suggest::with_suggestion;
 use crate::{Config, Error, Result};
 
-/// See the [module docs](self). The default one changes nothing.
+/// What suits one generator better than the published settings, in a file beside its weights.
+///
+/// ```toml
+/// clip = ["robust"]             # networks that look at every task which names none
+/// clip_weights = [1.0]          # all 1 when left out
+///
+/// [settings]                    # only what differs, see `Config`
+/// lr = 0.012
+/// ```
+///
+/// A file of tasks, and then flags, come before it.
+///
+/// The default one changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
