@@ -37,8 +37,10 @@ fn any_model_is_measured_against_pictures() {
         figure("kernel") > 0.0 && figure("diversity") > 0.0,
         "{found}"
     );
-    let share = 0.0..=1.0;
-    assert!(share.contains(&figure("precision")) && share.contains(&figure("recall")));
+    assert!(
+        figure("precision") < 0.5 && figure("recall") < 0.5,
+        "{found}"
+    );
     assert!(result["domains"].is_null());
     let written = std::fs::read(root.join("one/eval.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Json>(&written).unwrap(), result);

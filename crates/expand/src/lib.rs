@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`method`] holds the methods by which a domain is learnt; [`tasks`] how domains are written
-//! down; [`layers`] which layers a step trains. [`report`] is the page on what a run has made, and [`files`] reads the networks that judge.
+//! down, and a [`Recipe`] what suits one generator; [`layers`] which layers a step trains. [`report`] is the page on what a run has made, and [`files`] reads the networks that judge.
 //! [`Expand`] is the run: objective, adversarial phases on the base subspace (from
 //! `domex_replay`), snapshots and pictures, as a job of `domex_train`. [`Adapt`] is what it is compared with: a whole
 //! generator for one domain.

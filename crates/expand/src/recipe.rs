@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::suggest::with_suggestion;
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Result, TaskFile};
 
 /// What suits one generator better than the published settings, in a file beside its weights.
 ///
@@ -21,9 +21,15 @@ use crate::{Config, Error, Result};
 /// A file of tasks, and then flags, come before it.
 ///
 /// The default one changes nothing.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recipe {
+    file: TaskFile,
+    settings: Table,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
     clip: Vec<String>,
     clip_weights: Vec<f64>,
     settings: Table,
@@ -38,41 +44,30 @@ impl Recipe {
     /// or a setting out of range.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-        let recipe: Self = toml::from_str(&text)
+        let written: Written = toml::from_str(&text)
             .map_err(|error| Error::file(path, with_suggestion(&error.to_string())))?;
-        if !recipe.clip_weights.is_empty() && recipe.clip_weights.len() != recipe.clip.len() {
-            let problem = format!(
-                "{} clip_weights, expected {}, one for each network",
-                recipe.clip_weights.len(),
-                recipe.clip.len()
-            );
-            return Err(Error::file(path, problem));
-        }
-        let config = recipe.config();
-        let config = config.map_err(|problem| Error::file(path, problem))?;
-        config
-            .validate()
-            .map_err(|error| Error::file(path, error))?;
+        let mut recipe = Self {
+            file: TaskFile {
+                clip: written.clip,
+                clip_weights: written.clip_weights,
+                ..TaskFile::default()
+            },
+            settings: written.settings,
+        };
+        recipe.file.settings = recipe
+            .below(&Table::new())
+            .map_err(|problem| Error::file(path, problem))?;
+        let checked = recipe.file.check_settings();
+        checked.map_err(|error| Error::file(path, error))?;
         Ok(recipe)
     }
 
-    /// CLIP networks by name and their weights; none leaves the choice to the program.
-    pub fn towers(&self) -> impl Iterator<Item = (&str, f64)> {
-        let weights = self.clip_weights.iter().copied();
-        let names = self.clip.iter().map(String::as_str);
-        names.zip(weights.chain(std::iter::repeat(1.0)))
+    /// A file of tasks that says nothing itself and has no task.
+    pub fn file(&self) -> &TaskFile {
+        &self.file
     }
 
-    /// The settings where nobody says otherwise.
-    ///
-    /// # Errors
-    ///
-    /// A setting of the wrong kind, in words.
-    pub fn config(&self) -> std::result::Result<Config, String> {
-        self.below(&Table::new())
-    }
-
-    /// The settings with those of another table before them.
+    /// The settings with those of another table before them, or what is wrong with that.
     pub(crate) fn below(&self, settings: &Table) -> std::result::Result<Config, String> {
         let mut both = self.settings.clone();
         overlay(&mut both, settings);

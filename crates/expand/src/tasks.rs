@@ -139,7 +139,11 @@ impl TaskFile {
             true => official::read(&text, recipe),
             false => read_toml(&text, recipe),
         };
-        let file: Self = file.map_err(|problem| Error::file(path, problem))?;
+        let mut file: Self = file.map_err(|problem| Error::file(path, problem))?;
+        if file.clip.is_empty() && file.clip_weights.is_empty() {
+            file.clip.clone_from(&recipe.file().clip);
+            file.clip_weights.clone_from(&recipe.file().clip_weights);
+        }
         file.validate().map_err(|error| Error::file(path, error))?;
         Ok(file)
     }
@@ -152,17 +156,9 @@ impl TaskFile {
     /// dimension twice, textures without the term or its network, weights that do not fit the networks, or a
     /// setting out of range.
     pub fn validate(&self) -> Result<()> {
-        self.settings.validate()?;
+        self.check_settings()?;
         if self.tasks.is_empty() {
             return Err(Error::setting("tasks", "none", "at least one new domain"));
-        }
-        if !self.clip_weights.is_empty() && self.clip_weights.len() != self.clip.len() {
-            let expected = format!("{}, one for each network", self.clip.len());
-            return Err(Error::setting(
-                "clip_weights",
-                self.clip_weights.len(),
-                expected,
-            ));
         }
         self.check_textures()?;
         for (at, task) in self.tasks.iter().enumerate() {
@@ -180,6 +176,27 @@ impl TaskFile {
                 let expected = format!("one of its own: task {:?} has this one", other.name());
                 return Err(Error::setting(what, task.dimension.unwrap_or(0), expected));
             }
+        }
+        Ok(())
+    }
+
+    /// The CLIP networks by name or file, and their weights.
+    pub fn towers(&self) -> impl Iterator<Item = (&str, f64)> {
+        let weights = self.clip_weights.iter().copied();
+        let names = self.clip.iter().map(String::as_str);
+        names.zip(weights.chain(std::iter::repeat(1.0)))
+    }
+
+    /// What can be checked without tasks.
+    pub(crate) fn check_settings(&self) -> Result<()> {
+        self.settings.validate()?;
+        if !self.clip_weights.is_empty() && self.clip_weights.len() != self.clip.len() {
+            let expected = format!("{}, one for each network", self.clip.len());
+            return Err(Error::setting(
+                "clip_weights",
+                self.clip_weights.len(),
+                expected,
+            ));
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use domex_checkpoint::sha256_file;
 use domex_data::{folder::write_atomic, portraits::Domain};
-use domex_expand::{Config, Recipe};
+use domex_expand::{Config, Recipe, TaskFile};
 use domex_lpips::Lpips;
 use domex_pretrain::judge::Judge;
 use domex_stylegan2::Model;
@@ -69,7 +69,7 @@ pub struct Args {
 /// What all parts of the study use.
 struct Study<'a> {
     args: &'a Args,
-    recipe: Recipe,
+    recipe: TaskFile,
     config: Config,
     source: Model,
     judge: Judge,
@@ -97,9 +97,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let file = |name: &str| args.assets.join(name);
     let recipe = Recipe::read(&file("expand.toml"))?;
-    let config = recipe.config().map_err(mendable)?;
+    let recipe = recipe.file().clone();
     let study = Study {
-        config: settings::changed(&config, &args.set)?,
+        config: settings::changed(&recipe.settings, &args.set)?,
         source: Model::load(file("generator.safetensors"), &Device::Cpu)?,
         judge: Judge::load(file("judge.safetensors"), &Device::Cpu)?,
         perceptual: Lpips::load(file("perceptual.safetensors"), DType::F32, &Device::Cpu)?,
@@ -124,7 +124,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The networks of a folder that train.
-fn hashes(folder: &Path, recipe: &Recipe) -> Result<BTreeMap<String, String>> {
+fn hashes(folder: &Path, recipe: &TaskFile) -> Result<BTreeMap<String, String>> {
     let clips = recipe.towers().map(|(name, _)| format!("clip-{name}"));
     let others = ["generator", "perceptual"].map(str::to_owned);
     let files = others.into_iter().chain(clips);

@@ -29,7 +29,7 @@ use settings::Settings;
 /// Flags of `domex expand`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings];\nall keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator\nassets/portraits/expand.toml comes before the defaults above. A model that has\ndomains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes\non with the very same bits. In the run's folder: model.safetensors for the other verbs, report.html,\naligned*.png, events.jsonl, TensorBoard events, snapshots/."
+    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings];\nall keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator\nassets/portraits/expand.toml comes before the defaults above. A model that has domains keeps them. Ctrl-C or\nSIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes on with the very same bits. In the run's\nfolder: model.safetensors for the other verbs, report.html, aligned*.png, events.jsonl, TensorBoard events, snapshots/."
 )]
 pub struct Expand {
     /// The generator to expand: a checkpoint or a fetched model's name [default: the shipped portraits]
@@ -258,8 +258,8 @@ fn settings_and_model(
         None => Recipe::default(),
     };
     let file = tasks::tasks(args, &recipe)?;
-    let known = inputs::Known { portraits, recipe };
-    Ok((Settings::new(context, args, file, &known, name)?, model))
+    let settings = Settings::new(context, args, file, (name, portraits))?;
+    Ok((settings, model))
 }
 
 /// The run at its beginning, and what will be left out of it.

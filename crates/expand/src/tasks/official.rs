@@ -79,7 +79,6 @@ pub(super) fn read(text: &str, recipe: &Recipe) -> Result<TaskFile, String> {
         tasks: tasks.collect(),
         clip: losses.clip_models,
         clip_weights: losses.clip_model_weights,
-        settings: recipe.config()?,
-        ..TaskFile::default()
+        ..recipe.file().clone()
     })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use domex_expand::{Recipe, TaskFile};
+use domex_expand::TaskFile;
 use domex_stylegan2::Model;
 
 use super::Expand;
@@ -103,28 +103,13 @@ pub fn refuse_shipped(
     )))
 }
 
-/// What is known of a run's model.
-pub struct Known {
-    /// The shipped generator, or one that grew from it.
-    pub portraits: bool,
-    /// What suits it.
-    pub recipe: Recipe,
-}
-
-/// The CLIP networks of the flags, else of the file of tasks, else of the model's recipe, else all shipped ones.
-pub fn towers(args: &Expand, file: &TaskFile, recipe: &Recipe) -> anyhow::Result<Vec<Tower>> {
+/// The CLIP networks of the flags, else of the file of tasks, else all shipped ones.
+pub fn towers(args: &Expand, file: &TaskFile) -> anyhow::Result<Vec<Tower>> {
     if !args.clip.is_empty() {
         return args.clip.iter().map(|text| tower(text)).collect();
     }
     if !file.clip.is_empty() {
-        let ones = std::iter::repeat(1.0);
-        let weights = file.clip_weights.iter().copied().chain(ones);
-        let towers = file.clip.iter().zip(weights);
-        return towers.map(|(name, weight)| named(name, weight)).collect();
-    }
-    let towers: Vec<_> = recipe.towers().collect();
-    if !towers.is_empty() {
-        let towers = towers.into_iter();
+        let towers = file.towers();
         return towers.map(|(name, weight)| named(name, weight)).collect();
     }
     let shipped = assets::towers();

@@ -10,9 +10,8 @@ use domex_latent::ImageDistance;
 use domex_nada::Guide;
 use serde::{Deserialize, Serialize};
 
-use super::Expand;
 use super::dataset::Fingerprint;
-use super::inputs::{self, Known};
+use super::{Expand, inputs};
 use crate::context::Context;
 use crate::exit::mendable;
 use crate::{models, runs};
@@ -68,25 +67,24 @@ pub struct Length {
 }
 
 impl Settings {
-    /// Of a new run of these tasks on the model of that name.
+    /// Of a new run of these tasks on the model of that name, which knows portraits or does not.
     pub fn new(
         context: &Context,
         args: &Expand,
         file: TaskFile,
-        known: &Known,
-        name: String,
+        (name, portraits): (String, bool),
     ) -> anyhow::Result<Self> {
         let needs = file.settings.objective.alignment.lpips > 0.0
             || file.settings.objective.diversity > 0.0;
-        if !known.portraits {
+        if !portraits {
             inputs::refuse_shipped(args, &file, &name, needs)?;
         }
-        let clip = inputs::towers(args, &file, &known.recipe)?;
+        let clip = inputs::towers(args, &file)?;
         let texture = file.texture_clip.as_deref();
         let texture = texture.map(|name| inputs::named(name, 1.0)).transpose()?;
         let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs)?;
         let mut settings = Self {
-            data: inputs::data(args.data.as_deref(), known.portraits),
+            data: inputs::data(args.data.as_deref(), portraits),
             mirror: args.mirror.unwrap_or(false),
             skip_bad: args.skip_bad,
             pictures: None,

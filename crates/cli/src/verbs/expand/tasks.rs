@@ -17,10 +17,7 @@ const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
 pub fn tasks(args: &Expand, recipe: &Recipe) -> anyhow::Result<TaskFile> {
     let mut file = match &args.tasks {
         Some(path) => TaskFile::read(path, recipe)?,
-        None => TaskFile {
-            settings: recipe.config().map_err(mendable)?,
-            ..TaskFile::default()
-        },
+        None => recipe.file().clone(),
     };
     // Pictures are named as the file's folder sees them.
     let folder = match &args.tasks {
