@@ -13,6 +13,9 @@ pub enum Error {
     /// A contrastive model refused.
     #[error(transparent)]
     Clip(#[from] domex_clip::Error),
+    /// What guides towards a text refused.
+    #[error(transparent)]
+    Nada(#[from] domex_nada::Error),
     /// A perceptual network refused.
     #[error(transparent)]
     Lpips(#[from] domex_lpips::Error),

@@ -42,7 +42,7 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
     let how = settings::changed(&Steer::default(), &args.set)?;
     let (report, grid) = steering(
         &world,
-        &models,
+        models,
         &judge,
         args.pictures.unwrap_or(16),
         &how,

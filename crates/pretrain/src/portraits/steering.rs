@@ -1,10 +1,12 @@
 //! What contrastive models make of photographs, and what a judge says of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use domex_clip::Bundle;
 use domex_data::{grid::Grid, picture};
+use domex_nada::{Guide, Nada, Task};
 use domex_random::Streams;
 use image::RgbImage;
 use serde::Serialize;
@@ -47,7 +49,7 @@ pub struct Steering {
 /// Models of another world.
 pub fn steering(
     world: &World,
-    models: &[Bundle],
+    models: Vec<Bundle>,
     judge: &Judge,
     n: usize,
     how: &Steer,
@@ -68,10 +70,13 @@ pub fn steering(
     let photos = feed
         .of_domain(world, 0, n.max(1), &mut stream, &device)?
         .pixels;
-    let texts = models
-        .iter()
-        .map(|model| domain_texts(world, model))
-        .collect::<Result<Vec<_>>>()?;
+    let guides = models
+        .into_iter()
+        .map(|model| Guide::new("guide", model.clip, Arc::new(model.tokenizer)));
+    let nada = Nada::new(guides.collect(), how.nada)?;
+    let plainest = |domain| world.phrases(domain).swap_remove(0);
+    let tasks = (1..world.domains()).map(|target| Task::texts(plainest(0), plainest(target)));
+    let tasks = nada.prepare(&tasks.collect::<Vec<_>>(), None)?;
 
     let all: Vec<usize> = (1..world.domains()).collect();
     let targets = if targets.is_empty() { &all } else { targets };
@@ -84,11 +89,7 @@ pub fn steering(
     };
     let mut shown = Vec::new();
     for &target in targets {
-        let towers = models
-            .iter()
-            .zip(&texts)
-            .map(|(model, texts)| Ok((&model.clip, texts.get(0)?, texts.get(target)?)));
-        let moved = steer(&towers.collect::<Result<Vec<_>>>()?, &photos, how)?;
+        let moved = steer(&nada, &tasks, target - 1, &photos, how, &mut stream)?;
         let logits = judge.forward(&moved)?.swap_remove(0);
         let name = &names[target];
         let reached = accuracy(&logits, &vec![target as u32; n.max(1)])?;
