@@ -49,7 +49,7 @@ pub struct Args {
     /// Steps for each domain.
     #[arg(long, default_value_t = 100)]
     steps: u64,
-    /// Steps for each domain of the runs of --many [default: those of --steps].
+    /// Steps for each domain of those runs of --many that have more than --domains [default: those of --steps].
     #[arg(long, value_name = "STEPS")]
     many_steps: Option<u64>,
     /// Latents that each domain is judged by; four times as many for the base.
@@ -64,6 +64,14 @@ pub struct Args {
     /// Seed of all runs and measures.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+}
+
+impl Args {
+    /// Steps for each domain of a run with `n`.
+    fn steps_of(&self, n: usize) -> u64 {
+        let many = self.many_steps.filter(|_| n > self.domains.len());
+        many.unwrap_or(self.steps)
+    }
 }
 
 /// What all parts of the study use.

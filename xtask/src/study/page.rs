@@ -71,8 +71,8 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
         percent(mean(found.adapted.iter().map(kept))),
     );
     for run in &found.expanded {
-        let many = args.many_steps.unwrap_or(args.steps);
-        let _ = writeln!(text, "{}", row(run, half, many));
+        let steps = args.steps_of(run.domains);
+        let _ = writeln!(text, "{}", row(run, half, steps));
     }
     if found
         .expanded
@@ -122,14 +122,14 @@ fn command(args: &Args) -> String {
     text
 }
 
-fn row(run: &Expanded, half: usize, many: u64) -> String {
+fn row(run: &Expanded, half: usize, steps: u64) -> String {
     let what = match run.name.as_str() {
         "expanded" => "expanded with all".to_owned(),
         "unheld" => "the same, nothing holds the base".to_owned(),
         "used" => "the same, along used directions".to_owned(),
         "half" => "the first half alone".to_owned(),
         "other-half" => "then the other half".to_owned(),
-        _ => format!("expanded with {}, {many} steps for each", run.domains),
+        _ => format!("expanded with {}, {steps} steps for each", run.domains),
     };
     let first = run
         .reached

@@ -94,9 +94,9 @@ pub fn all(study: &Study<'_>, directions: &Directions) -> Result<Option<Runs>> {
         return Ok(None);
     };
     made.halves = vec![half, whole];
-    let steps = study.args.many_steps.unwrap_or(steps);
     for &n in study.args.many.iter().filter(|&&n| n > 0) {
         let goals = made_up(domains, n);
+        let steps = study.args.steps_of(n);
         let Some(run) = expand(study, &format!("many-{n}"), source, config, &goals, steps)? else {
             return Ok(None);
         };
