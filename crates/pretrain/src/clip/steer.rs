@@ -109,3 +109,33 @@ fn in_octaves(x: &Tensor) -> Result<Tensor> {
     }
     Ok((sum + (unit(&fine)? * length)?)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_faint_coarse_octave_is_heard_beside_a_loud_fine_one() {
+        // A thousandth of a slope from left to right, under a chessboard.
+        let slope = |i: usize| (i % 16) as f32 / 16.0 - 0.5;
+        let x: Vec<f32> = (0..256)
+            .map(|i| 1e-3 * slope(i) + if (i + i / 16) % 2 == 0 { 1.0 } else { -1.0 })
+            .collect();
+        let x = Tensor::from_vec(x, (1, 1, 16, 16), &Device::Cpu).unwrap();
+        let wanted: Vec<f32> = (0..256).map(slope).collect();
+        let wanted = Tensor::from_vec(wanted, (1, 1, 16, 16), &Device::Cpu).unwrap();
+        let cosine = |x: &Tensor| {
+            let product = (unit(x).unwrap() * unit(&wanted).unwrap()).unwrap();
+            product.sum_all().unwrap().to_scalar::<f32>().unwrap()
+        };
+        assert!(cosine(&x) < 0.01, "{}", cosine(&x));
+        let heard = cosine(&in_octaves(&x).unwrap());
+        assert!(heard > 0.5, "{heard}");
+        // How long a gradient is says nothing.
+        let louder = in_octaves(&(&x * 1e3).unwrap()).unwrap();
+        let apart = (louder - in_octaves(&x).unwrap()).unwrap().abs().unwrap();
+        assert!(apart.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-4);
+    }
+}
