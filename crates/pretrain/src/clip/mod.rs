@@ -3,7 +3,7 @@
 //! CLIP's architecture (`domex_clip`) at a small size, with a [`vocabulary`] of its own. What sets it apart is
 //! what it is for: its gradient is to shape pictures. So it learns on pictures that were moved against it
 //! ([`mod@attack`]); how it is trained says [`objective`], and [`mod@steer`] tries it: pixels of the source
-//! domain follow the gradient of a text, and a judge that no training saw says what became of them.
+//! domain follow the loss of an expansion, and a judge that no training saw says what became of them.
 //!
 //! Retrieval says little here: a small network can retrieve perfectly and guide a generator nowhere.
 

@@ -38,7 +38,7 @@ pub struct Steer {
     pub steps: usize,
     /// Euclidean length of a picture's first step, in pixels of `[-1, 1]`; the last has a tenth of it.
     pub length: f64,
-    /// The loss.
+    /// The loss; by default what `assets/portraits/expand.toml` says, with two views.
     pub nada: Config,
 }
 

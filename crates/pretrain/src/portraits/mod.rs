@@ -23,5 +23,5 @@ pub use outcomes::{Outcome, Outcomes, adapted, outcomes};
 pub use painter::Painter;
 pub use recipes::Tower;
 pub use retrieval::retrieval;
-pub use steering::{Steering, domain_texts, steering};
+pub use steering::{Steering, steering};
 pub use world::World;

@@ -11,13 +11,17 @@ use domex_data::picture;
 use domex_data::portraits::{Domain, Factors, render};
 use domex_random::Streams;
 
-use super::{World, questions::QUESTIONS, steering::domain_texts};
+use super::{World, questions::QUESTIONS};
 use crate::Result;
+use crate::clip::texts::Sentences;
 use crate::losses::accuracy;
 use crate::scenes::Scenes;
 
 /// Pictures at once.
 const BATCH: usize = 32;
+
+/// Sentences that a domain's text is the mean of.
+const TEMPLATES: usize = 8;
 
 /// The share of right answers by question, `pictures` for each trait and as many spread over the domains.
 ///
@@ -75,4 +79,13 @@ fn right(model: &Bundle, texts: &Tensor, scenes: &[(Factors, Domain, usize)]) ->
         sum += accuracy(&clip.logits(&features, texts)?, &classes)? * batch.len() as f64;
     }
     Ok(sum / scenes.len().max(1) as f64)
+}
+
+/// The text of each domain, `[k, d]`, of unit length: the mean over some sentences.
+fn domain_texts(world: &World, model: &Bundle) -> Result<Tensor> {
+    let sentences = Sentences::of(world).plain(TEMPLATES);
+    let one =
+        |sentences: &Vec<String>| -> Result<Tensor> { Ok(model.encode_text(sentences)?.mean(0)?) };
+    let means = sentences.iter().map(one).collect::<Result<Vec<_>>>()?;
+    Ok(domex_clip::unit_length(&Tensor::stack(&means, 0)?)?)
 }

@@ -13,15 +13,12 @@ use serde::Serialize;
 
 use super::World;
 use crate::Result;
-use crate::clip::{Steer, steer, texts::Sentences};
+use crate::clip::{Steer, steer};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::judge::Judge;
 use crate::losses::{accuracy, log_softmax};
 use crate::scenes::Scenes;
-
-/// Sentences that a domain's text is the mean of.
-const TEMPLATES: usize = 8;
 
 /// Pictures of each domain that are drawn into the grid.
 const SHOWN: usize = 4;
@@ -118,19 +115,6 @@ pub fn steering(
         .row_labels(rows)
         .draw(&shown)?;
     Ok((report, grid))
-}
-
-/// The text of each domain, `[k, d]`, of unit length: the mean over some sentences.
-///
-/// # Errors
-///
-/// A sentence that is too long.
-pub fn domain_texts(world: &World, model: &Bundle) -> Result<Tensor> {
-    let sentences = Sentences::of(world).plain(TEMPLATES);
-    let one =
-        |sentences: &Vec<String>| -> Result<Tensor> { Ok(model.encode_text(sentences)?.mean(0)?) };
-    let means = sentences.iter().map(one).collect::<Result<Vec<_>>>()?;
-    Ok(domex_clip::unit_length(&Tensor::stack(&means, 0)?)?)
 }
 
 /// The class that is the largest of most rows.
