@@ -5,7 +5,8 @@
 //! - candle's threads for element-wise operations wait for work in a busy loop. One thread there is
 //!   enough: what matters runs on rayon's.
 //! - glibc gives large blocks back to the system when they are freed, so each tensor's pages are
-//!   mapped and cleared anew. Blocks of up to 32 MiB stay with the process instead.
+//!   mapped and cleared anew. They stay with the process instead, in one heap for all threads: what
+//!   one thread has freed serves the others.
 
 use std::ffi::OsStr;
 
@@ -25,13 +26,14 @@ pub fn prepare() {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn keep_memory() {
     const MIB: libc::c_int = 1 << 20;
-    if std::env::var_os("MALLOC_MMAP_THRESHOLD_").is_some() {
+    if std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"MALLOC_")) {
         return;
     }
     for (parameter, value) in [
-        (libc::M_MMAP_THRESHOLD, 32 * MIB),
+        (libc::M_MMAP_MAX, 0),
+        (libc::M_ARENA_MAX, 1),
         (libc::M_TRIM_THRESHOLD, libc::c_int::MAX),
-        (libc::M_TOP_PAD, 256 * MIB),
+        (libc::M_TOP_PAD, 64 * MIB),
     ] {
         // SAFETY: `mallopt` takes two plain numbers, and refuses those it does not like.
         unsafe { libc::mallopt(parameter, value) };

@@ -121,7 +121,8 @@ fn vertical<T: Float>(axis: &Axis, fy: &[T], plane: &[T], i: usize, line: &mut [
         count += 1;
     });
     let row = |k: usize| &plane[rows[k].1 * w..][..w];
-    let f = rows.map(|r| r.0);
+    // Not `map`: its closure is compiled apart, without the instruction set.
+    let f = [rows[0].0, rows[1].0, rows[2].0, rows[3].0];
     match count {
         // The counts of the four-tap filters in one pass over the line.
         4 => {
