@@ -35,11 +35,13 @@ pub fn generator(side: usize) -> stylegan2::Config {
             weight: 10.0, // 100 leaves the discriminator no say
             alone: 300_000,
             warm_up: 30_000,
+            finest: 2,
             first_lr: Some(0.0025),
-            coordinates: Painter::COORDINATES,
+            limits: Painter::limits(),
         }),
         lr: 0.001,
-        map_lr_multiplier: 0.3,
+        map_layers: 3,
+        map_lr_multiplier: 1.0,
         gamma: 0.3,
         // The teacher holds the latent space in order, and double gradients are dear.
         path_length: None,

@@ -344,7 +344,7 @@ impl Config {
             config.validate()?;
         }
         if let Some(imitation) = &self.imitation {
-            imitation.validate(self.z_dim)?;
+            imitation.validate(self)?;
             if self.label_dim > 0 {
                 let what = "size of the labels beside imitation";
                 return Err(Error::config(what, self.label_dim, "0"));

@@ -17,6 +17,7 @@ use domex_ops::{Pool, avg_pool2d};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::Config;
 use crate::{Error, Result};
 
 /// Levels of the pyramid.
@@ -38,7 +39,7 @@ impl fmt::Debug for dyn Teacher {
 }
 
 /// How a generator imitates.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imitation {
     /// λ: the weight beside the adversarial loss, which then is of the same pictures, without style mixing.
@@ -49,18 +50,20 @@ pub struct Imitation {
     /// nothing says nothing sensible, and what it says is loud.
     #[serde(default)]
     pub warm_up: u64,
+    /// The finest level that counts as soon as the generator listens to the discriminator. Regression places what is small only to
+    /// within a pixel or two and blurs it for that; without the levels below, sharp pictures of the same layout cost nothing.
+    #[serde(default)]
+    pub finest: usize,
     /// Learning rate to begin with; over these pictures it falls, geometrically, to that of the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_lr: Option<f64>,
-    /// How many coordinates of `z`, the first, decide the teacher's pictures.
-    pub coordinates: usize,
+    /// For each coordinate of `z` that decides the teacher's pictures, which are the first ones: where along it they change at
+    /// once. The mapping network begins with these limits.
+    pub limits: Vec<Vec<f32>>,
 }
 
-/// What is left, at the beginning, of the effect of a coordinate that decides nothing.
-const REST: f32 = 0.02;
-
 impl Imitation {
-    pub(super) fn validate(&self, z_dim: usize) -> Result<()> {
+    pub(super) fn validate(&self, config: &Config) -> Result<()> {
         if !(self.weight.is_finite() && self.weight > 0.0) {
             let expected = "a positive number";
             return Err(Error::config(
@@ -76,13 +79,28 @@ impl Imitation {
                 "a positive number",
             ));
         }
-        if !(1..=z_dim).contains(&self.coordinates) {
-            let expected = format!("1 to the {z_dim} of z");
+        if !(1..=config.z_dim).contains(&self.coordinates()) {
+            let expected = format!("1 to the {} of z", config.z_dim);
             return Err(Error::config(
                 "coordinates that decide",
-                self.coordinates,
+                self.coordinates(),
                 expected,
             ));
+        }
+        if self.finest >= LEVELS {
+            let expected = format!("0 to {}", LEVELS - 1);
+            return Err(Error::config(
+                "finest level of the imitation",
+                self.finest,
+                expected,
+            ));
+        }
+        if let Some(limit) = self.limits.iter().flatten().find(|it| !it.is_finite()) {
+            return Err(Error::config("limit of a coordinate", limit, "a number"));
+        }
+        if self.limits.iter().any(|it| !it.is_empty()) && config.map_layers < 3 {
+            let what = "mapping layers where coordinates have limits";
+            return Err(Error::config(what, config.map_layers, "3 or more"));
         }
         Ok(())
     }
@@ -94,29 +112,29 @@ impl Imitation {
         first * (last / first).powf(done)
     }
 
-    /// The weight `[w, z]` of a random mapping network's first layer, turned towards the coordinates that decide.
-    ///
-    /// All coordinates are as large, and most decide nothing: without this they would drown the others for a long time.
-    pub(super) fn attend(&self, weight: &Tensor) -> Result<Tensor> {
-        let z_dim = weight.dim(1)?;
-        let strong = (z_dim as f32 / self.coordinates as f32).sqrt();
-        let scale = (0..z_dim).map(|i| if i < self.coordinates { strong } else { REST });
-        let scale = Tensor::from_iter(scale, weight.device())?;
-        Ok(weight.broadcast_mul(&scale)?)
+    /// How many coordinates of `z` decide.
+    #[must_use]
+    pub fn coordinates(&self) -> usize {
+        self.limits.len()
     }
 }
 
-/// The sum above without λ, of pictures `[n, 3, h, w]` in `[-1, 1]`.
-pub(super) fn distance(made: &Tensor, target: &Tensor) -> Result<Tensor> {
+/// The sum above without λ, of pictures `[n, 3, h, w]` in `[-1, 1]`, from level `finest` on; the differences belong to level 0.
+pub(super) fn distance(made: &Tensor, target: &Tensor, finest: usize) -> Result<Tensor> {
     let mut error = (made - target)?;
-    let mut sum = (edges(&error, 2)? + edges(&error, 3)?)?;
+    let mut terms = Vec::new();
+    if finest == 0 {
+        terms.extend([edges(&error, 2)?, edges(&error, 3)?]);
+    }
     for level in 0..LEVELS {
         if level > 0 {
             error = avg_pool2d(&error, &Pool::new(2, 2), true)?;
         }
-        sum = (sum + error.abs()?.mean_all()?)?;
+        if level >= finest {
+            terms.push(error.abs()?.mean_all()?);
+        }
     }
-    Ok(sum)
+    Ok(Tensor::stack(&terms, 0)?.sum_all()?)
 }
 
 /// The mean difference of neighbours along a dimension.
@@ -138,8 +156,9 @@ mod tests {
             weight: 1.0,
             alone: 1000,
             warm_up: 0,
+            finest: 0,
             first_lr: Some(0.04),
-            coordinates: 1,
+            limits: vec![vec![]],
         };
         for (images, lr) in [(0, 0.04), (500, 0.02), (1000, 0.01), (5000, 0.01)] {
             assert!((imitation.lr(0.01, images) - lr).abs() < 1e-12, "{images}");
@@ -149,15 +168,22 @@ mod tests {
     #[test]
     fn every_level_counts() {
         let x = Tensor::zeros((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
-        let far = |y: &Tensor| distance(&x, y).unwrap().to_scalar::<f32>().unwrap();
-        assert_eq!(far(&x), 0.0);
+        let far = |y: &Tensor, finest| {
+            let sum = distance(&x, y, finest).unwrap();
+            sum.to_scalar::<f32>().unwrap()
+        };
         // The same everywhere: every level sees all of it.
-        assert!((far(&(&x + 0.5).unwrap()) - 0.5 * LEVELS as f32).abs() < 1e-6);
+        let grey = (&x + 0.5).unwrap();
+        for (finest, levels) in [(0, 4.0), (1, 3.0), (3, 1.0)] {
+            assert!((far(&grey, finest) - 0.5 * levels).abs() < 1e-6);
+        }
+        assert_eq!(far(&x, 0), 0.0);
         // A chessboard: only the pixels and their differences see it.
         let board: Vec<f32> = (0..2 * 3 * 64)
             .map(|i| if (i + i / 8) % 2 == 0 { 0.5 } else { -0.5 })
             .collect();
         let board = Tensor::from_vec(board, (2, 3, 8, 8), &Device::Cpu).unwrap();
-        assert!((far(&board) - 2.5).abs() < 1e-6);
+        assert!((far(&board, 0) - 2.5).abs() < 1e-6);
+        assert_eq!(far(&board, 1), 0.0);
     }
 }

@@ -209,12 +209,12 @@ impl Job for StyleGan2 {
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
         let mut losses = Losses::default();
-        let imitation = self.config.imitation;
-        if let Some(imitation) = imitation {
+        let imitation = self.config.imitation.clone();
+        if let Some(imitation) = &imitation {
             let last = generator_adam(&self.config)?.lr;
             self.networks.adam_g.set_lr(imitation.lr(last, at.images));
         }
-        if imitation.is_some_and(|it| at.images < it.alone) {
+        if imitation.as_ref().is_some_and(|it| at.images < it.alone) {
             self.imitate(false, &mut losses)?;
             self.networks.ema.update(self.config.batch, at.images)?;
             return Ok(losses);

@@ -21,6 +21,7 @@
 mod config;
 mod imitation;
 mod job;
+mod mapping_init;
 mod model;
 mod networks;
 mod order;

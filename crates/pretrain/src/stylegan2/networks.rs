@@ -12,7 +12,7 @@ use domex_train::ema::Ema;
 use domex_train::lazy::Lazy;
 use domex_train::{Parameters, State};
 
-use super::Config;
+use super::{Config, mapping_init};
 use crate::{Error, Result};
 
 /// See the [module docs](self).
@@ -34,9 +34,6 @@ pub(super) struct Weights {
     pub d: Tensors,
 }
 
-/// What of the generator reads `z`.
-const FIRST_LAYER: &str = "mapping.fc0.weight";
-
 /// Prefixes in a snapshot.
 const G: &str = "generator.";
 const G_EMA: &str = "generator_ema.";
@@ -49,8 +46,8 @@ impl Weights {
     pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self> {
         let dtype = candle_core::DType::F32;
         let mut g = init::generator(&config.generator()?, seed, dtype, device)?;
-        if let (Some(imitation), Some(weight)) = (&config.imitation, g.get_mut(FIRST_LAYER)) {
-            *weight = imitation.attend(weight)?;
+        if let Some(imitation) = &config.imitation {
+            mapping_init::write(&mut g, &config.generator()?.mapping, imitation, seed)?;
         }
         let d = init::discriminator(&config.discriminator()?, seed, dtype, device)?;
         Ok(Self {

@@ -58,17 +58,19 @@ impl StyleGan2 {
 
     /// A step of the generator towards the teacher's pictures; with `judged`, the discriminator has its say on the same ones.
     pub(super) fn imitate(&mut self, judged: bool, losses: &mut Losses) -> Result<()> {
-        let Some(imitation) = self.config.imitation else {
+        let settings = self.config.imitation.as_ref();
+        let Some((weight, finest)) = settings.map(|it| (it.weight, it.finest)) else {
             return Ok(());
         };
+        let finest = if judged { finest } else { 0 };
         let mut sum = Sum::default();
         for pass in self.config.passes() {
             let share = pass as f64 / self.config.batch as f64;
             let (made, target) = self.shown(pass)?;
-            let distance = imitation::distance(&made, &target)?;
+            let distance = imitation::distance(&made, &target, finest)?;
             let value = f64::from(distance.to_scalar::<f32>()?);
             sum.note("loss/imitation", value, share);
-            let mut loss = (distance * imitation.weight)?;
+            let mut loss = (distance * weight)?;
             if judged {
                 let changed = self.draw_change(pass)?;
                 let change = changed.as_ref().map(transform);

@@ -301,13 +301,22 @@ fn imitating(alone: u64) -> Config {
         weight: 100.0,
         alone,
         warm_up: 0,
+        finest: 0,
         first_lr: Some(0.005),
-        coordinates: 2,
+        limits: vec![vec![]; 2],
     };
     Config {
         imitation: Some(imitation),
         ..tiny()
     }
+}
+
+/// The first coordinate has a limit.
+fn limited(limit: f32) -> Config {
+    let mut config = imitating(8);
+    let limits = config.imitation.as_mut().map(|it| &mut it.limits);
+    limits.unwrap()[0].push(limit);
+    config
 }
 
 #[test]
@@ -396,6 +405,8 @@ fn imitation_resumes_exactly_and_needs_a_teacher() {
             },
             "coordinates",
         ),
+        (limited(0.5), "mapping layers"),
+        (limited(f32::NAN), "limit of a coordinate"),
     ] {
         let error = change.validate().unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
