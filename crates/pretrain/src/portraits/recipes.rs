@@ -32,10 +32,10 @@ pub enum Tower {
 pub fn generator(side: usize) -> stylegan2::Config {
     stylegan2::Config {
         imitation: Some(Imitation {
-            weight: 10.0, // 100 leaves the discriminator no say
+            weight: 12.0, // 100 leaves the discriminator no say
             alone: 300_000,
             warm_up: 30_000,
-            finest: 2,
+            finest: 1,
             first_lr: Some(0.0025),
             limits: Painter::limits(),
         }),
