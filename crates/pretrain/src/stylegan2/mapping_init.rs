@@ -42,7 +42,16 @@ pub(super) fn write(
     imitation: &Imitation,
     seed: u64,
 ) -> Result<()> {
-    let units = config.layer_sizes()[0].1;
+    let sizes = config.layer_sizes();
+    let Some(&(inputs, units)) = sizes.first() else {
+        let expected = "1 or more, to imitate";
+        return Err(Error::config("mapping layers", sizes.len(), expected));
+    };
+    if imitation.coordinates() > inputs {
+        let expected = format!("at most {inputs}, what the mapping network reads");
+        let found = imitation.coordinates();
+        return Err(Error::config("coordinates that decide", found, expected));
+    }
     let steps: Vec<Ramp> = pairs(imitation).collect();
     if steps.len() > units / 2 {
         let what = "limits of the coordinates that decide";
@@ -130,7 +139,12 @@ impl Layer {
     fn write(self, tensors: &mut Tensors) -> Result<()> {
         let name = |part: &str| format!("mapping.fc{}.{part}", self.index);
         let gain = self.lr / (self.inputs as f32).sqrt();
-        let mut random = tensors[&name("weight")].flatten_all()?.to_vec1::<f32>()?;
+        let Some(weight) = tensors.get(&name("weight")) else {
+            let expected = "one of a generator with this layer";
+            return Err(Error::config("tensor", name("weight"), expected));
+        };
+        let device = weight.device().clone();
+        let mut random = weight.flatten_all()?.to_vec1::<f32>()?;
         let rows = random.chunks_exact_mut(self.inputs);
         for (row, ours) in rows.zip(self.weights.chunks_exact(self.inputs)) {
             if ours.iter().any(|weight| *weight != 0.0) {
@@ -139,7 +153,6 @@ impl Layer {
         }
         let outputs = self.bias.len();
         let bias: Vec<f32> = self.bias.iter().map(|bias| bias / self.lr).collect();
-        let device = tensors[&name("weight")].device().clone();
         let weight = Tensor::from_vec(random, (outputs, self.inputs), &device)?;
         tensors.insert(name("weight"), weight);
         tensors.insert(name("bias"), Tensor::from_vec(bias, outputs, &device)?);
@@ -217,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn more_limits_than_units_are_refused() {
+    fn what_does_not_fit_is_refused() {
         let config = config();
         let generator = config.generator().unwrap();
         let mut tensors = init::generator(&generator, 0, DType::F32, &Device::Cpu).unwrap();
@@ -225,5 +238,11 @@ mod tests {
         imitation.limits[0] = vec![0.0; 3];
         let error = write(&mut tensors, &generator.mapping, &imitation, 0);
         assert!(error.unwrap_err().to_string().contains("at most 2"));
+        imitation.limits = vec![vec![]; 9];
+        let error = write(&mut tensors, &generator.mapping, &imitation, 0);
+        assert!(error.unwrap_err().to_string().contains("at most 8"));
+        imitation.limits.truncate(1);
+        let error = write(&mut Tensors::new(), &generator.mapping, &imitation, 0);
+        assert!(error.unwrap_err().to_string().contains("fc0.weight"));
     }
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Where the pictures are drawn by a program, the generator can first be shown which picture belongs to each latent
-//! ([`Imitation`]). [`fn@quiet`] makes directions of a trained one dormant that its latents do not use.
+//! ([`Imitation`]); `mapping_init` gives its mapping network what decides. [`fn@quiet`] makes directions of a trained one dormant that its latents do not use.
 //!
 //! [`Config`] has all settings, and presets after stylegan2-ada-pytorch. Every random number comes from a stream of its
 //! purpose (latents, mixing, noise, directions, labels, augmentation, imitation), all of which are in the snapshot, so a run that

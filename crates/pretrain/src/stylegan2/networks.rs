@@ -4,7 +4,7 @@
 //! the other network: it follows every step, and no gradient is computed for its weights. The third network is the
 //! generator on the averaged parameters.
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use domex_replay::frozen;
 use domex_stylegan2::{Discriminator, Generator, Kind, Model, Tensors, init};
 use domex_train::adam::{Adam, AdamConfig};
@@ -44,7 +44,7 @@ const ADAM_D: &str = "adam.discriminator.";
 impl Weights {
     /// Random ones.
     pub fn random(config: &Config, seed: u64, device: &Device) -> Result<Self> {
-        let dtype = candle_core::DType::F32;
+        let dtype = DType::F32;
         let mut g = init::generator(&config.generator()?, seed, dtype, device)?;
         if let Some(imitation) = &config.imitation {
             mapping_init::write(&mut g, &config.generator()?.mapping, imitation, seed)?;
@@ -66,7 +66,7 @@ impl Weights {
             .map_or_else(|| g_ema.clone(), Generator::tensors);
         let d = match &model.discriminator {
             Some(d) => d.tensors(),
-            None => Self::random(config, seed, device)?.d,
+            None => init::discriminator(&config.discriminator()?, seed, DType::F32, device)?,
         };
         Ok(Self { g, g_ema, d })
     }
