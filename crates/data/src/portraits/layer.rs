@@ -100,20 +100,14 @@ pub(crate) enum Relief {
     Round { at: P, radii: P, height: f32 },
 }
 
-impl Relief {
-    /// The surface's normal: x to the right, y down, z to the viewer. `None` for what is not lit.
-    pub(crate) fn normal(&self, p: P) -> Result<[f32; 3], f32> {
-        match *self {
-            Self::Even(light) => Err(light),
-            Self::Round { at, radii, height } => {
-                let u = ((p[0] - at[0]) / radii[0]).clamp(-1.2, 1.2) * height;
-                let v = ((p[1] - at[1]) / radii[1]).clamp(-1.2, 1.2) * height;
-                let z = (1.0 - u * u - v * v).max(0.04).sqrt();
-                let length = (u * u + v * v + z * z).sqrt();
-                Ok([u / length, v / length, z / length])
-            }
-        }
-    }
+/// The normal of an ellipsoid over an ellipse, see [`Relief::Round`]: x to the right, y down, z to the viewer.
+#[inline(always)]
+pub(crate) fn normal(p: P, at: P, radii: P, height: f32) -> [f32; 3] {
+    let u = ((p[0] - at[0]) / radii[0]).clamp(-1.2, 1.2) * height;
+    let v = ((p[1] - at[1]) / radii[1]).clamp(-1.2, 1.2) * height;
+    let z = (1.0 - u * u - v * v).max(0.04).sqrt();
+    let length = (u * u + v * v + z * z).sqrt();
+    [u / length, v / length, z / length]
 }
 
 /// One layer.

@@ -26,6 +26,7 @@ mod domain;
 mod face;
 mod factors;
 mod hair;
+mod lanes;
 mod layer;
 mod noise;
 mod photo;
@@ -73,7 +74,8 @@ pub fn render_both(
     if let Some(character) = character {
         characters::turn_into(character, &mut scene);
     }
-    let canvas = Canvas::draw(&scene, size, renderings::pen(rendering));
+    let pen = rendering.map_or(photo::PEN, renderings::pen);
+    let canvas = Canvas::draw(&scene, size, pen);
     match rendering {
         Some(rendering) => renderings::render(rendering, &scene, &canvas, seed),
         None => photo::develop(&scene, &canvas, seed),

@@ -7,6 +7,9 @@ use super::noise::normal;
 use super::raster::Canvas;
 use super::scene::Scene;
 
+/// A photograph has no outlines.
+pub(crate) const PEN: f32 = 0.0;
+
 /// Deviation of the sensor's noise at middle grey.
 const GRAIN: f32 = 0.010;
 

@@ -2,7 +2,8 @@
 
 use super::colour::{Rgb, mix};
 use super::factors::Factors;
-use super::layer::{Layer, Part};
+use super::lanes::{LANES, Lanes, Points};
+use super::layer::{Layer, Part, Relief, normal};
 use super::noise::smoothstep;
 use super::scene::Scene;
 use super::shape::P;
@@ -53,6 +54,38 @@ impl Lamp {
     }
 }
 
+impl Lamp {
+    /// Light and highlight on a layer.
+    fn on(&self, layer: &Layer, points: &Points) -> (Lanes, Lanes) {
+        let (at, radii, height) = match layer.relief {
+            Relief::Even(even) => {
+                let light = even * (self.ambient + 0.62 * self.diffuse);
+                return ([light; LANES], [0.0; LANES]);
+            }
+            Relief::Round { at, radii, height } => (at, radii, height),
+        };
+        let (mut light, mut gloss) = ([0.0; LANES], [0.0; LANES]);
+        for i in 0..LANES {
+            let n = normal(points.at(i), at, radii, height);
+            let along = |v: [f32; 3]| n[0] * v[0] + n[1] * v[1] + n[2] * v[2];
+            // Light wraps around a little, as it does on skin.
+            let wrapped = ((along(self.towards) + 0.25) / 1.25).max(0.0);
+            light[i] = self.ambient + self.diffuse * wrapped;
+            gloss[i] = layer.gloss * along(self.half).max(0.0).powi(16);
+        }
+        (light, gloss)
+    }
+}
+
+/// The pixels of a row that are drawn together.
+struct Run {
+    /// Number of the first.
+    at: usize,
+    /// How many lie within the window.
+    len: usize,
+    points: Points,
+}
+
 /// The neck, around which the head leans.
 const PIVOT: P = [0.5, 0.80];
 
@@ -96,72 +129,83 @@ impl Canvas {
         for j in rows {
             let mut i = columns.start;
             while i < columns.end {
-                let seen = [
+                let first = [
                     corner[0] + (i as f32 + 0.5) * pixel,
                     corner[1] + (j as f32 + 0.5) * pixel,
                 ];
-                let p = if layer.leans {
-                    turn_back(seen, lean)
-                } else {
-                    seen
-                };
-                let d = layer.shape.distance(p);
-                if d > margin {
-                    // Nothing begins nearer than that; half, because distances are approximate.
-                    i += 1 + (0.5 * (d - margin) / pixel) as usize;
+                let mut points = Points::row(first, pixel);
+                if layer.leans {
+                    points = points.map(|p| turn_back(p, lean));
+                }
+                let distances = layer.shape.distances(&points);
+                let (start, end) = (i, (i + LANES).min(columns.end));
+                i += LANES;
+                if distances.iter().all(|&d| d > margin) {
+                    // Nothing begins nearer to the last one than that; half, because distances are approximate.
+                    i += (0.5 * (distances[LANES - 1] - margin) / pixel) as usize;
                     continue;
                 }
-                let k = j * self.size + i;
-                i += 1;
-                let cover = (0.5 - d / fade).clamp(0.0, 1.0) * layer.opacity;
-                if layer.shadow > 0.0 && cover < 1.0 {
-                    let off = layer
-                        .shape
-                        .distance([p[0] - shadow_at[0], p[1] - shadow_at[1]]);
-                    let dark = smoothstep(0.035, -0.02, off) * layer.shadow;
-                    // Shadows fall on the person, hardly on what is far behind.
-                    let far = if self.part[k] == Part::Background {
-                        0.15
-                    } else {
-                        1.0
-                    };
-                    self.light[k] *= 1.0 - 0.6 * dark * far;
+                let cover = distances.map(|d| (0.5 - d / fade).clamp(0.0, 1.0) * layer.opacity);
+                let at = j * self.size + start;
+                let run = Run {
+                    at,
+                    len: end - start,
+                    points,
+                };
+                if layer.shadow > 0.0 && cover.iter().any(|&cover| cover < 1.0) {
+                    self.shade(&run, layer, &cover, shadow_at);
                 }
-                if cover > 0.0 {
-                    self.cover(k, layer, p, cover, lamp);
+                if cover.iter().any(|&cover| cover > 0.0) {
+                    self.cover(&run, layer, &cover, lamp);
                 }
-                if layer.line > 0.0 {
-                    let stroke = (0.5 + (0.5 * pen - d.abs()) / pixel).clamp(0.0, 1.0);
-                    self.line[k] = self.line[k].max(stroke * layer.line);
+                if layer.line > 0.0 && pen > 0.0 {
+                    let lines = &mut self.line[at..][..run.len];
+                    for (line, d) in lines.iter_mut().zip(distances) {
+                        let stroke = (0.5 + (0.5 * pen - d.abs()) / pixel).clamp(0.0, 1.0);
+                        *line = line.max(stroke * layer.line);
+                    }
                 }
             }
         }
     }
 
-    fn cover(&mut self, k: usize, layer: &Layer, p: P, cover: f32, lamp: &Lamp) {
-        let (light, gloss) = match layer.relief.normal(p) {
-            Err(even) => (even * (lamp.ambient + 0.62 * lamp.diffuse), 0.0),
-            Ok(n) => {
-                let l = lamp.towards;
-                let facing = n[0] * l[0] + n[1] * l[1] + n[2] * l[2];
-                let h = lamp.half;
-                let mirror = (n[0] * h[0] + n[1] * h[1] + n[2] * h[2]).max(0.0);
-                // Light wraps around a little, as it does on skin.
-                let wrapped = ((facing + 0.25) / 1.25).max(0.0);
-                (
-                    lamp.ambient + lamp.diffuse * wrapped,
-                    layer.gloss * mirror.powi(16),
-                )
+    /// The shadow of a layer, where it does not cover all.
+    fn shade(&mut self, run: &Run, layer: &Layer, cover: &Lanes, shadow_at: P) {
+        let moved = run
+            .points
+            .map(|p| [p[0] - shadow_at[0], p[1] - shadow_at[1]]);
+        let dark = layer
+            .shape
+            .distances(&moved)
+            .map(|d| smoothstep(0.035, -0.02, d) * layer.shadow);
+        for i in 0..run.len {
+            // Shadows fall on the person, hardly on what is far behind.
+            let far = match self.part[run.at + i] {
+                Part::Background => 0.15,
+                _ => 1.0,
+            };
+            if cover[i] < 1.0 {
+                self.light[run.at + i] *= 1.0 - 0.6 * dark[i] * far;
             }
-        };
-        self.albedo[k] = mix(self.albedo[k], layer.paint.at(p), cover);
-        if !layer.tone_only || layer.part == Part::Iris {
-            self.light[k] += (light - self.light[k]) * cover;
         }
-        self.gloss[k] += (gloss - self.gloss[k]) * cover;
-        self.line[k] *= 1.0 - cover;
-        if cover > 0.5 && !layer.tone_only {
-            self.part[k] = layer.part;
+    }
+
+    fn cover(&mut self, run: &Run, layer: &Layer, cover: &Lanes, lamp: &Lamp) {
+        let (light, gloss) = lamp.on(layer, &run.points);
+        for i in 0..run.len {
+            let (k, cover) = (run.at + i, cover[i]);
+            if cover <= 0.0 {
+                continue;
+            }
+            self.albedo[k] = mix(self.albedo[k], layer.paint.at(run.points.at(i)), cover);
+            if !layer.tone_only || layer.part == Part::Iris {
+                self.light[k] += (light[i] - self.light[k]) * cover;
+            }
+            self.gloss[k] += (gloss[i] - self.gloss[k]) * cover;
+            self.line[k] *= 1.0 - cover;
+            if cover > 0.5 && !layer.tone_only {
+                self.part[k] = layer.part;
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! shapes are approximate (exact on the border and to first order beside it), which is all that
 //! is looked at.
 
+use super::lanes::{LANES, Lanes, Points, both};
 use super::noise::smooth;
 
 /// A point or vector of the picture, x to the right, y down, the side being 1.
@@ -109,16 +110,14 @@ impl Shape {
         Self::Ring(Box::new(self), width)
     }
 
-    /// Signed distance of `p`.
-    pub(crate) fn distance(&self, p: P) -> f32 {
+    /// Signed distance of each point.
+    pub(crate) fn distances(&self, p: &Points) -> Lanes {
         match self {
-            Self::All => -1.0,
-            Self::Ellipse { at, radii } => ellipse([p[0] - at[0], p[1] - at[1]], *radii),
+            Self::All => [-1.0; LANES],
+            Self::Ellipse { at, radii } => ellipse(&from(p, *at), *radii),
             Self::Head { at, radii, jaw } => {
-                let q = [p[0] - at[0], p[1] - at[1]];
-                let t = (q[1] / radii[1]).clamp(0.0, 1.2);
-                let narrow = 1.0 - jaw * t * t * 0.55 + 0.10 * (1.0 - jaw) * t * (1.0 - t);
-                ellipse([q[0] / narrow.max(0.2), q[1]], *radii)
+                let q = from(p, *at).map(|q| widened(q, *radii, *jaw));
+                ellipse(&q, *radii)
             }
             Self::Rect {
                 at,
@@ -126,53 +125,32 @@ impl Shape {
                 round,
                 angle,
             } => {
-                let mut q = [p[0] - at[0], p[1] - at[1]];
-                if *angle != 0.0 {
-                    let (sin, cos) = angle.sin_cos();
-                    q = [q[0] * cos + q[1] * sin, q[1] * cos - q[0] * sin];
-                }
-                let d = [q[0].abs() - half[0] + round, q[1].abs() - half[1] + round];
-                length(d[0].max(0.0), d[1].max(0.0)) + d[0].max(d[1]).min(0.0) - round
+                let (sin, cos) = angle.sin_cos();
+                p.each(|p| {
+                    let q = [p[0] - at[0], p[1] - at[1]];
+                    let q = [q[0] * cos + q[1] * sin, q[1] * cos - q[0] * sin];
+                    let d = [q[0].abs() - half[0] + round, q[1].abs() - half[1] + round];
+                    length(d[0].max(0.0), d[1].max(0.0)) + d[0].max(d[1]).min(0.0) - round
+                })
             }
-            Self::Stroke { a, b, r } => {
-                let (pa, ba) = ([p[0] - a[0], p[1] - a[1]], [b[0] - a[0], b[1] - a[1]]);
-                let squared = (ba[0] * ba[0] + ba[1] * ba[1]).max(1e-12);
-                let t = ((pa[0] * ba[0] + pa[1] * ba[1]) / squared).clamp(0.0, 1.0);
-                length(pa[0] - t * ba[0], pa[1] - t * ba[1]) - (r[0] + (r[1] - r[0]) * t)
-            }
+            Self::Stroke { a, b, r } => p.each(|p| stroke(p, *a, *b, *r)),
             Self::Lens {
                 at,
                 half,
                 up,
                 down,
                 bow,
-            } => {
-                let t = (p[0] - at[0]) / half;
-                let inside = (1.0 - t * t).max(0.0);
-                let middle = at[1] - bow * t.clamp(-1.3, 1.3).powi(2);
-                let y = p[1] - middle;
-                let vertical = (-y - up * inside).max(y - down * inside);
-                if t.abs() <= 1.0 {
-                    // The slope of the border at the corners makes the vertical distance too long.
-                    vertical * 0.8
-                } else {
-                    length((t.abs() - 1.0) * half, y)
-                }
-            }
+            } => lens(&from(p, *at), *half, [*up, *down], *bow),
             Self::Polygon(points) => polygon(points, p),
-            Self::Ring(inner, width) => inner.distance(p).abs() - 0.5 * width,
-            Self::Union(parts) => parts
-                .iter()
-                .map(|part| part.distance(p))
-                .fold(f32::INFINITY, f32::min),
-            Self::Without(a, b) => a.distance(p).max(-b.distance(p)),
-            Self::Both(a, b) => a.distance(p).max(b.distance(p)),
+            Self::Ring(inner, width) => inner.distances(p).map(|d| d.abs() - 0.5 * width),
+            Self::Union(parts) => parts.iter().fold([f32::INFINITY; LANES], |nearest, part| {
+                both(&nearest, &part.distances(p), f32::min)
+            }),
+            Self::Without(a, b) => both(&a.distances(p), &b.distances(p), |a, b| a.max(-b)),
+            Self::Both(a, b) => both(&a.distances(p), &b.distances(p), f32::max),
             Self::Half { y, above } => {
-                if *above {
-                    p[1] - y
-                } else {
-                    y - p[1]
-                }
+                let sign = if *above { 1.0 } else { -1.0 };
+                p.each(|p| sign * (p[1] - y))
             }
             Self::Wavy {
                 inner,
@@ -180,13 +158,14 @@ impl Shape {
                 per,
                 seed,
             } => {
-                let d = inner.distance(p);
-                // Far away the waves decide nothing.
-                if d.abs() > 2.0 * height + 0.05 {
-                    d
-                } else {
-                    d + height * smooth(p[0] * per, p[1] * per, *seed)
+                let mut distances = inner.distances(p);
+                for (i, d) in distances.iter_mut().enumerate() {
+                    // Far away the waves decide nothing.
+                    if d.abs() <= 2.0 * height + 0.05 {
+                        *d += height * smooth(p.x[i] * per, p.y[i] * per, *seed);
+                    }
                 }
+                distances
             }
         }
     }
@@ -244,16 +223,23 @@ impl Shape {
     }
 }
 
+/// The points as seen from `origin`.
+fn from(p: &Points, origin: P) -> Points {
+    p.map(|p| [p[0] - origin[0], p[1] - origin[1]])
+}
+
 /// First-order distance of an ellipse at the origin: `k (k − 1) / |q / r²|` with `k = |q / r|`.
-fn ellipse(q: P, r: P) -> f32 {
-    let a = [q[0] / r[0], q[1] / r[1]];
-    let k = length(a[0], a[1]);
-    let slope = length(a[0] / r[0], a[1] / r[1]);
-    if slope < 1e-6 {
-        -r[0].min(r[1])
-    } else {
-        k * (k - 1.0) / slope
-    }
+fn ellipse(q: &Points, r: P) -> Lanes {
+    let k = q.each(|q| length(q[0] / r[0], q[1] / r[1]));
+    let slope = q.each(|q| length(q[0] / (r[0] * r[0]), q[1] / (r[1] * r[1])));
+    let beside = both(&k, &slope, |k, slope| k * (k - 1.0) / slope.max(1e-6));
+    let middle = -r[0].min(r[1]);
+    // Apart from the division: a branch around that would keep it out of the vector registers.
+    both(
+        &slope,
+        &beside,
+        |slope, d| if slope < 1e-6 { middle } else { d },
+    )
 }
 
 /// Not `hypot`, whose care for overflow costs many times as much.
@@ -261,19 +247,63 @@ pub(crate) fn length(x: f32, y: f32) -> f32 {
     (x * x + y * y).sqrt()
 }
 
-fn polygon(points: &[P], p: P) -> f32 {
-    let mut nearest = f32::INFINITY;
-    let mut inside = false;
+/// From an ellipse whose lower half narrows towards the chin, to the ellipse.
+#[inline(always)]
+fn widened(q: P, radii: P, jaw: f32) -> P {
+    let t = (q[1] / radii[1]).clamp(0.0, 1.2);
+    let narrow = 1.0 - jaw * t * t * 0.55 + 0.10 * (1.0 - jaw) * t * (1.0 - t);
+    [q[0] / narrow.max(0.2), q[1]]
+}
+
+/// A segment whose radius goes from `r[0]` at `a` to `r[1]` at `b`.
+#[inline(always)]
+fn stroke(p: P, a: P, b: P, r: [f32; 2]) -> f32 {
+    let (pa, ba) = ([p[0] - a[0], p[1] - a[1]], [b[0] - a[0], b[1] - a[1]]);
+    let squared = (ba[0] * ba[0] + ba[1] * ba[1]).max(1e-12);
+    let t = ((pa[0] * ba[0] + pa[1] * ba[1]) / squared).clamp(0.0, 1.0);
+    length(pa[0] - t * ba[0], pa[1] - t * ba[1]) - (r[0] + (r[1] - r[0]) * t)
+}
+
+/// Between two parabolas around the origin, `[up, down]` high.
+fn lens(q: &Points, half: f32, [up, down]: [f32; 2], bow: f32) -> Lanes {
+    let q = q.map(|q| {
+        let bent = (q[0] / half).clamp(-1.3, 1.3);
+        [(q[0] / half).abs(), q[1] + bow * (bent * bent)]
+    });
+    // The slope of the border at the corners makes the vertical distance too long.
+    let vertical = q.each(|[t, y]| {
+        let inside = (1.0 - t * t).max(0.0);
+        (-y - up * inside).max(y - down * inside) * 0.8
+    });
+    let beside = q.each(|[t, y]| length((t - 1.0) * half, y));
+    let mut out = vertical;
+    for i in 0..LANES {
+        out[i] = if q.x[i] <= 1.0 {
+            vertical[i]
+        } else {
+            beside[i]
+        };
+    }
+    out
+}
+
+fn polygon(points: &[P], p: &Points) -> Lanes {
+    let mut nearest = [f32::INFINITY; LANES];
+    let mut crossings = [0_u32; LANES];
     for (i, &a) in points.iter().enumerate() {
         let b = points[(i + 1) % points.len()];
-        nearest = nearest.min(Shape::stroke(a, b, 0.0).distance(p));
-        if (a[1] > p[1]) != (b[1] > p[1])
-            && p[0] < (b[0] - a[0]) * (p[1] - a[1]) / (b[1] - a[1]) + a[0]
-        {
-            inside = !inside;
+        nearest = both(&nearest, &p.each(|p| stroke(p, a, b, [0.0; 2])), f32::min);
+        for (i, crossings) in crossings.iter_mut().enumerate() {
+            let [x, y] = p.at(i);
+            let crosses =
+                (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0];
+            *crossings += u32::from(crosses);
         }
     }
-    if inside { -nearest } else { nearest }
+    for (d, crossings) in nearest.iter_mut().zip(crossings) {
+        *d = if crossings % 2 == 1 { -*d } else { *d };
+    }
+    nearest
 }
 
 fn around(at: P, reach: P) -> [f32; 4] {

@@ -15,11 +15,11 @@ use super::scene::Scene;
 use surface::Surface;
 
 /// Width of the outlines that a technique wants, in parts of the picture's side.
-pub(super) fn pen(rendering: Option<Domain>) -> f32 {
+pub(super) fn pen(rendering: Domain) -> f32 {
     match rendering {
-        Some(Domain::Comic) => 0.016,
-        Some(Domain::StainedGlass | Domain::Ink) => 0.014,
-        Some(Domain::Blueprint) => 0.008,
+        Domain::Comic => 0.016,
+        Domain::StainedGlass | Domain::Ink => 0.014,
+        Domain::Blueprint => 0.008,
         _ => 0.012,
     }
 }
