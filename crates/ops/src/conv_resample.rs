@@ -16,7 +16,8 @@
 use candle_core::Tensor;
 
 use crate::{
-    Error, Result, UpFirDn, check, conv_transpose2d, conv2d, upfirdn2d, upfirdn2d::filter_size,
+    Error, Result, UpFirDn, check, conv_transpose2d, conv2d, upfirdn2d,
+    upfirdn2d::{Resample, filter_size},
 };
 
 const OP: &str = "conv2d_resample";
@@ -56,11 +57,30 @@ pub fn conv2d_resample(
         let y = conv2d(x, weight, None, 1, 0)?;
         return plan.resample(&y, filter, up, 1, plan.padding);
     }
-    let y = plan.up_convolution(x, &turned(weight, flip_weight)?, filter, up)?;
+    let (y, how) = plan.up_convolution(x, &turned(weight, flip_weight)?, up)?;
+    let y = upfirdn2d(&y, filter, &how)?;
     if down > 1 {
         return plan.resample(&y, filter, 1, down, [0; 4]);
     }
     Ok(y)
+}
+
+/// [`conv2d_resample`] with `up` above 1 and a kernel of more than one pixel, without its last step: what comes out, and the filter
+/// that is still to be run over it.
+pub(crate) fn unfiltered(
+    x: &Tensor,
+    weight: &Tensor,
+    filter: Option<&Tensor>,
+    up: usize,
+    padding: usize,
+    flip_weight: bool,
+) -> Result<(Tensor, Resample)> {
+    check::dims4(OP, "x", x, "[n, i, h, w]")?;
+    check::dims4(OP, "weight", weight, "[o, i, kh, kw]")?;
+    let plan = Plan::new(filter, up, 1, padding)?;
+    let (y, how) = plan.up_convolution(x, &turned(weight, flip_weight)?, up)?;
+    let filter = Resample::new(&y, filter, &how)?;
+    Ok((y, filter))
 }
 
 /// `weight`, or its kernels turned by 180°.
@@ -132,14 +152,8 @@ impl Plan {
         upfirdn2d(x, filter, &how)
     }
 
-    /// Transposed convolution of stride `up`, then the filter at the larger size.
-    fn up_convolution(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        filter: Option<&Tensor>,
-        up: usize,
-    ) -> Result<Tensor> {
+    /// Transposed convolution of stride `up`, and how the filter is to be run over it, at the larger size.
+    fn up_convolution(&self, x: &Tensor, weight: &Tensor, up: usize) -> Result<(Tensor, UpFirDn)> {
         let (kh, kw) = (weight.dim(2)? as i64, weight.dim(3)? as i64);
         let [x0, x1, y0, y1] = self.padding;
         // The transposed convolution adds k − 1 pixels in front and k − up behind.
@@ -157,7 +171,7 @@ impl Plan {
             gain: (up as f64).powi(2),
             ..UpFirDn::default()
         };
-        upfirdn2d(&y, filter, &how)
+        Ok((y, how))
     }
 }
 

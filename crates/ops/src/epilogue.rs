@@ -22,6 +22,7 @@ use crate::{
     autograd::{in_backward, keeps_graph},
     channels::{self, channel_sum, sum_outer},
     cpu::{self, Borrowed, Element, by_dtype},
+    upfirdn2d::Resample,
 };
 
 const OP: &str = "epilogue";
@@ -93,20 +94,23 @@ impl Curve {
         x.apply_op2(&bias.contiguous()?, op)
     }
 
-    /// The curve of `x · scale + bias + noise` for `x: [n, c, h, w]`, `scale: [n, c]`, `bias: [c]`, and
-    /// `noise` of `n·h·w` or `h·w` elements. The shapes have been checked.
+    /// The curve of `x · scale + bias + noise` for `x: [n, c, h, w]`, which `filter` is run over before, `scale: [n, c]`,
+    /// `bias: [c]`, and `noise` of `n·h·w` or `h·w` elements of the filtered size. The shapes have been checked.
     pub(crate) fn after_convolution(
         self,
         x: &Tensor,
+        filter: Option<Resample>,
         scale: Option<&Tensor>,
         noise: Option<&Tensor>,
         bias: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (n, c, h, w) = x.dims4()?;
+        let [h, w] = filter.as_ref().map_or([h, w], Resample::size);
         let noise = noise.map(Tensor::flatten_all).transpose()?;
         let op = Epilogue {
             bias: bias.map_or(Part::default(), Part::of),
             noise: noise.as_ref().map_or(Part::default(), Part::of),
+            filter,
             ..Epilogue::new(
                 self,
                 EpilogueShape {
@@ -125,7 +129,8 @@ impl Curve {
             }
         };
         match (scale, added) {
-            (None, None) => self.of(x, None, 1),
+            (None, None) if op.filter.is_none() => self.of(x, None, 1),
+            (None, None) => x.contiguous()?.apply_op1(op),
             (None, Some(added)) => x.contiguous()?.apply_op2(&added, op),
             (Some(scale), added) => {
                 let added = match added {
@@ -156,8 +161,10 @@ impl Part {
 }
 
 /// The operator. An operator has three operands at most, so bias and noise come as one, bias first.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Epilogue {
+    /// What is run over x before, in the same pass.
+    filter: Option<Resample>,
     curve: Curve,
     shape: EpilogueShape,
     bias: Part,
@@ -170,6 +177,7 @@ type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 impl Epilogue {
     fn new(curve: Curve, shape: EpilogueShape) -> Self {
         Self {
+            filter: None,
             curve,
             shape,
             bias: Part::default(),
@@ -212,9 +220,37 @@ impl Epilogue {
             let small = |t: Option<_>| t.map(|(s, l)| cpu::slice::<T>(s, l)).transpose();
             let (scale, added, x) = (small(scale)?, small(added)?, cpu::slice::<T>(s, l)?);
             let e = self.kernel(scale, added);
-            cpu::filled(x.len(), |y| kernel::forward(&self.shape, &e, x, y))
+            let EpilogueShape { n, channels, pixels } = self.shape;
+            cpu::filled(n * channels * pixels, |y| match &self.filter {
+                Some(filter) => filter.then(&self.shape, &e, x, y),
+                None => kernel::forward(&self.shape, &e, x, y),
+            })
         })?;
-        Ok((y, l.shape().clone()))
+        let mut shape = l.shape().clone().into_dims();
+        if let Some(filter) = &self.filter {
+            shape[2..].copy_from_slice(&filter.size());
+        }
+        Ok((y, Shape::from(shape)))
+    }
+
+    /// [`backward`](Self::backward) through the filter too: x is filtered anew, which costs less than keeping the result.
+    fn backward_to(
+        &self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        added: Option<&Tensor>,
+        g: &Tensor,
+    ) -> Result<Gradients> {
+        let Some(filter) = &self.filter else {
+            return self.backward(x, scale, added, g);
+        };
+        let filtered = x.contiguous()?.apply_op1(filter.clone())?;
+        let (for_filtered, for_scale, for_added) = self.backward(&filtered, scale, added, g)?;
+        let for_x = match for_filtered {
+            Some(g) => Some(g.contiguous()?.apply_op1(filter.adjoint())?),
+            None => None,
+        };
+        Ok((for_x, for_scale, for_added))
     }
 
     fn backward(
@@ -288,7 +324,7 @@ impl Epilogue {
             g.affine(self.curve.gain, 0.0)?
         } else {
             let slope = Slope {
-                epilogue: *self,
+                epilogue: self.clone(),
                 x: x.detach(),
                 scale: scale.map(Tensor::detach),
                 added: added.map(Tensor::detach),
@@ -347,7 +383,7 @@ impl CustomOp1 for Epilogue {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.backward(x, None, None, g)?.0)
+        Ok(self.backward_to(x, None, None, g)?.0)
     }
 }
 
@@ -374,7 +410,7 @@ impl CustomOp2 for Epilogue {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (for_x, _, for_added) = self.backward(x, None, Some(added), g)?;
+        let (for_x, _, for_added) = self.backward_to(x, None, Some(added), g)?;
         Ok((for_x, for_added))
     }
 }
@@ -405,7 +441,7 @@ impl CustomOp3 for Epilogue {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<Gradients> {
-        self.backward(x, Some(scale), Some(added), g)
+        self.backward_to(x, Some(scale), Some(added), g)
     }
 }
 

@@ -12,15 +12,16 @@
 //! `training/networks.py`, `modulated_conv2d`; its fused and unfused forms agree with this one to
 //! rounding.
 //!
-//! [`modulated_layer`] is the whole layer: on the CPU the factor `d`, noise, bias, activation, gain and
-//! clamp are one pass over the feature map, and one pass back.
+//! [`modulated_layer`] is the whole layer: on the CPU the filter of an up-sampling layer, the factor `d`, noise, bias,
+//! activation, gain and clamp are one pass over the feature map.
 //!
 //! All steps are differentiable to any order, and free for operands that do not track.
 
 use candle_core::{D, DType, Tensor};
 
 use crate::{
-    BiasAct, Error, Result, bias_act, channels, check, conv2d_resample, epilogue::Curve, matmul,
+    BiasAct, Error, Result, bias_act, channels, check, conv_resample::unfiltered, conv2d_resample,
+    epilogue::Curve, matmul, upfirdn2d::Resample,
 };
 
 const OP: &str = "modulated_conv2d";
@@ -78,11 +79,11 @@ pub fn modulated_conv2d(
     styles: &Tensor,
     how: &ModulatedConv<'_>,
 ) -> Result<Tensor> {
-    let (y, factors) = convolved(x, weight, styles, how)?;
-    if check::on_cpu(&[&y]) {
-        return Ok(Curve::IDENTITY.after_convolution(&y, factors.as_ref(), how.noise, None)?);
+    let made = convolved(x, weight, styles, how)?;
+    if check::on_cpu(&[&made.y]) {
+        return made.finish(Curve::IDENTITY, how.noise, None);
     }
-    composed(&y, factors.as_ref(), how.noise)
+    made.composed(how.noise)
 }
 
 /// A layer of the synthesis network: [`bias_act()`] of [`modulated_conv2d`], with the bias along the channels.
@@ -101,58 +102,81 @@ pub fn modulated_layer(
     if act.dim != 1 {
         return Err(Error::parameter(OP, "dim", act.dim, "1, the channels"));
     }
-    let (y, factors) = convolved(x, weight, styles, how)?;
-    act.check(&y, bias)?;
+    let made = convolved(x, weight, styles, how)?;
+    act.check(&made.y, bias)?;
     match act.curve() {
-        Some(curve) if check::on_cpu(&[&y]) => {
-            Ok(curve.after_convolution(&y, factors.as_ref(), how.noise, bias)?)
-        }
-        _ => bias_act(&composed(&y, factors.as_ref(), how.noise)?, bias, act),
+        Some(curve) if check::on_cpu(&[&made.y]) => made.finish(curve, how.noise, bias),
+        _ => bias_act(&made.composed(how.noise)?, bias, act),
     }
 }
 
-/// The convolution of the scaled input, and the factors that the result is still to be multiplied by. All operands, the
-/// noise among them, have been checked.
+/// The convolution of the scaled input, and what is still to be done to it.
+struct Convolved {
+    y: Tensor,
+    /// The low-pass filter after a transposed convolution; on the CPU, where it is one pass with the rest.
+    filter: Option<Resample>,
+    /// The factors of demodulation, `[n, o]`.
+    factors: Option<Tensor>,
+}
+
+/// All operands, the noise among them, have been checked.
 fn convolved(
     x: &Tensor,
     weight: &Tensor,
     styles: &Tensor,
     how: &ModulatedConv<'_>,
-) -> Result<(Tensor, Option<Tensor>)> {
+) -> Result<Convolved> {
     check_operands(x, weight, styles, how)?;
     let (weight, styles) = if how.demodulate && x.dtype() == DType::F16 {
         normalised(weight, styles)?
     } else {
         (weight.clone(), styles.clone())
     };
-    let y = conv2d_resample(
-        &channels::scale(x, &styles)?,
-        &weight,
-        how.filter,
-        how.up,
-        how.down,
-        how.padding,
-        how.flip_weight,
-    )?;
-    how.noise.map_or(Ok(()), |noise| check_noise(noise, &y))?;
+    let x = channels::scale(x, &styles)?;
+    let (up, padding, flip) = (how.up, how.padding, how.flip_weight);
+    let transposed = up > 1 && how.down == 1 && weight.dims()[2..] != [1, 1];
+    let (y, filter) = if transposed && check::on_cpu(&[&x]) {
+        let (y, filter) = unfiltered(&x, &weight, how.filter, up, padding, flip)?;
+        (y, Some(filter))
+    } else {
+        let y = conv2d_resample(&x, &weight, how.filter, up, how.down, padding, flip)?;
+        (y, None)
+    };
+    let (n, _, h, w) = y.dims4()?;
+    let size = filter.as_ref().map_or([h, w], Resample::size);
+    how.noise
+        .map_or(Ok(()), |noise| check_noise(noise, n, size))?;
     let factors = if how.demodulate {
         Some(demodulation(&weight, &styles)?)
     } else {
         None
     };
-    Ok((y, factors))
+    Ok(Convolved { y, filter, factors })
 }
 
-/// `y · factors + noise`, step by step.
-fn composed(y: &Tensor, factors: Option<&Tensor>, noise: Option<&Tensor>) -> Result<Tensor> {
-    let y = match factors {
-        Some(factors) => channels::scale(y, factors)?,
-        None => y.clone(),
-    };
-    Ok(match noise {
-        Some(noise) => y.broadcast_add(noise)?,
-        None => y,
-    })
+impl Convolved {
+    /// The rest in one pass.
+    fn finish(self, curve: Curve, noise: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
+        let Self { y, filter, factors } = self;
+        Ok(curve.after_convolution(&y, filter, factors.as_ref(), noise, bias)?)
+    }
+
+    /// `y · factors + noise`, step by step.
+    fn composed(self, noise: Option<&Tensor>) -> Result<Tensor> {
+        let Self { y, filter, factors } = self;
+        let y = match filter {
+            Some(filter) => y.contiguous()?.apply_op1(filter)?,
+            None => y,
+        };
+        let y = match factors {
+            Some(factors) => channels::scale(&y, &factors)?,
+            None => y,
+        };
+        Ok(match noise {
+            Some(noise) => y.broadcast_add(noise)?,
+            None => y,
+        })
+    }
 }
 
 /// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`, in float32 at least.
@@ -214,8 +238,7 @@ fn check_operands(
     }
 }
 
-fn check_noise(noise: &Tensor, y: &Tensor) -> Result<()> {
-    let (n, _, h, w) = y.dims4()?;
+fn check_noise(noise: &Tensor, n: usize, [h, w]: [usize; 2]) -> Result<()> {
     let fits = match *noise.dims() {
         [nh, nw] => (nh, nw) == (h, w),
         [samples, 1, nh, nw] => (samples == n || samples == 1) && (nh, nw) == (h, w),

@@ -28,7 +28,10 @@ mod filter;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
-use domex_kernels::upfirdn::{self as kernel, UpFirDnShape};
+use domex_kernels::{
+    epilogue::{self, EpilogueShape},
+    upfirdn::{self as kernel, UpFirDnShape},
+};
 
 pub(crate) use self::filter::filter_size;
 pub use self::filter::{setup_filter, setup_filter2d};
@@ -79,17 +82,7 @@ pub fn upfirdn2d(x: &Tensor, filter: Option<&Tensor>, how: &UpFirDn) -> Result<T
     if !check::on_cpu(&[x]) {
         return composed(x, filter, how, &shape);
     }
-    let taps = match filter {
-        None => Taps::Full(Arc::from([1.0])),
-        Some(f) => {
-            let values: Vec<f64> = f.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
-            match f.rank() {
-                1 => Taps::Separable(values.into()),
-                _ => Taps::Full(values.into()),
-            }
-        }
-    };
-    Ok(x.contiguous()?.apply_op1(Resample { shape, taps })?)
+    Ok(x.contiguous()?.apply_op1(Resample::with(shape, filter)?)?)
 }
 
 /// The same from candle's own operations.
@@ -307,7 +300,7 @@ fn kernels(filter: Option<&Tensor>, flip: bool) -> Result<Vec<Tensor>> {
     })
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 enum Taps {
     /// `[fh, fw]`, row by row.
     Full(Arc<[f64]>),
@@ -315,21 +308,75 @@ enum Taps {
     Separable(Arc<[f64]>),
 }
 
-struct Resample {
+impl Taps {
+    /// In the type of the pictures.
+    fn typed<T: Element>(&self) -> Vec<T> {
+        let (Self::Full(taps) | Self::Separable(taps)) = self;
+        taps.iter().map(|&t| T::of(t)).collect()
+    }
+}
+
+/// The operator.
+#[derive(Debug, Clone)]
+pub(crate) struct Resample {
     shape: UpFirDnShape,
     taps: Taps,
 }
 
 impl Resample {
-    fn run<T: Element>(&self, x: &[T]) -> candle_core::Result<CpuStorage> {
-        let s = &self.shape;
-        let typed = |taps: &[f64]| -> Vec<T> { taps.iter().map(|&t| T::of(t)).collect() };
-        cpu::filled(s.planes * s.out_h() * s.out_w(), |y| match &self.taps {
-            Taps::Full(taps) => kernel::upfirdn2d(s, &typed(taps), x, y),
-            Taps::Separable(taps) => {
-                let taps = typed(taps);
-                kernel::upfirdn2d_separable(s, &taps, &taps, x, y)
+    /// What [`upfirdn2d`] does with pictures like `x: [n, c, h, w]`, after the same checks.
+    pub(crate) fn new(x: &Tensor, filter: Option<&Tensor>, how: &UpFirDn) -> Result<Self> {
+        Self::with(plan(x, filter, how)?, filter)
+    }
+
+    fn with(shape: UpFirDnShape, filter: Option<&Tensor>) -> Result<Self> {
+        let taps = match filter {
+            None => Taps::Full(Arc::from([1.0])),
+            Some(f) => {
+                let values: Vec<f64> = f.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+                match f.rank() {
+                    1 => Taps::Separable(values.into()),
+                    _ => Taps::Full(values.into()),
+                }
             }
+        };
+        Ok(Self { shape, taps })
+    }
+
+    /// Height and width of the result.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        [self.shape.out_h(), self.shape.out_w()]
+    }
+
+    /// The operator that takes gradients of the result to those of the pictures.
+    pub(crate) fn adjoint(&self) -> Self {
+        Self {
+            shape: self.shape.adjoint(),
+            taps: self.taps.clone(),
+        }
+    }
+
+    /// The result with an epilogue, in one pass.
+    pub(crate) fn then<T: Element>(
+        &self,
+        shape: &EpilogueShape,
+        epilogue: &epilogue::Epilogue<'_, T>,
+        x: &[T],
+        y: &mut [T],
+    ) -> domex_kernels::Result<()> {
+        let typed = self.taps.typed::<T>();
+        let taps = match self.taps {
+            Taps::Full(_) => epilogue::Taps::Full(&typed),
+            Taps::Separable(_) => epilogue::Taps::Separable([&typed; 2]),
+        };
+        epilogue::forward_filtered(&self.shape, taps, shape, epilogue, x, y)
+    }
+
+    fn run<T: Element>(&self, x: &[T]) -> candle_core::Result<CpuStorage> {
+        let (s, taps) = (&self.shape, self.taps.typed::<T>());
+        cpu::filled(s.planes * s.out_h() * s.out_w(), |y| match self.taps {
+            Taps::Full(_) => kernel::upfirdn2d(s, &taps, x, y),
+            Taps::Separable(_) => kernel::upfirdn2d_separable(s, &taps, &taps, x, y),
         })
     }
 }
@@ -349,11 +396,7 @@ impl CustomOp1 for Resample {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let adjoint = Self {
-            shape: self.shape.adjoint(),
-            taps: self.taps.clone(),
-        };
-        g.contiguous()?.apply_op1(adjoint).map(Some)
+        g.contiguous()?.apply_op1(self.adjoint()).map(Some)
     }
 }
 

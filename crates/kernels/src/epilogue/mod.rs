@@ -7,8 +7,10 @@
 //! `gz = gy · gain · act'(z)`, zero beyond the limit; `gx = gz · scale`, `g_scale = Σ_p gz · x`, `g_bias = Σ_{n, p} gz`, and
 //! `g_noise = Σ_c gz`.
 
+mod filtered;
 mod relu;
 
+pub use filtered::{Taps, forward_filtered};
 pub use relu::{bias_relu, relu_backward};
 
 use rayon::prelude::*;

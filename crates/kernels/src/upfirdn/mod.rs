@@ -161,7 +161,7 @@ impl UpFirDnShape {
         Ok(())
     }
 
-    fn check_slices(&self, filter: [usize; 2], x: usize, y: usize) -> Result<()> {
+    pub(crate) fn check_slices(&self, filter: [usize; 2], x: usize, y: usize) -> Result<()> {
         self.check()?;
         let check = Check {
             operator: "upfirdn2d",
@@ -215,7 +215,7 @@ impl Axis {
 pub fn upfirdn2d<T: Float>(s: &UpFirDnShape, filter: &[T], x: &[T], y: &mut [T]) -> Result<()> {
     s.check_slices([filter.len(), s.fh * s.fw], x.len(), y.len())?;
     if let Some((fx, fy)) = factors(s, filter) {
-        separable::run(Isa::best(), s, &fx, &fy, x, y);
+        separable::run(Isa::best(), s, [&fx, &fy], x, y, |_, _| ());
         return Ok(());
     }
     let gain = T::of(s.gain);
@@ -250,18 +250,29 @@ pub fn upfirdn2d_separable<T: Float>(
     x: &[T],
     y: &mut [T],
 ) -> Result<()> {
+    separable_then(s, [fx, fy], x, y, |_, _| ())
+}
+
+/// The same, and `then` with each few lines of `y` and the number of the first, counted over all planes, as soon as they are there.
+pub(crate) fn separable_then<T: Float>(
+    s: &UpFirDnShape,
+    [fx, fy]: [&[T]; 2],
+    x: &[T],
+    y: &mut [T],
+    then: impl Fn(usize, &mut [T]) + Sync,
+) -> Result<()> {
     s.check_slices([fx.len(), s.fw], x.len(), y.len())?;
     Check {
         operator: "upfirdn2d",
         shape: s,
     }
     .length("fy", fy.len(), s.fh)?;
-    separable::run(Isa::best(), s, fx, fy, x, y);
+    separable::run(Isa::best(), s, [fx, fy], x, y, then);
     Ok(())
 }
 
 /// The factors `fx`, `fy` of a filter that is their outer product, to the last digits of its type.
-fn factors<T: Float>(s: &UpFirDnShape, filter: &[T]) -> Option<(Vec<T>, Vec<T>)> {
+pub(crate) fn factors<T: Float>(s: &UpFirDnShape, filter: &[T]) -> Option<(Vec<T>, Vec<T>)> {
     let size = |i: &usize| filter[*i].abs();
     let most = (0..filter.len()).max_by(|i, j| size(i).wide().total_cmp(&size(j).wide()))?;
     let largest = filter[most];

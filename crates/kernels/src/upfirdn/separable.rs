@@ -13,7 +13,15 @@ use crate::simd::{Isa, Kernel, Simd, dispatch};
 /// Pixels that a thread takes at once, about.
 const GRAIN: usize = 1 << 14;
 
-pub(super) fn run<T: Float>(isa: Isa, s: &UpFirDnShape, fx: &[T], fy: &[T], x: &[T], y: &mut [T]) {
+/// `then` is told of lines of output, the number of the first counted over all planes, while the caches still hold them.
+pub(super) fn run<T: Float>(
+    isa: Isa,
+    s: &UpFirDnShape,
+    [fx, fy]: [&[T]; 2],
+    x: &[T],
+    y: &mut [T],
+    then: impl Fn(usize, &mut [T]) + Sync,
+) {
     let turned = |taps: &[T], gain: T| -> Vec<T> {
         let taps = taps.iter().map(|&t| t * gain);
         if s.flip {
@@ -37,12 +45,13 @@ pub(super) fn run<T: Float>(isa: Isa, s: &UpFirDnShape, fx: &[T], fy: &[T], x: &
                 vertical: &vertical,
                 horizontal: &horizontal,
                 x,
-                y,
+                y: &mut *y,
                 first,
                 oh,
                 line,
             };
             dispatch(isa, lines);
+            then(first, y);
         });
 }
 
@@ -241,7 +250,7 @@ mod tests {
                 plain::upfirdn2d(&s, &filter, &x, &mut want);
                 for isa in Isa::available() {
                     let mut got = vec![f32::NAN; len];
-                    run(isa, &s, &fx, &fy, &x, &mut got);
+                    run(isa, &s, [&fx, &fy], &x, &mut got, |_, _| ());
                     assert_close(&got, &want, 1e-6);
                 }
             }

@@ -39,7 +39,7 @@ fn operands(noise: &[usize]) -> [Tensor; 4] {
 const NOISES: [&[usize]; 3] = [&[2, 1, 3, 5], &[1, 1, 3, 5], &[3, 5]];
 
 fn fused(t: &[Tensor]) -> crate::Result<Tensor> {
-    Ok(curve().after_convolution(&t[0], Some(&t[1]), Some(&t[2]), Some(&t[3]))?)
+    Ok(curve().after_convolution(&t[0], None, Some(&t[1]), Some(&t[2]), Some(&t[3]))?)
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn absent_operands() {
     for mask in 0..8 {
         let f = |t: &[Tensor]| {
             let given = |i: usize| (mask >> (i - 1) & 1 == 1).then_some(&t[i]);
-            Ok(curve().after_convolution(&t[0], given(1), given(2), given(3))?)
+            Ok(curve().after_convolution(&t[0], None, given(1), given(2), given(3))?)
         };
         let [x, scale, noise, bias] = &inputs;
         let or = |i: usize, t: &Tensor, value: f64| {

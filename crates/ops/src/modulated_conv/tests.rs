@@ -160,6 +160,51 @@ fn the_layer_is_its_steps() {
     }
 }
 
+/// An up-sampling layer filters in the same pass; its steps, one after the other, do not.
+#[test]
+fn an_up_sampling_layer_is_its_steps() {
+    let uneven = Tensor::new(&[[1.0, 2.0, 0.5], [3.0, -1.0, 1.0]], &Device::Cpu).unwrap();
+    let line = Tensor::new(&[0.1, 0.4, 0.3, 0.2], &Device::Cpu).unwrap();
+    for filter in [Some(filter()), Some(uneven), Some(line), None] {
+        for (act, demodulate, noisy, biased) in [
+            (Activation::Lrelu, true, true, true),
+            (Activation::Linear, false, false, false),
+            (Activation::Swish, true, true, true),
+        ] {
+            let ([x, w, s], b) = (operands(3), randn(&[4], 5));
+            let filter = filter.as_ref();
+            let act = BiasAct {
+                clamp: Some(0.9),
+                ..BiasAct::new(act)
+            };
+            let scaled = channels::scale(&x, &s).unwrap();
+            let mut want = conv2d_resample(&scaled, &w, filter, 2, 1, 1, false).unwrap();
+            if demodulate {
+                let factors = demodulation(&w, &s).unwrap();
+                want = channels::scale(&want, &factors).unwrap();
+            }
+            let (_, _, height, width) = want.dims4().unwrap();
+            let noise = randn(&[height, width], 4);
+            if noisy {
+                want = want.broadcast_add(&noise).unwrap();
+            }
+            let how = ModulatedConv {
+                up: 2,
+                padding: 1,
+                filter,
+                flip_weight: false,
+                demodulate,
+                noise: noisy.then_some(&noise),
+                ..ModulatedConv::default()
+            };
+            let bias = biased.then_some(&b);
+            let want = bias_act::reference(&want, bias, &act).unwrap();
+            let got = modulated_layer(&x, &w, &s, &how, bias, &act).unwrap();
+            assert!(max_difference(&got, &want) < 1e-13, "{act:?}");
+        }
+    }
+}
+
 /// With respect to x, weight, styles, noise and bias.
 #[test]
 fn gradients_of_the_layer() {
@@ -167,15 +212,20 @@ fn gradients_of_the_layer() {
         clamp,
         ..BiasAct::new(act)
     };
-    for (act, dims) in [
-        (curve(Activation::Lrelu, Some(1.1)), vec![5, 4]),
-        (curve(Activation::Lrelu, None), vec![2, 1, 5, 4]),
-        (curve(Activation::Linear, None), vec![1, 1, 5, 4]),
-        (curve(Activation::Swish, Some(2.0)), vec![5, 4]),
+    let filter = filter();
+    for (act, up, dims) in [
+        (curve(Activation::Lrelu, Some(1.1)), 1, vec![5, 4]),
+        (curve(Activation::Lrelu, None), 1, vec![2, 1, 5, 4]),
+        (curve(Activation::Linear, None), 1, vec![1, 1, 5, 4]),
+        (curve(Activation::Swish, Some(2.0)), 1, vec![5, 4]),
+        (curve(Activation::Lrelu, Some(1.1)), 2, vec![10, 8]),
+        (curve(Activation::Linear, None), 2, vec![2, 1, 10, 8]),
     ] {
         let f = |t: &[Tensor]| {
             let how = ModulatedConv {
+                up,
                 padding: 1,
+                filter: Some(&filter),
                 noise: Some(&t[3]),
                 ..ModulatedConv::default()
             };
