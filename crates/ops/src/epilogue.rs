@@ -12,6 +12,9 @@
 //! differentiable operators. `act'` is constant almost everywhere, so `gz` is linear in `g` and its own
 //! derivative, and any order is exact.
 
+mod join;
+mod slope;
+
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use domex_kernels::{
     Activation,
@@ -24,6 +27,8 @@ use crate::{
     cpu::{self, Borrowed, Element, by_dtype},
     upfirdn2d::Resample,
 };
+use join::Join;
+use slope::Slope;
 
 const OP: &str = "epilogue";
 
@@ -442,74 +447,6 @@ impl CustomOp3 for Epilogue {
         g: &Tensor,
     ) -> Result<Gradients> {
         self.backward_to(x, Some(scale), Some(added), g)
-    }
-}
-
-/// `g` to `gz` at constants `x`, `scale` and what is added. Linear in `g`, and its own adjoint.
-#[derive(Clone)]
-struct Slope {
-    epilogue: Epilogue,
-    x: Tensor,
-    scale: Option<Tensor>,
-    added: Option<Tensor>,
-}
-
-impl CustomOp1 for Slope {
-    fn name(&self) -> &'static str {
-        "epilogue-slope"
-    }
-
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = Borrowed::new(&self.x);
-        let [scale, added] = [&self.scale, &self.added].map(|t| t.as_ref().map(Borrowed::new));
-        let gz = by_dtype!(s, OP, T => {
-            let scale = scale.as_ref().map(Borrowed::slice::<T>).transpose()?;
-            let added = added.as_ref().map(Borrowed::slice::<T>).transpose()?;
-            let e = self.epilogue.kernel(scale, added);
-            let (x, g) = (x.slice::<T>()?, cpu::slice::<T>(s, l)?);
-            cpu::filled(x.len(), |gz| kernel::backward_z(&self.epilogue.shape, &e, x, g, gz))
-        })?;
-        Ok((gz, l.shape().clone()))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, v: &Tensor) -> Result<Option<Tensor>> {
-        v.contiguous()?.apply_op1(self.clone()).map(Some)
-    }
-}
-
-/// Two lines, one behind the other. candle's `cat` gives a gradient also to a frozen one.
-struct Join;
-
-impl CustomOp2 for Join {
-    fn name(&self) -> &'static str {
-        "join"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let both = by_dtype!(s1, self.name(), T => {
-            let both = [cpu::slice::<T>(s1, l1)?, cpu::slice::<T>(s2, l2)?].concat();
-            Ok(<T as candle_core::WithDType>::to_cpu_storage_owned(both))
-        })?;
-        Ok((both, Shape::from(l1.dims()[0] + l2.dims()[0])))
-    }
-
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        _: &Tensor,
-        g: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (first, second) = (a.elem_count(), b.elem_count());
-        let part =
-            |t: &Tensor, start, len| t.track_op().then(|| g.narrow(0, start, len)).transpose();
-        Ok((part(a, 0, first)?, part(b, first, second)?))
     }
 }
 

@@ -42,16 +42,14 @@ pub fn forward_filtered<T: Float>(
     let (width, pixels) = (f.out_w(), f.out_h() * f.out_w());
     check.length("filtered plane", pixels, s.pixels)?;
     let finish = |first: usize, y: &mut [T]| {
-        dispatch(
-            Isa::best(),
-            InPlace {
-                s,
-                e,
-                width,
-                first,
-                y,
-            },
-        )
+        let lines = InPlace {
+            s,
+            e,
+            width,
+            first,
+            y,
+        };
+        dispatch(Isa::best(), lines);
     };
     match taps {
         Taps::Separable(taps) => separable_then(f, taps, x, y, finish),
