@@ -2,7 +2,8 @@
 //!
 //! `y = clamp(gain · act(x · scale + bias + noise))` with a piecewise linear `act`: the identity above 0,
 //! a slope of its own below. `x: [n, c, h, w]`, `scale: [n, c]`, `bias: [c]`, `noise` the same for
-//! all channels. Each part may be absent. float32 and float64 on the CPU only.
+//! all channels. Each part may be absent. The low-pass filter that follows a transposed convolution is run over x before, in the
+//! same pass. float32 and float64 on the CPU only.
 //!
 //! # Derivatives
 //!
@@ -238,26 +239,6 @@ impl Epilogue {
         Ok((y, Shape::from(shape)))
     }
 
-    /// [`backward`](Self::backward) through the filter too: x is filtered anew, which costs less than keeping the result.
-    fn backward_to(
-        &self,
-        x: &Tensor,
-        scale: Option<&Tensor>,
-        added: Option<&Tensor>,
-        g: &Tensor,
-    ) -> Result<Gradients> {
-        let Some(filter) = &self.filter else {
-            return self.backward(x, scale, added, g);
-        };
-        let filtered = x.contiguous()?.apply_op1(filter.clone())?;
-        let (for_filtered, for_scale, for_added) = self.backward(&filtered, scale, added, g)?;
-        let for_x = match for_filtered {
-            Some(g) => Some(g.contiguous()?.apply_op1(filter.adjoint())?),
-            None => None,
-        };
-        Ok((for_x, for_scale, for_added))
-    }
-
     fn backward(
         &self,
         x: &Tensor,
@@ -265,6 +246,20 @@ impl Epilogue {
         added: Option<&Tensor>,
         g: &Tensor,
     ) -> Result<Gradients> {
+        if let Some(filter) = &self.filter {
+            // x is filtered anew, which costs less than keeping the result.
+            let filtered = x.contiguous()?.apply_op1(filter.clone())?;
+            let rest = Self {
+                filter: None,
+                ..self.clone()
+            };
+            let (for_filtered, for_scale, for_added) = rest.backward(&filtered, scale, added, g)?;
+            let for_x = match for_filtered {
+                Some(g) => Some(g.contiguous()?.apply_op1(filter.adjoint())?),
+                None => None,
+            };
+            return Ok((for_x, for_scale, for_added));
+        }
         // Without a curve there is nothing to compute for x but the scale.
         if keeps_graph() || (scale.is_none() && self.curve.is_identity()) {
             return self.composed(x, scale, added, g);
@@ -388,7 +383,7 @@ impl CustomOp1 for Epilogue {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.backward_to(x, None, None, g)?.0)
+        Ok(self.backward(x, None, None, g)?.0)
     }
 }
 
@@ -415,7 +410,7 @@ impl CustomOp2 for Epilogue {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (for_x, _, for_added) = self.backward_to(x, None, Some(added), g)?;
+        let (for_x, _, for_added) = self.backward(x, None, Some(added), g)?;
         Ok((for_x, for_added))
     }
 }
@@ -446,7 +441,7 @@ impl CustomOp3 for Epilogue {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<Gradients> {
-        self.backward_to(x, Some(scale), Some(added), g)
+        self.backward(x, Some(scale), Some(added), g)
     }
 }
 

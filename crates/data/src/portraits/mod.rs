@@ -8,7 +8,7 @@
 //!
 //! How it is drawn: `scene` puts shapes (signed distances) in layers from back to front;
 //! a character changes the layers; `raster` keeps colour, light and lines of every
-//! pixel apart; a rendering turns them into a picture.
+//! pixel apart, some neighbours at a time (`lanes`); a rendering turns them into a picture.
 //!
 //! ```
 //! use domex_data::portraits::{Domain, Factors, render};

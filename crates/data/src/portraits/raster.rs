@@ -52,9 +52,7 @@ impl Lamp {
             diffuse: 0.78,
         }
     }
-}
 
-impl Lamp {
     /// Light and highlight on a layer.
     fn on(&self, layer: &Layer, points: &Points) -> (Lanes, Lanes) {
         let (at, radii, height) = match layer.relief {

@@ -5,7 +5,7 @@
 //! `x, y [n, channels, pixels]`, `scale [n, channels]`, `noise [n, pixels]` or `[1, pixels]`, `bias [channels]`.
 //! The backward pass recomputes z from x, so that nothing but x is kept:
 //! `gz = gy · gain · act'(z)`, zero beyond the limit; `gx = gz · scale`, `g_scale = Σ_p gz · x`, `g_bias = Σ_{n, p} gz`, and
-//! `g_noise = Σ_c gz`.
+//! `g_noise = Σ_c gz`. After a transposed convolution a low-pass filter comes before all that, in the same pass ([`forward_filtered`]).
 
 mod filtered;
 mod relu;

@@ -250,11 +250,12 @@ pub fn upfirdn2d_separable<T: Float>(
     x: &[T],
     y: &mut [T],
 ) -> Result<()> {
-    separable_then(s, [fx, fy], x, y, |_, _| ())
+    separable_then(Isa::best(), s, [fx, fy], x, y, |_, _| ())
 }
 
 /// The same, and `then` with each few lines of `y` and the number of the first, counted over all planes, as soon as they are there.
 pub(crate) fn separable_then<T: Float>(
+    isa: Isa,
     s: &UpFirDnShape,
     [fx, fy]: [&[T]; 2],
     x: &[T],
@@ -267,7 +268,7 @@ pub(crate) fn separable_then<T: Float>(
         shape: s,
     }
     .length("fy", fy.len(), s.fh)?;
-    separable::run(Isa::best(), s, [fx, fy], x, y, then);
+    separable::run(isa, s, [fx, fy], x, y, then);
     Ok(())
 }
 
