@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use domex_clip::{Bundle, Tokenizer};
-use domex_pretrain::clip::{ClipConfig, ClipJob, Robust, init, texts::Sentences, vocabulary};
+use domex_nada::Augment;
+use domex_pretrain::clip::{
+    ClipConfig, ClipJob, Forging, Robust, init, texts::Sentences, vocabulary,
+};
 use domex_pretrain::feed::Feed;
 use domex_pretrain::jitter::Jitter;
 use domex_pretrain::{Learning, scenes::Scenes};
@@ -49,6 +52,17 @@ fn config(images: u64) -> ClipConfig {
             radius: 1.0,
             growth: 0.5,
             steps: 2,
+        },
+        forging: Forging {
+            pictures: 4,
+            steps: 5,
+            length: 2.0,
+            weight: 1.0,
+        },
+        views: Augment {
+            shift: 0.1,
+            noise: 0.1,
+            ..Augment::default()
         },
         captions: 0.5,
         questions: 0.5,

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use domex_checkpoint::container::Overwrite;
-use domex_clip::{Clip, Config, Overflow, Preprocess, Tokenizer, bundle, unit_length};
+use domex_clip::{Clip, Overflow, Preprocess, Tokenizer, bundle, unit_length};
+use domex_nada::Augment;
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use serde_json::json;
 
 use super::attack::Attack;
 use super::calibrate::calibrate;
+use super::config::ClipConfig;
+use super::forgeries::Forgeries;
 use super::init;
 use super::objective::{TextFeatures, Truth, losses};
 use super::texts::Sentences;
@@ -20,48 +23,11 @@ use crate::feed::{Batch, Feed};
 use crate::init::Tensors;
 use crate::losses::{accuracy, one_hot};
 use crate::scenes::Scenes;
-use crate::trainer::{Learning, Trainer};
+use crate::trainer::Trainer;
 use crate::{Error, Result};
 
 /// Scenes whose statistics batch normalisation keeps.
 const CALIBRATED: usize = 128;
-
-/// How the network is attacked while it learns.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Robust {
-    /// Largest Euclidean length of an attack on a picture in `[-1, 1]`; each picture's is drawn between
-    /// nothing and it, long ones oftener.
-    pub radius: f64,
-    /// The share of the run over which it grows from 0.
-    pub growth: f64,
-    /// Gradient steps of an attack; at each place on its way the network learns too. 0 for none.
-    pub steps: usize,
-}
-
-/// Settings of a contrastive model's training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClipConfig {
-    /// The network; its vocabulary's size is that of `merges`.
-    pub network: Config,
-    /// Its vocabulary, see [`super::vocabulary`].
-    pub merges: String,
-    /// How it learns.
-    pub learning: Learning,
-    /// What it is shown.
-    pub feed: Feed,
-    /// How it is attacked.
-    pub robust: Robust,
-    /// Weight of the captions' loss beside the domains'.
-    pub captions: f64,
-    /// Weight of the questions'.
-    pub questions: f64,
-    /// Scenes of each domain in a tick's measurement.
-    pub measured: usize,
-    /// Of weights, scenes, words and attacks.
-    pub seed: u64,
-}
 
 /// A contrastive model in training. See [`super`].
 pub struct ClipJob {
@@ -71,6 +37,7 @@ pub struct ClipJob {
     tokenizer: Tokenizer,
     trainer: Trainer,
     streams: Draws,
+    forgeries: Option<Forgeries>,
 }
 
 /// What a step's pictures are compared with, in words.
@@ -89,6 +56,7 @@ struct Draws {
     scenes: Stream,
     words: Stream,
     attacks: Stream,
+    views: Stream,
 }
 
 impl ClipJob {
@@ -120,13 +88,20 @@ impl ClipJob {
     ) -> Result<Self> {
         let tokenizer = Tokenizer::with_merges(&config.merges)?;
         let streams = Streams::new(config.seed);
+        let forge = || {
+            let stream = streams.stream("clip forgeries");
+            Forgeries::start(config.forging, &config.feed, &*scenes, stream, device)
+        };
+        let forgeries = (config.forging.pictures > 0).then(forge).transpose()?;
         let job = Self {
+            forgeries,
             trainer: Trainer::new(tensors, init::is_statistic, config.learning, device)?,
             sentences: Sentences::of(&*scenes),
             streams: Draws {
                 scenes: streams.stream("clip scenes"),
                 words: streams.stream("clip words"),
                 attacks: streams.stream("clip attacks"),
+                views: streams.stream("clip views"),
             },
             tokenizer,
             config,
@@ -249,24 +224,56 @@ impl ClipJob {
         for climbed in 0..=steps {
             let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
             let texts = self.text_features(&clip, &words)?;
-            let moved = attack.at()?;
-            let images = features(&clip, &moved)?;
-            let parts = losses(&images, &texts, &truth)?;
+            let pictures = self.pictures(&attack)?;
+            let images = features(&clip, &self.view(&pictures)?)?;
+            let scenes = images.narrow(0, 0, n)?;
+            let parts = losses(&scenes, &texts, &truth)?;
             let mut loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
             if let Some(answers) = &parts.answers {
                 loss = (loss + (answers * self.config.questions)?)?;
             }
-            if climbed == steps {
-                self.describe(&mut report, &parts, &texts, &images.detach(), &domains)?;
+            if let Some(forgeries) = &self.forgeries {
+                let rest = images.narrow(0, n, self.config.forging.pictures)?;
+                let (forged, taken) = forgeries.loss(&rest, &texts)?;
+                loss = (loss + (forged * self.config.forging.weight)?)?;
+                report.put("taken/forged", taken);
             }
-            let (step, gradient) = self.trainer.descend_beside(&loss, at, &moved)?;
+            if climbed == steps {
+                self.describe(&mut report, &parts, &texts, &scenes.detach(), &domains)?;
+            }
+            let (step, gradient) = self.trainer.descend_beside(&loss, at, &pictures)?;
             report.applied(step);
-            match gradient {
-                Some(gradient) => attack.climb(&gradient)?,
-                None => break,
+            let Some(gradient) = gradient else { break };
+            attack.climb(&gradient.narrow(0, 0, n)?)?;
+            if let Some(forgeries) = &mut self.forgeries {
+                let rest = gradient.narrow(0, n, self.config.forging.pictures)?;
+                forgeries.climb(&rest, &self.config.feed, &*self.scenes)?;
             }
         }
         Ok(report)
+    }
+
+    /// Attacked scenes, then forgeries.
+    fn pictures(&self, attack: &Attack) -> Result<Var> {
+        let scenes = attack.at()?;
+        Ok(match &self.forgeries {
+            Some(forgeries) => {
+                Var::from_tensor(&Tensor::cat(&[&scenes, forgeries.pictures()], 0)?)?
+            }
+            None => scenes,
+        })
+    }
+
+    /// All under views of one strength of noise, which therefore tells none from another.
+    fn view(&mut self, pictures: &Tensor) -> Result<Tensor> {
+        let (n, _, h, w) = pictures.dims4()?;
+        let stream = &mut self.streams.views;
+        let views = self.config.views;
+        let views = Augment {
+            noise: views.noise * stream.uniform_f64(),
+            ..views
+        };
+        Ok(views.draw(stream, [n, h, w])?.apply(pictures)?)
     }
 
     /// What the last place of an attack shows.
@@ -329,11 +336,17 @@ impl Job for ClipJob {
 
     fn save(&self, state: &mut State) -> JobResult<()> {
         state.put("draws", &self.streams)?;
+        if let Some(forgeries) = &self.forgeries {
+            forgeries.save(state)?;
+        }
         Ok(self.trainer.save(state)?)
     }
 
     fn restore(&mut self, state: &State) -> JobResult<()> {
         self.streams = state.get("draws")?;
+        if let Some(forgeries) = &mut self.forgeries {
+            forgeries.restore(state)?;
+        }
         Ok(self.trainer.restore(state)?)
     }
 

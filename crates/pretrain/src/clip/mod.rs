@@ -2,13 +2,16 @@
 //!
 //! CLIP's architecture (`domex_clip`) at a small size, with a [`vocabulary`] of its own. What sets it apart is
 //! what it is for: its gradient is to shape pictures. So it learns on pictures that were moved against it
-//! ([`mod@attack`]); how it is trained says [`objective`], and [`mod@steer`] tries it: pixels of the source
+//! ([`mod@attack`]), and on some that followed it all the way to a text ([`forgeries`]); how it is trained says [`objective`], and
+//! [`mod@steer`] tries it: pixels of the source
 //! domain follow the loss of an expansion, and a judge that no training saw says what became of them.
 //!
 //! Retrieval says little here: a small network can retrieve perfectly and guide a generator nowhere.
 
 pub mod attack;
 pub mod calibrate;
+mod config;
+pub mod forgeries;
 pub mod init;
 mod job;
 pub mod objective;
@@ -17,5 +20,7 @@ pub mod texts;
 pub mod vocabulary;
 
 pub use attack::Attack;
-pub use job::{ClipConfig, ClipJob, Robust};
+pub use config::{ClipConfig, Robust};
+pub use forgeries::Forging;
+pub use job::ClipJob;
 pub use steer::{Steer, steer};

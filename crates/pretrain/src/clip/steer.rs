@@ -16,6 +16,7 @@ use domex_nada::{Augment, Config, Nada, Prepared, Weights};
 use domex_ops::autograd::grad;
 use domex_ops::{Resize, resize};
 use domex_random::Stream;
+use domex_train::State;
 use serde::{Deserialize, Serialize};
 
 use super::attack::unit;
@@ -77,20 +78,74 @@ pub fn steer(
     how: &Steer,
     stream: &mut Stream,
 ) -> Result<Tensor> {
-    let each = vec![task; pictures.dim(0)?];
-    let mut moved = pictures.detach();
-    let mut way = moved.zeros_like()?;
+    let n = pictures.dim(0)?;
+    let each = vec![task; n];
+    let mut way = Way::start(pictures)?;
     for step in 0..how.steps {
-        let at = Var::from_tensor(&moved)?;
+        let at = Var::from_tensor(way.at())?;
         let loss = nada.loss(tasks, pictures, &at, &each, stream)?.total;
-        let downhill = unit(&in_octaves(&grad(&loss, &at)?.detach())?)?;
-        way = ((way * MOMENTUM)? + downhill)?;
-        let length = how.length * (1.0 - 0.9 * step as f64 / how.steps as f64);
-        moved = (moved - (unit(&way)? * length)?)?
+        let length = length_at(how.length, step, how.steps) as f32;
+        way.step(&grad(&loss, &at)?.neg()?, &vec![length; n])?;
+    }
+    Ok(way.moved)
+}
+
+/// The length of step `step` of `steps`, the first being `first` long: in the end a tenth.
+pub(crate) fn length_at(first: f64, step: usize, steps: usize) -> f64 {
+    first * (1.0 - 0.9 * step as f64 / steps as f64)
+}
+
+/// Pictures on their way, and where to.
+pub(crate) struct Way {
+    moved: Tensor,
+    pub(crate) mean: Tensor,
+}
+
+impl Way {
+    /// Not moved yet.
+    pub(crate) fn start(pictures: &Tensor) -> Result<Self> {
+        Ok(Self {
+            moved: pictures.detach(),
+            mean: pictures.zeros_like()?,
+        })
+    }
+
+    /// Where they are, `[n, 3, h, w]`.
+    pub(crate) fn at(&self) -> &Tensor {
+        &self.moved
+    }
+
+    /// A step of these lengths up `gradient: [n, 3, h, w]`.
+    pub(crate) fn step(&mut self, gradient: &Tensor, lengths: &[f32]) -> Result<()> {
+        let uphill = unit(&in_octaves(&gradient.detach())?)?;
+        self.mean = ((&self.mean * MOMENTUM)? + uphill)?;
+        let lengths = Tensor::new(lengths, gradient.device())?.reshape(((), 1, 1, 1))?;
+        self.moved = (&self.moved + unit(&self.mean)?.broadcast_mul(&lengths)?)?
             .clamp(-1f32, 1f32)?
             .detach();
+        Ok(())
     }
-    Ok(moved)
+
+    /// Puts `picture: [1, 3, h, w]` at the start in place of one.
+    pub(crate) fn renew(&mut self, row: usize, picture: &Tensor) -> Result<()> {
+        let (_, c, h, w) = picture.dims4()?;
+        let place = [row..row + 1, 0..c, 0..h, 0..w];
+        self.moved = self.moved.slice_assign(&place, picture)?;
+        self.mean = self.mean.slice_assign(&place, &picture.zeros_like()?)?;
+        Ok(())
+    }
+
+    pub(crate) fn save(&self, prefix: &str, state: &mut State) -> Result<()> {
+        state.put_tensor(&format!("{prefix}moved"), &self.moved)?;
+        Ok(state.put_tensor(&format!("{prefix}mean"), &self.mean)?)
+    }
+
+    pub(crate) fn restore(&mut self, prefix: &str, state: &State) -> Result<()> {
+        let device = self.moved.device().clone();
+        self.moved = state.tensor(&format!("{prefix}moved"), &device)?;
+        self.mean = state.tensor(&format!("{prefix}mean"), &device)?;
+        Ok(())
+    }
 }
 
 /// The sum of the octaves of `x: [n, c, h, w]`, the finest of length 1.

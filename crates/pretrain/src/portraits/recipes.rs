@@ -1,10 +1,11 @@
 //! Settings that were found to work on the portrait world.
 
 use domex_clip::Tokenizer;
+use domex_nada::Augment;
 
 use super::{Painter, World};
 use crate::Result;
-use crate::clip::{ClipConfig, Robust, init, texts::Sentences, vocabulary};
+use crate::clip::{ClipConfig, Forging, Robust, init, texts::Sentences, vocabulary};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::judge::JudgeConfig;
@@ -65,12 +66,35 @@ pub fn perceptual(images: u64) -> PerceptualConfig {
 ///
 /// A world without words.
 pub fn plain(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
-    let mut config = robust(world, tower, images)?;
-    (config.robust.radius, config.robust.steps) = (0.0, 0);
+    let mut config = contrastive(world, tower, images)?;
     // Glasses and beards are a few pixels, and asked about in photographs only.
     (config.feed.jitter.blur, config.feed.jitter.noise) = (0.6, 0.06);
     config.feed.source_share = 0.6;
     config.questions = 2.0;
+    Ok(config)
+}
+
+/// A robust one, after `images` scenes from a plain one on: attacked, and deceived by what follows it.
+///
+/// # Errors
+///
+/// A world without words.
+pub fn robust(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
+    let mut config = contrastive(world, tower, images)?;
+    (config.learning.batch, config.learning.lr) = (32, 4e-4);
+    config.robust = Robust {
+        radius: 6.0,
+        growth: 0.05,
+        steps: 2,
+    };
+    config.forging = Forging {
+        pictures: 24,
+        length: 18.0,
+        ..Forging::NONE
+    };
+    // Noise comes with the views, on what is forged too: it must not tell that apart.
+    (config.feed.jitter.blur, config.feed.jitter.noise) = (1.0, 0.0);
+    (config.views.shift, config.views.noise) = (0.1, 0.2);
     Ok(config)
 }
 
@@ -86,12 +110,8 @@ pub fn fine(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
     Ok(config)
 }
 
-/// A robust contrastive model, after `images` scenes from a plain one on.
-///
-/// # Errors
-///
-/// A world without words.
-pub fn robust(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
+/// What they have in common.
+fn contrastive(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
     let merges = merges(world)?;
     let ids = Tokenizer::with_merges(&merges)?.len();
     Ok(ClipConfig {
@@ -113,11 +133,9 @@ pub fn robust(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
             source_share: 0.12,
             jitter: Jitter::STRONG,
         },
-        robust: Robust {
-            radius: 6.0,
-            growth: 0.05,
-            steps: 2,
-        },
+        robust: Robust::NONE,
+        forging: Forging::NONE,
+        views: Augment::default(),
         captions: 0.3,
         questions: 0.2,
         measured: 8,

@@ -63,7 +63,8 @@ pub fn steering(
         source_share: 1.0,
         jitter: Jitter::NONE,
     };
-    let mut stream = Streams::new(seed).stream("steering");
+    let streams = Streams::new(seed);
+    let mut stream = streams.stream("steering");
     let photos = feed
         .of_domain(world, 0, n.max(1), &mut stream, &device)?
         .pixels;
@@ -86,9 +87,11 @@ pub fn steering(
     };
     let mut shown = Vec::new();
     for &target in targets {
+        let name = &names[target];
+        // One for each: which other targets there are changes nothing.
+        let mut stream = streams.stream(&format!("steering towards {name}"));
         let moved = steer(&nada, &tasks, target - 1, &photos, how, &mut stream)?;
         let logits = judge.forward(&moved)?.swap_remove(0);
-        let name = &names[target];
         let reached = accuracy(&logits, &vec![target as u32; n.max(1)])?;
         let believed = log_softmax(&logits)?
             .exp()?
