@@ -11,8 +11,9 @@ use domex_data::portraits::{Domain, Factors, render};
 use domex_latent::PixelRms;
 use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::probe::{ProbeConfig, probe};
+use domex_pretrain::clip::Steer;
 use domex_pretrain::judge::Judge;
-use domex_pretrain::portraits::{World, retrieval};
+use domex_pretrain::portraits::{World, retrieval, steering};
 use domex_random::Streams;
 use domex_stylegan2::{Model, Noise, Truncation};
 
@@ -116,14 +117,23 @@ fn most_directions_of_the_generator_are_dormant() {
     assert!((32..64).contains(&dormant), "{dormant} of 64");
 }
 
+fn tower(name: &str) -> Bundle {
+    let file = assets().join(format!("clip-{name}.safetensors"));
+    Bundle::load(file, DType::F32, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn pixels_that_follow_the_attacked_towers_become_what_they_are_called() {
+    let towers = vec![tower("robust"), tower("fine")];
+    let how = Steer::default();
+    let targets = [Domain::Zombie, Domain::Robot].map(Domain::index);
+    let (found, _) = steering(&World::new(), towers, &judge(), 2, &how, &targets, 95).unwrap();
+    assert!(found.mean >= 0.5, "{found:?}");
+}
+
 #[test]
 fn the_plain_tower_finds_the_right_words() {
-    let plain = Bundle::load(
-        assets().join("clip-plain.safetensors"),
-        DType::F32,
-        &Device::Cpu,
-    );
-    let right = retrieval(&World::new(), &plain.unwrap(), 108, 93).unwrap();
+    let right = retrieval(&World::new(), &tower("plain"), 108, 93).unwrap();
     // 2000 pictures for each: 0.985, 1.000, 0.997 and 0.912.
     for (question, least) in [
         ("domain", 0.93),

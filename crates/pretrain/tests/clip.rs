@@ -58,6 +58,7 @@ fn config(images: u64) -> ClipConfig {
             steps: 5,
             length: 2.0,
             weight: 1.0,
+            after: 0.2,
         },
         views: Augment {
             shift: 0.1,

@@ -2,7 +2,7 @@
 //!
 //! An [attack](super::attack) ends at the rim of its ball, long before a picture has become another; what a tower says of the
 //! way from there on no attack has taught it. So some pictures follow the tower from text to text while it learns, by
-//! [steps of steering](super::steer), and it learns that they are of the source still. With the logits `l` of such a picture, the
+//! [steps of steering](mod@super::steer), and it learns that they are of the source still. With the logits `l` of such a picture, the
 //! text it follows `t` and the source `0`:
 //!
 //! `L = log(1 + exp(l_t − l_0))`
@@ -24,6 +24,10 @@ use crate::losses::cross_entropy;
 use crate::scenes::Scenes;
 use crate::{Error, Result};
 
+/// Of what a snapshot holds.
+const KEY: &str = "forgeries";
+const PREFIX: &str = "forgeries.";
+
 /// How pictures are forged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,10 +36,12 @@ pub struct Forging {
     pub pictures: usize,
     /// Steps of a way; then another photograph begins, towards another text.
     pub steps: usize,
-    /// Euclidean length of its first step, see [`Steer`](super::Steer).
+    /// Euclidean length of its longest step, see [`Steer`](super::Steer).
     pub length: f64,
     /// Weight of their loss beside the domains'.
     pub weight: f64,
+    /// The share of the run before the first is forged: a tower that has not been attacked before has no shape to follow.
+    pub after: f64,
 }
 
 impl Forging {
@@ -43,9 +49,17 @@ impl Forging {
     pub const NONE: Self = Self {
         pictures: 0,
         steps: 40,
-        length: 10.0,
+        length: 14.0,
         weight: 1.0,
+        after: 0.0,
     };
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.pictures > 0 && self.steps == 0 {
+            return Err(Error::config("forging.steps", 0, "at least 1"));
+        }
+        Ok(())
+    }
 }
 
 /// See the [module docs](self).
@@ -72,9 +86,6 @@ impl Forgeries {
         mut stream: Stream,
         device: &Device,
     ) -> Result<Self> {
-        if how.steps == 0 {
-            return Err(Error::config("forging.steps", 0, "at least 1"));
-        }
         let n = how.pictures;
         let photos = photos(feed, scenes, n, &mut stream, device)?;
         let mut targets = Vec::with_capacity(n);
@@ -138,13 +149,17 @@ impl Forgeries {
     }
 
     pub(crate) fn save(&self, state: &mut State) -> Result<()> {
-        state.put("forgeries", &self.draws)?;
-        self.way.save("forgeries.", state)
+        state.put(KEY, &self.draws)?;
+        self.way.save(PREFIX, state)
     }
 
-    pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
-        self.draws = state.get("forgeries")?;
-        self.way.restore("forgeries.", state)
+    /// Those of a snapshot, if it has some.
+    pub(crate) fn restore(how: Forging, state: &State, device: &Device) -> Result<Option<Self>> {
+        let Some(way) = Way::restore(PREFIX, state, device)? else {
+            return Ok(None);
+        };
+        let draws = state.get(KEY)?;
+        Ok(Some(Self { how, way, draws }))
     }
 }
 
@@ -203,7 +218,7 @@ mod tests {
             pictures: 6,
             steps: 3,
             length: 2.0,
-            weight: 1.0,
+            ..Forging::NONE
         };
         let mut forged = forgeries(how).unwrap();
         let mut renewed = 0;
@@ -229,7 +244,7 @@ mod tests {
             assert!(forged.draws.targets.iter().all(|t| (1..27).contains(t)));
         }
         assert_eq!(renewed, 12);
-        assert!(forgeries(Forging { steps: 0, ..how }).is_err());
+        assert!(Forging { steps: 0, ..how }.validate().is_err());
     }
 
     #[test]

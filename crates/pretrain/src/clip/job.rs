@@ -88,13 +88,9 @@ impl ClipJob {
     ) -> Result<Self> {
         let tokenizer = Tokenizer::with_merges(&config.merges)?;
         let streams = Streams::new(config.seed);
-        let forge = || {
-            let stream = streams.stream("clip forgeries");
-            Forgeries::start(config.forging, &config.feed, &*scenes, stream, device)
-        };
-        let forgeries = (config.forging.pictures > 0).then(forge).transpose()?;
+        config.forging.validate()?;
         let job = Self {
-            forgeries,
+            forgeries: None,
             trainer: Trainer::new(tensors, init::is_statistic, config.learning, device)?,
             sentences: Sentences::of(&*scenes),
             streams: Draws {
@@ -220,6 +216,7 @@ impl ClipJob {
         let (radii, domains) = (self.radii(at), batch.domains());
         let (steps, attacks) = (self.config.robust.steps, &mut self.streams.attacks);
         let mut attack = Attack::start(&batch.pixels, &radii, steps, attacks)?;
+        self.begin_to_forge(at)?;
         let mut report = Losses::default();
         for climbed in 0..=steps {
             let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
@@ -251,6 +248,18 @@ impl ClipJob {
             }
         }
         Ok(report)
+    }
+
+    fn begin_to_forge(&mut self, at: &Clock) -> Result<()> {
+        let how = self.config.forging;
+        let begins = how.after * self.config.learning.images as f64;
+        if self.forgeries.is_none() && how.pictures > 0 && at.images as f64 >= begins {
+            let stream = Streams::new(self.config.seed).stream("clip forgeries");
+            let (feed, device) = (&self.config.feed, self.trainer.device());
+            let forgeries = Forgeries::start(how, feed, &*self.scenes, stream, device)?;
+            self.forgeries = Some(forgeries);
+        }
+        Ok(())
     }
 
     /// Attacked scenes, then forgeries.
@@ -344,9 +353,7 @@ impl Job for ClipJob {
 
     fn restore(&mut self, state: &State) -> JobResult<()> {
         self.streams = state.get("draws")?;
-        if let Some(forgeries) = &mut self.forgeries {
-            forgeries.restore(state)?;
-        }
+        self.forgeries = Forgeries::restore(self.config.forging, state, self.trainer.device())?;
         Ok(self.trainer.restore(state)?)
     }
 

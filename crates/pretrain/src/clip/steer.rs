@@ -7,11 +7,12 @@
 //! - The gradient is taken apart into octaves, each of a length of its own: in natural pictures coarse octaves are as strong as
 //!   fine ones, in a gradient the fine ones drown the others.
 //! - The way is a running mean of those asked for so far: what one view asks for and the next does not, cancels.
-//! - Steps become shorter.
+//! - Steps become longer, and then shorter. Some texts ask for little, and white paper is far from a dark background: so there are
+//!   two goes, by short and by long steps, and each picture is taken from where its loss was lowest.
 //!
 //! A network with a meaning in its gradient then draws the target; another is content with noise.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use domex_nada::{Augment, Config, Nada, Prepared, Weights};
 use domex_ops::autograd::grad;
 use domex_ops::{Resize, resize};
@@ -31,14 +32,17 @@ const COARSER: f64 = 1.35;
 /// The share of the way so far in the next step's.
 const MOMENTUM: f64 = 0.9;
 
+/// The share of a new loss in a running mean.
+const FRESH: f32 = 0.3;
+
 /// How far, how fast and after what.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Steer {
-    /// Number of steps.
+    /// Number of steps of each of the two goes.
     pub steps: usize,
-    /// Euclidean length of a picture's first step, in pixels of `[-1, 1]`; the last has a tenth of it.
-    pub length: f64,
+    /// Euclidean length of a picture's longest step, half-way, in pixels of `[-1, 1]`; the first and the last have a tenth of it.
+    pub lengths: [f64; 2],
     /// The loss; by default what `assets/portraits/expand.toml` says, with two views.
     pub nada: Config,
 }
@@ -47,7 +51,7 @@ impl Default for Steer {
     fn default() -> Self {
         Self {
             steps: 100,
-            length: 4.0,
+            lengths: [5.0, 16.0],
             nada: Config {
                 weights: Weights {
                     global: 10.0,
@@ -65,7 +69,7 @@ impl Default for Steer {
     }
 }
 
-/// `pictures: [n, 3, h, w]` in `[-1, 1]` steered by `nada` towards one of its tasks, with `how`'s steps.
+/// `pictures: [n, 3, h, w]` in `[-1, 1]` steered by `nada` towards one of its tasks, as `how` says.
 ///
 /// # Errors
 ///
@@ -80,19 +84,65 @@ pub fn steer(
 ) -> Result<Tensor> {
     let n = pictures.dim(0)?;
     let each = vec![task; n];
-    let mut way = Way::start(pictures)?;
-    for step in 0..how.steps {
-        let at = Var::from_tensor(way.at())?;
-        let loss = nada.loss(tasks, pictures, &at, &each, stream)?.total;
-        let length = length_at(how.length, step, how.steps) as f32;
-        way.step(&grad(&loss, &at)?.neg()?, &vec![length; n])?;
+    let mut best = Best::start(pictures)?;
+    for longest in how.lengths {
+        let mut way = Way::start(pictures)?;
+        best.losses = None;
+        for step in 0..how.steps {
+            let at = Var::from_tensor(way.at())?;
+            let loss = nada.loss(tasks, pictures, &at, &each, stream)?;
+            best.offer(way.at(), &loss.per_sample.to_vec1()?)?;
+            let length = length_at(longest, step, how.steps) as f32;
+            way.step(&grad(&loss.total, &at)?.neg()?, &vec![length; n])?;
+        }
     }
-    Ok(way.moved)
+    Ok(best.pictures)
 }
 
-/// The length of step `step` of `steps`, the first being `first` long: in the end a tenth.
-pub(crate) fn length_at(first: f64, step: usize, steps: usize) -> f64 {
-    first * (1.0 - 0.9 * step as f64 / steps as f64)
+/// The length of step `step` of `steps`, the longest being `longest`: it rises and falls geometrically, from a tenth and to a tenth.
+pub(crate) fn length_at(longest: f64, step: usize, steps: usize) -> f64 {
+    let done = step as f64 / steps as f64;
+    longest * 0.1f64.powf((1.0 - 2.0 * done).abs())
+}
+
+/// For each picture the place where its loss was lowest so far.
+struct Best {
+    pictures: Tensor,
+    lowest: Vec<f32>,
+    /// Running means, for a loss is that of random views.
+    losses: Option<Vec<f32>>,
+}
+
+impl Best {
+    fn start(pictures: &Tensor) -> Result<Self> {
+        Ok(Self {
+            lowest: vec![f32::INFINITY; pictures.dim(0)?],
+            losses: None,
+            pictures: pictures.detach(),
+        })
+    }
+
+    /// Takes those of `pictures: [n, 3, h, w]` that are better than what is there.
+    fn offer(&mut self, pictures: &Tensor, losses: &[f32]) -> Result<()> {
+        let before = self.losses.take().unwrap_or_else(|| losses.to_vec());
+        let means = before.iter().zip(losses);
+        let means = means.map(|(before, now)| before + FRESH * (now - before));
+        let means: Vec<f32> = means.collect();
+        for (row, &mean) in means.iter().enumerate() {
+            if mean < self.lowest[row] {
+                self.lowest[row] = mean;
+                self.pictures = replaced(&self.pictures, row, &pictures.narrow(0, row, 1)?)?;
+            }
+        }
+        self.losses = Some(means);
+        Ok(())
+    }
+}
+
+/// `pictures: [n, c, h, w]` with `picture: [1, c, h, w]` in place of one.
+fn replaced(pictures: &Tensor, row: usize, picture: &Tensor) -> Result<Tensor> {
+    let (_, c, h, w) = picture.dims4()?;
+    Ok(pictures.slice_assign(&[row..row + 1, 0..c, 0..h, 0..w], picture)?)
 }
 
 /// Pictures on their way, and where to.
@@ -128,10 +178,8 @@ impl Way {
 
     /// Puts `picture: [1, 3, h, w]` at the start in place of one.
     pub(crate) fn renew(&mut self, row: usize, picture: &Tensor) -> Result<()> {
-        let (_, c, h, w) = picture.dims4()?;
-        let place = [row..row + 1, 0..c, 0..h, 0..w];
-        self.moved = self.moved.slice_assign(&place, picture)?;
-        self.mean = self.mean.slice_assign(&place, &picture.zeros_like()?)?;
+        self.moved = replaced(&self.moved, row, picture)?;
+        self.mean = replaced(&self.mean, row, &picture.zeros_like()?)?;
         Ok(())
     }
 
@@ -140,11 +188,13 @@ impl Way {
         Ok(state.put_tensor(&format!("{prefix}mean"), &self.mean)?)
     }
 
-    pub(crate) fn restore(&mut self, prefix: &str, state: &State) -> Result<()> {
-        let device = self.moved.device().clone();
-        self.moved = state.tensor(&format!("{prefix}moved"), &device)?;
-        self.mean = state.tensor(&format!("{prefix}mean"), &device)?;
-        Ok(())
+    pub(crate) fn restore(prefix: &str, state: &State, device: &Device) -> Result<Option<Self>> {
+        let [moved, mean] = ["moved", "mean"].map(|name| format!("{prefix}{name}"));
+        if !state.has_tensor(&moved) {
+            return Ok(None);
+        }
+        let (moved, mean) = (state.tensor(&moved, device)?, state.tensor(&mean, device)?);
+        Ok(Some(Self { moved, mean }))
     }
 }
 
@@ -167,9 +217,40 @@ fn in_octaves(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
+
+    #[test]
+    fn each_picture_is_taken_from_its_best_place() {
+        let at = |value: f32| Tensor::full(value, (2, 3, 2, 2), &Device::Cpu).unwrap();
+        let mut best = Best::start(&at(0.0)).unwrap();
+        // One better view among worse ones is luck; a fall that stays is not.
+        let losses = [
+            [4.0f32, 4.0],
+            [4.0, 1.0],
+            [4.0, 1.0],
+            [5.0, 3.0],
+            [3.0, 9.0],
+        ];
+        for (step, losses) in losses.iter().enumerate() {
+            best.offer(&at(step as f32), losses).unwrap();
+        }
+        let first = best
+            .pictures
+            .flatten_from(1)
+            .unwrap()
+            .narrow(1, 0, 1)
+            .unwrap();
+        let first = first.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(first, [4.0, 2.0]);
+    }
+
+    #[test]
+    fn steps_are_longest_half_way() {
+        let length = |step| length_at(8.0, step, 100);
+        assert!((length(50) - 8.0).abs() < 1e-9 && (length(0) - 0.8).abs() < 1e-9);
+        assert!(length(25) > length(24) && length(75) > length(76));
+        assert!((length(100) - 0.8).abs() < 1e-9);
+    }
 
     #[test]
     fn a_faint_coarse_octave_is_heard_beside_a_loud_fine_one() {

@@ -89,7 +89,7 @@ pub fn robust(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
     };
     config.forging = Forging {
         pictures: 24,
-        length: 18.0,
+        after: 0.4,
         ..Forging::NONE
     };
     // Noise comes with the views, on what is forged too: it must not tell that apart.
