@@ -125,7 +125,10 @@ fn tower(name: &str) -> Bundle {
 #[test]
 fn pixels_that_follow_the_attacked_towers_become_what_they_are_called() {
     let towers = vec![tower("robust"), tower("fine")];
-    let how = Steer::default();
+    let how = Steer {
+        steps: 30,
+        ..Steer::default()
+    };
     let targets = [Domain::Zombie, Domain::Robot].map(Domain::index);
     let (found, _) = steering(&World::new(), towers, &judge(), 2, &how, &targets, 95).unwrap();
     assert!(found.mean >= 0.5, "{found:?}");
