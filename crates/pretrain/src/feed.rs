@@ -92,7 +92,8 @@ impl Feed {
         Ok((domain, stream.next_u64()))
     }
 
-    fn render(
+    /// These scenes, each a domain and a seed.
+    pub(crate) fn render(
         &self,
         scenes: &dyn Scenes,
         plan: Vec<(usize, u64)>,

@@ -55,6 +55,7 @@ fn config(images: u64) -> ClipConfig {
         },
         forging: Forging {
             pictures: 4,
+            blends: 2,
             steps: 5,
             length: 2.0,
             weight: 1.0,

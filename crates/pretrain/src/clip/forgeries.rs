@@ -7,7 +7,13 @@
 //!
 //! `L = log(1 + exp(l_t − l_0))`
 //!
-//! The pictures climb what the tower goes down, out of the same pass. Where steering makes what renderings of
+//! The pictures climb what the tower goes down, out of the same pass. A tower soon sees through all of them, and one that is sure has
+//! no slope. So it is also shown what the way should have led to: some are seen blended with the rendering of the same
+//! scene in the domain of the text, and of a blend with a share `s` of that rendering the tower is to say
+//!
+//! `L = s log(1 + exp(l_0 − l_t)) + (1 − s) log(1 + exp(l_t − l_0))`
+//!
+//! Where steering makes what renderings of
 //! `t` look like, the two losses hold each other; short of that the tower learns what is still missing. That is the game of an
 //! energy and its short-run samples (Du & Mordatch 2019, arXiv 1903.08689; Nijkamp et al. 2019, arXiv 1904.09770).
 
@@ -17,7 +23,7 @@ use domex_train::State;
 use serde::{Deserialize, Serialize};
 
 use super::objective::TextFeatures;
-use super::steer::{Way, length_at};
+use super::steer::{Way, length_at, replaced};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::losses::cross_entropy;
@@ -27,6 +33,7 @@ use crate::{Error, Result};
 /// Of what a snapshot holds.
 const KEY: &str = "forgeries";
 const PREFIX: &str = "forgeries.";
+const TRUTHS: &str = "forgeries.truths";
 
 /// How pictures are forged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,6 +41,8 @@ const PREFIX: &str = "forgeries.";
 pub struct Forging {
     /// Pictures on their way at a time; 0 for none.
     pub pictures: usize,
+    /// Blends of them in each pass.
+    pub blends: usize,
     /// Steps of a way; then another photograph begins, towards another text.
     pub steps: usize,
     /// Euclidean length of its longest step, see [`Steer`](super::Steer).
@@ -48,8 +57,9 @@ impl Forging {
     /// None.
     pub const NONE: Self = Self {
         pictures: 0,
+        blends: 16,
         steps: 40,
-        length: 14.0,
+        length: 18.0,
         weight: 1.0,
         after: 0.0,
     };
@@ -66,7 +76,19 @@ impl Forging {
 pub(crate) struct Forgeries {
     how: Forging,
     way: Way,
+    /// What the ways should lead to, `[m, 3, h, w]`.
+    truths: Tensor,
     draws: Draws,
+}
+
+/// What a tower is shown of them.
+pub(crate) struct Shown {
+    /// `[m + blends, 3, h, w]`: where they are now, then blends.
+    pub(crate) pictures: Tensor,
+    /// Of which forgery each is.
+    rows: Vec<usize>,
+    /// The share of the truth in each.
+    shares: Vec<f32>,
 }
 
 /// Everything but the pictures.
@@ -87,16 +109,17 @@ impl Forgeries {
         device: &Device,
     ) -> Result<Self> {
         let n = how.pictures;
-        let photos = photos(feed, scenes, n, &mut stream, device)?;
         let mut targets = Vec::with_capacity(n);
         let mut ages = Vec::with_capacity(n);
         for _ in 0..n {
             targets.push(target(scenes, &mut stream)?);
             ages.push(stream.index(how.steps)?);
         }
+        let (photos, truths) = pairs(feed, scenes, &targets, &mut stream, device)?;
         Ok(Self {
             how,
             way: Way::start(&photos)?,
+            truths,
             draws: Draws {
                 stream,
                 targets,
@@ -105,25 +128,52 @@ impl Forgeries {
         })
     }
 
-    /// `[m, 3, h, w]`, where they are now.
-    pub(crate) fn pictures(&self) -> &Tensor {
-        self.way.at()
-    }
-
-    /// What is said of them, `images: [m, d]`: the mean of the loss, and the share that is taken for what it follows.
-    pub(crate) fn loss(&self, images: &Tensor, texts: &TextFeatures) -> Result<(Tensor, f64)> {
+    /// What to show of them now.
+    pub(crate) fn show(&mut self) -> Result<Shown> {
         let m = self.draws.targets.len();
-        let device = images.device();
-        let logits = texts.domain_logits(images)?;
-        let at = Tensor::from_slice(&self.draws.targets, (m, 1), device)?;
-        let pair = Tensor::cat(&[&logits.narrow(1, 0, 1)?, &logits.gather(&at, 1)?], 1)?;
-        let taken = pair.detach().argmax(1)?.to_vec1::<u32>()?;
-        let taken = f64::from(taken.iter().sum::<u32>()) / m as f64;
-        let source = Tensor::new(&[[1f32, 0.0]], device)?.broadcast_as((m, 2))?;
-        Ok((cross_entropy(&pair, &source)?.mean_all()?, taken))
+        let stream = &mut self.draws.stream;
+        let mut rows: Vec<usize> = (0..m).collect();
+        let mut shares = vec![0f32; m];
+        let mut pictures = vec![self.way.at().clone()];
+        for _ in 0..self.how.blends {
+            let (row, share) = (stream.index(m)?, stream.uniform_f64());
+            let forged = (self.way.at().narrow(0, row, 1)? * (1.0 - share))?;
+            pictures.push((forged + (self.truths.narrow(0, row, 1)? * share)?)?);
+            rows.push(row);
+            shares.push(share as f32);
+        }
+        Ok(Shown {
+            pictures: Tensor::cat(&pictures, 0)?,
+            rows,
+            shares,
+        })
     }
 
-    /// One step up the gradient of the loss; those at the end of their way make room.
+    /// What is said of them, `images: [m + blends, d]`: the mean of the loss, and the share of the forgeries that are taken
+    /// for what they follow.
+    pub(crate) fn loss(
+        &self,
+        shown: &Shown,
+        images: &Tensor,
+        texts: &TextFeatures,
+    ) -> Result<(Tensor, f64)> {
+        let (m, n, device) = (self.draws.targets.len(), shown.rows.len(), images.device());
+        let logits = texts.domain_logits(images)?;
+        let targets = shown.rows.iter().map(|&row| self.draws.targets[row]);
+        let at = Tensor::from_vec(targets.collect::<Vec<_>>(), (n, 1), device)?;
+        let pair = Tensor::cat(&[&logits.narrow(1, 0, 1)?, &logits.gather(&at, 1)?], 1)?;
+        let taken = pair
+            .narrow(0, 0, m.min(n))?
+            .detach()
+            .argmax(1)?
+            .to_vec1::<u32>()?;
+        let taken = f64::from(taken.iter().sum::<u32>()) / m as f64;
+        let truth = shown.shares.iter().flat_map(|&share| [1.0 - share, share]);
+        let truth = Tensor::from_vec(truth.collect::<Vec<f32>>(), (n, 2), device)?;
+        Ok((cross_entropy(&pair, &truth)?.mean_all()?, taken))
+    }
+
+    /// One step up the gradient of the loss at `m` places; those at the end of their way make room.
     pub(crate) fn climb(
         &mut self,
         gradient: &Tensor,
@@ -139,17 +189,19 @@ impl Forgeries {
             if draws.ages[row] < how.steps {
                 continue;
             }
-            let device = gradient.device();
-            let photo = photos(feed, scenes, 1, &mut draws.stream, device)?;
+            let target = target(scenes, &mut draws.stream)?;
+            let stream = &mut draws.stream;
+            let (photo, truth) = pairs(feed, scenes, &[target], stream, gradient.device())?;
             self.way.renew(row, &photo)?;
-            draws.targets[row] = target(scenes, &mut draws.stream)?;
-            draws.ages[row] = 0;
+            self.truths = replaced(&self.truths, row, &truth)?;
+            (draws.targets[row], draws.ages[row]) = (target, 0);
         }
         Ok(())
     }
 
     pub(crate) fn save(&self, state: &mut State) -> Result<()> {
         state.put(KEY, &self.draws)?;
+        state.put_tensor(TRUTHS, &self.truths)?;
         self.way.save(PREFIX, state)
     }
 
@@ -158,24 +210,32 @@ impl Forgeries {
         let Some(way) = Way::restore(PREFIX, state, device)? else {
             return Ok(None);
         };
-        let draws = state.get(KEY)?;
-        Ok(Some(Self { how, way, draws }))
+        Ok(Some(Self {
+            how,
+            way,
+            truths: state.tensor(TRUTHS, device)?,
+            draws: state.get(KEY)?,
+        }))
     }
 }
 
-/// Of the source domain, as they are.
-fn photos(
+/// Photographs as they are, and the same scenes in other domains.
+fn pairs(
     feed: &Feed,
     scenes: &dyn Scenes,
-    n: usize,
+    targets: &[u32],
     stream: &mut Stream,
     device: &Device,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Tensor)> {
     let feed = Feed {
         jitter: Jitter::NONE,
         ..*feed
     };
-    Ok(feed.of_domain(scenes, 0, n, stream, device)?.pixels)
+    let photos = feed.of_domain(scenes, 0, targets.len(), stream, device)?;
+    let seeds = photos.plan.iter().map(|&(_, seed)| seed);
+    let plan = targets.iter().map(|&target| target as usize).zip(seeds);
+    let truths = feed.render(scenes, plan.collect(), device)?;
+    Ok((photos.pixels, truths.pixels))
 }
 
 /// One of the other domains.
@@ -223,11 +283,11 @@ mod tests {
         let mut forged = forgeries(how).unwrap();
         let mut renewed = 0;
         for _ in 0..6 {
-            let (before, ages) = (forged.pictures().clone(), forged.draws.ages.clone());
+            let (before, ages) = (forged.way.at().clone(), forged.draws.ages.clone());
             let gradient = before.ones_like().unwrap();
             forged.climb(&gradient, &feed(), &World::new()).unwrap();
             for (at, age) in ages.into_iter().enumerate() {
-                let (old, new) = (row(&before, at), row(forged.pictures(), at));
+                let (old, new) = (row(&before, at), row(forged.way.at(), at));
                 if age == 2 {
                     assert_eq!(forged.draws.ages[at], 0);
                     assert!(row(&forged.way.mean, at).iter().all(|&x| x == 0.0));
@@ -247,30 +307,73 @@ mod tests {
         assert!(Forging { steps: 0, ..how }.validate().is_err());
     }
 
-    #[test]
-    fn what_is_still_a_photograph_costs_little() {
-        let forged = forgeries(Forging {
-            pictures: 2,
-            ..Forging::NONE
-        })
-        .unwrap();
-        let eye = Tensor::eye(27, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let texts = TextFeatures {
+    /// Unit features that are their own texts.
+    fn texts(eye: &Tensor) -> TextFeatures {
+        TextFeatures {
             captions: eye.clone(),
             domains: eye.clone(),
             answers: Vec::new(),
             scale: Tensor::new(10f32, &Device::Cpu).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_is_still_a_photograph_costs_little() {
+        let how = Forging {
+            pictures: 2,
+            blends: 0,
+            ..Forging::NONE
         };
+        let mut forged = forgeries(how).unwrap();
+        let shown = forged.show().unwrap();
+        let eye = Tensor::eye(27, candle_core::DType::F32, &Device::Cpu).unwrap();
         let loss = |classes: &[u32]| {
             let at = Tensor::new(classes, &Device::Cpu).unwrap();
-            let (loss, taken) = forged
-                .loss(&eye.index_select(&at, 0).unwrap(), &texts)
-                .unwrap();
+            let images = eye.index_select(&at, 0).unwrap();
+            let (loss, taken) = forged.loss(&shown, &images, &texts(&eye)).unwrap();
             (loss.to_scalar::<f32>().unwrap(), taken)
         };
         let (loss_of_photos, taken) = loss(&[0, 0]);
         assert!((loss_of_photos - (-10f32).exp().ln_1p()).abs() < 1e-6 && taken == 0.0);
         let (loss_of_deceits, taken) = loss(&forged.draws.targets);
         assert!((loss_of_deceits - 10.0).abs() < 1e-3 && taken == 1.0);
+    }
+
+    #[test]
+    fn a_blend_is_as_much_of_the_text_as_it_has_of_its_rendering() {
+        let how = Forging {
+            pictures: 3,
+            blends: 40,
+            ..Forging::NONE
+        };
+        let mut forged = forgeries(how).unwrap();
+        let shown = forged.show().unwrap();
+        assert_eq!(shown.pictures.dims4().unwrap(), (43, 3, 16, 16));
+        assert_eq!(shown.shares[..3], [0.0; 3]);
+        for (at, (&of, &share)) in shown.rows.iter().zip(&shown.shares).enumerate() {
+            let ends = row(forged.way.at(), of).into_iter();
+            let ends = ends.zip(row(&forged.truths, of));
+            let blends = row(&shown.pictures, at).into_iter().zip(ends);
+            let apart = blends.map(|(blend, (a, b))| (blend - (a + share * (b - a))).abs());
+            assert!(apart.fold(0f32, f32::max) < 1e-5);
+        }
+        // Logits that say just that cost the entropy; by all others it is more.
+        let eye = Tensor::eye(27, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let loss = |at: usize, wrong: f32| {
+            let (target, share) = (forged.draws.targets[shown.rows[at]], shown.shares[at]);
+            let logit = (share / (1.0 - share)).ln() + wrong;
+            let image = (eye.get(target as usize).unwrap() * f64::from(logit / 10.0)).unwrap();
+            let one = Shown {
+                pictures: shown.pictures.clone(),
+                rows: vec![shown.rows[at]],
+                shares: vec![share],
+            };
+            let images = image.unsqueeze(0).unwrap();
+            let (loss, _) = forged.loss(&one, &images, &texts(&eye)).unwrap();
+            loss.to_scalar::<f32>().unwrap()
+        };
+        for at in 3..43 {
+            assert!(loss(at, 0.0) < loss(at, 0.5) && loss(at, 0.0) < loss(at, -0.5));
+        }
     }
 }

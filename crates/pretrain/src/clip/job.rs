@@ -17,7 +17,7 @@ use super::calibrate::calibrate;
 use super::config::ClipConfig;
 use super::forgeries::Forgeries;
 use super::init;
-use super::objective::{TextFeatures, Truth, losses};
+use super::objective::{Losses as Parts, TextFeatures, Truth, losses};
 use super::texts::Sentences;
 use crate::feed::{Batch, Feed};
 use crate::init::Tensors;
@@ -221,17 +221,20 @@ impl ClipJob {
         for climbed in 0..=steps {
             let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
             let texts = self.text_features(&clip, &words)?;
-            let pictures = self.pictures(&attack)?;
+            let shown = self.forgeries.as_mut().map(Forgeries::show).transpose()?;
+            let pictures = match &shown {
+                Some(shown) => {
+                    Var::from_tensor(&Tensor::cat(&[&attack.at()?, &shown.pictures], 0)?)?
+                }
+                None => attack.at()?,
+            };
             let images = features(&clip, &self.view(&pictures)?)?;
             let scenes = images.narrow(0, 0, n)?;
             let parts = losses(&scenes, &texts, &truth)?;
-            let mut loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
-            if let Some(answers) = &parts.answers {
-                loss = (loss + (answers * self.config.questions)?)?;
-            }
-            if let Some(forgeries) = &self.forgeries {
-                let rest = images.narrow(0, n, self.config.forging.pictures)?;
-                let (forged, taken) = forgeries.loss(&rest, &texts)?;
+            let mut loss = self.weighed(&parts)?;
+            if let (Some(forgeries), Some(shown)) = (&self.forgeries, &shown) {
+                let rest = images.narrow(0, n, images.dim(0)? - n)?;
+                let (forged, taken) = forgeries.loss(shown, &rest, &texts)?;
                 loss = (loss + (forged * self.config.forging.weight)?)?;
                 report.put("taken/forged", taken);
             }
@@ -250,6 +253,15 @@ impl ClipJob {
         Ok(report)
     }
 
+    /// The loss of scenes.
+    fn weighed(&self, parts: &Parts) -> Result<Tensor> {
+        let loss = ((&parts.captions * self.config.captions)? + &parts.domains)?;
+        Ok(match &parts.answers {
+            Some(answers) => (loss + (answers * self.config.questions)?)?,
+            None => loss,
+        })
+    }
+
     fn begin_to_forge(&mut self, at: &Clock) -> Result<()> {
         let how = self.config.forging;
         let begins = how.after * self.config.learning.images as f64;
@@ -260,17 +272,6 @@ impl ClipJob {
             self.forgeries = Some(forgeries);
         }
         Ok(())
-    }
-
-    /// Attacked scenes, then forgeries.
-    fn pictures(&self, attack: &Attack) -> Result<Var> {
-        let scenes = attack.at()?;
-        Ok(match &self.forgeries {
-            Some(forgeries) => {
-                Var::from_tensor(&Tensor::cat(&[&scenes, forgeries.pictures()], 0)?)?
-            }
-            None => scenes,
-        })
     }
 
     /// All under views of one strength of noise, which therefore tells none from another.
@@ -289,7 +290,7 @@ impl ClipJob {
     fn describe(
         &self,
         report: &mut Losses,
-        parts: &super::objective::Losses,
+        parts: &Parts,
         texts: &TextFeatures,
         images: &Tensor,
         domains: &[u32],

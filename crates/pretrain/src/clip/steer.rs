@@ -7,8 +7,8 @@
 //! - The gradient is taken apart into octaves, each of a length of its own: in natural pictures coarse octaves are as strong as
 //!   fine ones, in a gradient the fine ones drown the others.
 //! - The way is a running mean of those asked for so far: what one view asks for and the next does not, cancels.
-//! - Steps become longer, and then shorter. Some texts ask for little, and white paper is far from a dark background: so there are
-//!   two goes, by short and by long steps, and each picture is taken from where its loss was lowest.
+//! - Steps become longer, and then shorter, and each picture is taken from where its loss was lowest: some texts ask for little, and
+//!   white paper is far from a dark background.
 //!
 //! A network with a meaning in its gradient then draws the target; another is content with noise.
 
@@ -39,10 +39,10 @@ const FRESH: f32 = 0.3;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Steer {
-    /// Number of steps of each of the two goes.
+    /// Number of steps.
     pub steps: usize,
     /// Euclidean length of a picture's longest step, half-way, in pixels of `[-1, 1]`; the first and the last have a tenth of it.
-    pub lengths: [f64; 2],
+    pub length: f64,
     /// The loss; by default what `assets/portraits/expand.toml` says, with two views.
     pub nada: Config,
 }
@@ -51,7 +51,7 @@ impl Default for Steer {
     fn default() -> Self {
         Self {
             steps: 100,
-            lengths: [5.0, 16.0],
+            length: 16.0,
             nada: Config {
                 weights: Weights {
                     global: 10.0,
@@ -84,17 +84,14 @@ pub fn steer(
 ) -> Result<Tensor> {
     let n = pictures.dim(0)?;
     let each = vec![task; n];
+    let mut way = Way::start(pictures)?;
     let mut best = Best::start(pictures)?;
-    for longest in how.lengths {
-        let mut way = Way::start(pictures)?;
-        best.losses = None;
-        for step in 0..how.steps {
-            let at = Var::from_tensor(way.at())?;
-            let loss = nada.loss(tasks, pictures, &at, &each, stream)?;
-            best.offer(way.at(), &loss.per_sample.to_vec1()?)?;
-            let length = length_at(longest, step, how.steps) as f32;
-            way.step(&grad(&loss.total, &at)?.neg()?, &vec![length; n])?;
-        }
+    for step in 0..how.steps {
+        let at = Var::from_tensor(way.at())?;
+        let loss = nada.loss(tasks, pictures, &at, &each, stream)?;
+        best.offer(way.at(), &loss.per_sample.to_vec1()?)?;
+        let length = length_at(how.length, step, how.steps) as f32;
+        way.step(&grad(&loss.total, &at)?.neg()?, &vec![length; n])?;
     }
     Ok(best.pictures)
 }
@@ -140,7 +137,7 @@ impl Best {
 }
 
 /// `pictures: [n, c, h, w]` with `picture: [1, c, h, w]` in place of one.
-fn replaced(pictures: &Tensor, row: usize, picture: &Tensor) -> Result<Tensor> {
+pub(crate) fn replaced(pictures: &Tensor, row: usize, picture: &Tensor) -> Result<Tensor> {
     let (_, c, h, w) = picture.dims4()?;
     Ok(pictures.slice_assign(&[row..row + 1, 0..c, 0..h, 0..w], picture)?)
 }
