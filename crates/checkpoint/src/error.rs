@@ -227,9 +227,17 @@ impl Problem {
 
 /// Text from a file, fit for a message: control characters escaped, at most 60 characters.
 pub(crate) fn clean(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut out = escaped(text.chars().take(LONGEST));
-    if text.chars().nth(LONGEST).is_some() {
+    shortened(text, 60)
+}
+
+/// The same for a sentence with text from a file in it: at most 240 characters.
+pub(crate) fn clean_reason(text: &str) -> String {
+    shortened(text, 240)
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    let mut out = escaped(text.chars().take(longest));
+    if text.chars().nth(longest).is_some() {
         out.push('…');
     }
     out

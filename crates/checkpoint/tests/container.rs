@@ -105,6 +105,31 @@ fn other_programs_can_read_it_and_bytes_repeat() {
 }
 
 #[test]
+fn the_header_is_sorted_and_the_data_aligned() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let byte = TensorData::new(Dtype::U8, vec![1], vec![7]).unwrap();
+    let mut writer = Writer::new("test", &json!({ "b": 1, "a": 2 }));
+    writer.data("a", byte).unwrap();
+    let float = TensorData::from_f32(vec![1, 1], &[1.0]).unwrap();
+    writer.data("b", float).unwrap();
+    writer.write(&path, Overwrite::Refuse).unwrap();
+    let header = concat!(
+        r#"{"__metadata__":{"config":"{\"a\":2,\"b\":1}","format":"domex/1","kind":"test"},"#,
+        r#""a":{"data_offsets":[4,5],"dtype":"U8","shape":[1]},"#,
+        r#""b":{"data_offsets":[0,4],"dtype":"F32","shape":[1,1]}}"#,
+    );
+    let padded = format!("{header:width$}", width = header.len().next_multiple_of(8));
+    let bytes = [
+        &(padded.len() as u64).to_le_bytes(),
+        padded.as_bytes(),
+        &1.0f32.to_le_bytes(),
+        &[7],
+    ];
+    assert_eq!(fs::read(&path).unwrap(), bytes.concat());
+}
+
+#[test]
 fn refuses_to_overwrite_unless_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

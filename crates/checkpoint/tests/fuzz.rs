@@ -6,7 +6,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{file, persistent, tensor, torch_zip};
+use common::{file, persistent, safetensors, tensor, torch_zip};
 use domex_checkpoint::Bytes;
 use domex_checkpoint::foreign::{self, state_dict};
 use proptest::prelude::*;
@@ -214,6 +214,18 @@ fn whole_files_stay_small() {
     assert!(peak < 4 * bytes.len(), "{peak}");
 }
 
+/// A header of one tensor with so many sizes.
+fn long_shape(sizes: usize) -> String {
+    let ones = "1,".repeat(sizes - 1);
+    format!(r#"{{"a":{{"dtype":"U8","shape":[{ones}1],"data_offsets":[0,1]}}}}"#)
+}
+
+/// A header of so many tensors without elements.
+fn small_tensors(count: usize) -> String {
+    let one = |i| format!(r#""{i:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#);
+    format!("{{{}}}", (0..count).map(one).collect::<Vec<_>>().join(","))
+}
+
 #[test]
 fn bombs_stay_small() {
     let n = 1 << 20;
@@ -234,6 +246,9 @@ fn bombs_stay_small() {
         [call, b"h\0)R}b".repeat(n / 6), b".".to_vec()].concat(),
         b"PK\x01\x02".repeat(n / 4),
         [b"PK\x03\x04".to_vec(), b"PK\x05\x06".repeat(n / 4)].concat(),
+        // Just over a power of two, where a growing list takes most.
+        safetensors(&long_shape(n / 2 + 2), 0),
+        safetensors(&small_tensors(n / 50), 0),
     ] {
         let peak = check(&bytes);
         println!(

@@ -106,7 +106,11 @@ fn safetensors_headers() {
     refused_for(&whole(f32s, 9), "belong to no tensor");
     refused_for(
         &whole(r#"{"dtype":"F7","shape":[2],"data_offsets":[0,8]}"#, 8),
-        "F7",
+        "tensor a: unknown variant `F7`, expected one of",
+    );
+    refused_for(
+        &whole(r#"{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}"#, 8),
+        "tensor a: dtype F8_E4M3 is not supported, expected one of BOOL, ",
     );
     refused_for(
         &whole(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#, 8),

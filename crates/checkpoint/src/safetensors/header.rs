@@ -1,32 +1,31 @@
-//! Header of a safetensors file.
+//! Header of a safetensors file: the crate `safetensors` with limits around it.
+//!
+//! What an entry is, and how the entries must lie, is the crate's ([`TensorInfo`], [`Metadata`]). Its reader of
+//! whole headers is not used: it takes the last of two tensors of one name, needs more than 32 bytes for a byte of a
+//! hostile header, and does not say which tensor is wrong.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-use crate::error::clean;
+use crate::error::{clean, clean_reason};
 use crate::{Bytes, Dtype, Problem, TensorData};
 
-/// What the reference implementation allows.
+/// What the crate allows.
 const LONGEST: u64 = 100_000_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Header {
     pub metadata: BTreeMap<String, String>,
-    pub tensors: BTreeMap<String, Info>,
+    /// In the order of their bytes.
+    pub tensors: Vec<(String, TensorInfo)>,
 }
 
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Info {
-    dtype: String,
-    shape: Vec<u64>,
-    data_offsets: [u64; 2],
-}
-
-/// The header, and the bytes after it.
+/// The header, checked, and the bytes after it.
 pub(super) fn split(bytes: &Bytes) -> Result<(Header, Bytes), Problem> {
     let have = bytes.len() as u64;
     let Some((length, _)) = bytes.split_first_chunk::<8>() else {
@@ -50,143 +49,155 @@ pub(super) fn split(bytes: &Bytes) -> Result<(Header, Bytes), Problem> {
     let (text, data) = text
         .zip(data)
         .ok_or_else(|| Problem::truncated("header", length, have))?;
-    let header = serde_json::from_slice(&text)
-        .map_err(|error| Problem::malformed("safetensors header", clean(&error.to_string())))?;
-    Ok((header, data))
+    let Entries(metadata, tensors) = serde_json::from_slice(&text).map_err(|error| {
+        Problem::malformed("safetensors header", clean_reason(&error.to_string()))
+    })?;
+    let mut tensors: Vec<_> = tensors.into_iter().collect();
+    // A stable sort: names stay sorted among tensors without bytes.
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    check(&tensors, data.len())?;
+    Ok((Header { metadata, tensors }, data))
 }
 
-/// Every byte must belong to exactly one tensor.
-pub(super) fn check_coverage(tensors: &BTreeMap<String, Info>, len: usize) -> Result<(), Problem> {
-    let mut ranges: Vec<_> = tensors
-        .iter()
-        .map(|(name, info)| (info.data_offsets, name))
-        .collect();
-    ranges.sort_unstable();
-    let mut at = 0;
-    for ([start, end], name) in ranges {
-        let what = || format!("tensor {}", clean(name));
-        if start > end {
-            return Err(Problem::malformed(
-                what(),
-                format!("ends at {end}, before its start {start}"),
-            ));
-        }
-        if end > len as u64 {
-            return Err(Problem::truncated(what(), end, len as u64));
-        }
-        if start != at {
-            return Err(Problem::malformed(
-                what(),
-                format!("starts at byte {start}, but the tensor before it ends at {at}"),
-            ));
-        }
-        at = end;
+/// A tensor of a checked header.
+pub(super) fn tensor(name: &str, info: TensorInfo, data: &Bytes) -> Result<TensorData, Problem> {
+    let dtype = dtype(name, &info)?;
+    // There may be more dimensions than we take.
+    crate::view::byte_len(dtype, &info.shape).map_err(|problem| problem.within(name))?;
+    let (start, end) = info.data_offsets;
+    let outside = || Problem::truncated(format!("tensor {}", clean(name)), end as u64, 0);
+    let bytes = data.slice(start..end).ok_or_else(outside)?;
+    Ok(TensorData::from_parts(dtype, info.shape, bytes))
+}
+
+fn dtype(name: &str, info: &TensorInfo) -> Result<Dtype, Problem> {
+    let found = info.dtype.to_string();
+    Dtype::from_safetensors_name(&found).ok_or_else(|| Problem::Dtype {
+        what: format!("tensor {}", clean(name)),
+        found,
+        expected: Dtype::safetensors_names(),
+    })
+}
+
+/// Every byte must belong to exactly one tensor, whose shape needs as many.
+fn check(tensors: &[(String, TensorInfo)], len: usize) -> Result<(), Problem> {
+    let placed = Metadata::new(None, tensors.to_vec());
+    let end = placed.map_err(|error| explain(tensors, &error))?.data_len();
+    let outside = |(_, info): &&(String, TensorInfo)| info.data_offsets.1 > len;
+    if let Some((name, info)) = tensors.iter().find(outside) {
+        let what = format!("tensor {}", clean(name));
+        let need = info.data_offsets.1 as u64;
+        return Err(Problem::truncated(what, need, len as u64));
     }
-    if at != len as u64 {
-        let reason = format!("{} bytes belong to no tensor", len as u64 - at);
+    if end < len {
+        let reason = format!("{} bytes belong to no tensor", len - end);
         return Err(Problem::malformed("safetensors data", reason));
     }
     Ok(())
 }
 
-impl Info {
-    /// The tensor, once [`check_coverage`] has passed.
-    pub fn tensor(self, name: &str, data: &Bytes) -> Result<TensorData, Problem> {
-        let what = format!("tensor {}", clean(name));
-        let Some(dtype) = Dtype::from_safetensors_name(&self.dtype) else {
-            let (found, expected) = (clean(&self.dtype), Dtype::safetensors_names());
-            return Err(Problem::Dtype {
-                what,
-                found,
-                expected,
-            });
-        };
-        let wrong = |reason: String| Problem::malformed(what.clone(), reason);
-        let sizes = self.shape.iter().map(|&n| usize::try_from(n));
-        let shape: Vec<usize> = sizes
-            .collect::<Result<_, _>>()
-            .map_err(|_| wrong("a size is too large".to_owned()))?;
-        let need = crate::view::byte_len(dtype, &shape)?;
-        let range = self
-            .data_offsets
-            .map(|offset| usize::try_from(offset).unwrap_or(usize::MAX));
-        let bytes = data.slice(range[0]..range[1]);
-        let bytes = bytes.ok_or_else(|| wrong("lies outside the file".to_owned()))?;
-        if bytes.len() != need {
-            let have = bytes.len();
-            return Err(wrong(format!(
-                "holds {have} bytes, but {dtype} {shape:?} needs {need}"
-            )));
+/// Which tensor breaks the rules, and how.
+fn explain(tensors: &[(String, TensorInfo)], error: &SafeTensorError) -> Problem {
+    let mut at = 0;
+    for (name, info) in tensors {
+        let (start, end) = info.data_offsets;
+        let wrong = |reason: String| Problem::malformed(format!("tensor {}", clean(name)), reason);
+        if start > end {
+            return wrong(format!("ends at {end}, before its start {start}"));
         }
-        TensorData::new(dtype, shape, bytes).map_err(|error| wrong(error.to_string()))
+        if start != at {
+            return wrong(format!(
+                "starts at byte {start}, but the tensor before it ends at {at}"
+            ));
+        }
+        let need = dtype(name, info)
+            .and_then(|dtype| Ok((dtype, crate::view::byte_len(dtype, &info.shape)?)));
+        match need {
+            Ok((_, need)) if need == end - start => at = end,
+            Ok((dtype, need)) => {
+                let (have, shape) = (end - start, &info.shape);
+                return wrong(format!(
+                    "holds {have} bytes, but {dtype} {shape:?} needs {need}"
+                ));
+            }
+            Err(problem) => return problem.within(name),
+        }
     }
+    Problem::malformed("safetensors header", clean_reason(&error.to_string()))
 }
 
-impl<'de> Deserialize<'de> for Header {
+/// Metadata and tensors of a header, no name twice.
+struct Entries(BTreeMap<String, String>, BTreeMap<String, TensorInfo>);
+
+impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Entries;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a map of tensors")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut header = Header::default();
-                let mut has_metadata = false;
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let (mut metadata, mut tensors) = (BTreeMap::new(), BTreeMap::new());
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        if std::mem::replace(&mut has_metadata, true) {
-                            return Err(A::Error::custom("__metadata__ is there twice"));
-                        }
-                        header.metadata = map.next_value::<Unique>()?.0;
-                        continue;
-                    }
-                    match header.tensors.entry(name) {
-                        Entry::Vacant(slot) => {
-                            slot.insert(map.next_value()?);
-                        }
-                        Entry::Occupied(slot) => {
-                            let name = clean(slot.key());
-                            return Err(A::Error::custom(format!("{name:?} is there twice")));
-                        }
+                        let Texts(texts) = map.next_value()?;
+                        once(&mut metadata, name, texts)?;
+                    } else {
+                        let info = map.next_value().map_err(|error| {
+                            A::Error::custom(format_args!("tensor {}: {error}", clean(&name)))
+                        })?;
+                        once(&mut tensors, name, info)?;
                     }
                 }
-                Ok(header)
+                let texts = metadata.into_values().next();
+                Ok(Entries(texts.unwrap_or_default(), tensors))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Each)
     }
 }
 
 /// Texts by name, no name twice.
-struct Unique(BTreeMap<String, String>);
+struct Texts(BTreeMap<String, String>);
 
-impl<'de> Deserialize<'de> for Unique {
+impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Unique;
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Texts;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a map of texts")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
-                let mut out = BTreeMap::new();
-                while let Some((name, text)) = map.next_entry::<String, String>()? {
-                    if out.contains_key(&name) {
-                        return Err(A::Error::custom(format!(
-                            "{:?} is there twice",
-                            clean(&name)
-                        )));
-                    }
-                    out.insert(name, text);
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+                let mut texts = BTreeMap::new();
+                while let Some((name, text)) = map.next_entry()? {
+                    once(&mut texts, name, text)?;
                 }
-                Ok(Unique(out))
+                Ok(Texts(texts))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Each)
+    }
+}
+
+fn once<V, E: serde::de::Error>(
+    map: &mut BTreeMap<String, V>,
+    name: String,
+    value: V,
+) -> Result<(), E> {
+    match map.entry(name) {
+        Entry::Vacant(slot) => {
+            slot.insert(value);
+            Ok(())
+        }
+        Entry::Occupied(slot) => {
+            let name = clean(slot.key());
+            Err(E::custom(format_args!("{name:?} is there twice")))
+        }
     }
 }
