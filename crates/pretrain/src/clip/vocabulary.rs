@@ -25,7 +25,7 @@ pub fn train<S: AsRef<str>>(texts: impl IntoIterator<Item = S>, most: usize) -> 
     let cutter = Tokenizer::with_merges("")?;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for text in texts {
-        for word in cutter.words(text.as_ref()) {
+        for word in cutter.words(text.as_ref())? {
             *counts.entry(word).or_default() += 1;
         }
     }
@@ -102,9 +102,9 @@ mod tests {
         let merges = train(&texts, 500).unwrap();
         let tokenizer = Tokenizer::with_merges(&merges).unwrap();
         for word in ["pencil", "glasses", "a"] {
-            assert_eq!(tokenizer.encode(word).len(), 1, "{word}");
+            assert_eq!(tokenizer.encode(word).unwrap().len(), 1, "{word}");
         }
-        assert!(tokenizer.encode("zebra").len() > 1);
+        assert!(tokenizer.encode("zebra").unwrap().len() > 1);
         assert_eq!(merges, train(&texts, 500).unwrap(), "the same again");
     }
 
