@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::page::{escape, number};
+use html_escape::encode_double_quoted_attribute as escape;
+
+use super::page::number;
 
 /// Colours that the style sheet has for lines.
 pub const COLOURS: usize = 8;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use domex_data::picture::encode_png;
+use html_escape::encode_double_quoted_attribute as escape;
 use serde_json::Value as Json;
 
 use super::chart::{COLOURS, Chart};
@@ -157,7 +158,8 @@ impl Page {
 
     /// A JSON value, folded away.
     pub fn json(&mut self, name: &str, value: &Json) {
-        let text = escape(&format!("{value:#}"));
+        let json = format!("{value:#}");
+        let text = escape(&json);
         let _ = writeln!(
             self.body,
             "<details><summary>{}</summary><pre>{text}</pre></details>",
@@ -185,21 +187,6 @@ impl Page {
             self.body
         )
     }
-}
-
-/// Text for between tags and in attributes.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// A short form of a number: three digits, without zeros at the end.
