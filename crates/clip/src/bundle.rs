@@ -1,4 +1,4 @@
-//! Both towers and the tokenizer that belongs to them, in one file.
+//! Both encoders and the tokenizer that belongs to them, in one file.
 //!
 //! A model of the project's own stands in one container (kind `clip`): its tensors under the names of
 //! [`layout`](crate::layout), its configuration, and its list of merges. Published checkpoints bring no
@@ -29,9 +29,9 @@ struct Document {
 /// A network and its tokenizer.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    /// Both towers.
+    /// Both encoders.
     pub clip: Clip,
-    /// Makes the text tower's ids.
+    /// Makes the text encoder's ids.
     pub tokenizer: Tokenizer,
 }
 
@@ -40,7 +40,7 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// A file that is neither, NaN or infinity in it, or a vocabulary of another size than the tower's.
+    /// A file that is neither, NaN or infinity in it, or a vocabulary of another size than the encoder's.
     pub fn load(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<Self> {
         let path = path.as_ref();
         let (tensors, mut config) = load::read(path)?;
@@ -67,7 +67,7 @@ impl Bundle {
             return Err(Error::config(
                 "number of ids of the tokenizer",
                 tokenizer.len(),
-                format!("{} as the text tower has", config.text.vocab_size),
+                format!("{} as the text encoder has", config.text.vocab_size),
             ));
         }
         Ok(Self {

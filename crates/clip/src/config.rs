@@ -19,15 +19,15 @@ const LARGEST: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Length of the embeddings that both towers end in.
+    /// Length of the embeddings that both encoders end in.
     pub embed_dim: usize,
-    /// The image tower.
+    /// The image encoder.
     pub vision: VisionConfig,
-    /// The text tower.
+    /// The text encoder.
     pub text: TextConfig,
 }
 
-/// The two kinds of image towers.
+/// The two kinds of image encoders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum VisionConfig {
@@ -91,7 +91,7 @@ pub struct ResNetConfig {
     pub image_size: usize,
 }
 
-/// The text tower.
+/// The text encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {
@@ -245,16 +245,16 @@ impl TransformerConfig {
         }
     }
 
-    fn validate(&self, tower: &str) -> Result<()> {
-        size(format!("{tower} width"), self.width)?;
-        size(format!("{tower} layers"), self.layers)?;
-        size(format!("{tower} mlp_width"), self.mlp_width)?;
-        divides(&format!("{tower} heads"), self.heads, "width", self.width)?;
+    fn validate(&self, encoder: &str) -> Result<()> {
+        size(format!("{encoder} width"), self.width)?;
+        size(format!("{encoder} layers"), self.layers)?;
+        size(format!("{encoder} mlp_width"), self.mlp_width)?;
+        divides(&format!("{encoder} heads"), self.heads, "width", self.width)?;
         if self.eps >= 0.0 && self.eps.is_finite() {
             return Ok(());
         }
         Err(Error::config(
-            format!("{tower} eps"),
+            format!("{encoder} eps"),
             self.eps,
             "a number of at least 0",
         ))
@@ -279,7 +279,7 @@ fn divides(what: &str, divisor: usize, of: &str, value: usize) -> Result<()> {
     ))
 }
 
-/// The entries about one tower.
+/// The entries about one encoder.
 struct Entries<'a> {
     json: &'a Value,
     part: &'static str,

@@ -69,8 +69,8 @@ impl Look<'_> {
         }
     }
 
-    fn transformer(&self, tower: &str, width: usize) -> Result<TransformerConfig> {
-        let prefix = format!("{tower}.encoder.layers.");
+    fn transformer(&self, model: &str, width: usize) -> Result<TransformerConfig> {
+        let prefix = format!("{model}.encoder.layers.");
         let mut transformer = TransformerConfig::published(width, self.count(&prefix)?);
         [transformer.mlp_width, _] = self.shape(&format!("{prefix}0.mlp.fc1.weight"))?;
         Ok(transformer)

@@ -13,7 +13,7 @@ pub enum Error {
     /// A file could not be read.
     #[error(transparent)]
     Checkpoint(#[from] domex_checkpoint::Error),
-    /// A tensor given to a tower has the wrong shape.
+    /// A tensor given to an encoder has the wrong shape.
     #[error("clip: {what} has shape {found:?}, expected {expected}")]
     Shape {
         /// Which tensor.
@@ -23,7 +23,7 @@ pub enum Error {
         /// The shape that fits.
         expected: String,
     },
-    /// Token ids that the text tower cannot take.
+    /// Token ids that the text encoder cannot take.
     #[error("clip: text {row}: {problem}")]
     Tokens {
         /// Which of the texts, counted from 0.

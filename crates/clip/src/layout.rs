@@ -1,7 +1,7 @@
 //! The two published naming schemes, and ours.
 //!
 //! Ours is Hugging Face's (`vision_model.encoder.layers.0.self_attn.q_proj.weight`). It has no form of
-//! the ResNet towers: these keep OpenAI's names (`visual.layer1.0.conv1.weight`).
+//! the ResNet encoders: these keep OpenAI's names (`visual.layer1.0.conv1.weight`).
 //!
 //! | | OpenAI | Hugging Face |
 //! | --- | --- | --- |
@@ -78,7 +78,7 @@ const TRANSPOSED: &[(&str, &str)] = &[
     ("visual.proj", "visual_projection.weight"),
 ];
 
-/// The blocks of the two towers.
+/// The blocks of the two encoders.
 const BLOCKS: &[(&str, &str)] = &[
     ("transformer.resblocks.", "text_model.encoder.layers."),
     (
@@ -199,7 +199,7 @@ fn renamed(name: &str, side: Side) -> String {
     let Some(name) = side.replace(BLOCKS, name) else {
         return name.to_owned();
     };
-    // `{tower}{index}.{rest}`: the rest has a table of its own.
+    // `{blocks}{index}.{rest}`: the rest has a table of its own.
     let digits = name
         .find(|c: char| c.is_ascii_digit())
         .unwrap_or(name.len());

@@ -1,14 +1,14 @@
 //! CLIP: pictures and texts in one space (Radford et al. 2021, arXiv 2103.00020).
 //!
-//! Two towers give features of equal length `d`; the cosine between a picture's and a text's says how well
-//! they fit. The image tower is a vision transformer ([`vision`]) or a modified ResNet ([`resnet`]),
-//! the text tower a causal transformer ([`text`]).
+//! Two encoders give features of equal length `d`; the cosine between a picture's and a text's says how well
+//! they fit. The image encoder is a vision transformer ([`vision`]) or a modified ResNet ([`resnet`]),
+//! the text encoder a causal transformer ([`text`]).
 //!
 //! - [`Clip::load`] reads the public checkpoints in OpenAI's and Hugging Face's [`layout`]s.
-//! - [`Preprocess`] makes a tower's pixels of a generator's picture of any size.
+//! - [`Preprocess`] makes an encoder's pixels of a generator's picture of any size.
 //! - [`Tokenizer`] makes the published token ids of a text, or those of a vocabulary of one's own;
 //!   [`Bundle`] is a network with its vocabulary.
-//! - [`Prompts`] put a text into many sentences, and [`TextMeans`] keep what the text tower makes of them.
+//! - [`Prompts`] put a text into many sentences, and [`TextMeans`] keep what the text encoder makes of them.
 //!
 //! Everything is frozen: gradients reach the pixels and nothing else, but for a network from
 //! [`Clip::trainable`]. Features are as projected; [`unit_length`] or [`Clip::encode_image`] brings
@@ -74,26 +74,26 @@ use text::TextTransformer;
 use vision::VisionTransformer;
 use weights::Weights;
 
-/// The image tower.
+/// The image encoder.
 #[derive(Debug, Clone)]
-pub enum ImageTower {
+pub enum ImageEncoder {
     /// A vision transformer.
     Vit(VisionTransformer),
     /// A modified ResNet.
     ResNet(ModifiedResNet),
 }
 
-/// Both towers. See the [crate docs](crate).
+/// Both encoders. See the [crate docs](crate).
 #[derive(Debug, Clone)]
 pub struct Clip {
-    image: ImageTower,
+    image: ImageEncoder,
     text: TextTransformer,
     logit_scale: Tensor, // []
     config: Config,
 }
 
 impl Clip {
-    /// Reads both towers from the root of our key tree (see [`layout`]).
+    /// Reads both encoders from the root of our key tree (see [`layout`]).
     ///
     /// # Errors
     ///
@@ -119,10 +119,10 @@ impl Clip {
         cfg.validate()?;
         let image = match &cfg.vision {
             VisionConfig::Vit(vit) => {
-                ImageTower::Vit(VisionTransformer::new(vb, vit, cfg.embed_dim)?)
+                ImageEncoder::Vit(VisionTransformer::new(vb, vit, cfg.embed_dim)?)
             }
             VisionConfig::ResNet(resnet) => {
-                ImageTower::ResNet(ModifiedResNet::new(vb, resnet, cfg.embed_dim)?)
+                ImageEncoder::ResNet(ModifiedResNet::new(vb, resnet, cfg.embed_dim)?)
             }
         };
         let text = TextTransformer::new(vb, &cfg.text, cfg.embed_dim)?;
@@ -145,8 +145,8 @@ impl Clip {
         self.config.vision.image_size()
     }
 
-    /// The image tower alone.
-    pub fn image_tower(&self) -> &ImageTower {
+    /// The image encoder alone.
+    pub fn image_encoder(&self) -> &ImageEncoder {
         &self.image
     }
 
@@ -163,8 +163,8 @@ impl Clip {
     /// A wrong shape or type.
     pub fn image_features(&self, pixels: &Tensor) -> Result<Tensor> {
         match &self.image {
-            ImageTower::Vit(vit) => vit.forward(pixels),
-            ImageTower::ResNet(resnet) => resnet.forward(pixels),
+            ImageEncoder::Vit(vit) => vit.forward(pixels),
+            ImageEncoder::ResNet(resnet) => resnet.forward(pixels),
         }
     }
 

@@ -1,7 +1,7 @@
-//! From a generator's picture to a tower's pixels, differentiable.
+//! From a generator's picture to an encoder's pixels, differentiable.
 //!
 //! For `x: [n, 3, h, w]` in `[-1, 1]` of any size: `(x + 1) / 2`, then bicubic resize so that the shorter
-//! side fits the tower, then the centre square, then `(v − mean) / std` for each colour. Nothing is
+//! side fits the encoder, then the centre square, then `(v − mean) / std` for each colour. Nothing is
 //! clamped, and a picture of the right size is not resampled. Source: openai/CLIP `clip/clip.py` with
 //! torchvision's `Resize` on tensors, as StyleGAN-NADA and Domain Expansion use it.
 //!
@@ -22,7 +22,7 @@ pub const STD: [f64; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 /// See the [module docs](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preprocess {
-    /// Height and width that the tower takes, in pixels.
+    /// Height and width that the encoder takes, in pixels.
     pub size: usize,
     /// Whether the kernel of the resize widens when a picture shrinks.
     pub antialias: bool,

@@ -1,4 +1,4 @@
-//! A text as the text tower sees it: in each of a list of templates.
+//! A text as the text encoder sees it: in each of a list of templates.
 //!
 //! For the raw features `f_k` of the text in template `k` of `t`, [`mean_of_units`] is
 //! `m = 1/t Σ f_k / ‖f_k‖`, and the direction from a source to a target text is
@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use crate::templates::{IMAGENET, PLACE};
 use crate::{Clip, Error, Overflow, Result, Tokenizer, unit_length};
 
-/// Prompts that go through the tower at once: a bound for memory.
+/// Prompts that go through the encoder at once: a bound for memory.
 const CHUNK: usize = 32;
 
 /// Two texts (or sets of pictures) whose means are nearer than this are the same to the network: in `f32`
@@ -105,7 +105,7 @@ impl Clip {
     ///
     /// # Errors
     ///
-    /// A text that is longer than the context, or a tokenizer with ids that the tower does not have.
+    /// A text that is longer than the context, or a tokenizer with ids that the encoder does not have.
     pub fn features_of<T: AsRef<str>>(&self, tokenizer: &Tokenizer, texts: &[T]) -> Result<Tensor> {
         let ids = self.ids_of(tokenizer, texts)?;
         self.features_of_ids(&ids)

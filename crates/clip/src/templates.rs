@@ -1,4 +1,4 @@
-//! The sentences that a word is put into before the text tower reads it.
+//! The sentences that a word is put into before the text encoder reads it.
 //!
 //! A text alone says little of how a picture of it looks; the mean over many sentences about pictures of
 //! it says more (Radford et al. 2021, arXiv 2103.00020, section 3.1.4). [`IMAGENET`] are the sentences

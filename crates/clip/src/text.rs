@@ -1,7 +1,7 @@
-//! The text tower: token ids to features.
+//! The text encoder: token ids to features.
 //!
 //! Each token sees itself and those before it; the features are read off at the end token
-//! (Radford et al. 2021, arXiv 2103.00020). What follows the end token cannot reach it, so the tower
+//! (Radford et al. 2021, arXiv 2103.00020). What follows the end token cannot reach it, so the encoder
 //! runs on the longest text of a batch only and not on the padding up to the context length.
 //! Keys: `text_model.…` and `text_projection.weight` of huggingface/transformers
 //! `models/clip/modeling_clip.py`.
@@ -14,7 +14,7 @@ use crate::transformer::{LayerNorm, Transformer};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
-/// The text tower.
+/// The text encoder.
 #[derive(Debug, Clone)]
 pub struct TextTransformer {
     tokens: Tensor,    // [vocabulary, w]
@@ -27,13 +27,13 @@ pub struct TextTransformer {
 
 impl TextTransformer {
     pub(crate) fn new(vb: &Weights<'_>, cfg: &TextConfig, embed_dim: usize) -> Result<Self> {
-        let (tower, width) = (vb.pp("text_model"), cfg.transformer.width);
-        let embeddings = tower.pp("embeddings");
+        let (model, width) = (vb.pp("text_model"), cfg.transformer.width);
+        let embeddings = model.pp("embeddings");
         Ok(Self {
             tokens: embeddings.get((cfg.vocab_size, width), "token_embedding.weight")?,
             positions: embeddings.get((cfg.context_length, width), "position_embedding.weight")?,
-            blocks: Transformer::new(&tower, &cfg.transformer)?,
-            norm: LayerNorm::new(&tower.pp("final_layer_norm"), width, cfg.transformer.eps)?,
+            blocks: Transformer::new(&model, &cfg.transformer)?,
+            norm: LayerNorm::new(&model.pp("final_layer_norm"), width, cfg.transformer.eps)?,
             projection: Weight::new(vb.get((embed_dim, width), "text_projection.weight")?),
             config: cfg.clone(),
         })

@@ -1,7 +1,7 @@
 //! Text means, each computed once: kept in memory, and on disk where the caller gives a folder.
 //!
 //! What a task needs of a text is one vector, the [mean](crate::prompts::mean_of_units) over its
-//! templates. It depends on the text tower and the prompts' token ids and on nothing else, so a cached
+//! templates. It depends on the text encoder and the prompts' token ids and on nothing else, so a cached
 //! one is named by a hash of just these. A file is believed only if it says the name it should have, holds a finite
 //! vector of the right size, and that vector has the hash written beside it; otherwise it is computed anew and
 //! replaced.
@@ -27,7 +27,7 @@ pub struct TextMeans<'a> {
     clip: &'a Clip,
     tokenizer: &'a Tokenizer,
     folder: Option<PathBuf>,
-    tower: String,
+    encoder: String,
     known: Mutex<HashMap<String, Tensor>>,
     /// Whether it was said that the folder cannot be written.
     told: Once,
@@ -35,7 +35,7 @@ pub struct TextMeans<'a> {
 
 impl<'a> TextMeans<'a> {
     /// Means by `clip`, of texts cut by `tokenizer`, kept in `folder` too where there is one. Reads all
-    /// weights of the text tower once, to name its files.
+    /// weights of the text encoder once, to name its files.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl<'a> TextMeans<'a> {
             clip,
             tokenizer,
             folder: folder.map(Path::to_owned),
-            tower: clip.text_fingerprint()?,
+            encoder: clip.text_fingerprint()?,
             known: Mutex::default(),
             told: Once::new(),
         })
@@ -61,7 +61,7 @@ impl<'a> TextMeans<'a> {
     ///
     /// # Errors
     ///
-    /// An empty text or one that is too long for the tower.
+    /// An empty text or one that is too long for the encoder.
     pub fn mean(&self, prompts: &Prompts, text: &str) -> Result<Tensor> {
         let ids = self.clip.ids_of(self.tokenizer, &prompts.fill(text)?)?;
         let key = self.key(&ids)?;
@@ -105,7 +105,7 @@ impl<'a> TextMeans<'a> {
     fn key(&self, ids: &Tensor) -> Result<String> {
         let mut hash = Sha256::new();
         hash.update(b"domex clip text mean 1\0");
-        hash.update(self.tower.as_bytes());
+        hash.update(self.encoder.as_bytes());
         for row in ids.to_vec2::<u32>()? {
             hash.update((row.len() as u64).to_le_bytes());
             row.iter().for_each(|id| hash.update(id.to_le_bytes()));
@@ -137,7 +137,7 @@ fn write(path: &Path, key: &str, mean: &Tensor) -> Result<()> {
 }
 
 impl Clip {
-    /// A hash of all that decides the text tower's features: its configuration, and its weights in the type
+    /// A hash of all that decides the text encoder's features: its configuration, and its weights in the type
     /// it runs in. 64 hexadecimal digits.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The attention blocks that both towers are made of.
+//! The attention blocks that both encoders are made of.
 //!
 //! `x ← x + attention(norm1(x))`, then `x ← x + fc2(act(fc1(norm2(x))))`, for `x: [n, t, w]`.
 //! Attention with `h` heads of `d = w / h` channels: `softmax(q kᵀ / √d + mask) v`, each head apart
@@ -137,7 +137,7 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     Ok(gelu(x, form)?)
 }
 
-/// All blocks of a tower, below `encoder.layers`.
+/// All blocks of an encoder, below `encoder.layers`.
 #[derive(Debug, Clone)]
 pub(crate) struct Transformer {
     blocks: Vec<Block>,

@@ -29,9 +29,9 @@ pub struct VisionTransformer {
 
 impl VisionTransformer {
     pub(crate) fn new(vb: &Weights<'_>, cfg: &VitConfig, embed_dim: usize) -> Result<Self> {
-        let (tower, width, patch) = (vb.pp("vision_model"), cfg.transformer.width, cfg.patch_size);
+        let (model, width, patch) = (vb.pp("vision_model"), cfg.transformer.width, cfg.patch_size);
         let positions = 1 + (cfg.image_size / patch).pow(2);
-        let embeddings = tower.pp("embeddings");
+        let embeddings = model.pp("embeddings");
         Ok(Self {
             patches: Weight::new(
                 embeddings
@@ -44,9 +44,9 @@ impl VisionTransformer {
             positions: embeddings
                 .get((positions, width), "position_embedding.weight")?
                 .unsqueeze(0)?,
-            norm_before: LayerNorm::new(&tower.pp("pre_layrnorm"), width, cfg.transformer.eps)?,
-            blocks: Transformer::new(&tower, &cfg.transformer)?,
-            norm_after: LayerNorm::new(&tower.pp("post_layernorm"), width, cfg.transformer.eps)?,
+            norm_before: LayerNorm::new(&model.pp("pre_layrnorm"), width, cfg.transformer.eps)?,
+            blocks: Transformer::new(&model, &cfg.transformer)?,
+            norm_after: LayerNorm::new(&model.pp("post_layernorm"), width, cfg.transformer.eps)?,
             projection: Weight::new(vb.get((embed_dim, width), "visual_projection.weight")?),
             config: cfg.clone(),
         })

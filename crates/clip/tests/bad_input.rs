@@ -19,13 +19,13 @@ type Shapes = BTreeMap<String, Vec<usize>>;
 fn published([width, layers, patch, image, text_width, text_layers, d]: [usize; 7]) -> Shapes {
     let mut shapes = BTreeMap::new();
     let mut add = |name: String, shape: &[usize]| shapes.insert(name, shape.to_vec());
-    for (tower, width, layers) in [
+    for (model, width, layers) in [
         ("vision_model", width, layers),
         ("text_model", text_width, text_layers),
     ] {
         for layer in 0..layers {
             add(
-                format!("{tower}.encoder.layers.{layer}.mlp.fc1.weight"),
+                format!("{model}.encoder.layers.{layer}.mlp.fc1.weight"),
                 &[4 * width, width],
             );
         }

@@ -7,7 +7,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use domex_clip::layout::{Tensors, to_hugging_face, to_openai};
-use domex_clip::{Clip, Config, ImageTower, Overflow, Preprocess, Tokenizer, load};
+use domex_clip::{Clip, Config, ImageEncoder, Overflow, Preprocess, Tokenizer, load};
 use serde_json::Value;
 
 struct Case {
@@ -117,7 +117,7 @@ fn hugging_face() {
     let clip = case.clip(&case.deduced().with_hugging_face(&case.config).unwrap());
     case.check(&clip, 1e-5);
     case.compare("out.logit_scale_exp", clip.logit_scale(), 1e-5);
-    let ImageTower::Vit(vit) = clip.image_tower() else {
+    let ImageEncoder::Vit(vit) = clip.image_encoder() else {
         panic!("not a vision transformer")
     };
     case.compare(

@@ -2,7 +2,7 @@
 //! gradients for the pixels.
 
 use candle_core::{DType, Device};
-use domex_clip::{Clip, Config, ImageTower, layout, load, unit_length};
+use domex_clip::{Clip, Config, ImageEncoder, layout, load, unit_length};
 
 use crate::{
     Case, Result,
@@ -31,7 +31,7 @@ pub(crate) fn run(case: &Case) -> Result<Computed> {
     computed.out("text_features", texts);
     computed.out("text_embeds", text_embeds);
     computed.out("logit_scale_exp", clip.logit_scale().reshape(1)?);
-    if let ImageTower::Vit(vit) = clip.image_tower() {
+    if let ImageEncoder::Vit(vit) = clip.image_encoder() {
         computed.out("vision_last_hidden_state", vit.tokens(&pixels)?);
     }
     Ok(computed)
