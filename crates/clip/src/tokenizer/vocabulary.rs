@@ -86,8 +86,8 @@ fn bytes() -> Vocab {
     inside.chain(last).zip(0..).collect()
 }
 
-pub(super) fn damaged(problem: impl ToString) -> Error {
+pub(super) fn damaged(problem: impl Into<tokenizers::Error>) -> Error {
     Error::Vocabulary {
-        problem: problem.to_string(),
+        problem: problem.into().to_string(),
     }
 }
