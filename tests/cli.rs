@@ -2,201 +2,146 @@
 
 #![allow(clippy::unwrap_used)] // the lint spares test functions, not their helpers
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Stdio;
 
-use tempfile::TempDir;
+use domex_test_support::program::{World, ok};
 
-fn domex(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_domex"))
-        .args(args)
-        .env(
-            "DOMEX_CACHE",
-            std::env::temp_dir().join("domex-no-such-cache"),
-        )
-        // No shipped weights: the model without a file is the random one.
-        .env(
-            "DOMEX_ASSETS",
-            std::env::temp_dir().join("domex-no-such-assets"),
-        )
-        .env_remove("DOMEX_MODEL")
-        .output()
-        .expect("the program starts")
+/// Nothing is shipped: the model without a file is the random one.
+fn world() -> World {
+    World::empty(env!("CARGO_BIN_EXE_domex"))
 }
 
-fn golden(path: &str) -> String {
+/// A checkpoint among the reference cases.
+fn golden(file: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stylegan2/tests/golden");
-    root.join(path).to_str().expect("a plain path").to_owned()
+    root.join(file).to_str().expect("a plain path").to_owned()
 }
 
-fn folder() -> (TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("out").to_str().unwrap().to_owned();
-    (dir, out)
-}
+/// A small model with the domains sketch, elf and tiger.
+const EXPANDED: &str = "expansion/domain_expansion_snapshot_tiny.pkl";
 
-#[track_caller]
-fn ok(output: &Output) -> String {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "failed: {stderr}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
+const CHECKPOINTS: [&str; 4] = [
+    "stylegan2/nvlabs_tiny.pkl",
+    "stylegan2/rosinality_tiny.pt",
+    "stylegan2/rosinality_tiny_legacy.pt",
+    EXPANDED,
+];
 
-/// The run must end with exit code 2 and one line on stderr, which holds every text.
-#[track_caller]
-fn refused(output: &Output, texts: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    for text in texts {
-        assert!(stderr.contains(text), "{text:?} is not in: {stderr}");
-    }
-    // What clap refuses carries its own hints on further lines.
-    if !stderr.contains("--help") {
-        assert_eq!(
-            stderr.trim_end().lines().count(),
-            1,
-            "more than one line: {stderr}"
-        );
+#[test]
+fn generate_writes_a_picture_a_seed_and_a_grid() {
+    let world = world();
+    world.ok("generate --seeds 0-1 --out out");
+    for file in ["seed0000.png", "seed0001.png", "grid.png"] {
+        assert!(world.has(&format!("out/{file}")), "{file}");
     }
 }
 
 #[test]
-fn generates_the_same_pictures_twice() {
-    let (_dir, out) = folder();
-    ok(&domex(&["generate", "--seeds", "0-2", "--out", &out]));
-    let first = std::fs::read(Path::new(&out).join("seed0001.png")).unwrap();
-    assert!(Path::new(&out).join("grid.png").is_file());
-    ok(&domex(&[
-        "generate", "--seeds", "1", "--out", &out, "--force",
-    ]));
-    assert_eq!(
-        first,
-        std::fs::read(Path::new(&out).join("seed0001.png")).unwrap()
-    );
+fn a_seed_gives_the_same_picture_each_time() {
+    let world = world();
+    world.ok("generate --seeds 0-2 --out out");
+    let first = world.read("out/seed0001.png");
+    world.ok("generate --seeds 1 --out out --force");
+    assert!(world.read("out/seed0001.png") == first);
 }
 
 #[test]
-fn reads_every_kind_of_checkpoint() {
-    for file in [
-        "stylegan2/nvlabs_tiny.pkl",
-        "stylegan2/rosinality_tiny.pt",
-        "stylegan2/rosinality_tiny_legacy.pt",
-        "expansion/domain_expansion_snapshot_tiny.pkl",
-    ] {
-        let info = ok(&domex(&["info", "--json", "--model", &golden(file)]));
-        let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+fn info_reads_every_kind_of_checkpoint() {
+    let world = world();
+    for file in CHECKPOINTS {
+        let info = world.json(&format!("info --json --model {}", golden(file)));
         assert_eq!(info["kind"], "stylegan2", "{file}");
-        let (_dir, out) = folder();
-        ok(&domex(&[
-            "generate",
-            "--seeds",
-            "7",
-            "--trunc",
-            "0.7",
-            "--model",
-            &golden(file),
-            "--out",
-            &out,
-        ]));
-        assert!(Path::new(&out).join("seed0007.png").is_file(), "{file}");
     }
 }
 
 #[test]
-fn shows_the_domains_of_an_expanded_model() {
-    let model = golden("expansion/domain_expansion_snapshot_tiny.pkl");
-    let text = ok(&domex(&["info", "--model", &model]));
+fn generate_draws_from_every_kind_of_checkpoint() {
+    let world = world();
+    for (at, file) in CHECKPOINTS.into_iter().enumerate() {
+        let model = golden(file);
+        world.ok(&format!(
+            "generate --seeds 7 --trunc 0.7 --model {model} --out {at}"
+        ));
+        assert!(world.has(&format!("{at}/seed0007.png")), "{file}");
+    }
+}
+
+#[test]
+fn info_lists_the_domains_of_an_expanded_model() {
+    let text = world().ok(&format!("info --model {}", golden(EXPANDED)));
     for word in ["sketch", "elf", "tiger", "31", "20"] {
         assert!(text.contains(word), "{word} is not in: {text}");
     }
-    let (_dir, out) = folder();
-    ok(&domex(&[
-        "traverse", "--model", &model, "--domain", "elf", "--seeds", "0,1", "--frames", "3",
-        "--out", &out,
-    ]));
-    assert!(Path::new(&out).join("traverse.gif").is_file());
-    let unknown = domex(&[
-        "traverse", "--model", &model, "--domain", "elv", "--out", &out, "--force",
-    ]);
-    refused(&unknown, &["elv", "elf"]);
 }
 
 #[test]
-fn traverses_mixes_and_probes() {
-    let (_dir, out) = folder();
-    ok(&domex(&[
-        "traverse", "--dim", "0", "--seeds", "0", "--steps", "3", "--frames", "2", "--out", &out,
-    ]));
-    let (_dir, out) = folder();
-    ok(&domex(&[
-        "mix", "--rows", "0,1", "--cols", "2-4", "--out", &out,
-    ]));
-    assert!(Path::new(&out).join("1-4.png").is_file());
-    let (_dir, out) = folder();
-    let json = ok(&domex(&[
-        "dormant",
-        "--probe",
-        "4",
-        "--samples",
-        "1",
-        "--json",
-        "--out",
-        &out,
-    ]));
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["probe"]["directions"].as_array().unwrap().len(), 4);
-    for file in ["dormant.json", "spectrum.png", "spectrum.svg"] {
-        assert!(Path::new(&out).join(file).is_file(), "{file}");
+fn traverse_goes_from_the_base_to_a_domain() {
+    let world = world();
+    let model = golden(EXPANDED);
+    let line = format!("traverse --model {model} --domain elf --seeds 0,1 --frames 3 --json");
+    let result = world.json(&line);
+    assert_eq!(
+        (result["from"].as_f64(), result["to"].as_f64()),
+        (Some(0.0), Some(20.0))
+    );
+    assert!(world.has("out/traverse.gif") && world.has("out/grid.png"));
+}
+
+#[test]
+fn an_unknown_domain_is_refused_with_those_there_are() {
+    let line = format!("traverse --model {} --domain elv", golden(EXPANDED));
+    world().refused(&line, &["elv", "elf"]);
+}
+
+#[test]
+fn traverse_goes_along_a_dimension() {
+    let world = world();
+    world.ok("traverse --dim 0 --seeds 0 --steps 3 --frames 2 --out out");
+    assert!(world.has("out/traverse.gif"));
+}
+
+#[test]
+fn mix_writes_a_picture_for_each_row_and_column() {
+    let world = world();
+    world.ok("mix --rows 0,1 --cols 2-4 --out out");
+    for file in ["0-2.png", "1-4.png", "grid.png"] {
+        assert!(world.has(&format!("out/{file}")), "{file}");
     }
 }
 
 #[test]
-fn bad_flags_say_what_is_allowed() {
-    let (_dir, out) = folder();
-    refused(
-        &domex(&["generate", "--seeds", "5-1", "--out", &out]),
-        &["5-1", "1-5"],
-    );
-    refused(
-        &domex(&["generate", "--noise-mode", "loud", "--out", &out]),
-        &["const", "random", "none"],
-    );
-    refused(
-        &domex(&["generate", "--class", "3", "--out", &out]),
-        &["no classes"],
-    );
-    refused(
-        &domex(&["generate", "--device", "tpu", "--out", &out]),
-        &["tpu", "cpu, cuda"],
-    );
-    refused(
-        &domex(&["generate", "--trunc", "nan", "--out", &out]),
-        &["--trunc"],
-    );
-    refused(
-        &domex(&["mix", "--styles", "99", "--out", &out]),
-        &["99", "allowed"],
-    );
-    refused(
-        &domex(&["traverse", "--dim", "100000", "--out", &out]),
-        &["100000"],
-    );
-    refused(
-        &domex(&["traverse", "--distance=-3", "--out", &out, "--force"]),
-        &["--distance"],
-    );
-    refused(&domex(&["generat"]), &["generate"]);
+fn dormant_measures_as_many_directions_as_were_asked_for() {
+    let world = world();
+    let result = world.json("dormant --probe 4 --samples 1 --json --out out");
+    assert_eq!(result["probe"]["directions"].as_array().unwrap().len(), 4);
+    for file in ["dormant.json", "spectrum.png", "spectrum.svg"] {
+        assert!(world.has(&format!("out/{file}")), "{file}");
+    }
 }
 
 #[test]
-fn bad_files_are_named_with_the_reason() {
-    let (dir, out) = folder();
-    let write = |name: &str, bytes: &[u8]| -> String {
-        let path: PathBuf = dir.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+fn bad_flags_are_refused_with_what_is_allowed() {
+    let world = world();
+    for (line, texts) in [
+        ("generate --seeds 5-1", &["5-1", "1-5"][..]),
+        ("generate --noise-mode loud", &["const", "random", "none"]),
+        ("generate --class 3", &["no classes"]),
+        ("generate --device tpu", &["tpu", "cpu, cuda"]),
+        ("generate --trunc nan --force", &["--trunc"]),
+        ("mix --styles 99 --force", &["99", "allowed"]),
+        ("traverse --dim 100000 --force", &["100000"]),
+        ("traverse --distance=-3 --force", &["--distance"]),
+        ("generat", &["generate"]),
+    ] {
+        world.refused(line, texts);
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_by_name() {
+    let world = world();
     let whole = std::fs::read(golden("stylegan2/nvlabs_tiny.pkl")).unwrap();
     let zip = std::fs::read(golden("stylegan2/rosinality_tiny.pt")).unwrap();
     for (name, bytes) in [
@@ -206,74 +151,180 @@ fn bad_files_are_named_with_the_reason() {
         ("cut.pt", &zip[..zip.len() / 3]),
         ("huge.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"),
     ] {
-        let path = write(name, bytes);
-        refused(&domex(&["info", "--model", &path]), &[name]);
-        refused(
-            &domex(&["generate", "--model", &path, "--out", &out, "--force"]),
-            &[name],
-        );
+        world.write(name, bytes);
+        world.refused(&format!("info --model {name}"), &[name]);
+        world.refused(&format!("generate --model {name} --force"), &[name]);
     }
-    // A true checkpoint under a wrong name is still read: content decides.
-    let renamed = write("renamed.jpg", &zip);
-    ok(&domex(&["info", "--model", &renamed]));
-    refused(
-        &domex(&["info", "--model", "no-such-file.pkl"]),
-        &["no-such-file.pkl", "no such file"],
-    );
-    refused(
-        &domex(&["info", "--model", "no-such-name"]),
-        &["no-such-name", "tiny-random"],
-    );
 }
 
 #[test]
-fn the_output_folder_is_checked_first() {
-    let (dir, out) = folder();
-    let file = dir.path().join("file");
-    std::fs::write(&file, "x").unwrap();
-    let inside = file.join("out");
-    refused(
-        &domex(&[
-            "generate",
-            "--seeds",
-            "0",
-            "--out",
-            inside.to_str().unwrap(),
-        ]),
-        &["file"],
-    );
-    ok(&domex(&["generate", "--seeds", "0", "--out", &out]));
-    let again = domex(&["generate", "--seeds", "0", "--out", &out]);
-    refused(&again, &["--force"]);
+fn the_content_of_a_file_decides_not_its_name() {
+    let world = world();
+    let zip = std::fs::read(golden("stylegan2/rosinality_tiny.pt")).unwrap();
+    world.write("renamed.jpg", zip);
+    world.ok("info --model renamed.jpg");
+}
+
+#[test]
+fn a_model_that_is_not_there_is_refused_with_what_is_known() {
+    let world = world();
+    for (line, texts) in [
+        (
+            "info --model no-such-file.pkl",
+            ["no-such-file.pkl", "no such file"],
+        ),
+        ("info --model no-such-name", ["no-such-name", "tiny-random"]),
+    ] {
+        world.refused(line, &texts);
+    }
+}
+
+#[test]
+fn results_go_into_no_folder_below_a_file() {
+    let world = world();
+    world.write("file", "x");
+    world.refused("generate --seeds 0 --out file/out", &["file"]);
+}
+
+#[test]
+fn results_are_not_overwritten_without_force() {
+    let world = world();
+    world.ok("generate --seeds 0 --out out");
+    world.refused("generate --seeds 0 --out out", &["--force"]);
 }
 
 #[test]
 fn completions_know_the_verbs() {
+    let world = world();
     for shell in ["bash", "zsh", "fish"] {
-        assert!(
-            ok(&domex(&["completions", shell])).contains("dormant"),
-            "{shell}"
-        );
+        let script = world.ok(&format!("completions {shell}"));
+        assert!(script.contains("dormant"), "{shell}");
     }
 }
 
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
-    use std::io::Read as _;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_domex"))
-        .args(["info", "--tensors"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+    let world = world();
+    let mut command = world.command("info --tensors");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().unwrap();
+    pipe.read_to_string(&mut stderr).unwrap();
+    assert!(child.wait().unwrap().success(), "{stderr}");
+    assert_eq!(stderr, "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_is_no_failure() {
+    use std::fs::File;
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    let world = world();
+    let code = |line: &str, stdout: Stdio, stderr: Stdio| {
+        let mut command = world.command(line);
+        command.stdout(stdout).stderr(stderr);
+        command.status().unwrap().code()
+    };
+    let info = "info --model tiny-random -v";
+    assert_eq!(code(info, Stdio::null(), full()), Some(0));
+    let wrong = "info --model no-such-file.pkl";
+    assert_eq!(code(wrong, Stdio::null(), full()), Some(2));
+    assert_eq!(
+        code(info, full(), Stdio::null()),
+        Some(1),
+        "it had something to say"
+    );
+}
+
+/// A reader that has left before the first line must not keep the work from being done.
+#[cfg(unix)]
+#[test]
+fn a_closed_stdout_does_not_end_the_work() {
+    let world = world();
+    let mut child = world
+        .command("generate --model tiny-random --seeds 1-2 --out out")
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    let mut stderr = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut stderr)
+    assert!(child.wait().unwrap().success());
+    assert!(world.has("out/seed0002.png"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf8_are_written_and_told() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let world = world();
+    let out = world.path("").join(std::ffi::OsStr::from_bytes(b"p\xff"));
+    let output = world
+        .command("generate --model tiny-random --seeds 1 --json --out")
+        .arg(&out)
+        .output()
         .unwrap();
-    assert!(child.wait().unwrap().success(), "{stderr}");
-    assert_eq!(stderr, "");
+    assert!(ok(&output).contains("seed0001.png"));
+    assert!(out.join("seed0001.png").is_file());
+}
+
+/// The published training code's checkpoint of a tiny diffusion autoencoder.
+fn autoencoder() -> String {
+    golden("../../../diffae/tests/golden/diffae/diffae_tiny.ckpt")
+}
+
+#[test]
+fn a_diffusion_autoencoder_is_shown_as_published() {
+    let world = world();
+    let shown = world.ok(&format!("info --model {}", autoencoder()));
+    for part in [
+        "Diffusion autoencoder, 16×16",
+        "z_sem 32",
+        "latent_net",
+        "averaged       yes",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    let json = world.json(&format!("info --json --tensors --model {}", autoencoder()));
+    assert_eq!(json["kind"], "diffae");
+    assert_eq!(
+        json["config"]["unet"]["output_channels"],
+        serde_json::json!([8, 16])
+    );
+    assert_eq!(json["limits"], serde_json::json!([]));
+}
+
+#[test]
+fn a_diffusion_autoencoder_makes_pictures_and_takes_them_in_and_out() {
+    let (world, model) = (world(), autoencoder());
+    world.ok(&format!(
+        "generate --model {model} --seeds 1,2 --steps 4 --out out"
+    ));
+    let picture = image::open(world.path("out/seed0001.png")).unwrap();
+    assert_eq!(picture.into_rgb8().dimensions(), (16, 16));
+    world.ok(&format!(
+        "encode --model {model} out/seed0001.png out/seed0001.png --steps 10 --out codes"
+    ));
+    world.ok(&format!(
+        "decode --model {model} codes/codes.safetensors --steps 10 --out back"
+    ));
+    assert!(world.read("back/picture0000.png") == world.read("back/picture0001.png"));
+}
+
+#[test]
+fn what_a_diffusion_autoencoder_cannot_do_is_said() {
+    let world = world();
+    let refused = |line: &str, model: &str, texts: &[&str]| {
+        world.refused(&format!("{line} --model {model} --out out --force"), texts);
+    };
+    let model = autoencoder();
+    refused("mix", &model, &["is a diffusion autoencoder", "domex info"]);
+    let steps = ["1 to the 1000 steps of training"];
+    refused("generate --steps 1001", &model, &steps);
+    let class = ["--class", "leave the flag out"];
+    refused("generate --class 3", &model, &class);
+    let other = golden("stylegan2/nvlabs_tiny.pkl");
+    let needed = ["a diffusion autoencoder is needed here"];
+    refused("encode x.png", &other, &needed);
+    refused("generate --steps 5", &other, &["leave the flag out"]);
 }

@@ -1,59 +1,118 @@
-//! `domex eval` with pictures: figures for any model.
+//! `domex eval`: how like a set of pictures a model's samples are, and what a judge sees in an expanded model.
 
 #![allow(clippy::unwrap_used)]
 
-#[expect(dead_code, reason = "these tests need some of it")]
-#[path = "tiny/program.rs"]
-mod program;
-mod tiny;
+use std::process::Output;
+use std::sync::OnceLock;
 
-use domex_pretrain::judge::{self, Config as JudgeConfig, Judge};
-use domex_pretrain::scenes::Factor;
-use program::{domex, json, ok, refused, world};
+use domex_test_support::networks::{self, SIDE};
+use domex_test_support::program::{World, ok, refused};
 use serde_json::Value as Json;
 
-#[test]
-fn any_model_is_measured_against_pictures() {
-    let root = world();
-    let root = root.path();
-    for (name, size) in [("set", tiny::SIDE), ("large", 32)] {
-        let line = format!("data portraits --out {name} --count 30 --size {size}");
-        ok(&domex(root, &line));
-    }
-    let eval = |rest: &str| domex(root, &format!("eval {rest}"));
-    let result = json(&eval("--data set --pictures 12 --out one --json"));
-    let found = &result["likeness"];
-    assert_eq!(
-        (&found["samples"], &found["pictures"]),
-        (&12.into(), &12.into())
+/// Two data sets: one of the generator's size, and a larger one.
+fn pictures() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "eval-pictures",
+        |world| {
+            for (name, size) in [("set", SIDE), ("large", 32)] {
+                world.ok(&format!(
+                    "data portraits --out {name} --count 30 --size {size}"
+                ));
+            }
+            let line = "eval --data set --pictures 12 --out first --json";
+            world.write("first.out", world.ok(line));
+        },
+    )
+}
+
+/// A run of two domains, of which the shipped judge knows the first.
+fn judged() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "eval-judged",
+        |world| {
+            judge(world, "shipped/judge.safetensors", SIDE);
+            world.ok(
+                "expand --domain \"a Pencil-Sketch of a face\" --domain elf --dimensions probed --out run \
+                 --steps 1 --batch 2 --tick 2 --threads 2 --quiet",
+            );
+            let line = format!("{EVAL} --source portraits --out first --json");
+            world.write("first.out", world.ok(&line));
+        },
+    )
+}
+
+const EVAL: &str = "eval --model run/model.safetensors --pictures 5";
+
+fn judge(world: &World, file: &str, size: usize) {
+    networks::judge(
+        &world.path(file),
+        size,
+        &["photo", "pencil sketch", "zombie"],
     );
-    // A random network's samples are unlike portraits; parts of a set are like each other.
+}
+
+#[test]
+fn samples_are_compared_with_as_many_pictures_as_asked_for() {
+    let found = &pictures().document("first.out")["likeness"];
+    assert_eq!(found["samples"], 12);
+    assert_eq!(found["pictures"], 12);
+}
+
+#[test]
+fn a_random_network_is_less_like_portraits_than_portraits_are() {
+    let found = &pictures().document("first.out")["likeness"];
     let figure = |name: &str| found[name].as_f64().unwrap();
     assert!(
         figure("frechet") > 3.0 * figure("frechet_of_set"),
         "{found}"
     );
-    assert!(
-        figure("kernel") > 0.0 && figure("diversity") > 0.0,
-        "{found}"
-    );
+    assert!(figure("kernel") > 0.0, "{found}");
     assert!(
         figure("precision") < 0.5 && figure("recall") < 0.5,
         "{found}"
     );
-    assert!(result["domains"].is_null());
-    let written = std::fs::read(root.join("one/eval.json")).unwrap();
-    assert_eq!(serde_json::from_slice::<Json>(&written).unwrap(), result);
-    // The same again is the same; fewer pictures than asked for are said.
-    let again = json(&eval("--data set --pictures 12 --out again --json"));
-    assert_eq!(again, result);
-    let few = json(&eval("--data set --pictures 20 --out few --json"));
-    assert_eq!(few["likeness"]["pictures"], 20);
-    assert!(
-        few["likeness"]["frechet_of_set"].is_null(),
-        "10 others are not 20"
+}
+
+#[test]
+fn a_model_without_domains_has_no_figures_of_domains() {
+    assert!(pictures().document("first.out")["domains"].is_null());
+}
+
+#[test]
+fn figures_are_written_as_they_are_printed() {
+    let world = pictures();
+    assert_eq!(
+        world.document("first/eval.json"),
+        world.document("first.out")
     );
-    let text = ok(&eval("--data portraits --pictures 4 --out words"));
+}
+
+#[test]
+fn the_same_command_gives_the_same_figures() {
+    let world = pictures();
+    let again = world.json("eval --data set --pictures 12 --out again --json");
+    assert_eq!(again, world.document("first.out"));
+}
+
+#[test]
+fn a_set_too_small_to_part_is_not_compared_with_itself() {
+    let few = pictures().json("eval --data set --pictures 20 --out few --json");
+    assert_eq!(few["likeness"]["pictures"], 20);
+    // 10 others are not 20.
+    assert!(few["likeness"]["frechet_of_set"].is_null());
+}
+
+#[test]
+fn figures_are_printed_with_their_names() {
+    let text = pictures().ok("eval --data portraits --pictures 4 --out words");
     for word in [
         "Fréchet distance",
         "kernel distance",
@@ -62,56 +121,175 @@ fn any_model_is_measured_against_pictures() {
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }
-
-    let refuse = |rest: &str, words: &[&str]| refused(&eval(&format!("{rest} --out x")), words);
-    refuse("", &["no domains", "--data"]);
-    refuse("--data large", &["32 × 32", "16 × 16"]);
-    refuse("--data nowhere", &["nowhere"]);
-    refuse(
-        "--data set --judge shipped/perceptual.safetensors",
-        &["--judge", "expanded"],
-    );
-    let wrong = "--data set --perceptual shipped/clip-one.safetensors";
-    refuse(wrong, &["clip-one", "lpips"]);
-    refuse(
-        "--data set --perceptual lpips-vgg",
-        &["lpips-vgg", "cargo xtask fetch"],
-    );
-    assert!(!root.join("x/eval.json").exists());
 }
 
 #[test]
-fn an_expanded_model_has_both_kinds_of_figures() {
-    let root = world();
-    let root = root.path();
-    ok(&domex(
-        root,
-        "expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet",
-    ));
-    let judge = |name: &str, size: usize| {
-        let config = JudgeConfig {
-            size,
-            widths: [4; 6],
-            factors: vec![Factor::new("domain", ["photo", "zombie"])],
-        };
-        let tensors = Judge::init(&config, 6).unwrap();
-        judge::write(&root.join(name), &config, &tensors, &Json::Null).unwrap();
+fn what_cannot_be_compared_is_refused_and_nothing_is_written() {
+    let world = pictures();
+    for (flags, texts) in [
+        ("", &["no domains", "--data"][..]),
+        ("--data large", &["32 × 32", "16 × 16"]),
+        ("--data nowhere", &["nowhere"]),
+        (
+            "--data set --judge shipped/perceptual.safetensors",
+            &["--judge", "expanded"],
+        ),
+        (
+            "--data set --perceptual shipped/clip-one.safetensors",
+            &["clip-one", "a perceptual network is needed"],
+        ),
+        (
+            "--data set --perceptual lpips-vgg",
+            &["lpips-vgg", "cargo xtask fetch"],
+        ),
+    ] {
+        world.refused(&format!("eval {flags} --out x"), texts);
+    }
+    assert!(!world.has("x/eval.json"));
+}
+
+#[test]
+fn what_a_judge_sees_adds_up_to_one() {
+    let result = judged().document("first.out");
+    let total = |seen: &Json| -> f64 {
+        let shares = seen.as_object().unwrap().values();
+        shares.map(|share| share.as_f64().unwrap()).sum()
     };
-    let eval = |rest: &str| {
-        let model = "--model run/model.safetensors --data portraits --pictures 4";
-        domex(root, &format!("eval {model} {rest}"))
-    };
-    judge("shipped/judge.safetensors", tiny::SIDE);
-    let result = json(&eval("--out both --json"));
-    assert_eq!(result["domains"][0]["name"], "zombie");
+    let domains = result["domains"].as_array().unwrap().iter();
+    let seen = domains.map(|domain| &domain["seen"]);
+    for seen in seen.chain([&result["base"]]) {
+        assert!((total(seen) - 1.0).abs() < 1e-9, "{seen}");
+    }
+}
+
+#[test]
+fn a_domain_is_reached_where_the_judge_sees_its_class() {
+    let domain = &judged().document("first.out")["domains"][0];
+    assert_eq!(domain["class"], "pencil sketch");
+    let seen = domain["seen"]["pencil sketch"].as_f64();
+    assert_eq!(domain["reached"].as_f64(), Some(seen.unwrap_or(0.0)));
+}
+
+#[test]
+fn a_domain_that_the_judge_does_not_know_is_not_said_to_be_reached() {
+    let domain = &judged().document("first.out")["domains"][1];
+    assert_eq!(domain["name"], "elf");
+    assert!(domain["class"].is_null() && domain["reached"].is_null());
+}
+
+#[test]
+fn factors_that_a_domain_kept_are_shares() {
+    let result = judged().document("first.out");
+    for domain in result["domains"].as_array().unwrap() {
+        let kept = domain["kept"]["glasses"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&kept), "{domain}");
+    }
+}
+
+#[test]
+fn training_moves_the_base_away_from_its_source() {
+    let result = judged().document("first.out");
+    assert!(result["distance_to_source"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_model_is_at_no_distance_from_itself() {
+    let line = format!("{EVAL} --source run/model.safetensors --out same --json");
+    assert_eq!(judged().json(&line)["distance_to_source"], 0.0);
+}
+
+#[test]
+fn the_judges_table_is_printed() {
+    let text = judged().ok(&format!("{EVAL} --out table"));
+    for word in ["reached", "no class"] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn pictures_and_a_judge_give_both_kinds_of_figures() {
+    let line = format!("{EVAL} --data portraits --out both --json");
+    let result = judged().json(&line);
+    assert!(result["domains"][0]["seen"].is_object());
     assert!(result["likeness"]["frechet"].is_f64());
-    // The shipped judge is of another world: it is left out. One that was asked for is not.
-    std::fs::remove_file(root.join("shipped/judge.safetensors")).unwrap();
-    judge("shipped/judge.safetensors", 32);
-    let result = json(&eval("--out one --json"));
+}
+
+#[test]
+fn the_report_of_a_run_has_the_judges_table() {
+    let world = judged();
+    let report = world.document("run/report.json");
+    assert_eq!(report["judged"]["domains"].as_array().unwrap().len(), 2);
+    let page = world.text("run/report.html");
+    assert!(page.contains("What a judge sees") && page.contains("no class"));
+}
+
+#[test]
+fn a_run_remembers_how_its_dimensions_were_chosen() {
+    let run = judged().text("run/run.json").replace(' ', "");
+    assert!(run.contains("\"dimensions\":\"probed\""), "{run}");
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused_and_nothing_is_written() {
+    let world = judged();
+    judge(world, "large.safetensors", 32);
+    for (line, texts) in [
+        (format!("{EVAL} --out first"), &["first", "--force"][..]),
+        (
+            format!("{EVAL} --judge nowhere --out x"),
+            &["--judge nowhere"],
+        ),
+        (
+            format!("{EVAL} --judge shipped/clip-one.safetensors --out x"),
+            &["clip-one", "judge"],
+        ),
+        ("eval --out x".into(), &["no domains", "domex expand"]),
+        (
+            format!("{EVAL} --judge large.safetensors --out x"),
+            &["16 × 16", "32 × 32", "--judge"],
+        ),
+    ] {
+        world.refused(&line, texts);
+    }
+    assert!(!world.has("x"));
+}
+
+/// With other shipped networks: a copy of them in the folder `assets`, as `change` leaves it.
+fn with_assets(assets: &str, change: impl Fn(&World), flags: &str) -> Output {
+    let world = judged();
+    world.copy("shipped", assets);
+    change(world);
+    let mut command = world.command(&format!("{EVAL} {flags}"));
+    command.env("DOMEX_ASSETS", world.path(assets));
+    command.output().unwrap()
+}
+
+#[test]
+fn without_a_judge_a_model_is_refused_with_where_one_is_looked_for() {
+    let remove = |world: &World| {
+        std::fs::remove_file(world.path("none/judge.safetensors")).unwrap();
+    };
+    let output = with_assets("none", remove, "--out x");
+    refused(&output, &["judge.safetensors", "DOMEX_ASSETS"]);
+}
+
+#[test]
+fn a_shipped_judge_of_another_size_is_left_out_where_there_are_pictures() {
+    let replace = |world: &World| {
+        std::fs::remove_file(world.path("other/judge.safetensors")).unwrap();
+        judge(world, "other/judge.safetensors", 32);
+    };
+    let output = with_assets("other", replace, "--data portraits --out one --json");
+    let result: Json = serde_json::from_str(&ok(&output)).unwrap();
     assert!(result["domains"].is_null() && result["likeness"]["frechet"].is_f64());
-    refused(
-        &eval("--judge shipped/judge.safetensors --out x"),
+}
+
+#[test]
+fn a_judge_of_another_size_that_was_asked_for_is_refused() {
+    let world = judged();
+    judge(world, "asked.safetensors", 32);
+    world.refused(
+        &format!("{EVAL} --data portraits --judge asked.safetensors --out x"),
         &["16 × 16", "32 × 32", "--judge"],
     );
 }

@@ -2,38 +2,54 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "tiny/program.rs"]
-mod program;
-mod tiny;
+use std::sync::OnceLock;
 
-use std::path::Path;
-
-use domex_pretrain::judge::{self, Config as JudgeConfig, Judge};
-use domex_pretrain::scenes::Factor;
-use program::{domex, json, ok, refused, tensors, world};
+use domex_test_support::networks::{self, DIM};
+use domex_test_support::program::World;
 use serde_json::Value as Json;
 
 /// A short run on two threads.
 const SHORT: &str = "--batch 2 --tick 2 --snap 1 --threads 2";
 
+/// The domains of the run that most tests look at.
+const DOMAINS: &str = "--domain \"pencil sketch\" --domain photo=>zombie";
+
+/// The model of that run.
+const MODEL: &str = "--model run/model.safetensors";
+
+fn world() -> World {
+    World::new(env!("CARGO_BIN_EXE_domex"))
+}
+
+/// A run of two domains, and a second one that adds a robot; tests only read them.
+fn expanded() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "expanded",
+        |world| {
+            let line = format!("expand {DOMAINS} --out run --steps 4 --json {SHORT}");
+            world.write("run.out", world.ok(&line));
+            let line = format!("expand {MODEL} --domain robot --out more --steps 2 --json {SHORT}");
+            world.write("more.out", world.ok(&line));
+            let line = format!("generate {MODEL} --domains all --seeds 0-2 --out all --json");
+            world.write("all.out", world.ok(&line));
+        },
+    )
+}
+
 #[test]
-fn from_words_to_a_model_and_a_report() {
-    let root = world();
-    let root = root.path();
-    let words = "--domain \"pencil sketch\" --domain photo=>zombie";
-    let result = json(&domex(
-        root,
-        &format!("expand {words} --out run --steps 4 --json {SHORT}"),
-    ));
-    assert_eq!(
-        (&result["step"], &result["images"]),
-        (&Json::from(4), &Json::from(8))
-    );
-    assert_eq!(
-        result["notices"],
-        Json::Array(vec![]),
-        "a discriminator and pictures are there"
-    );
+fn a_run_counts_steps_and_images() {
+    let result = expanded().document("run.out");
+    assert_eq!((&result["step"], &result["images"]), (&4.into(), &8.into()));
+}
+
+#[test]
+fn a_run_with_a_discriminator_and_pictures_has_every_loss() {
+    let result = expanded().document("run.out");
+    assert_eq!(result["notices"], Json::Array(Vec::new()));
     for name in [
         "loss/expand",
         "loss/lpips",
@@ -43,19 +59,40 @@ fn from_words_to_a_model_and_a_report() {
     ] {
         assert!(result["last"][name].is_f64(), "{name} is not in {result}");
     }
-    assert_eq!(result["measures"]["domains"][1]["dimension"], tiny::DIM - 2);
-    assert!(result["measures"]["base_pixel_change"].is_f64());
+}
+
+#[test]
+fn domains_take_the_most_dormant_dimensions() {
+    let result = expanded().document("run.out");
+    let domains = &result["measures"]["domains"];
+    assert_eq!(domains[0]["dimension"], DIM - 1);
+    assert_eq!(domains[1]["dimension"], DIM - 2);
+}
+
+#[test]
+fn a_run_measures_how_far_the_base_has_moved() {
+    let result = expanded().document("run.out");
+    assert!(result["measures"]["base_pixel_change"].is_f64(), "{result}");
+}
+
+#[test]
+fn a_run_leaves_models_records_and_pictures() {
     for file in [
         "model.safetensors",
+        "best.safetensors",
         "run.json",
         "events.jsonl",
         "report.json",
         "aligned_init.png",
         "aligned000002.png",
     ] {
-        assert!(root.join("run").join(file).is_file(), "{file}");
+        assert!(expanded().has(&format!("run/{file}")), "{file}");
     }
-    let page = std::fs::read_to_string(root.join("run/report.html")).unwrap();
+}
+
+#[test]
+fn the_report_shows_every_domain() {
+    let page = expanded().text("run/report.html");
     for text in [
         "pencil sketch",
         "zombie, 1.25",
@@ -66,298 +103,326 @@ fn from_words_to_a_model_and_a_report() {
     ] {
         assert!(page.contains(text), "{text}");
     }
-    // Nothing is fetched, nothing is run.
-    for text in ["http:", "https:", "<script", "url(", ",NaN", "NaN,"] {
-        assert!(!page.contains(text), "{text}");
-    }
-
-    assert!(root.join("run/best.safetensors").is_file());
-
-    // Gone on with, it has the bits of a run that never stopped.
-    let text = ok(&domex(root, "expand --resume run --steps 6 --threads 2"));
-    assert!(
-        text.contains("run/model.safetensors") && text.contains("run/report.html"),
-        "{text}"
-    );
-    ok(&domex(
-        root,
-        &format!("expand {words} --out whole --steps 6 --quiet {SHORT}"),
-    ));
-    assert!(tensors(&root.join("run")) == tensors(&root.join("whole")));
-
-    // A run that stands still ends before its length, with everything that one of full length has.
-    let still = "expand --domain elf --out still --lr 1e-12 --lambda-src 0 --steps 500 --plateau 2 --batch 2 --tick 1 --json";
-    let result = json(&domex(root, still));
-    assert!(
-        result["plateau"] == true && result["step"].as_u64().unwrap() < 20,
-        "{result}"
-    );
-    assert!(root.join("still/report.html").is_file());
-
-    refused(
-        &domex(root, "expand --resume run --lr 3"),
-        &["--lr", "--resume"],
-    );
-    refused(
-        &domex(root, "expand --resume run --seed 5"),
-        &["--seed 5", "has 0"],
-    );
-    refused(
-        &domex(root, "expand --resume run/model.safetensors"),
-        &["run/model.safetensors", "--model"],
-    );
-    refused(
-        &domex(root, "expand --resume nowhere"),
-        &["nowhere", "no snapshot"],
-    );
-    refused(
-        &domex(root, &format!("expand {words} --out run")),
-        &["--resume run", "--force"],
-    );
-    std::fs::remove_file(root.join("shipped/clip-one.safetensors")).unwrap();
-    tiny::clip(&root.join("shipped/clip-one.safetensors"), 9);
-    refused(
-        &domex(root, "expand --resume run --steps 8"),
-        &["clip-one", "changed"],
-    );
 }
 
 #[test]
-fn pictures_in_every_domain_and_in_several() {
-    let root = world();
-    let root = root.path();
-    let run = format!(
-        "expand --domain \"pencil sketch\" --domain zombie --out run --steps 1 --quiet {SHORT}"
-    );
-    ok(&domex(root, &run));
-    let model = "--model run/model.safetensors";
-    let text = ok(&domex(root, &format!("info {model}")));
-    assert!(
-        text.contains("pencil sketch") && text.contains("dimension   10"),
-        "{text}"
-    );
+fn the_report_fetches_nothing_and_runs_nothing() {
+    let page = expanded().text("run/report.html");
+    for text in ["http:", "https:", "<script", "url("] {
+        assert!(!page.contains(text), "{text}");
+    }
+}
 
-    let result = json(&domex(
-        root,
-        &format!("generate {model} --domains all --seeds 0-2 --out all --json"),
+#[test]
+fn the_curves_of_the_report_have_only_numbers() {
+    let page = expanded().text("run/report.html");
+    for text in [",NaN", "NaN,"] {
+        assert!(!page.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
+    let world = expanded();
+    world.copy("run", "resumed");
+    let text = world.ok("expand --resume resumed --steps 6 --threads 2");
+    for file in ["resumed/model.safetensors", "resumed/report.html"] {
+        assert!(text.contains(file), "{text}");
+    }
+    let line = format!("expand {DOMAINS} --out whole --steps 6 --quiet {SHORT}");
+    world.ok(&line);
+    assert!(world.tensors("resumed") == world.tensors("whole"));
+}
+
+#[test]
+fn a_run_ends_before_its_length_where_nothing_improves() {
+    let world = world();
+    let line = "expand --domain elf --out still --lr 1e-12 --lambda-src 0 --steps 500 --plateau 2 --batch 2 --tick 1 --json";
+    let result = world.json(line);
+    assert_eq!(result["plateau"], true);
+    assert!(result["step"].as_u64().unwrap() < 20, "{result}");
+    assert!(world.has("still/report.html"));
+}
+
+#[test]
+fn a_run_cannot_be_resumed_otherwise_than_it_began() {
+    let world = expanded();
+    for (line, texts) in [
+        ("--resume run --lr 3", ["--lr", "--resume"]),
+        ("--resume run --seed 5", ["--seed 5", "has 0"]),
+        (
+            "--resume run/model.safetensors",
+            ["run/model.safetensors", "--model"],
+        ),
+        ("--resume nowhere", ["nowhere", "no snapshot"]),
+    ] {
+        world.refused(&format!("expand {line}"), &texts);
+    }
+}
+
+#[test]
+fn a_new_run_leaves_an_old_one_alone() {
+    let line = format!("expand {DOMAINS} --out run");
+    expanded().refused(&line, &["--resume run", "--force"]);
+}
+
+#[test]
+fn a_run_cannot_be_resumed_with_another_clip_model_under_the_old_name() {
+    let world = world();
+    world.ok(&format!(
+        "expand --domain elf --out run --steps 1 --quiet {SHORT}"
     ));
-    assert_eq!(result["domains"].as_array().unwrap().len(), 3);
+    std::fs::remove_file(world.path("shipped/clip-one.safetensors")).unwrap();
+    networks::clip(&world.path("shipped/clip-one.safetensors"), 9);
+    world.refused("expand --resume run --steps 2", &["clip-one", "changed"]);
+}
+
+#[test]
+fn info_lists_domains_with_their_dimensions() {
+    let text = expanded().ok(&format!("info {MODEL}"));
+    for word in ["pencil sketch", "dimension   10"] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn generate_draws_every_seed_in_every_domain() {
+    let world = expanded();
+    let domains = &world.document("all.out")["domains"];
+    assert_eq!(domains.as_array().unwrap().len(), 3);
     for file in [
         "base/seed0002.png",
         "pencil-sketch/seed0000.png",
         "zombie/seed0001.png",
         "grid.png",
     ] {
-        assert!(root.join("all").join(file).is_file(), "{file}");
+        assert!(world.has(&format!("all/{file}")), "{file}");
     }
-    ok(&domex(
-        root,
-        &format!("generate {model} --domains zombie --seeds 1 --out one"),
-    ));
-    let bytes = |path: &str| std::fs::read(root.join(path)).unwrap();
-    assert_eq!(
-        bytes("one/zombie/seed0001.png"),
-        bytes("all/zombie/seed0001.png")
-    );
-
-    // At full strength and by itself a composition is the domain; at 0 it is the base.
-    ok(&domex(
-        root,
-        &format!("compose {model} --set zombie=1 --seeds 0,1 --out c1"),
-    ));
-    assert_eq!(bytes("c1/seed0001.png"), bytes("all/zombie/seed0001.png"));
-    ok(&domex(
-        root,
-        &format!("compose {model} --set \"zombie=0,pencil sketch=0\" --seeds 0 --out c0"),
-    ));
-    assert_eq!(bytes("c0/seed0000.png"), bytes("all/base/seed0000.png"));
-    let result = json(&domex(
-        root,
-        &format!("compose {model} --set \"zombie=1,pencil sketch=0.5\" --seeds 0 --out c2 --json"),
-    ));
-    assert_eq!(result["set"][1]["alpha"], 0.5);
-    ok(&domex(
-        root,
-        &format!("traverse {model} --domain zombie --seeds 0 --steps 3 --frames 2 --out way"),
-    ));
-
-    refused(
-        &domex(root, &format!("compose {model} --set zombi=1 --out x")),
-        &["zombi", "zombie"],
-    );
-    refused(
-        &domex(
-            root,
-            &format!("compose {model} --set zombie --out x --force"),
-        ),
-        &["NAME=ALPHA"],
-    );
-    refused(
-        &domex(root, "compose --set zombie=1 --out y"),
-        &["no domains", "domex expand"],
-    );
-    refused(
-        &domex(
-            root,
-            &format!("generate {model} --domains zombie,zombie --out z"),
-        ),
-        &["twice"],
-    );
-    refused(
-        &domex(root, "generate --domains all --out w"),
-        &["no domains"],
-    );
 }
 
 #[test]
-fn more_domains_and_the_earlier_ones_stay() {
-    let root = world();
-    let root = root.path();
-    ok(&domex(
-        root,
-        &format!("expand --domain sketch --out one --steps 2 --quiet {SHORT}"),
+fn a_picture_does_not_depend_on_what_is_drawn_beside_it() {
+    let world = expanded();
+    world.ok(&format!(
+        "generate {MODEL} --domains zombie --seeds 1 --out alone"
     ));
-    let line = format!(
-        "expand --model one/model.safetensors --domain robot --out two --steps 2 --json {SHORT}"
-    );
-    let result = json(&domex(root, &line));
+    let file = "zombie/seed0001.png";
+    assert!(world.read(&format!("alone/{file}")) == world.read(&format!("all/{file}")));
+}
+
+#[test]
+fn one_domain_at_full_strength_is_that_domain() {
+    let world = expanded();
+    world.ok(&format!(
+        "compose {MODEL} --set zombie=1 --seeds 0,1 --out full"
+    ));
+    assert!(world.read("full/seed0001.png") == world.read("all/zombie/seed0001.png"));
+}
+
+#[test]
+fn all_domains_at_strength_0_are_the_base() {
+    let world = expanded();
+    world.ok(&format!(
+        "compose {MODEL} --set \"zombie=0,pencil sketch=0\" --seeds 0 --out zero"
+    ));
+    assert!(world.read("zero/seed0000.png") == world.read("all/base/seed0000.png"));
+}
+
+#[test]
+fn compose_takes_a_strength_for_each_domain() {
+    let line =
+        format!("compose {MODEL} --set \"zombie=1,pencil sketch=0.5\" --seeds 0 --out both --json");
+    let result = expanded().json(&line);
+    assert_eq!(result["set"][1]["domain"], "pencil sketch");
+    assert_eq!(result["set"][1]["alpha"], 0.5);
+}
+
+#[test]
+fn traverse_goes_along_a_learnt_domain() {
+    let line =
+        format!("traverse {MODEL} --domain zombie --seeds 0 --steps 3 --frames 2 --out way --json");
+    let result = expanded().json(&line);
+    assert_eq!(result["direction"], "domain zombie");
+}
+
+#[test]
+fn domains_that_the_model_does_not_have_are_refused() {
+    let world = expanded();
+    for (line, texts) in [
+        (
+            format!("compose {MODEL} --set zombi=1 --out d1"),
+            &["zombi", "zombie"][..],
+        ),
+        (
+            format!("compose {MODEL} --set zombie --out d2"),
+            &["NAME=ALPHA"],
+        ),
+        (
+            "compose --set zombie=1 --out d3".into(),
+            &["no domains", "domex expand"],
+        ),
+        (
+            format!("generate {MODEL} --domains zombie,zombie --out d4"),
+            &["twice"],
+        ),
+        ("generate --domains all --out d5".into(), &["no domains"]),
+    ] {
+        world.refused(&line, texts);
+    }
+}
+
+#[test]
+fn a_model_that_has_domains_takes_more_and_keeps_its_own() {
+    let world = expanded();
+    let domains = |run: &str| {
+        let info = world.json(&format!("info --model {run}/model.safetensors --json"));
+        info["expansion"]["domains"].as_array().unwrap().clone()
+    };
+    let (before, after) = (domains("run"), domains("more"));
+    assert_eq!(after[..2], before[..]);
+    assert_eq!(after[2]["name"], "robot");
+    assert_eq!(after[2]["dimension"], DIM - 3);
+}
+
+#[test]
+fn earlier_domains_have_losses_of_their_own() {
+    let result = expanded().document("more.out");
     for name in ["loss/earlier", "validation/earlier", "loss/D_real"] {
         assert!(result["last"][name].is_f64(), "{name} is not in {result}");
     }
-    let result = json(&domex(
-        root,
-        "expand --model one/model.safetensors --domain robot --data none --out x -n --json",
-    ));
-    let notice = result["notices"][0].as_str().unwrap();
-    assert!(notice.contains("--data"), "{notice}");
-    let domains = |run: &str| {
-        json(&domex(
-            root,
-            &format!("info --model {run}/model.safetensors --json"),
-        ))["expansion"]["domains"]
-            .clone()
-    };
-    let (one, two) = (domains("one"), domains("two"));
-    assert_eq!(two[0], one[0]);
-    assert_eq!(
-        (&two[1]["name"], &two[1]["dimension"]),
-        (&"robot".into(), &(tiny::DIM - 2).into())
-    );
-    let dimension = |text: &str| {
-        std::fs::write(
-            root.join("tasks.toml"),
-            format!("[[tasks]]\ntarget = \"robot\"\ndimension = {text}\n"),
-        )
-        .unwrap();
-        domex(
-            root,
-            "expand --model one/model.safetensors --tasks tasks.toml --out three -n",
-        )
-    };
-    refused(&dimension("11"), &["11", "taken", "sketch"]);
-    refused(&dimension("12"), &["12", "0 to 11"]);
-    ok(&dimension("3"));
 }
 
 #[test]
-fn what_is_refused_before_the_first_step() {
-    let root = world();
-    let root = root.path();
-    let expand = |rest: &str| domex(root, &format!("expand --out run {rest}"));
-    let tasks = |name: &str, text: &str| {
-        std::fs::write(root.join(name), text).unwrap();
-        expand(&format!("--tasks {name}"))
+fn a_notice_tells_what_is_off_without_pictures() {
+    let line = format!("expand {MODEL} --domain robot --data none --out x -n --json");
+    let result = expanded().json(&line);
+    let notice = result["notices"][0].as_str().unwrap();
+    assert!(notice.contains("--data"), "{notice}");
+}
+
+#[test]
+fn a_task_takes_only_a_free_dimension_of_the_latent() {
+    let world = expanded();
+    let tasks = |dimension: usize| {
+        let file = format!("dimension{dimension}.toml");
+        world.write(
+            &file,
+            format!("[[tasks]]\ntarget = \"robot\"\ndimension = {dimension}\n"),
+        );
+        format!("expand {MODEL} --tasks {file} --out x -n")
     };
-    refused(&expand(""), &["--domain", "--tasks"]);
-    refused(&expand("--domain \" \""), &["target", "empty"]);
-    refused(
-        &expand("--domain Photo --source Photo"),
-        &["Photo", "other than the source"],
-    );
-    refused(
-        &expand("--domain elf --domain elf"),
-        &["elf", "no other task"],
-    );
-    refused(
-        &expand("--domain elf --clip no-such"),
-        &["no-such", "one, two", "ViT-B/32"],
-    );
-    refused(&expand("--domain elf --clip ViT-B/32"), &["clip-vit-b32"]);
-    refused(&expand("--domain elf --clip one:-2"), &["-2", "above 0"]);
-    refused(
-        &expand("--domain elf --clip shipped/perceptual.safetensors"),
-        &["perceptual", "clip"],
-    );
-    refused(
-        &expand("--domain elf --perceptual shipped/clip-one.safetensors"),
-        &["clip-one", "lpips"],
-    );
-    refused(
-        &expand("--domain elf --model shipped/clip-one.safetensors"),
-        &["clip-one", "stylegan2"],
-    );
-    refused(&expand("--domain elf --lr=-1"), &["lr", "above 0"]);
-    refused(&expand("--domain elf --lambda-l2=-1"), &["-1", "0 or more"]);
-    refused(
-        &expand("--domain elf --distance 0"),
-        &["distance", "above 0"],
-    );
-    refused(&expand("--domain elf --steps 0"), &["--steps"]);
-    let mut bytes = std::fs::read(root.join("shipped/generator.safetensors")).unwrap();
-    let at = bytes
-        .windows(7)
-        .position(|bytes| bytes == b"domex/1")
-        .unwrap();
-    bytes[at + 6] = b'2';
-    std::fs::write(root.join("newer.safetensors"), bytes).unwrap();
-    refused(
-        &expand("--domain elf --model newer.safetensors"),
-        &["newer.safetensors", "domex/2", "domex/1"],
-    );
-    let many: Vec<String> = (0..=tiny::DIM).map(|i| format!("--domain d{i}")).collect();
-    refused(&expand(&many.join(" ")), &["13", "at most 12"]);
-    refused(
-        &tasks(
+    world.refused(&tasks(DIM - 1), &["11", "taken", "pencil sketch"]);
+    world.refused(&tasks(DIM), &["12", "0 to 11"]);
+    world.ok(&tasks(3));
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_and_nothing_is_written() {
+    let world = world();
+    world.ok("data portraits --out set --count 4 --size 32");
+    let many: Vec<String> = (0..=DIM).map(|i| format!("--domain d{i}")).collect();
+    for (flags, texts) in [
+        ("", &["--domain", "--tasks"][..]),
+        ("--domain \" \"", &["target", "empty"]),
+        (
+            "--domain Photo --source Photo",
+            &["Photo", "other than the source"],
+        ),
+        ("--domain elf --domain elf", &["elf", "no other task"]),
+        (
+            "--domain elf --clip no-such",
+            &["no-such", "one, two", "ViT-B/32"],
+        ),
+        ("--domain elf --clip ViT-B/32", &["clip-vit-b32"]),
+        ("--domain elf --clip one:-2", &["-2", "above 0"]),
+        (
+            "--domain elf --clip shipped/perceptual.safetensors",
+            &["perceptual", "a CLIP model is needed"],
+        ),
+        (
+            "--domain elf --perceptual shipped/clip-one.safetensors",
+            &["clip-one", "a perceptual network is needed"],
+        ),
+        (
+            "--domain elf --model shipped/clip-one.safetensors",
+            &["clip-one", "a StyleGAN2 is needed"],
+        ),
+        ("--domain elf --lr=-1", &["lr", "above 0"]),
+        ("--domain elf --lambda-l2=-1", &["-1", "0 or more"]),
+        ("--domain elf --distance 0", &["distance", "above 0"]),
+        ("--domain elf --steps 0", &["--steps"]),
+        (&many.join(" "), &["13", "at most 12"]),
+        ("--tasks nowhere.toml", &["nowhere.toml"]),
+        ("--domain elf --data set", &["32 × 32", "16 × 16"]),
+        ("--domain elf --data nowhere", &["nowhere"]),
+    ] {
+        world.refused(&format!("expand --out run {flags}"), texts);
+    }
+    assert!(!world.has("run"));
+}
+
+#[test]
+fn mistakes_in_a_file_of_tasks_are_named() {
+    let world = world();
+    for (file, text, texts) in [
+        (
             "a.toml",
             "[[tasks]]\ntarget = \"a\"\ndimension = 3\n[[tasks]]\ntarget = \"b\"\ndimension = 3\n",
+            ["a.toml", "\"b\"", "3"],
         ),
-        &["a.toml", "\"b\"", "3"],
-    );
-    refused(
-        &tasks("b.toml", "[[tasks]]\ntaget = \"a\"\n"),
-        &["b.toml", "taget", "did you mean `target`"],
-    );
-    refused(
-        &tasks(
+        (
+            "b.toml",
+            "[[tasks]]\ntaget = \"a\"\n",
+            ["b.toml", "taget", "did you mean `target`"],
+        ),
+        (
             "c.json",
             "{\"tasks\": [{\"type\": \"NADAA\", \"args\": {}}]}",
+            ["c.json", "NADAA", "did you mean"],
         ),
-        &["c.json", "NADAA", "did you mean"],
+    ] {
+        world.write(file, text);
+        world.refused(&format!("expand --out run --tasks {file}"), &texts);
+    }
+}
+
+#[test]
+fn a_container_of_a_newer_version_is_refused_with_both_versions() {
+    let world = world();
+    let mut bytes = world.read("shipped/generator.safetensors");
+    let at = bytes.windows(7).position(|bytes| bytes == b"domex/1");
+    bytes[at.unwrap() + 6] = b'2';
+    world.write("newer.safetensors", bytes);
+    world.refused(
+        "expand --domain elf --model newer.safetensors --out run",
+        &["newer.safetensors", "domex/2", "domex/1"],
     );
-    refused(&expand("--tasks nowhere.toml"), &["nowhere.toml"]);
-    let set = "data portraits --out set --count 4 --size 32";
-    ok(&domex(root, set));
-    refused(&expand("--domain elf --data set"), &["32 × 32", "16 × 16"]);
-    refused(&expand("--domain elf --data nowhere"), &["nowhere"]);
-    std::fs::remove_file(root.join("shipped/perceptual.safetensors")).unwrap();
-    refused(
-        &expand("--domain elf"),
+}
+
+#[test]
+fn a_perceptual_network_is_needed_only_for_its_loss() {
+    let world = world();
+    std::fs::remove_file(world.path("shipped/perceptual.safetensors")).unwrap();
+    world.refused(
+        "expand --domain elf --out run",
         &["perceptual.safetensors", "--lambda-lpips 0", "DOMEX_ASSETS"],
     );
-    let result = json(&expand("--domain elf --lambda-lpips 0 --dry-run --json"));
-    assert_eq!(result["domains"][0]["dimension"], tiny::DIM - 1);
-    std::fs::remove_dir_all(root.join("shipped")).unwrap();
-    refused(
-        &expand("--domain elf"),
+    let result = world.json("expand --domain elf --out run --lambda-lpips 0 --dry-run --json");
+    assert_eq!(result["domains"][0]["dimension"], DIM - 1);
+}
+
+#[test]
+fn without_shipped_networks_a_model_must_be_given() {
+    let world = World::empty(env!("CARGO_BIN_EXE_domex"));
+    world.refused(
+        "expand --domain elf --out run",
         &["--model", "generator.safetensors"],
     );
-    assert!(!root.join("run").exists(), "nothing was written");
 }
 
 #[test]
 fn an_official_file_of_tasks_is_read_unchanged() {
-    let root = world();
-    let root = root.path();
+    let world = world();
     let text = r#"{
         "tasks": [
             {"type": "NADA", "dimension": 7, "args": {"source_text": "photo", "target_text": "sketch"}},
@@ -365,129 +430,22 @@ fn an_official_file_of_tasks_is_read_unchanged() {
         ],
         "tasks_losses": {"NADA": {"clip_models": ["one", "two"], "clip_model_weights": [1.0, 0.5]}}
     }"#;
-    std::fs::write(root.join("tasks.json"), text).unwrap();
-    let result = json(&domex(
-        root,
-        "expand --tasks tasks.json --out run -n --json",
-    ));
-    let dims: Vec<u64> = result["domains"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|d| d["dimension"].as_u64().unwrap())
-        .collect();
-    assert_eq!(dims, [7, 11]);
+    world.write("tasks.json", text);
+    let result = world.json("expand --tasks tasks.json --out run -n --json");
+    let domains = result["domains"].as_array().unwrap().iter();
+    let dimensions: Vec<_> = domains.map(|domain| domain["dimension"].as_u64()).collect();
+    assert_eq!(dimensions, [Some(7), Some(11)]);
     assert_eq!(result["settings"]["clip"][1]["weight"], 0.5);
 }
 
 #[test]
-fn a_model_without_a_discriminator_is_told_of() {
-    let root = world();
-    let root = root.path();
-    tiny::generator(&root.join("plain.safetensors"), false);
-    let result = json(&domex(
-        root,
-        &format!(
-            "expand --model plain.safetensors --domain elf --out run --steps 1 --json {SHORT}"
-        ),
+fn a_model_without_a_discriminator_is_trained_without_its_losses() {
+    let world = world();
+    networks::generator(&world.path("plain.safetensors"), 3, false);
+    let result = world.json(&format!(
+        "expand --model plain.safetensors --domain elf --out run --steps 1 --json {SHORT}"
     ));
-    assert!(
-        result["notices"][0]
-            .as_str()
-            .unwrap()
-            .contains("no discriminator")
-    );
+    let notice = result["notices"][0].as_str().unwrap();
+    assert!(notice.contains("no discriminator"), "{notice}");
     assert!(result["last"]["loss/D_real"].is_null());
-}
-
-/// A judge of pictures of `size` pixels on a side.
-fn small_judge(path: &Path, size: usize) {
-    let factors = [
-        Factor::new("domain", ["photo", "pencil sketch", "zombie"]),
-        Factor::new("glasses", ["none", "round"]),
-    ];
-    let config = JudgeConfig {
-        size,
-        widths: [4; 6],
-        factors: factors.to_vec(),
-    };
-    let tensors = Judge::init(&config, 6).unwrap();
-    judge::write(path, &config, &tensors, &Json::Null).unwrap();
-}
-
-#[test]
-fn an_expanded_model_is_measured() {
-    let root = world();
-    let root = root.path();
-    small_judge(&root.join("shipped/judge.safetensors"), tiny::SIDE);
-    let words = "--domain \"a Pencil-Sketch of a face\" --domain elf";
-    ok(&domex(
-        root,
-        &format!("expand {words} --dimensions probed --out run --steps 1 --quiet {SHORT}"),
-    ));
-    // The report has the judge's table, as it is there.
-    let report: Json =
-        serde_json::from_slice(&std::fs::read(root.join("run/report.json")).unwrap()).unwrap();
-    assert_eq!(report["judged"]["domains"].as_array().unwrap().len(), 2);
-    let page = std::fs::read_to_string(root.join("run/report.html")).unwrap();
-    assert!(page.contains("What a judge sees") && page.contains("no class"));
-    let run: Json =
-        serde_json::from_slice(&std::fs::read(root.join("run/run.json")).unwrap()).unwrap();
-    assert!(
-        run.to_string().contains("\"dimensions\":\"probed\""),
-        "{run}"
-    );
-    let eval = |rest: &str| {
-        domex(
-            root,
-            &format!("eval --model run/model.safetensors --pictures 5 {rest}"),
-        )
-    };
-    let result = json(&eval("--source portraits --out one --json"));
-    let total = |seen: &Json| -> f64 {
-        let shares = seen.as_object().unwrap().values();
-        shares.map(|share| share.as_f64().unwrap()).sum()
-    };
-    assert!((total(&result["base"]) - 1.0).abs() < 1e-9);
-    let domains = result["domains"].as_array().unwrap();
-    assert_eq!(domains[0]["class"], "pencil sketch");
-    let seen = domains[0]["seen"]["pencil sketch"].as_f64();
-    assert_eq!(domains[0]["reached"].as_f64(), Some(seen.unwrap_or(0.0)));
-    assert!(domains[1]["class"].is_null() && domains[1]["reached"].is_null());
-    for domain in domains {
-        assert!((total(&domain["seen"]) - 1.0).abs() < 1e-9, "{domain}");
-        let kept = domain["kept"]["glasses"].as_f64().unwrap();
-        assert!((0.0..=1.0).contains(&kept), "{domain}");
-    }
-    // One step of training has moved the base.
-    assert!(result["distance_to_source"].as_f64().unwrap() > 0.0);
-    let written = std::fs::read(root.join("one/eval.json")).unwrap();
-    assert_eq!(serde_json::from_slice::<Json>(&written).unwrap(), result);
-    // Against itself it has not.
-    let same = json(&eval("--source run/model.safetensors --out same --json"));
-    assert_eq!(same["distance_to_source"], 0.0);
-    let text = ok(&eval("--out two"));
-    assert!(
-        text.contains("reached") && text.contains("no class"),
-        "{text}"
-    );
-
-    refused(&eval("--out one"), &["one", "--force"]);
-    refused(&eval("--judge nowhere --out x"), &["--judge nowhere"]);
-    refused(
-        &eval("--judge shipped/clip-one.safetensors --out x"),
-        &["clip-one", "judge"],
-    );
-    refused(
-        &domex(root, "eval --out x"),
-        &["no domains", "domex expand"],
-    );
-    small_judge(&root.join("large.safetensors"), 32);
-    refused(
-        &eval("--judge large.safetensors --out x"),
-        &["16 × 16", "32 × 32", "--judge"],
-    );
-    std::fs::remove_file(root.join("shipped/judge.safetensors")).unwrap();
-    refused(&eval("--out x"), &["judge.safetensors", "DOMEX_ASSETS"]);
-    assert!(!root.join("x").exists(), "nothing was written");
 }

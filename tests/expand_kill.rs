@@ -1,81 +1,86 @@
-//! A run of `domex expand` that is stopped, killed or disturbed.
+//! A run of `domex expand` that is stopped or killed.
 
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
-mod process;
-#[expect(dead_code, reason = "these tests need some of it")]
-#[path = "tiny/program.rs"]
-mod program;
-mod tiny;
-
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use domex_random::Streams;
+use domex_test_support::process::{End, kill_after, signal, start, wait_until};
+use domex_test_support::program::World;
 use domex_train::snapshots::latest;
-use process::{End, kill_after, signal, start, wait_until};
-use program::{command, domex, ok, refused, tensors, world};
 use serde_json::Value as Json;
 
+fn world() -> World {
+    World::new(env!("CARGO_BIN_EXE_domex"))
+}
+
+/// A run that would take hours.
+const LONG: &str =
+    "expand --domain elf --out run --batch 2 --tick 1 --snap 1 --threads 1 --steps 100000";
+
 #[test]
-fn a_folder_in_use_is_refused_and_a_signal_saves_the_run() {
-    let root = world();
-    let root = root.path();
-    let line =
-        "expand --domain elf --out run --batch 2 --tick 1 --snap 1 --threads 1 --steps 100000";
-    let mut child = start(command(root, line));
-    wait_until(&mut child, "snapshot", || latest(&root.join("run")).is_ok());
-    refused(&domex(root, "expand --resume run"), &["run", "in use"]);
-    refused(
-        &domex(root, "expand --domain elf --out run --force"),
-        &["run", "in use"],
-    );
+fn a_signal_saves_the_run() {
+    let world = world();
+    let mut child = start(world.command(LONG));
+    wait_until(&mut child, "snapshot", || world.has_snapshot("run"));
     signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(latest(&root.join("run")).is_ok());
+    assert!(world.has_snapshot("run"));
 }
 
-/// The steps that the record of losses tells of.
-fn told(run: &Path) -> Vec<u64> {
-    let text = std::fs::read_to_string(run.join("events.jsonl")).unwrap();
-    let lines = text.lines();
-    lines
-        .map(|line| {
-            let line: Json = serde_json::from_str(line).unwrap();
-            line["step"].as_u64().unwrap()
-        })
-        .collect()
+#[test]
+fn a_folder_in_use_is_refused() {
+    let world = world();
+    let mut child = start(world.command(LONG));
+    wait_until(&mut child, "snapshot", || world.has_snapshot("run"));
+    for line in ["--resume run", "--domain elf --out run --force"] {
+        world.refused(&format!("expand {line}"), &["run", "in use"]);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The steps that the record of losses has.
+fn recorded(world: &World, run: &str) -> Vec<u64> {
+    let text = world.text(&format!("{run}/events.jsonl"));
+    let step = |line: &str| {
+        let line: Json = serde_json::from_str(line).unwrap();
+        line["step"].as_u64().unwrap()
+    };
+    text.lines().map(step).collect()
+}
+
+const STEPS: u64 = 12;
+
+fn twelve_steps(out: &str) -> String {
+    format!(
+        "expand --domain elf --domain \"stone statue\" --batch 2 --tick 1 --snap 1 --threads 1 --steps {STEPS} --quiet --out {out}"
+    )
 }
 
 /// Killed fifty times at any moment, runs come to the very weights of one that was not.
 #[test]
 fn kill_9_costs_no_bit() {
     const KILLS: usize = 50;
-    const STEPS: u64 = 12;
-    let root = world();
-    let root = root.path();
-    let line = format!(
-        "expand --domain elf --domain \"stone statue\" --batch 2 --tick 1 --snap 1 --threads 1 --steps {STEPS} --quiet"
-    );
+    let world = world();
     let begin = Instant::now();
-    ok(&domex(root, &format!("{line} --out whole")));
+    world.ok(&twelve_steps("whole"));
     // From before the program has looked at anything to the writing of its report.
     let longest = begin.elapsed().mul_f64(0.5);
-    let whole = tensors(&root.join("whole"));
+    let whole = world.tensors("whole");
 
     let mut moments = Streams::new(17).stream("moments");
     let (mut kills, mut runs, mut begun) = (0, 0, 0);
     while kills < KILLS || begun > runs {
         let run = format!("run{runs}");
-        let resumes = latest(&root.join(&run)).is_ok();
-        let line = match resumes {
+        let line = match world.has_snapshot(&run) {
             true => format!("expand --resume {run} --threads 1 --quiet"),
             // Killed before its first snapshot: from the beginning.
-            false => format!("{line} --out {run} --force"),
+            false => format!("{} --force", twelve_steps(&run)),
         };
-        let child = start(command(root, &line));
+        let child = start(world.command(&line));
         begun = runs + 1;
         let wait = match kills < KILLS {
             true => longest.mul_f64(moments.uniform_f64()),
@@ -84,10 +89,9 @@ fn kill_9_costs_no_bit() {
         match kill_after(child, wait) {
             End::Killed => kills += 1,
             End::Exited(0) => {
-                let run = root.join(&run);
-                assert!(tensors(&run) == whole, "after {kills} kills");
-                assert_eq!(told(&run), (1..=STEPS).collect::<Vec<_>>());
-                assert!(run.join("report.html").is_file());
+                assert!(world.tensors(&run) == whole, "after {kills} kills");
+                assert_eq!(recorded(&world, &run), (1..=STEPS).collect::<Vec<_>>());
+                assert!(world.has(&format!("{run}/report.html")));
                 runs += 1;
             }
             End::Exited(code) => panic!("{code} from: {line}"),
@@ -95,30 +99,16 @@ fn kill_9_costs_no_bit() {
     }
     assert_eq!(kills, KILLS);
     assert!((1..=KILLS).contains(&runs), "{runs} runs");
-
-    // What a kill in the middle of a write would leave is passed over.
-    let run = root.join("run0");
-    let (last, _) = latest(&run).unwrap();
-    let bytes = std::fs::read(&last).unwrap();
-    std::fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
-    ok(&domex(root, "expand --resume run0 --threads 1 --quiet"));
-    assert!(tensors(&run) == whole);
 }
 
 #[test]
-fn force_does_not_remove_what_the_run_begins_with() {
-    let root = world();
-    let root = root.path();
-    let line = "expand --domain elf --out run --steps 1 --batch 2 --threads 1 --quiet";
-    ok(&domex(root, line));
-    let before = tensors(&root.join("run"));
-    for dry in ["", "-n"] {
-        let line = "expand --model run/model.safetensors --domain robot --out run --force";
-        refused(
-            &domex(root, &format!("{line} {dry}")),
-            &["run/model.safetensors", "--force", "another folder"],
-        );
-    }
-    assert!(tensors(&root.join("run")) == before);
-    assert!(root.join("run/model.safetensors").is_file());
+fn a_snapshot_that_was_cut_short_is_passed_over() {
+    let world = world();
+    world.ok(&twelve_steps("run"));
+    let whole = world.tensors("run");
+    let (last, _) = latest(&world.path("run")).unwrap();
+    let bytes = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &bytes[..bytes.len() / 2]).unwrap();
+    world.ok("expand --resume run --threads 1 --quiet");
+    assert!(world.tensors("run") == whole);
 }

@@ -1,4 +1,4 @@
-//! The networks that ship do what their card says, on renderings that no training saw.
+//! The shipped networks do what their card says, on renderings that no training saw.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,11 +8,11 @@ use candle_core::{DType, Device, Tensor};
 use domex_clip::Bundle;
 use domex_data::picture;
 use domex_data::portraits::{Domain, Factors, render};
+use domex_judge::Judge;
 use domex_latent::PixelRms;
 use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::probe::{ProbeConfig, probe};
 use domex_pretrain::clip::Steer;
-use domex_pretrain::judge::Judge;
 use domex_pretrain::portraits::{World, retrieval, steering};
 use domex_random::Streams;
 use domex_stylegan2::{Model, Noise, Truncation};
@@ -26,17 +26,17 @@ fn judge() -> Judge {
     Judge::load(assets().join("judge.safetensors"), &Device::Cpu).unwrap()
 }
 
-/// The share of pictures whose likeliest domain is theirs.
-fn right(judge: &Judge, pictures: &Tensor, domains: &[Domain]) -> f64 {
+/// The share of pictures that the judge puts into their domain.
+fn accuracy(judge: &Judge, pictures: &Tensor, domains: &[Domain]) -> f64 {
     let logits = judge.forward(pictures).unwrap().swap_remove(0);
     let seen = logits.argmax(1).unwrap().to_vec1::<u32>().unwrap();
-    let right = seen.iter().zip(domains);
-    let right = right.filter(|(seen, domain)| **seen as usize == domain.index());
+    let pairs = seen.iter().zip(domains);
+    let right = pairs.filter(|(seen, domain)| **seen as usize == domain.index());
     right.count() as f64 / domains.len() as f64
 }
 
 #[test]
-fn the_card_knows_every_file_and_they_are_light() {
+fn the_card_has_the_hash_of_every_file_and_they_are_small() {
     let card = std::fs::read_to_string(assets().join("README.md")).unwrap();
     let (mut files, mut bytes) = (0, 0);
     for entry in std::fs::read_dir(assets()).unwrap() {
@@ -64,19 +64,19 @@ fn the_card_knows_every_file_and_they_are_light() {
 }
 
 #[test]
-fn the_judge_knows_every_domain_of_fresh_renderings() {
+fn the_judge_recognises_the_domain_of_fresh_renderings() {
     let mut stream = Streams::new(91).stream("people");
     let domains: Vec<Domain> = Domain::ALL.iter().copied().cycle().take(108).collect();
     let draw =
         |domain: &Domain| render(&Factors::draw(&mut stream), *domain, stream.next_u64(), 64);
     let pictures: Vec<_> = domains.iter().map(draw).collect();
     let pictures = picture::from_rgb(&pictures, DType::F32, &Device::Cpu).unwrap();
-    let share = right(&judge(), &pictures, &domains);
+    let share = accuracy(&judge(), &pictures, &domains);
     assert!(share >= 0.97, "{share}");
 }
 
 #[test]
-fn the_generator_makes_photographs_of_different_people() {
+fn the_generator_draws_photographs_of_different_people() {
     let model = Model::load(assets().join("generator.safetensors"), &Device::Cpu).unwrap();
     assert!(model.discriminator.is_some());
     let mut z = vec![0f32; 64 * 512];
@@ -86,7 +86,7 @@ fn the_generator_makes_photographs_of_different_people() {
         .generator()
         .forward(&z, None, Truncation::NONE, Noise::Const)
         .unwrap();
-    let share = right(&judge(), &pictures, &[Domain::Photo; 64]);
+    let share = accuracy(&judge(), &pictures, &[Domain::Photo; 64]);
     assert!(share >= 0.98, "{share}");
     let spread = pictures.var(0).unwrap().mean_all().unwrap();
     let spread = spread.to_scalar::<f32>().unwrap();
@@ -117,26 +117,26 @@ fn most_directions_of_the_generator_are_dormant() {
     assert!((32..64).contains(&dormant), "{dormant} of 64");
 }
 
-fn tower(name: &str) -> Bundle {
+fn clip_model(name: &str) -> Bundle {
     let file = assets().join(format!("clip-{name}.safetensors"));
     Bundle::load(file, DType::F32, &Device::Cpu).unwrap()
 }
 
 #[test]
-fn pixels_that_follow_the_attacked_towers_become_what_they_are_called() {
-    let towers = vec![tower("robust"), tower("fine")];
+fn pixels_optimised_for_a_text_show_its_domain() {
+    let models = vec![clip_model("robust"), clip_model("fine")];
     let how = Steer {
         steps: 30,
         ..Steer::default()
     };
     let targets = [Domain::Zombie, Domain::Robot].map(Domain::index);
-    let (found, _) = steering(&World::new(), towers, &judge(), 2, &how, &targets, 95).unwrap();
+    let (found, _) = steering(&World::new(), models, &judge(), 2, &how, &targets, 95).unwrap();
     assert!(found.mean >= 0.5, "{found:?}");
 }
 
 #[test]
-fn the_plain_tower_finds_the_right_words() {
-    let right = retrieval(&World::new(), &tower("plain"), 108, 93).unwrap();
+fn the_plain_clip_model_finds_the_right_texts() {
+    let right = retrieval(&World::new(), &clip_model("plain"), 108, 93).unwrap();
     // 2000 pictures for each: 0.985, 1.000, 0.997 and 0.912.
     for (question, least) in [
         ("domain", 0.93),

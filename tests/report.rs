@@ -2,15 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[expect(dead_code, reason = "these tests need some of it")]
-#[path = "tiny/program.rs"]
-mod program;
-mod tiny;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use program::{domex, ok, world};
+use domex_test_support::program::World;
 
 /// A headless browser, if this machine has one.
 fn browser() -> Option<PathBuf> {
@@ -23,8 +19,8 @@ fn browser() -> Option<PathBuf> {
     files.into_iter().find(|file| file.is_file())
 }
 
-/// The page's elements after it has been shown, with no network.
-fn shown(browser: &Path, page: &Path, profile: &Path) -> String {
+/// The page's elements after the browser has loaded it, with no network.
+fn loaded(browser: &Path, page: &Path, profile: &Path) -> String {
     let output = Command::new(browser)
         .args([
             "--headless",
@@ -58,57 +54,79 @@ fn number(page: &str, name: &str) -> usize {
     page[at..].split('"').next().unwrap().parse().unwrap()
 }
 
-/// Counts, once all is loaded: pictures, those that do not decode, what was fetched, and what is wider than the page.
-const LOOK: &str = "<script>addEventListener('load', () => {
-    const seen = document.documentElement.dataset, pictures = [...document.images];
-    seen.pictures = pictures.length;
-    seen.broken = pictures.filter(picture => !(picture.complete && picture.naturalWidth > 0)).length;
+/// Counts, once all is loaded: pictures, those that do not decode, what was fetched, and how high the page is.
+const COUNT: &str = "<script>addEventListener('load', () => {
+    const counts = document.documentElement.dataset, pictures = [...document.images];
+    counts.pictures = pictures.length;
+    counts.broken = pictures.filter(picture => !(picture.complete && picture.naturalWidth > 0)).length;
     const fetched = performance.getEntriesByType('resource');
-    seen.fetched = fetched.filter(entry => !entry.name.startsWith('data:')).length;
-    seen.height = document.body.scrollHeight;
+    counts.fetched = fetched.filter(entry => !entry.name.startsWith('data:')).length;
+    counts.height = document.body.scrollHeight;
 })</script>";
 
-#[test]
-fn the_report_of_a_run_opens_in_a_browser_with_all_its_pictures() {
+/// A run with its report in `run`.
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "report",
+        |world| {
+            world.ok(
+                "expand --domain \"pencil sketch\" --domain zombie --out run --steps 2 --batch 2 --tick 1 --threads 2 \
+                 --quiet",
+            );
+        },
+    )
+}
+
+/// The page as the browser sees it, after `change`; nothing without a browser.
+fn seen(name: &str, change: impl Fn(&str) -> String) -> Option<String> {
     let Some(browser) = browser() else {
         println!("skipped: no headless browser on PATH");
-        return;
+        return None;
     };
-    let root = world();
-    let root = root.path();
-    let words = "--domain \"pencil sketch\" --domain zombie";
-    ok(&domex(
-        root,
-        &format!("expand {words} --out run --steps 2 --batch 2 --tick 1 --threads 2 --quiet"),
-    ));
-    let page = std::fs::read_to_string(root.join("run/report.html")).unwrap();
+    let world = world();
+    let page = change(&world.text("run/report.html"));
+    let counted = page.replacen("<head>", &format!("<head>{COUNT}"), 1);
+    assert!(counted.len() > page.len(), "the page has a head");
+    let file = format!("{name}.html");
+    world.write(&file, counted);
+    Some(loaded(&browser, &world.path(&file), &world.path(name)))
+}
+
+#[test]
+fn the_page_allows_no_program_and_names_nothing_outside() {
+    let page = world().text("run/report.html");
+    assert!(page.contains("default-src 'none'"));
     for outside in ["http:", "https:", "src=\"/", "href=\"/", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");
     }
-    let pictures = page.matches("<img").count();
-    assert!(pictures > 2);
-    // The page allows no program: the look goes into a copy, before the line that says so.
-    assert!(page.contains("default-src 'none'"));
-    let copy = root.join("copy.html");
-    let with_look = page.replacen("<head>", &format!("<head>{LOOK}"), 1);
-    assert!(with_look.len() > page.len(), "a head");
-    std::fs::write(&copy, with_look).unwrap();
-    let dom = shown(&browser, &copy, &root.join("profile"));
-    assert_eq!(number(&dom, "data-pictures"), pictures);
-    assert_eq!(number(&dom, "data-broken"), 0);
-    assert_eq!(number(&dom, "data-fetched"), 0);
-    assert!(number(&dom, "data-height") > 500);
-    assert!(dom.contains("zombie") && dom.contains("pencil sketch"));
+}
 
-    // A picture that is cut short is found, so the look can fail.
-    let cut = page.find("data:image/png;base64,").unwrap() + 60;
-    let end = cut + page[cut..].find('"').unwrap();
-    let broken = format!("{}{}", &page[..cut], &page[end..]);
-    std::fs::write(
-        &copy,
-        broken.replacen("<head>", &format!("<head>{LOOK}"), 1),
-    )
-    .unwrap();
-    let dom = shown(&browser, &copy, &root.join("profile"));
-    assert_eq!(number(&dom, "data-broken"), 1);
+#[test]
+fn a_browser_shows_all_pictures_of_the_page_and_fetches_nothing() {
+    let Some(seen) = seen("whole", str::to_owned) else {
+        return;
+    };
+    let pictures = world().text("run/report.html").matches("<img").count();
+    assert!(pictures > 2);
+    assert_eq!(number(&seen, "data-pictures"), pictures);
+    assert_eq!(number(&seen, "data-broken"), 0);
+    assert_eq!(number(&seen, "data-fetched"), 0);
+    assert!(number(&seen, "data-height") > 500);
+    assert!(seen.contains("zombie") && seen.contains("pencil sketch"));
+}
+
+#[test]
+fn a_picture_that_is_cut_short_is_counted_as_broken() {
+    let cut = |page: &str| {
+        let start = page.find("data:image/png;base64,").unwrap() + 60;
+        let end = start + page[start..].find('"').unwrap();
+        format!("{}{}", &page[..start], &page[end..])
+    };
+    if let Some(seen) = seen("cut", cut) {
+        assert_eq!(number(&seen, "data-broken"), 1);
+    }
 }

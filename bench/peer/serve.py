@@ -13,6 +13,7 @@ import time
 import torch
 
 import expansion
+import inception
 import operators
 import perceptual
 import stylegan2
@@ -25,6 +26,7 @@ PREPARE = {
     "stylegan2": stylegan2.prepare,
     "clip": vision.prepare,
     "lpips": perceptual.prepare,
+    "inception": inception.prepare,
     "expansion": expansion.prepare,
 }
 

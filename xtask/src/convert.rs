@@ -12,19 +12,19 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Result;
 use candle_core::Device;
 use clap::ValueEnum;
 use domex_checkpoint::{TensorData, container::Overwrite, safetensors};
+use domex_error::{AnyError, Result, user_error};
 use domex_stylegan2::{
-    Model, Tensors,
+    Discriminator, Model, Tensors,
     layout::{
-        Weights,
+        self, Weights,
         rosinality::{discriminator_from_nvlabs, generator_from_nvlabs},
     },
 };
 
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 
 /// Arguments of `convert`.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,7 @@ enum Layout {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let layout = match (args.to, args.layout) {
         (To::Domex, Some(_)) => {
-            return Err(mendable(
+            return Err(user_error(
                 "--layout goes with --to safetensors; the container has its own",
             ));
         }
@@ -89,7 +89,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         say!("{}", args.out.display());
         return Ok(ExitCode::SUCCESS);
     }
-    let model = Model::load(&args.file, &Device::Cpu)?;
+    let model = Model::load(&args.file, &Device::Cpu).map_err(|error| {
+        // Of the other networks that are published, one takes two files.
+        match domex_lpips::published::part(&args.file) {
+            Some(part) => AnyError::from(part),
+            None => error.into(),
+        }
+    })?;
     match layout {
         None => model.save(&args.out, overwrite)?,
         Some(layout) => export(&model, layout, &args.out, overwrite)?,
@@ -112,6 +118,21 @@ pub fn join(heads: &Path, backbone: &Path, out: &Path, overwrite: Overwrite) -> 
 
 fn export(model: &Model, layout: Layout, out: &Path, overwrite: Overwrite) -> Result<()> {
     let discriminator = model.discriminator.as_ref();
+    let published = match layout {
+        Layout::Nvlabs => layout::Layout::Nvlabs,
+        Layout::Rosinality => layout::Layout::Rosinality,
+    };
+    let lost = layout::lost(
+        published,
+        model.config(),
+        discriminator.map(Discriminator::config),
+    );
+    if !lost.is_empty() {
+        return Err(user_error(format!(
+            "--layout: tensors in this layout cannot say what the network is, and would be read as another one: {}; write --to domex",
+            lost.join("; ")
+        )));
+    }
     let mut tensors = Weights::new();
     let mut add = |prefix: &str, network: Weights| {
         tensors.extend(

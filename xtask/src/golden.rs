@@ -6,7 +6,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
+use domex_error::Context;
 use domex_golden::Status;
 use serde::Serialize;
 
@@ -37,7 +37,7 @@ struct Json<'a> {
 }
 
 /// Runs the job.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> domex_error::Result<ExitCode> {
     let report = domex_golden::run_dir_with(&args.dir, |case| say!("{case}"))?;
     say!("{}", report.summary());
     if let Some(path) = &args.json {
@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         let text = serde_json::to_string_pretty(&json).context("writing the result as JSON")?;
         std::fs::write(path, text + "\n")
-            .map_err(|e| crate::exit::mendable(format!("--json {}: {e}", path.display())))?;
+            .map_err(|e| domex_error::user_error(format!("--json {}: {e}", path.display())))?;
     }
     let incomplete = args.strict && report.count(Status::NotCovered) > 0;
     Ok(ExitCode::from(u8::from(!report.ok() || incomplete)))

@@ -3,12 +3,8 @@
 //! One file per job. None of them holds any maths: they find files, call the crates, and print.
 
 mod bench;
-/// Whose fault an error is, as in the program.
-#[path = "../../crates/cli/src/blame.rs"]
-mod blame;
 mod ci;
 mod convert;
-mod exit;
 mod fetch;
 mod golden;
 mod out;
@@ -58,6 +54,6 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        Err(error) => exit::report(&error),
+        Err(error) => error.report("xtask"),
     }
 }

@@ -22,7 +22,7 @@ pub fn line(text: fmt::Arguments<'_>) {
 }
 
 /// Writes figures as JSON, whole or not at all.
-pub fn write_json(path: &Path, json: &serde_json::Value) -> anyhow::Result<()> {
+pub fn write_json(path: &Path, json: &serde_json::Value) -> domex_error::Result<()> {
     Ok(domex_data::folder::write_atomic(
         path,
         format!("{json:#}\n").as_bytes(),

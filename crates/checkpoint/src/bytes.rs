@@ -34,8 +34,8 @@ impl Bytes {
     /// The file cannot be opened, is no regular file, or is empty.
     pub fn map(path: &Path) -> Result<Self> {
         let io = |source| Error::io(path, source);
-        let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
+        // Looked at before it is opened: opening a pipe waits for its writer.
+        let meta = std::fs::metadata(path).map_err(io)?;
         if !meta.is_file() {
             let what = if meta.is_dir() {
                 "a folder"
@@ -47,7 +47,8 @@ impl Bytes {
             }
             .in_file(path));
         }
-        if meta.len() == 0 {
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.len() == 0 {
             return Err(Problem::Empty.in_file(path));
         }
         // SAFETY: the map is read-only and private. Rust cannot rule out that another program

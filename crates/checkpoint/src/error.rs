@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use domex_error::UserError;
+
 /// The result of every fallible function here.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -77,10 +79,18 @@ pub enum Problem {
         /// The format of this version.
         known: &'static str,
     },
+    /// A container that says what this program does not know: damaged, or of a newer one.
+    #[error("{what}{programs}")]
+    NotKnown {
+        /// What is not known or does not fit.
+        what: String,
+        /// Both programs, where another one wrote the file; else empty.
+        programs: String,
+    },
     /// No known format begins like this.
     #[error(
         "not a checkpoint: {found}; expected a domex container, safetensors, a torch file \
-         (.pt, .pth, .ckpt) or a network pickle"
+         (.pt, .pth, .ckpt), NumPy arrays (.npy, .npz) or a network pickle"
     )]
     Unrecognised {
         /// What the first bytes look like.
@@ -145,6 +155,17 @@ pub enum Problem {
         name: String,
         /// What is there, or what to do.
         hint: String,
+    },
+    /// The file is not as it was written.
+    #[error(
+        "the file is damaged: its content has the checksum {found}, and {written} was written with it; take it from a \
+         backup or make it again"
+    )]
+    Damaged {
+        /// That of what was read.
+        found: String,
+        /// That in the file.
+        written: String,
     },
     /// A weight is NaN or infinite.
     #[error("tensor {tensor:?} holds {found} at element {index}; such weights cannot be used")]
@@ -257,4 +278,12 @@ fn escaped(chars: impl Iterator<Item = char>) -> String {
         }
     }
     out
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::File { .. } | Self::Value(_) => true,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! * [`container`] reads and writes our own files: safetensors with a few metadata entries,
 //!   mapped into memory, written all or nothing.
 //! * [`foreign`] reads what other programs wrote (pickled networks, torch files of both kinds,
-//!   TensorFlow pickles, safetensors) into a tree of plain [`Value`]s, and
+//!   TensorFlow pickles, NumPy's files, safetensors) into a tree of plain [`Value`]s, and
 //!   [`foreign::state_dict`] finds a network's tensors in it.
 //! * [`safetensors`] writes plain files for other programs.
 //!

@@ -115,7 +115,7 @@ fn the_header_is_sorted_and_the_data_aligned() {
     writer.data("b", float).unwrap();
     writer.write(&path, Overwrite::Refuse).unwrap();
     let header = concat!(
-        r#"{"__metadata__":{"config":"{\"a\":2,\"b\":1}","format":"domex/1","kind":"test"},"#,
+        r#"{"__metadata__":{"checksum":"crc32:97c006fc","config":"{\"a\":2,\"b\":1}","format":"domex/1","kind":"test"},"#,
         r#""a":{"data_offsets":[4,5],"dtype":"U8","shape":[1]},"#,
         r#""b":{"data_offsets":[0,4],"dtype":"F32","shape":[1,1]}}"#,
     );
@@ -283,4 +283,87 @@ fn views_of_tensors() {
     assert!(tensor.flip(&[2]).is_err());
     assert!(tensor.reshape(vec![4]).is_err());
     assert!(TensorData::from_f32(vec![usize::MAX, 4], &values).is_err());
+}
+
+/// A container with these metadata beside the usual ones.
+fn with(metadata: &[(&str, &str)]) -> Vec<u8> {
+    let usual = [
+        ("format", "domex/1"),
+        ("kind", "stylegan2"),
+        ("config", "{}"),
+    ];
+    let metadata = usual.iter().chain(metadata);
+    let metadata = metadata.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let none: Vec<(String, ::safetensors::tensor::TensorView<'_>)> = Vec::new();
+    ::safetensors::serialize(none, Some(metadata.collect())).unwrap()
+}
+
+fn read(bytes: Vec<u8>) -> Result<Container, String> {
+    let bytes = domex_checkpoint::Bytes::from(bytes);
+    Container::from_bytes(Path::new("model.safetensors"), &bytes).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_newer_format_is_refused_with_both_formats() {
+    let error = read(with(&[("format", "domex/2")])).unwrap_err();
+    assert!(
+        error.contains("domex/2") && error.contains("domex/1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn metadata_of_a_newer_program_are_refused_with_both_programs() {
+    let error = read(with(&[
+        ("gates", "{}"),
+        ("provenance", r#"{"program": "domex 9.1.0"}"#),
+    ]))
+    .unwrap_err();
+    let own = concat!("domex ", env!("CARGO_PKG_VERSION"));
+    for part in ["model.safetensors", "gates", "domex 9.1.0", own] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {}
+
+#[test]
+fn a_configuration_of_a_newer_program_is_refused_with_both_programs() {
+    let file = read(with(&[
+        ("config", r#"{"gates": 2}"#),
+        ("provenance", r#"{"program": "domex 9.1.0"}"#),
+    ]));
+    let error = file.unwrap().config_as::<Known>().unwrap_err().to_string();
+    let own = concat!("domex ", env!("CARGO_PKG_VERSION"));
+    for part in ["model.safetensors", "gates", "domex 9.1.0", own] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_damaged_configuration_of_this_program_blames_no_version() {
+    let own = concat!(r#"{"program": "domex "#, env!("CARGO_PKG_VERSION"), r#""}"#);
+    let file = read(with(&[("config", "7"), ("provenance", own)])).unwrap();
+    let error = file.config_as::<Known>().unwrap_err().to_string();
+    assert!(!error.contains("wrote the file"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_container_is_not_found_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    for bytes in [&b"PK\x03\x04"[..], b"\x80\x02}.", b"some text"] {
+        fs::write(&path, bytes).unwrap();
+        assert!(Container::find(&path).unwrap().is_none());
+    }
+    let plain = std::collections::HashMap::from([(
+        "w",
+        Tensor::ones(2, DType::F32, &Device::Cpu).unwrap(),
+    )]);
+    candle_core::safetensors::save(&plain, &path).unwrap();
+    assert!(Container::find(&path).unwrap().is_none());
+    sample().write(&path, Overwrite::Replace).unwrap();
+    assert_eq!(Container::find(&path).unwrap().unwrap().kind(), "stylegan2");
 }

@@ -91,6 +91,9 @@ fn corpus() -> Vec<Vec<u8>> {
     files.extend([
         file("data/tensorflow_tiny.pkl"),
         file("data/tensorflow_tiny.safetensors"),
+        file("data/projected_w.npz"),
+        file("data/arrays.npz"),
+        file("data/array.npy"),
         torch_zip(&value, &floats, zip::CompressionMethod::Stored),
         torch_zip(&value, &floats, zip::CompressionMethod::Deflated),
         file("golden/rosinality_tiny.pt"),

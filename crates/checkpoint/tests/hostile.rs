@@ -16,7 +16,7 @@ fn refused_for(bytes: &[u8], word: &str) {
     assert!(message.contains(word), "expected {word:?} in: {message}");
 }
 
-const SMALL: [&str; 7] = [
+const SMALL: [&str; 10] = [
     "data/plain_p0.pkl",
     "data/plain_p1.pkl",
     "data/plain_p2.pkl",
@@ -24,6 +24,9 @@ const SMALL: [&str; 7] = [
     "data/plain_p4.pkl",
     "data/plain_p5.pkl",
     "data/tensorflow_tiny.pkl",
+    "data/projected_w.npz",
+    "data/arrays.npz",
+    "data/array.npy",
 ];
 
 #[test]
@@ -288,4 +291,54 @@ fn nothing_is_called() {
         ("os.system", Some(command.as_str()))
     );
     assert!(!mark.exists());
+}
+
+#[test]
+fn numpy_arrays_that_claim_other_than_they_hold() {
+    let array = |header: &str, data: usize| {
+        let length = (header.len() as u16).to_le_bytes();
+        let mut out = [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes()].concat();
+        out.resize(out.len() + data, 0);
+        out
+    };
+    let of = |descr: &str, shape: &str| {
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}\n")
+    };
+    assert!(read(&array(&of("<f4", "2, 3"), 24)).is_ok());
+    for (header, data, word) in [
+        (of("<f4", "2, 3"), 20, "20 bytes"),
+        (of("<f4", "2, 3"), 28, "28 bytes"),
+        (of("<f4", "99999999999, 99999999999"), 24, "does not fit"),
+        (of("<f4", "999999999"), 24, "needs 3999999996"),
+        (of("<f4", "-1"), 24, "header"),
+        (of("|O", "3"), 24, "expected numbers"),
+        (of("<q7", "3"), 24, "q7"),
+        (of("<f4", &"1, ".repeat(80)), 4, "dimensions"),
+        ("import os".to_owned(), 24, "import os"),
+    ] {
+        refused_for(&array(&header, data), word);
+        let name = [("w.npy", &array(&header, data)[..])];
+        refused_for(&archive(&name, Stored), word);
+        refused_for(&archive(&name, Deflated), word);
+    }
+    refused_for(b"\x93NUMPY\x09\x00\x00\x00", "version");
+    // A header of 4 GiB that is not there.
+    refused_for(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "4294967295");
+    refused_for(
+        &archive(&[("notes.txt", b"x")], Stored),
+        "neither a torch file",
+    );
+}
+
+#[test]
+fn numpy_archives_that_unpack_to_far_more_than_their_size() {
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (33554432,), }";
+    let mut array = [
+        &b"\x93NUMPY\x01\x00"[..],
+        &(header.len() as u16).to_le_bytes(),
+        header.as_bytes(),
+    ]
+    .concat();
+    array.resize(array.len() + (32 << 20), 0);
+    refused_for(&archive(&[("w.npy", &array)], Deflated), "unpacking");
 }

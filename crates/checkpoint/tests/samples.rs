@@ -1,4 +1,4 @@
-//! Pickles of every protocol, and a TensorFlow network pickle, made by `data/make_samples.py`.
+//! Pickles of every protocol, a TensorFlow network pickle and NumPy's files, made by `data/make_samples.py`.
 #![allow(clippy::unwrap_used)] // In helpers of tests too.
 
 use std::path::PathBuf;
@@ -165,4 +165,29 @@ fn tensorflow_networks_with_components() {
         [0; 0]
     );
     assert_eq!(networks[1].variables["4x4/Dense0/weight"].shape(), [64, 4]);
+}
+
+#[test]
+fn numpy_archives_and_single_arrays() {
+    let file = foreign::read(data("projected_w.npz")).unwrap();
+    assert_eq!(file.format, Format::NumPy);
+    let w = file.get("w").unwrap().as_tensor().unwrap();
+    assert_eq!((w.dtype(), w.shape()), (Dtype::F32, &[1, 4, 3][..]));
+    assert_eq!(w.to_f64_vec(), [0.0, 0.25, 0.5].repeat(4));
+
+    let file = foreign::read(data("arrays.npz")).unwrap();
+    let tensor = |name: &str| file.value.get(name).unwrap().as_tensor().unwrap().clone();
+    let matrix = tensor("column_major");
+    assert_eq!((matrix.dtype(), matrix.shape()), (Dtype::F64, &[2, 3][..]));
+    assert_eq!(matrix.to_f64_vec(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(tensor("big_endian").to_i64_vec().unwrap(), [0, 1, 2]);
+    assert_eq!(tensor("truth").to_i64_vec().unwrap(), [1, 0]);
+    assert_eq!(tensor("scalar").shape(), [0; 0]);
+    assert_eq!(tensor("scalar").to_f64_vec(), [0.5]);
+    assert_eq!(tensor("empty").shape(), [0, 3]);
+
+    let file = foreign::read(data("array.npy")).unwrap();
+    let array = file.value.as_tensor().unwrap();
+    assert_eq!(array.shape(), [3, 2]);
+    assert_eq!(array.to_i64_vec().unwrap(), [0, 1, 2, 3, 4, 5]);
 }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// The generator, with its discriminator.
 pub const GENERATOR: &str = "generator.safetensors";
@@ -20,7 +20,7 @@ pub const RECIPE: &str = "expand.toml";
 /// The judge of domains and factors.
 pub const JUDGE: &str = "judge.safetensors";
 
-/// How the names of CLIP networks begin.
+/// How the names of CLIP models' files begin.
 const CLIP: &str = "clip-";
 
 const SUFFIX: &str = ".safetensors";
@@ -34,13 +34,13 @@ pub fn file(name: &str) -> Option<PathBuf> {
 }
 
 /// A shipped file, or an error that says where it was looked for.
-pub fn expect(name: &str) -> anyhow::Result<PathBuf> {
+pub fn expect(name: &str) -> domex_error::Result<PathBuf> {
     let missing = || {
         let places: Vec<String> = places()
             .iter()
             .map(|folder| folder.display().to_string())
             .collect();
-        mendable(format!(
+        user_error(format!(
             "the shipped {name} is not there; looked in {}. Set DOMEX_ASSETS to the folder that holds it",
             places.join(", ")
         ))
@@ -48,8 +48,8 @@ pub fn expect(name: &str) -> anyhow::Result<PathBuf> {
     file(name).ok_or_else(missing)
 }
 
-/// The shipped CLIP networks, by the order of their names: what `--clip` calls them, and their files.
-pub fn towers() -> Vec<(String, PathBuf)> {
+/// The shipped CLIP models in the order of their names: what `--clip` calls them, and their files.
+pub fn clip_models() -> Vec<(String, PathBuf)> {
     let of = |folder: &PathBuf| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut found: Vec<(String, PathBuf)> = entries

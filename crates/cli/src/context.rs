@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 
 use candle_core::Device;
+use domex_error::{AnyError, user_error};
 use domex_train::progress::Show;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Common, LogFormat};
-use crate::exit::mendable;
 use crate::progress::Progress;
 use crate::stdout;
 
@@ -27,12 +27,13 @@ pub struct Context {
 
 impl Context {
     /// Checks the flags, starts logging and the thread pool, and opens the device.
-    pub fn new(common: &Common) -> anyhow::Result<Self> {
+    pub fn new(common: &Common) -> domex_error::Result<Self> {
         start_logging(common);
         if let Some(threads) = common.threads {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(threads.into())
-                .build_global()?;
+                .build_global()
+                .map_err(AnyError::internal)?;
         }
         Ok(Self {
             device: open_device(&common.device)?,
@@ -48,7 +49,7 @@ impl Context {
         })
     }
 
-    /// How a training tells of itself on stderr.
+    /// How a run reports its progress on stderr.
     pub fn show(&self) -> Show {
         self.show
     }
@@ -58,7 +59,7 @@ impl Context {
         Progress::new(what, total, self.quiet)
     }
 
-    /// Tells where a result is, unless the result itself goes to stdout or --quiet was given.
+    /// Prints where a result is, unless the result itself goes to stdout or --quiet was given.
     pub fn say(&self, line: &str) {
         if !self.json && !self.quiet {
             stdout::line(line);
@@ -84,7 +85,7 @@ fn start_logging(common: &Common) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(|| domex_train::stderr::Stderr);
     // A second initialisation can only come from a test harness: the first one stands.
     let _ = match common.log_format {
         LogFormat::Text => builder.with_target(false).try_init(),
@@ -92,7 +93,7 @@ fn start_logging(common: &Common) {
     };
 }
 
-fn open_device(name: &str) -> anyhow::Result<Device> {
+fn open_device(name: &str) -> domex_error::Result<Device> {
     let allowed = "allowed: cpu, cuda, cuda:N";
     let index = match name {
         "cpu" => return Ok(Device::Cpu),
@@ -100,12 +101,12 @@ fn open_device(name: &str) -> anyhow::Result<Device> {
         other => other
             .strip_prefix("cuda:")
             .and_then(|index| index.parse().ok())
-            .ok_or_else(|| mendable(format!("--device {other}: no such device; {allowed}")))?,
+            .ok_or_else(|| user_error(format!("--device {other}: no such device; {allowed}")))?,
     };
     if !candle_core::utils::cuda_is_available() {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--device {name}: this build has no CUDA support; use --device cpu, or build with `--features cuda`"
         )));
     }
-    Device::new_cuda(index).map_err(|error| mendable(format!("--device {name}: {error}")))
+    Device::new_cuda(index).map_err(|error| user_error(format!("--device {name}: {error}")))
 }

@@ -1,10 +1,11 @@
 //! The domains of an expanded model, as verbs that make pictures use them.
 
 use candle_core::Tensor;
+use domex_latent::Expansion;
 use domex_latent::subspace::{Layout, Subspaces};
-use domex_stylegan2::{Expansion, Model};
+use domex_stylegan2::Model;
 
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// Base and directions in the type and on the device of the latents.
 pub struct Domains<'a> {
@@ -15,9 +16,9 @@ pub struct Domains<'a> {
 
 impl<'a> Domains<'a> {
     /// Of this model. `flag` is what asked for them.
-    pub fn of(model: &'a Model, flag: &str) -> anyhow::Result<Self> {
+    pub fn of(model: &'a Model, flag: &str) -> domex_error::Result<Self> {
         let expansion = model.expansion().ok_or_else(|| {
-            mendable(format!(
+            user_error(format!(
                 "{flag}: the model has no domains; give one that `domex expand` made, as --model"
             ))
         })?;
@@ -37,13 +38,23 @@ impl<'a> Domains<'a> {
         &self.expansion.layout
     }
 
+    /// Base and directions.
+    pub fn subspaces(&self) -> &Subspaces {
+        &self.subspaces
+    }
+
+    /// The mean latent `[D]`.
+    pub fn mean(&self) -> &Tensor {
+        &self.mean
+    }
+
     /// Latents `[n, rows, D]` on the base subspace.
-    pub fn base(&self, ws: &Tensor) -> anyhow::Result<Tensor> {
+    pub fn base(&self, ws: &Tensor) -> domex_error::Result<Tensor> {
         Ok(self.subspaces.project(ws, Some(&self.mean))?)
     }
 
     /// Base latents, moved by `alpha` times its distance along each named domain's direction.
-    pub fn moved(&self, base: &Tensor, parts: &[(String, f64)]) -> anyhow::Result<Tensor> {
+    pub fn moved(&self, base: &Tensor, parts: &[(String, f64)]) -> domex_error::Result<Tensor> {
         let parts: Vec<(&str, f64)> = parts
             .iter()
             .map(|(name, alpha)| (name.as_str(), *alpha))
@@ -54,7 +65,7 @@ impl<'a> Domains<'a> {
     }
 
     /// The domains of `--domains a,b` or `all`, checked, in the order asked for.
-    pub fn chosen(&self, text: &str) -> anyhow::Result<Vec<String>> {
+    pub fn chosen(&self, text: &str) -> domex_error::Result<Vec<String>> {
         let known = self
             .layout()
             .domains()
@@ -72,7 +83,9 @@ impl<'a> Domains<'a> {
         for (index, name) in names.iter().enumerate() {
             self.layout().domain(name)?;
             if names[..index].contains(name) {
-                return Err(mendable(format!("--domains {text}: {name} is there twice")));
+                return Err(user_error(format!(
+                    "--domains {text}: {name} is there twice"
+                )));
             }
         }
         Ok(names)
@@ -80,7 +93,7 @@ impl<'a> Domains<'a> {
 }
 
 /// What `--set elf=1,sketch=0.5` says, all of them together.
-pub fn parts(texts: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
+pub fn parts(texts: &[String]) -> domex_error::Result<Vec<(String, f64)>> {
     let mut parts: Vec<(String, f64)> = Vec::new();
     for text in texts {
         let mut name = String::new();
@@ -98,20 +111,20 @@ pub fn parts(texts: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
                 .ok()
                 .filter(|alpha: &f64| alpha.is_finite());
             let alpha = alpha.ok_or_else(|| {
-                mendable(format!(
+                user_error(format!(
                     "--set {text}: {:?} is no number; write NAME=ALPHA, such as elf=0.5",
                     number.trim()
                 ))
             })?;
             let found = std::mem::take(&mut name).trim().to_owned();
             if parts.iter().any(|(earlier, _)| *earlier == found) {
-                return Err(mendable(format!("--set {text}: {found} is set twice")));
+                return Err(user_error(format!("--set {text}: {found} is set twice")));
             }
             parts.push((found, alpha));
         }
         if !name.is_empty() {
             let name = name.trim_end_matches(',').trim();
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--set {text}: {name:?} has no strength; write NAME=ALPHA, such as elf=0.5"
             )));
         }

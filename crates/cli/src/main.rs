@@ -2,16 +2,19 @@
 //!
 //! This crate holds no maths and no loops over tensors. It turns flags into calls of the crates
 //! below, shows progress, writes pictures and tables, and chooses the exit code:
-//! 0 done, 1 our fault, 2 yours to mend, 130 or 143 interrupted.
+//! 0 success, 1 internal error, 2 user error, 129, 130 or 143 interrupted.
 
 mod args;
 mod assets;
 mod basis;
-mod blame;
 mod context;
+mod datasets;
+mod diffae;
 mod domains;
-mod exit;
+mod interrupt;
+mod kinds;
 mod models;
+mod paths;
 mod pictures;
 mod progress;
 mod runs;
@@ -21,35 +24,53 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::Parser;
 
-use crate::args::{Cli, Verb};
+use crate::args::Common;
 use crate::context::Context;
+use crate::verbs::Verb;
+
+/// Adds new domains to a trained image generator, which keeps what it knew.
+#[derive(Debug, Parser)]
+#[command(
+    name = "domex",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex generate --model ffhq.pkl --seeds 0-15 --trunc 0.7 --out pictures\n  domex expand --domain \"pencil sketch\" --domain zombie --out run\n  domex compose --model run/model.safetensors --set zombie=1,\"pencil sketch\"=0.5\n  domex dormant --model ffhq.pkl --out dormant\n\nExit codes: 0 success, 1 internal error, 2 user error (a flag, a file, a full disk), 129, 130 or 143 interrupted (train and expand have saved a snapshot)."
+)]
+struct Cli {
+    /// Flags that every verb takes.
+    #[command(flatten)]
+    common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    verb: Verb,
+}
 
 fn main() -> ExitCode {
     domex_train::process::prepare();
     // clap itself exits with 2 on a bad flag and 0 on --help.
     let cli = Cli::parse();
     match run(cli) {
-        Ok(code) => code,
-        Err(error) => exit::report(&error),
+        Ok(code) => stdout::checked(code),
+        Err(error) => match interrupt::exit_code(&error) {
+            Some(code) => ExitCode::from(code),
+            None => error.report("domex"),
+        },
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let context = Context::new(&cli.common)?;
-    let done = match cli.verb {
-        Verb::Train(args) => return verbs::train::run(&context, &args),
-        Verb::Expand(args) => return verbs::expand::run(&context, &args),
-        Verb::Info(args) => verbs::info::run(&context, &args),
-        Verb::Generate(args) => verbs::generate::run(&context, &args),
-        Verb::Traverse(args) => verbs::traverse::run(&context, &args),
-        Verb::Mix(args) => verbs::mix::run(&context, &args),
-        Verb::Dormant(args) => verbs::dormant::run(&context, &args),
-        Verb::Compose(args) => verbs::compose::run(&context, &args),
-        Verb::Eval(args) => verbs::eval::run(&context, &args),
-        Verb::Data(args) => verbs::data::run(&context, &args),
-        Verb::Completions(args) => verbs::completions::run(&args),
-    };
-    done.map(|()| ExitCode::SUCCESS)
+fn run(cli: Cli) -> domex_error::Result<ExitCode> {
+    cli.verb.run(&Context::new(&cli.common)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_table_of_flags_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use domex_data::picture;
+use domex_error::user_error;
 use domex_latent::Generator as _;
 use domex_random::{RandomState, Stream, Streams};
 use domex_stylegan2::{Generator, Noise, NoiseMode, Truncation};
@@ -9,7 +10,7 @@ use image::RgbImage;
 
 use crate::args::{self, SynthesisArgs};
 use crate::context::Context;
-use crate::exit::mendable;
+use crate::interrupt::Interrupt;
 
 /// A generator with the flags that say how it is used, checked against each other.
 pub struct Painter<'a> {
@@ -19,6 +20,7 @@ pub struct Painter<'a> {
     label: Option<Tensor>, // [1, c_dim]
     stream: Stream,
     batch: usize,
+    interrupt: Interrupt,
 }
 
 impl<'a> Painter<'a> {
@@ -27,23 +29,23 @@ impl<'a> Painter<'a> {
         context: &Context,
         generator: &'a Generator,
         args: &SynthesisArgs,
-    ) -> anyhow::Result<Self> {
+    ) -> domex_error::Result<Self> {
         let rows = generator.config().num_ws();
         if !args.trunc.is_finite() {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--trunc {}: give a finite number, usually 0.5 to 1",
                 args.trunc
             )));
         }
         if let Some(cutoff) = args.trunc_cutoff.filter(|&cutoff| cutoff > rows) {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--trunc-cutoff {cutoff}: the network has {rows} rows; allowed: 0 to {rows}"
             )));
         }
         if generator.config().synthesis.img_channels != 3
             && generator.config().synthesis.img_channels != 1
         {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "the network makes pictures of {} channels; only 1 and 3 can be written",
                 generator.config().synthesis.img_channels
             )));
@@ -62,11 +64,12 @@ impl<'a> Painter<'a> {
             label: label(generator, args.class)?,
             stream: Streams::new(context.seed).stream("noise"),
             batch: args.batch.into(),
+            interrupt: Interrupt::watch()?,
         })
     }
 
     /// Truncated latents `[n, rows, w_dim]` of NumPy seeds: `RandomState(seed).randn(1, z_dim)`.
-    pub fn latents(&self, seeds: &[u32]) -> anyhow::Result<Tensor> {
+    pub fn latents(&self, seeds: &[u32]) -> domex_error::Result<Tensor> {
         let z_dim = self.generator.config().z_dim();
         let values: Vec<f32> = seeds
             .iter()
@@ -92,8 +95,8 @@ impl<'a> Painter<'a> {
     pub fn paint(
         &mut self,
         ws: &Tensor,
-        mut done: impl FnMut(usize, RgbImage) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+        mut done: impl FnMut(usize, RgbImage) -> domex_error::Result<()>,
+    ) -> domex_error::Result<()> {
         let count = ws.dim(0)?;
         for start in (0..count).step_by(self.batch) {
             let part = ws.narrow(0, start, self.batch.min(count - start))?;
@@ -101,13 +104,18 @@ impl<'a> Painter<'a> {
             let tensor = self.generator.synthesis().forward(&part, noise)?;
             for (offset, picture) in picture::to_rgb(&tensor)?.into_iter().enumerate() {
                 done(start + offset, picture)?;
+                self.interrupt.check()?;
             }
         }
         Ok(())
     }
 
     /// All pictures of the latents.
-    pub fn paint_all(&mut self, context: &Context, ws: &Tensor) -> anyhow::Result<Vec<RgbImage>> {
+    pub fn paint_all(
+        &mut self,
+        context: &Context,
+        ws: &Tensor,
+    ) -> domex_error::Result<Vec<RgbImage>> {
         let progress = context.progress("pictures", ws.dim(0)?);
         let mut pictures = Vec::new();
         self.paint(ws, |_, picture| {
@@ -120,18 +128,18 @@ impl<'a> Painter<'a> {
 }
 
 /// The one-hot label `[1, c_dim]`, or an error that says which flag is missing or too much.
-fn label(generator: &Generator, class: Option<usize>) -> anyhow::Result<Option<Tensor>> {
+fn label(generator: &Generator, class: Option<usize>) -> domex_error::Result<Option<Tensor>> {
     let classes = generator.config().c_dim();
     match (class, classes) {
         (None, 0) => Ok(None),
-        (None, _) => Err(mendable(format!(
+        (None, _) => Err(user_error(format!(
             "the network is class-conditional: give --class, 0 to {}",
             classes - 1
         ))),
-        (Some(class), 0) => Err(mendable(format!(
+        (Some(class), 0) => Err(user_error(format!(
             "--class {class}: the network has no classes; leave the flag out"
         ))),
-        (Some(class), _) if class >= classes => Err(mendable(format!(
+        (Some(class), _) if class >= classes => Err(user_error(format!(
             "--class {class}: the network has {classes} classes; allowed: 0 to {}",
             classes - 1
         ))),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// More entries than this are a slip of the pen, not a wish.
+/// More entries than this are a typing error.
 const MOST: usize = 100_000;
 
 /// A list such as `0,3,10-19`, in the order typed. Used for seeds, classes' rows and style layers.

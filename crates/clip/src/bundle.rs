@@ -43,9 +43,8 @@ impl Bundle {
     /// A file that is neither, NaN or infinity in it, or a vocabulary of another size than the encoder's.
     pub fn load(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let (tensors, mut config) = load::read(path)?;
         let own = match Container::open(path) {
-            Ok(container) if container.kind() == KIND => Some(document(container.config())?),
+            Ok(container) if container.kind() == KIND => Some(container.config_as::<Document>()?),
             Ok(container) => {
                 return Err(Error::not_clip(format!(
                     "{} is a container of kind {:?}, expected {KIND:?}",
@@ -55,13 +54,16 @@ impl Bundle {
             }
             Err(_) => None,
         };
-        let tokenizer = match own {
+        let (tensors, config, tokenizer) = match own {
             Some(document) => {
+                let tokenizer = Tokenizer::with_merges(&document.merges)?;
                 // Heads, activation and ε leave no trace in the shapes; sizes are the tensors'.
-                config = document.network;
-                Tokenizer::with_merges(&document.merges)?
+                (load::read(path)?.0, document.network, tokenizer)
             }
-            None => Tokenizer::new()?,
+            None => {
+                let (tensors, config) = load::read_published(path)?;
+                (tensors, config, Tokenizer::new()?)
+            }
         };
         if tokenizer.len() != config.text.vocab_size {
             return Err(Error::config(
@@ -113,9 +115,4 @@ pub fn writer(
         writer.tensor(name, tensor)?;
     }
     Ok(writer)
-}
-
-fn document(json: &Json) -> Result<Document> {
-    serde_json::from_value(json.clone())
-        .map_err(|error| Error::not_clip(format!("configuration: {error}")))
 }

@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+use domex_error::UserError;
+
 /// An error of CLIP: what was given and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,6 +15,9 @@ pub enum Error {
     /// A file could not be read.
     #[error(transparent)]
     Checkpoint(#[from] domex_checkpoint::Error),
+    /// A picture could not be used.
+    #[error(transparent)]
+    Data(#[from] domex_data::Error),
     /// A tensor given to an encoder has the wrong shape.
     #[error("clip: {what} has shape {found:?}, expected {expected}")]
     Shape {
@@ -139,6 +144,26 @@ fn shown(names: &[String]) -> String {
     match names.len().saturating_sub(SHOWN) {
         0 => list,
         more => format!("{list} and {more} more"),
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) => false,
+            Self::Ops(error) => error.is_user_error(),
+            Self::Checkpoint(error) => error.is_user_error(),
+            Self::Data(error) => error.is_user_error(),
+            Self::Shape { .. }
+            | Self::Tokens { .. }
+            | Self::Config { .. }
+            | Self::NotClip { .. }
+            | Self::Unexpected { .. }
+            | Self::TooLong { .. }
+            | Self::NoDirection { .. }
+            | Self::Cache { .. }
+            | Self::Vocabulary { .. } => true,
+        }
     }
 }
 

@@ -13,8 +13,9 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use domex_checkpoint::{TensorData, check_finite, foreign};
 
-use crate::layout::{self, Tensors};
-use crate::{Clip, Config, Error, Result};
+use crate::config::HEAD_WIDTH;
+use crate::layout::{self, Layout, Tensors};
+use crate::{Clip, Config, Error, Result, beside};
 
 /// The tensors of a checkpoint under our names, on the CPU in the file's types, and the network that
 /// they are. What shapes do not tell can then be added to it: [`Config::with_hugging_face`],
@@ -24,24 +25,57 @@ use crate::{Clip, Config, Error, Result};
 ///
 /// A file that cannot be read, holds no CLIP network, or holds NaN or infinity.
 pub fn read(path: impl AsRef<Path>) -> Result<(Tensors, Config)> {
+    let (tensors, config, _) = open(path.as_ref())?;
+    Ok((tensors, config))
+}
+
+/// [`read`], and the rest of the configuration from the file beside the weights (`config.json`,
+/// `open_clip_config.json`). Without such a file OpenAI's values are taken, which is told where the weights are not
+/// certainly OpenAI's.
+///
+/// # Errors
+///
+/// Those of [`read`]; a file beside the weights that does not fit them.
+pub fn read_published(path: impl AsRef<Path>) -> Result<(Tensors, Config)> {
     let path = path.as_ref();
+    let (tensors, config, origin) = open(path)?;
+    if let Some(config) = beside::config(path, origin.layout, &config)? {
+        return Ok((tensors, config));
+    }
+    if !origin.is_openai {
+        tracing::warn!(
+            path = %path.display(),
+            "no config.json or open_clip_config.json lies beside the weights: attention heads of {HEAD_WIDTH} channels and \
+             quick GELU are assumed, as OpenAI's networks have; a network with others gives wrong features"
+        );
+    }
+    Ok((tensors, config))
+}
+
+/// An entry that OpenAI's archives alone have beside the weights.
+const OPENAI: &str = "input_resolution";
+
+/// Where weights come from.
+struct Origin {
+    layout: Layout,
+    /// OpenAI's own archives need no configuration.
+    is_openai: bool,
+}
+
+fn open(path: &Path) -> Result<(Tensors, Config, Origin)> {
     let file = foreign::read(path)?;
-    // A training run's file has the network inside, perhaps with a wrapper's prefix on each name.
+    // A training run's file has the network inside.
     let value = file.value.get("state_dict").unwrap_or(&file.value);
     let mut data = foreign::state_dict(value)?;
-    if data.keys().all(|name| name.starts_with("module.")) {
-        data = data
-            .into_iter()
-            .map(|(name, tensor)| (name["module.".len()..].to_owned(), tensor))
-            .collect();
-    }
     // Masks hold infinities; they are not weights.
     data.retain(|name, _| !name.ends_with("attn_mask"));
     check_finite(path, &data)?;
     let tensors = to_tensors(&data)?;
+    let layout = Layout::of(&tensors).unwrap_or(Layout::HuggingFace);
+    let is_openai = data.contains_key(OPENAI);
     let tensors = layout::to_hugging_face(tensors)?;
     let config = Config::deduce(&shapes(&tensors))?;
-    Ok((tensors, config))
+    Ok((tensors, config, Origin { layout, is_openai }))
 }
 
 fn to_tensors(data: &BTreeMap<String, TensorData>) -> Result<Tensors> {
@@ -59,13 +93,13 @@ pub fn shapes(tensors: &Tensors) -> BTreeMap<String, Vec<usize>> {
 }
 
 impl Clip {
-    /// [`read`], then [`from_tensors`](Self::from_tensors): enough for all that OpenAI published.
+    /// [`read_published`], then [`from_tensors`](Self::from_tensors).
     ///
     /// # Errors
     ///
     /// Those of both.
     pub fn load(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<Self> {
-        let (tensors, config) = read(path)?;
+        let (tensors, config) = read_published(path)?;
         Self::from_tensors(tensors, &config, dtype, device)
     }
 

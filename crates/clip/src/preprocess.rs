@@ -8,8 +8,10 @@
 //! torchvision's `Resize` did not antialias tensors when those programs were published, and does today.
 //! Ours is the published one; [`Preprocess::antialias`] switches.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use domex_data::{picture, pil_resize};
 use domex_ops::{Resize, centre_crop, resize_shorter_side};
+use image::RgbImage;
 
 use crate::{Error, Result};
 
@@ -56,6 +58,28 @@ impl Preprocess {
             },
         )?;
         normalise(&centre_crop(&resized, self.size)?)
+    }
+}
+
+impl Preprocess {
+    /// Pixels `[n, 3, size, size]`, f32 on the CPU, of pictures in 8 bits, each of its own size: what CLIP's published
+    /// preprocessing makes of picture *files*. Pillow resizes their bytes, with antialiasing whatever
+    /// [`antialias`](Self::antialias) says of tensors; StyleGAN-NADA sends the pictures of a style through this, and the
+    /// generator's through [`apply`](Self::apply).
+    ///
+    /// # Errors
+    ///
+    /// No picture, or one without pixels.
+    pub fn apply_to_files(&self, pictures: &[RgbImage]) -> Result<Tensor> {
+        let size = u32::try_from(self.size)
+            .map_err(|_| Error::config("size of the pictures", self.size, "below 2^32"))?;
+        let square = |picture: &RgbImage| -> Result<RgbImage> {
+            let resized = pil_resize::resize_shorter_side(picture, size)?;
+            Ok(pil_resize::centre_crop(&resized, size)?)
+        };
+        let squares: Vec<RgbImage> = pictures.iter().map(square).collect::<Result<_>>()?;
+        let signed = picture::from_rgb(&squares, DType::F32, &Device::Cpu)?;
+        normalise(&((signed + 1.0)? * 0.5)?)
     }
 }
 

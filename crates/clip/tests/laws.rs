@@ -205,3 +205,58 @@ fn files_of_both_layouts_load() {
         }
     }
 }
+
+/// The configuration that is read with a file of these tensors and this file beside it.
+fn beside(tensors: Tensors, name: &str, json: &serde_json::Value) -> Result<Config, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    candle_core::safetensors::save(&tensors.into_iter().collect(), &path).unwrap();
+    std::fs::write(folder.path().join(name), json.to_string()).unwrap();
+    load::read_published(&path).map(|(_, config)| config)
+}
+
+#[test]
+fn heads_and_activation_come_from_the_file_beside_the_weights() {
+    let part = json!({ "num_attention_heads": 4, "hidden_act": "gelu" });
+    let json = json!({ "vision_config": part, "text_config": part });
+    let found = beside(weights(&vit()), "config.json", &json).unwrap();
+    assert_eq!(found, vit());
+
+    let json = json!({ "model_cfg": {
+        "embed_dim": 12, "vision_cfg": { "head_width": 8 }, "text_cfg": { "heads": 4 },
+    }});
+    let theirs = to_openai(&weights(&vit())).unwrap();
+    assert_eq!(
+        beside(theirs, "open_clip_config.json", &json).unwrap(),
+        vit()
+    );
+}
+
+#[test]
+fn a_file_beside_the_weights_that_contradicts_them_is_named() {
+    let refused = |name: &str, json: serde_json::Value, words: &str| {
+        let error = beside(weights(&vit()), name, &json).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(name) && error.contains(words), "{error}");
+    };
+    let part = json!({ "hidden_size": 64 });
+    let json = json!({ "vision_config": part, "text_config": {} });
+    refused("config.json", json, "hidden_size");
+    let json = json!({ "model_cfg": { "vision_cfg": {}, "text_cfg": { "heads": 5 } } });
+    refused("open_clip_config.json", json, "heads");
+    let json = json!({
+        "model_cfg": { "vision_cfg": {}, "text_cfg": { "heads": 4 } },
+        "preprocess_cfg": { "mean": [0.5, 0.5, 0.5] },
+    });
+    refused("open_clip_config.json", json, "mean");
+}
+
+#[test]
+fn a_file_of_something_else_beside_the_weights_is_left_alone() {
+    let json = json!({ "model_type": "unet" });
+    let found = beside(weights(&vit()), "config.json", &json).unwrap();
+    assert_eq!(
+        found,
+        Config::deduce(&load::shapes(&weights(&vit()))).unwrap()
+    );
+}

@@ -1,12 +1,13 @@
 //! Writes a data set that [`source`](crate::source) and stylegan2-ada read: pictures in
 //! sub-folders of a thousand, labels in `dataset.json`, as a folder or as an uncompressed zip.
 
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tempfile::NamedTempFile;
+use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
@@ -18,13 +19,54 @@ use crate::picture;
 #[derive(Debug)]
 pub struct Writer {
     target: Target,
-    labels: Vec<(String, usize)>,
+    /// Names of the pictures, and the label of each.
+    labels: Vec<(String, Json)>,
 }
 
 #[derive(Debug)]
 enum Target {
     Folder(OutputFolder),
-    Zip(Box<ZipWriter<NamedTempFile>>, PathBuf),
+    Zip(Box<ZipWriter<Part>>, PathBuf),
+}
+
+/// The zip under its temporary name. Once a write has failed, more are taken and dropped: the writer of zips tries to
+/// finish its file when it goes, and would complain on stderr a second time in its own words.
+#[derive(Debug)]
+struct Part {
+    file: NamedTempFile,
+    failed: bool,
+}
+
+impl Write for Part {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failed {
+            return Ok(bytes.len());
+        }
+        let written = self.file.write(bytes);
+        self.failed = written.is_err();
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.failed {
+            true => Ok(()),
+            false => self.file.flush(),
+        }
+    }
+}
+
+impl Seek for Part {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// The system's reason, where a zip could not be written for one.
+fn reason(error: ZipError) -> io::Error {
+    match error {
+        ZipError::Io(error) => error,
+        other => io::Error::other(other),
+    }
 }
 
 impl Writer {
@@ -40,7 +82,10 @@ impl Writer {
             .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
         let target = if is_zip {
             prepare_file(path, force)?;
-            let zip = ZipWriter::new(temporary_beside(path)?);
+            let zip = ZipWriter::new(Part {
+                file: temporary_beside(path)?,
+                failed: false,
+            });
             Target::Zip(Box::new(zip), path.to_path_buf())
         } else {
             let folder = OutputFolder::create(path, force)?;
@@ -59,10 +104,40 @@ impl Writer {
     ///
     /// When it cannot be encoded or written.
     pub fn add(&mut self, picture: &RgbImage, class: usize) -> Result<String> {
+        self.add_encoded(&picture::encode_png(picture)?, json!(class))
+    }
+
+    /// Adds the next picture as a source has it: in one channel where `grey`, with a label of numbers. A one-hot label is
+    /// written as the number of its class, an empty one as none.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add).
+    pub fn add_labelled(
+        &mut self,
+        picture: &RgbImage,
+        grey: bool,
+        label: &[f32],
+    ) -> Result<String> {
+        let bytes = match grey {
+            true => picture::encode_grey_png(picture)?,
+            false => picture::encode_png(picture)?,
+        };
+        let hot = label.iter().position(|&value| value == 1.0);
+        let others = label.iter().filter(|&&value| value != 0.0).count();
+        let label = match hot {
+            _ if label.is_empty() => Json::Null,
+            Some(class) if others == 1 => json!(class),
+            _ => json!(label),
+        };
+        self.add_encoded(&bytes, label)
+    }
+
+    fn add_encoded(&mut self, bytes: &[u8], label: Json) -> Result<String> {
         let index = self.labels.len();
         let name = format!("{:05}/img{index:08}.png", index / 1000);
-        self.add_file(&name, &picture::encode_png(picture)?)?;
-        self.labels.push((name.clone(), class));
+        self.add_file(&name, bytes)?;
+        self.labels.push((name.clone(), label));
         Ok(name)
     }
 
@@ -85,7 +160,7 @@ impl Writer {
                 let options = SimpleFileOptions::default()
                     .compression_method(CompressionMethod::Stored)
                     .last_modified_time(DateTime::default());
-                let started = zip.start_file(name, options).map_err(std::io::Error::from);
+                let started = zip.start_file(name, options).map_err(reason);
                 started
                     .and_then(|()| zip.write_all(bytes))
                     .map_err(Error::write(&*path))
@@ -99,14 +174,18 @@ impl Writer {
     ///
     /// When something cannot be written; an older zip is then untouched.
     pub fn finish(mut self) -> Result<()> {
-        let labels = json!({ "labels": self.labels });
+        // As the published tool writes a set without labels.
+        let labels = match self.labels.iter().all(|(_, label)| label.is_null()) {
+            true => json!({ "labels": null }),
+            false => json!({ "labels": self.labels }),
+        };
         self.add_file(LABELS, labels.to_string().as_bytes())?;
         match self.target {
             Target::Folder(_) => Ok(()),
             Target::Zip(zip, path) => {
-                let file = zip.finish().map_err(std::io::Error::from);
-                let file = file.map_err(Error::write(&path))?;
-                crate::folder::persist(file, &path)
+                let part = zip.finish().map_err(reason);
+                let part = part.map_err(Error::write(&path))?;
+                crate::folder::persist(part.file, &path)
             }
         }
     }
@@ -192,6 +271,37 @@ mod tests {
                 "other/img00000007.png"
             ]
         );
+    }
+
+    #[test]
+    fn labels_and_grey_pictures_come_back_as_they_were() {
+        use crate::source::{LabelsFrom, Options, open};
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("set.zip");
+        let write = |labels: &[&[f32]]| {
+            let mut writer = Writer::create(&path, true).unwrap();
+            for label in labels {
+                writer
+                    .add_labelled(&RgbImage::new(4, 4), true, label)
+                    .unwrap();
+            }
+            writer.finish().unwrap();
+        };
+        let options = Options {
+            labels: LabelsFrom::Json,
+            ..Options::default()
+        };
+        for labels in [[[0.0, 1.0], [1.0, 0.0]], [[0.5, 1.0], [2.0, 0.0]]] {
+            write(&[&labels[0], &labels[1]]);
+            let source = open(&path, options).unwrap().source;
+            assert_eq!(source.channels(), 1);
+            for (at, label) in labels.iter().enumerate() {
+                assert_eq!(source.label(at as u64).unwrap(), label);
+            }
+        }
+        write(&[&[]]);
+        assert_eq!(open(&path, Options::default()).unwrap().source.len(), 1);
+        assert!(open(&path, options).is_err(), "it has no labels");
     }
 
     /// Names of all files, below one level of folders.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use domex_error::UserError;
+
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -25,8 +27,33 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// What is no regular file has no content to read, or one without an end.
+    #[error("{} is {found}; expected a file", path.display())]
+    NotRegular {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A file is larger than one of its kind can be.
+    #[error("{} has more than {largest} bytes, the most that is read of such a file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        largest: u64,
+    },
+    /// A file of text is something else.
+    #[error("{} is no UTF-8 text; save it as UTF-8", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file is not a picture that can be decoded.
-    #[error("{} is not a readable PNG, JPEG, GIF or WebP picture: {reason}", path.display())]
+    #[error(
+        "{} is not a readable PNG, JPEG, GIF, WebP, BMP, TIFF or PNM picture: {reason}",
+        path.display()
+    )]
     Decode {
         /// The file, with the archive's path before it when it lies in one.
         path: PathBuf,
@@ -82,7 +109,7 @@ pub enum Error {
     },
     /// Pictures of a data set cannot be used.
     #[error(
-        "{}: {count} of {total} pictures cannot be used: {first}; mend or remove them, or pass --skip-bad",
+        "{}: {count} of {total} pictures cannot be used: {first}; {hint}",
         path.display()
     )]
     BadPictures {
@@ -94,6 +121,8 @@ pub enum Error {
         total: usize,
         /// The first few, each with its reason.
         first: String,
+        /// What to do.
+        hint: &'static str,
     },
     /// A word that names nothing known.
     #[error("unknown {what} '{found}': expected one of {known}")]
@@ -124,6 +153,28 @@ impl Error {
         move |source| Self::Write {
             path: path.to_path_buf(),
             source,
+        }
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) => false,
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::NotRegular { .. }
+            | Self::TooLarge { .. }
+            | Self::NotText { .. }
+            | Self::Decode { .. }
+            | Self::Encode { .. }
+            | Self::Shape { .. }
+            | Self::NotEmpty { .. }
+            | Self::NotFolder { .. }
+            | Self::Exists { .. }
+            | Self::DataSet { .. }
+            | Self::BadPictures { .. }
+            | Self::Unknown { .. } => true,
         }
     }
 }

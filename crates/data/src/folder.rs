@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// let parent = tempfile::tempdir()?;
 /// let folder = OutputFolder::create(parent.path().join("run"), false)?;
 /// domex_data::folder::write_atomic(&folder.file("note.txt"), b"hello")?;
-/// // A second run does not overwrite the first one unless it is told to.
+/// // A second run does not overwrite the first one unless it is forced to.
 /// assert!(OutputFolder::create(folder.path(), false).is_err());
 /// assert!(OutputFolder::create(folder.path(), true).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -12,9 +12,9 @@ use crate::text::Font;
 
 /// The largest grid that is drawn, in pixels.
 const MOST_PIXELS: u64 = 1 << 27;
-/// Text colours: headings and labels, and the quieter captions under pictures.
+/// Text colours: headings and labels, and the paler captions under pictures.
 const INK: [u8; 3] = [34, 38, 46];
-const QUIET: [u8; 3] = [96, 102, 114];
+const CAPTION: [u8; 3] = [96, 102, 114];
 
 /// What a grid looks like. Make one with [`Grid::new`], set what is wanted, then [`Grid::draw`].
 ///
@@ -212,7 +212,7 @@ impl Grid {
             if let Some(text) = self.captions.get(i) {
                 let text = caption.fit(text, cell_w);
                 let x = x + (cell_w - caption.width(&text)) / 2;
-                caption.draw(&mut canvas, at(x), at(y + cell_h), QUIET, &text);
+                caption.draw(&mut canvas, at(x), at(y + cell_h), CAPTION, &text);
             }
         }
         Ok(canvas)

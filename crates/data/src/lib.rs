@@ -1,10 +1,10 @@
 //! Pictures in and out.
 //!
 //! What the other crates and the command line need to show and to read: pictures as tensors and as PNG files
-//! ([`picture`]), Pillow's 8-bit bicubic resize ([`pil_resize`]), labelled grids ([`grid`]), animations ([`animation`]),
-//! the spectrum of a latent space as PNG and SVG ([`plot`]), text with an embedded font ([`text`]), and output folders
-//! with atomic files ([`folder`]). [`source`] reads sets of pictures, [`dataset`] writes them, and [`portraits`] draws a
-//! world of its own from known factors.
+//! ([`picture`]), Pillow's 8-bit resize ([`pil_resize`]), labelled grids ([`grid`]), animations ([`animation`]), the
+//! spectrum of a latent space as PNG and SVG ([`plot`]), text with an embedded font ([`text`]), output folders with
+//! atomic files ([`folder`]), and the one door for files that are read ([`mod@file`]). [`source`] reads sets of pictures,
+//! [`dataset`] writes them, and [`portraits`] draws a world of its own from known factors.
 //!
 //! It is deliberately not a place for networks, losses or training: nothing here knows what a generator is.
 //!
@@ -24,8 +24,11 @@
 //! ```
 
 pub mod animation;
+mod background;
 pub mod dataset;
+mod decode;
 mod error;
+pub mod file;
 pub mod folder;
 pub mod grid;
 pub mod palette;

@@ -8,13 +8,13 @@ use std::io::Cursor;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use image::{ImageDecoder as _, ImageFormat, ImageReader, RgbImage};
+use image::{GrayImage, ImageFormat, RgbImage};
 
+pub use crate::background::Background;
+pub use crate::decode::{Decoded, ENDINGS, MOST_PIXELS, decode_on, is_picture};
 use crate::error::{Error, Result};
+use crate::file;
 use crate::folder::write_atomic;
-
-/// No decoded picture may need more memory than this; a 16384² RGB picture is below it.
-const DECODE_LIMIT: u64 = 1 << 30;
 
 /// One byte from one value in [−1, 1], as the published programs do it in float32. NaN gives 0.
 #[must_use]
@@ -83,17 +83,39 @@ pub fn to_rgb(tensor: &Tensor) -> Result<Vec<RgbImage>> {
 ///
 /// [`Error::Shape`] when there is none or their sizes differ, [`Error::Candle`] from the device.
 pub fn from_rgb(pictures: &[RgbImage], dtype: DType, device: &Device) -> Result<Tensor> {
+    channels_of(3, pictures, dtype, device)
+}
+
+/// A tensor `[n, 1, h, w]` in [−1, 1] from grey pictures of one size, whose three channels are the same.
+///
+/// # Errors
+///
+/// Those of [`from_rgb`].
+pub fn from_grey(pictures: &[RgbImage], dtype: DType, device: &Device) -> Result<Tensor> {
+    channels_of(1, pictures, dtype, device)
+}
+
+/// The first channels.
+fn channels_of(
+    channels: usize,
+    pictures: &[RgbImage],
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
     let (w, h) = same_size(pictures)?;
     let plane = w as usize * h as usize;
-    let mut values = vec![0f32; pictures.len() * 3 * plane];
-    for (picture, out) in pictures.iter().zip(values.chunks_exact_mut(3 * plane)) {
+    let mut values = vec![0f32; pictures.len() * channels * plane];
+    for (picture, out) in pictures
+        .iter()
+        .zip(values.chunks_exact_mut(channels * plane))
+    {
         for (i, pixel) in picture.as_raw().chunks_exact(3).enumerate() {
-            for channel in 0..3 {
+            for channel in 0..channels {
                 out[channel * plane + i] = from_byte(pixel[channel]);
             }
         }
     }
-    let shape = (pictures.len(), 3, h as usize, w as usize);
+    let shape = (pictures.len(), channels, h as usize, w as usize);
     Ok(Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?)
 }
 
@@ -118,15 +140,13 @@ pub(crate) fn same_size(pictures: &[RgbImage]) -> Result<(u32, u32)> {
     Ok(size)
 }
 
-/// Reads a PNG, JPEG, GIF (first frame) or WebP file as RGB, whatever its name says. Transparency is dropped,
-/// 16-bit channels are reduced to 8.
+/// Reads a picture file as RGB, whatever its name says: see [`decode_on`], with white behind what is transparent.
 ///
 /// # Errors
 ///
-/// [`Error::Read`] or [`Error::Decode`], with the file's path.
+/// Those of [`file::read`], or [`Error::Decode`], with the file's path.
 pub fn read(path: &Path) -> Result<RgbImage> {
-    let bytes = std::fs::read(path).map_err(Error::read(path))?;
-    decode(&bytes, path)
+    decode(&file::read(path, file::LARGEST_PICTURE)?, path)
 }
 
 /// [`read`] for bytes at hand; `path` is only for the error.
@@ -135,36 +155,7 @@ pub fn read(path: &Path) -> Result<RgbImage> {
 ///
 /// [`Error::Decode`].
 pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
-    Ok(decode_any(bytes, path)?.into_rgb8())
-}
-
-/// [`decode`] with the file's own channels.
-pub(crate) fn decode_any(bytes: &[u8], path: &Path) -> Result<image::DynamicImage> {
-    let bad = |e: &dyn std::fmt::Display| Error::Decode {
-        path: path.to_path_buf(),
-        reason: e.to_string(),
-    };
-    if bytes.is_empty() {
-        return Err(bad(&"the file is empty"));
-    }
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|e| bad(&e))?;
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(DECODE_LIMIT);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|e| bad(&e))?;
-    // A header can claim any size; a compressed picture is never this much smaller than its pixels.
-    if decoder.total_bytes()
-        > DECODE_LIMIT.min((bytes.len() as u64).saturating_mul(4096).max(1 << 20))
-    {
-        let (w, h) = decoder.dimensions();
-        return Err(bad(&format!(
-            "its header claims {w} × {h} pixels in {} bytes",
-            bytes.len()
-        )));
-    }
-    image::DynamicImage::from_decoder(decoder).map_err(|e| bad(&e))
+    Ok(decode_on(bytes, path, Background::default())?.picture)
 }
 
 /// Encodes a picture as PNG.
@@ -179,6 +170,24 @@ pub fn encode_png(picture: &RgbImage) -> Result<Vec<u8>> {
         .map_err(|e| Error::Encode {
             what: "a PNG picture",
             reason: e.to_string(),
+        })?;
+    Ok(bytes.into_inner())
+}
+
+/// Encodes a grey picture, whose three channels are the same, as PNG of one channel.
+///
+/// # Errors
+///
+/// As [`encode_png`].
+pub fn encode_grey_png(picture: &RgbImage) -> Result<Vec<u8>> {
+    let grey = GrayImage::from_fn(picture.width(), picture.height(), |x, y| {
+        image::Luma([picture.get_pixel(x, y).0[0]])
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    grey.write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| Error::Encode {
+            what: "a PNG picture",
+            reason: error.to_string(),
         })?;
     Ok(bytes.into_inner())
 }
@@ -235,8 +244,19 @@ mod tests {
             image::Rgb([b, 255 - b, b / 2])
         });
         for dtype in [DType::F32, DType::F64] {
-            let tensor =
-                from_rgb(&[picture.clone(), picture.clone()], dtype, &Device::Cpu).unwrap();
+            let pictures = [picture.clone(), picture.clone()];
+            let tensor = from_rgb(&pictures, dtype, &Device::Cpu).unwrap();
+            let red = from_grey(&pictures, dtype, &Device::Cpu).unwrap();
+            let same = (tensor.narrow(1, 0, 1).unwrap() - red).unwrap();
+            let apart = same.abs().unwrap().max_all().unwrap();
+            assert_eq!(
+                apart
+                    .to_dtype(DType::F32)
+                    .unwrap()
+                    .to_scalar::<f32>()
+                    .unwrap(),
+                0.0
+            );
             assert_eq!(tensor.dims(), [2, 3, 16, 16]);
             let back = to_rgb(&tensor).unwrap();
             assert_eq!(back[1], picture);

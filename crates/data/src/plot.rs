@@ -20,7 +20,7 @@ use crate::text;
 /// The registered family; an SVG viewer without DejaVu takes the next one.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 const INK: RGBColor = RGBColor(34, 38, 46);
-const QUIET: RGBColor = RGBColor(112, 118, 130);
+const GREY: RGBColor = RGBColor(112, 118, 130);
 const GRID: RGBColor = RGBColor(232, 234, 239);
 const BLUE: RGBColor = RGBColor(44, 105, 200);
 const TEAL: RGBColor = RGBColor(20, 148, 132);
@@ -129,7 +129,7 @@ impl Spectrum {
             let line = text::Font::regular(15.0)
                 .fit(&format!("repurposed: {}", names.join(" · ")), width - 80);
             root.draw(&Circle::new((33, 57), 4, ORANGE.filled()))?;
-            root.draw(&Text::new(line, (44, 49), font(15).color(&QUIET)))?;
+            root.draw(&Text::new(line, (44, 49), font(15).color(&GREY)))?;
         }
         let (_, body) = root.split_vertically(if self.repurposed.is_empty() { 48 } else { 72 });
         if self.effects.is_empty() {
@@ -228,10 +228,10 @@ impl Spectrum {
             .map(|e| (e.direction as f64, clip(e.perceptual)));
         chart
             .draw_series(
-                points.map(|p| TriangleMarker::new(p, radius + 2, QUIET.mix(0.7).filled())),
+                points.map(|p| TriangleMarker::new(p, radius + 2, GREY.mix(0.7).filled())),
             )?
             .label("perceptual distance")
-            .legend(|(x, y)| TriangleMarker::new((x + 9, y), 5, QUIET.filled()));
+            .legend(|(x, y)| TriangleMarker::new((x + 9, y), 5, GREY.filled()));
         let points = self
             .effects
             .iter()
@@ -292,12 +292,12 @@ where
 {
     mesh.bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
-        .axis_style(QUIET.mix(0.6))
+        .axis_style(GREY.mix(0.6))
         .x_label_formatter(&|v| number(*v))
         .y_label_formatter(&|v| number(*v))
         .x_labels(12)
         .y_labels(8)
-        .label_style(font(14).color(&QUIET))
+        .label_style(font(14).color(&GREY))
         .axis_desc_style(font(15))
         .draw()
 }

@@ -1,13 +1,18 @@
 //! Sets of pictures to train on, by index.
 //!
 //! A [`PictureSource`] is a folder, a zip in the layout of stylegan2-ada (pictures in sub-folders, labels in
-//! `dataset.json`), or the portrait renderer. [`open`] looks at every picture before training starts: one that does not
-//! decode, is no square of the common size, or has other channels than the rest is named and refused, or with
-//! [`Options::skip_bad`] left out and counted.
+//! `dataset.json`), or the portrait renderer. [`open`] looks at every picture before training starts. The most common
+//! size decides, and whether most pictures have colours: one that does not decode, is no square of that size, or has
+//! colours where most have none is named and refused, or with [`Options::skip_bad`] left out and counted. What happens
+//! to pictures on the way (transparency, turning, grey ones among coloured ones) is told in [`Opened::notices`].
 
+mod cache;
 mod files;
 mod folder;
 mod labels;
+mod listing;
+mod look;
+mod others;
 mod portraits;
 #[cfg(test)]
 mod tests;
@@ -18,9 +23,11 @@ use std::path::Path;
 use image::RgbImage;
 use rayon::prelude::*;
 
+pub use listing::pictures_in;
 pub use portraits::Portraits;
 
 use crate::error::{Error, Result};
+use crate::picture::Background;
 
 /// Pictures by index, all square and of one size. Any number of threads may ask.
 pub trait PictureSource: Send + Sync {
@@ -34,6 +41,11 @@ pub trait PictureSource: Send + Sync {
 
     /// Width and height in pixels.
     fn resolution(&self) -> u32;
+
+    /// 3, or 1 where all pictures are grey: their three channels are the same then.
+    fn channels(&self) -> usize {
+        3
+    }
 
     /// Size of a label, 0 for a set without labels.
     fn label_dim(&self) -> usize {
@@ -78,10 +90,26 @@ pub fn batch(
 pub struct Options {
     /// Leave out pictures that cannot be used, instead of refusing the set.
     pub skip_bad: bool,
-    /// Read labels from `dataset.json`; without them the set has none.
-    pub labels: bool,
+    /// Where labels come from; by default the set has none.
+    pub labels: LabelsFrom,
     /// Add the mirror image of every picture.
     pub mirror: bool,
+    /// What shows where a picture is transparent.
+    pub background: Background,
+    /// Take the square in the middle of every picture, and resize it to so many pixels on a side.
+    pub resize: Option<u32>,
+}
+
+/// Where the labels of a data set come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LabelsFrom {
+    /// It has none.
+    #[default]
+    Nowhere,
+    /// From `dataset.json`.
+    Json,
+    /// From the names of the outermost folders: a class for each, in their order.
+    Folders,
 }
 
 /// A data set that was looked at.
@@ -90,6 +118,41 @@ pub struct Opened {
     pub source: Box<dyn PictureSource>,
     /// Pictures that were left out, each with its reason.
     pub skipped: Vec<String>,
+    /// What a person should know of the set, in sentences.
+    pub notices: Vec<String>,
+    /// Names of the classes, where they come from folders.
+    pub classes: Vec<String>,
+}
+
+impl Opened {
+    /// A source that draws its pictures itself: there was nothing to look at.
+    #[must_use]
+    pub fn rendered(source: Box<dyn PictureSource>) -> Self {
+        Self {
+            source,
+            skipped: Vec::new(),
+            notices: Vec::new(),
+            classes: Vec::new(),
+        }
+    }
+}
+
+/// Who watches the look at a set, and where its result is kept. The default is nobody and nowhere.
+#[derive(Clone, Copy, Default)]
+pub struct Watch<'a> {
+    /// Called from several threads.
+    pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    /// A folder for what was found, by path, size and time of each file: a set that did not change is not decoded again.
+    pub cache: Option<&'a Path>,
+}
+
+/// How far the look has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many pictures are to be looked at.
+    Begun(usize),
+    /// One more was.
+    Picture,
 }
 
 /// Opens a folder (with its sub-folders, in the order of their names) or a zip file.
@@ -99,19 +162,39 @@ pub struct Opened {
 /// A path that cannot be read or holds no picture; a zip with a path that climbs out of it; pictures that cannot be
 /// used, unless they are to be skipped; labels that do not fit the pictures.
 pub fn open(path: &Path, options: Options) -> Result<Opened> {
+    open_watched(path, options, Watch::default())
+}
+
+/// [`open`] with someone who watches.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub fn open_watched(path: &Path, options: Options, watch: Watch<'_>) -> Result<Opened> {
     let metadata = std::fs::metadata(path).map_err(Error::read(path))?;
     let files: Box<dyn files::Files> = if metadata.is_dir() {
         Box::new(folder::Folder::open(path)?)
-    } else {
+    } else if metadata.is_file() {
         Box::new(zip::Zip::open(path)?)
-    };
-    let (set, skipped) = files::FileSet::new(path, files, options)?;
-    let source: Box<dyn PictureSource> = if options.mirror {
-        Box::new(Mirrored(set))
     } else {
-        Box::new(set)
+        return Err(Error::NotRegular {
+            path: path.to_path_buf(),
+            found: "a device or a pipe",
+        });
     };
-    Ok(Opened { source, skipped })
+    let found = files::FileSet::open(path, files, options, watch)?;
+    let classes = found.set.classes().to_vec();
+    let source: Box<dyn PictureSource> = if options.mirror {
+        Box::new(Mirrored(found.set))
+    } else {
+        Box::new(found.set)
+    };
+    Ok(Opened {
+        source,
+        skipped: found.skipped,
+        notices: found.notices,
+        classes,
+    })
 }
 
 /// A source, followed by the mirror image of every picture in it.
@@ -124,6 +207,10 @@ impl<S: PictureSource> PictureSource for Mirrored<S> {
 
     fn resolution(&self) -> u32 {
         self.0.resolution()
+    }
+
+    fn channels(&self) -> usize {
+        self.0.channels()
     }
 
     fn label_dim(&self) -> usize {

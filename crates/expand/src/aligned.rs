@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use domex_data::grid::Grid;
 use domex_data::picture;
+use domex_latent::Generator;
 use domex_latent::subspace::{Layout, Subspaces};
 use domex_random::Streams;
-use domex_stylegan2::{Generator, Noise, mapping::broadcast};
 use image::RgbImage;
 
 use crate::Result;
-use crate::phases::normal;
+use crate::step::normal;
+
+/// Pictures of the source that stand for its domain, as StyleGAN-NADA takes.
+const SOURCES: usize = 16;
 
 /// Columns of the grid.
 const PEOPLE: usize = 8;
@@ -19,41 +22,58 @@ const PEOPLE: usize = 8;
 /// Domains that a grid shows; more would not fit on a screen.
 const MOST: usize = 24;
 
+/// Pictures that the generator makes before it is expanded, `[16, 3, h, w]`.
+pub(crate) fn source_pictures(seed: u64, generator: &dyn Generator) -> Result<Tensor> {
+    let mut stream = Streams::new(seed).stream("source pictures");
+    let z = normal(
+        &mut stream,
+        &[SOURCES, generator.noise_dim()],
+        generator.device(),
+    )?;
+    // As many at once as the grid has: a bound for memory.
+    let parts = (0..SOURCES).step_by(PEOPLE).map(|start| {
+        let z = z.narrow(0, start, PEOPLE.min(SOURCES - start))?;
+        Ok(generator.synthesize(&generator.map(&z, None)?)?)
+    });
+    Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
 /// What all grids of a run show.
 pub(crate) struct Aligned {
     z: Tensor,
 }
 
 impl Aligned {
-    pub fn new(seed: u64, z_dim: usize, device: &Device) -> Result<Self> {
+    pub fn new(seed: u64, generator: &dyn Generator) -> Result<Self> {
         let mut stream = Streams::new(seed).stream("aligned grid");
-        let z = normal(&mut stream, &[PEOPLE, z_dim], device)?;
+        let dims = [PEOPLE, generator.noise_dim()];
+        let z = normal(&mut stream, &dims, generator.device())?;
         Ok(Self { z })
     }
 
-    /// Pictures that the generator makes before it is expanded, `[n, 3, h, w]`.
-    pub fn source_pictures(&self, generator: &Generator) -> Result<Tensor> {
-        let w = generator.mapping().forward(Some(&self.z), None)?;
-        let ws = broadcast(&w, generator.config().num_ws())?;
-        Ok(generator.synthesis().forward(&ws, Noise::Const)?)
+    /// Writes a grid of one row: the people by a generator that is one domain.
+    pub fn draw_whole(&self, generator: &dyn Generator, name: &str, path: &Path) -> Result<()> {
+        let pictures = picture::to_rgb(&generator.synthesize(&generator.map(&self.z, None)?)?)?;
+        let grid = Grid::new(PEOPLE)
+            .row_labels(vec![name.to_owned()])
+            .draw(&pictures)?;
+        Ok(picture::write_png(path, &grid)?)
     }
 
     /// Writes the grid: the base on top, then a row for each domain, the last ones where there are
     /// too many.
     pub fn draw(
         &self,
-        generator: &Generator,
+        generator: &dyn Generator,
         mean: &Tensor,
         layout: &Layout,
         subspaces: &Subspaces,
         path: &Path,
     ) -> Result<()> {
-        let w = generator.mapping().forward(Some(&self.z), None)?;
+        let w = generator.map(&self.z, None)?;
         let base = subspaces.project(&w, Some(mean))?;
         let make = |latents: &Tensor| -> Result<Vec<RgbImage>> {
-            let ws = broadcast(latents, generator.config().num_ws())?;
-            let pictures = generator.synthesis().forward(&ws, Noise::Const)?;
-            Ok(picture::to_rgb(&pictures)?)
+            Ok(picture::to_rgb(&generator.synthesize(latents)?)?)
         };
         let mut pictures = make(&base)?;
         let mut labels = vec!["base".to_owned()];

@@ -1,55 +1,96 @@
 //! Settings of an expansion. The default ones are those that were published.
 
-use domex_replay::PathLengthConfig;
 use domex_train::adam::AdamConfig;
 use domex_train::ema::EmaConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use crate::layers::AdaptiveLayers;
+use crate::methods::mystyle::MyStyleConfig;
 use crate::objective::ObjectiveConfig;
-use crate::{Error, Result};
+use crate::suggest::with_suggestion;
+use crate::{Error, ParametrisationKind, Result, SourceSettings};
 
 /// Everything that decides a run, but its length, its tasks and its networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Config {
     /// Samples of a step; each draws a task of its own.
     pub batch: usize,
-    /// Learning rate of both networks; the optimiser's betas are 0 and 0.99. Adam without a first
+    /// Learning rate of all networks; the optimizer's betas are 0 and 0.99. Adam without a first
     /// moment moves every weight by about this much a step, whatever the loss.
     pub lr: f64,
-    /// The last share of a run, over which both learning rates fall to nothing in a straight line.
+    /// The last part of a run, from 0 to 1, over which the learning rates fall to nothing in a straight line.
     pub cooldown: f64,
     /// How far along its direction a domain lies, where its task does not say.
     pub distance: f64,
     /// How tasks without a dimension of their own get one.
     pub dimensions: Dimensions,
+    /// Where the domains lie: in subspaces, or one in the whole latent space.
+    #[serde(skip_serializing_if = "Placement::is_default")]
+    pub placement: Placement,
+    /// What is trained.
+    #[serde(skip_serializing_if = "ParametrisationKind::is_default")]
+    pub parametrisation: ParametrisationKind,
     /// The terms of the loss.
     pub objective: ObjectiveConfig,
-    /// CLIP terms and what is shown to CLIP.
+    /// Of the method `nada`: CLIP terms and what is shown to CLIP.
     pub nada: domex_nada::Config,
-    /// Whether pictures are made smaller for CLIP with antialiasing. The published programs did it without.
+    /// Of the method `nada`: whether pictures are made smaller for CLIP with antialiasing. The published programs did it
+    /// without.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub antialias: bool,
+    /// Of the method `mystyle`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mystyle: MyStyleConfig,
     /// Which layers a step trains: the few that matter most to its tasks, or without this all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptive_layers: Option<AdaptiveLayers>,
-    /// Weight of the source's adversarial loss and of path length; 0 for neither.
-    pub src: f64,
-    /// Weight of the discriminator's opinion of edited pictures.
-    pub realism: f64,
-    /// Weight of R1.
-    pub gamma: f64,
-    /// Steps from one R1 to the next.
-    pub r1_interval: u64,
-    /// Path length regularisation.
-    pub path_length: PathLengthConfig,
-    /// Steps from one to the next.
-    pub path_length_interval: u64,
-    /// Probability of style mixing in the path length phase.
-    pub style_mixing: f64,
     /// The generator's moving average.
     pub ema: EmaConfig,
+    /// Of the generator's own training on its source domain: what its [kind](SourceSettings) reads. In files these keys stand
+    /// beside the others.
+    #[serde(flatten)]
+    pub source: Map<String, Json>,
+}
+
+fn is_default(config: &MyStyleConfig) -> bool {
+    *config == MyStyleConfig::default()
+}
+
+/// Keys of the settings, but for those of the source's training.
+const KEYS: [&str; 13] = [
+    "batch",
+    "lr",
+    "cooldown",
+    "distance",
+    "dimensions",
+    "placement",
+    "parametrisation",
+    "objective",
+    "nada",
+    "antialias",
+    "mystyle",
+    "adaptive_layers",
+    "ema",
+];
+
+/// Where the domains of a run lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// Each in the subspace of a direction that it repurposes.
+    #[default]
+    Subspaces,
+    /// One domain everywhere: the whole generator is adapted to it, and nothing holds what it was. This is StyleGAN-NADA
+    /// as published (Gal et al. 2021, arXiv 2108.00946), what an expansion is compared with.
+    Whole,
+}
+
+impl Placement {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How a task gets its dimension.
@@ -72,22 +113,19 @@ impl Default for Config {
             cooldown: 0.0,
             distance: 20.0,
             dimensions: Dimensions::default(),
+            placement: Placement::default(),
+            parametrisation: ParametrisationKind::default(),
             objective: ObjectiveConfig::default(),
             nada: domex_nada::Config::default(),
             antialias: false,
+            mystyle: MyStyleConfig::default(),
             adaptive_layers: None,
-            src: 1.0,
-            realism: 0.0,
-            gamma: 10.0,
-            r1_interval: 16,
-            path_length: PathLengthConfig::default(),
-            path_length_interval: 4,
-            style_mixing: 0.9,
             ema: EmaConfig {
                 kimg: 10.0,
                 // Else a run of a few thousand images would export the source.
                 ramp_up: Some(0.1),
             },
+            source: Map::new(),
         }
     }
 }
@@ -107,37 +145,50 @@ impl Config {
                 return Err(Error::setting(name, value, "a number above 0"));
             }
         }
-        let not_negative = [
-            ("src", self.src),
-            ("realism", self.realism),
-            ("gamma", self.gamma),
-        ];
-        for (name, value) in not_negative {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::setting(name, value, "0 or more"));
-            }
-        }
         if !(0.0..=1.0).contains(&self.cooldown) {
             return Err(Error::setting("cooldown", self.cooldown, "0 to 1"));
-        }
-        for (name, value) in [
-            ("r1_interval", self.r1_interval),
-            ("path_length_interval", self.path_length_interval),
-        ] {
-            if value == 0 {
-                return Err(Error::setting(name, 0, "1 or more"));
-            }
         }
         if let Some(layers) = &self.adaptive_layers {
             layers.validate()?;
         }
         self.objective.validate()?;
-        self.path_length.validate()?;
+        self.mystyle.validate()?;
         Ok(self.nada.validate()?)
     }
 
-    /// The optimiser's numbers before the correction for lazy regularisation.
-    pub(crate) fn adam(&self) -> AdamConfig {
+    /// The settings in this table, those of the source's training completed as its kind says; or what is wrong with them.
+    ///
+    /// # Errors
+    ///
+    /// A key that is not known (the nearest one is named), or a value of the wrong type.
+    pub fn read(table: toml::Table, source: &SourceSettings) -> std::result::Result<Self, String> {
+        let config = Self::deserialize(table);
+        let mut config = config.map_err(|error| with_suggestion(&error.to_string()))?;
+        config.complete(source)?;
+        Ok(config)
+    }
+
+    /// Completes the settings of the source's training.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub fn complete(&mut self, source: &SourceSettings) -> std::result::Result<(), String> {
+        let known = |key: &&String| source.keys.contains(&key.as_str());
+        if let Some(key) = self.source.keys().find(|key| !known(key)) {
+            let known: Vec<&str> = KEYS.iter().chain(source.keys).copied().collect();
+            let known = known.join("`, `");
+            return Err(with_suggestion(&format!(
+                "unknown field `{key}`, expected one of `{known}`"
+            )));
+        }
+        let complete = (source.complete)(&self.source);
+        self.source = complete.map_err(|error| with_suggestion(&error))?;
+        Ok(())
+    }
+
+    /// The optimizer's numbers before the correction for lazy regularisation.
+    pub fn adam(&self) -> AdamConfig {
         AdamConfig {
             lr: self.lr,
             beta1: 0.0,

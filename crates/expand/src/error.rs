@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+use domex_error::{AnyError, UserError};
+
 /// An error of an expansion: what was given and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,15 +12,18 @@ pub enum Error {
     /// The latent maths failed.
     #[error(transparent)]
     Latent(Box<domex_latent::Error>),
-    /// A network failed.
+    /// The generator failed, as its own crate says.
     #[error(transparent)]
-    StyleGan2(Box<domex_stylegan2::Error>),
+    Trainee(AnyError),
     /// A loss of the source domain failed.
     #[error(transparent)]
     Replay(Box<domex_replay::Error>),
     /// A loss by CLIP failed.
     #[error(transparent)]
     Nada(Box<domex_nada::Error>),
+    /// A loss by pictures of a person failed.
+    #[error(transparent)]
+    MyStyle(Box<domex_mystyle::Error>),
     /// The training engine failed.
     #[error(transparent)]
     Train(Box<domex_train::Error>),
@@ -68,13 +73,34 @@ macro_rules! boxed {
 
 boxed! {
     Latent domex_latent,
-    StyleGan2 domex_stylegan2,
+    MyStyle domex_mystyle,
     Replay domex_replay,
     Nada domex_nada,
     Train domex_train,
 }
 
 impl Error {
+    /// What a trainee's own crate says.
+    pub fn trainee(error: impl Into<AnyError>) -> Self {
+        Self::Trainee(error.into())
+    }
+
+    /// Says which task a setting is of.
+    pub(crate) fn of_task(self, task: &str) -> Self {
+        match self {
+            Self::Setting {
+                what,
+                found,
+                expected,
+            } => Self::Setting {
+                what: format!("{what} of {task}"),
+                found,
+                expected,
+            },
+            error => error,
+        }
+    }
+
     pub(crate) fn shape(what: &'static str, found: &[usize], expected: impl Into<String>) -> Self {
         Self::Shape {
             what,
@@ -99,6 +125,22 @@ impl Error {
             what: what.into(),
             found: found.to_string(),
             expected: expected.into(),
+        }
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) | Self::Shape { .. } => false,
+            Self::Latent(error) => error.is_user_error(),
+            Self::Trainee(error) => error.is_user_error(),
+            Self::MyStyle(error) => error.is_user_error(),
+            Self::Replay(error) => error.is_user_error(),
+            Self::Nada(error) => error.is_user_error(),
+            Self::Train(error) => error.is_user_error(),
+            Self::Data(error) => error.is_user_error(),
+            Self::File { .. } | Self::Setting { .. } => true,
         }
     }
 }

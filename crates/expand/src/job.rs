@@ -1,42 +1,33 @@
 //! The expansion as a job of the training engine.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
-use domex_data::picture;
-use domex_data::source::{self, PictureSource};
-use domex_latent::ImageDistance;
-use domex_latent::basis::Basis;
 use domex_latent::subspace::Layout;
-use domex_nada::{Guide, Nada, Task};
+use domex_latent::{Expansion, ImageDistance};
 use domex_random::{Stream, Streams};
-use domex_stylegan2::{Expansion, Model, Overwrite};
-use domex_train::lazy::Lazy;
+use domex_train::adam::Adam;
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, json};
 
-use crate::aligned::Aligned;
-use crate::domains::{self, Domains};
+use crate::aligned::{Aligned, source_pictures};
+use crate::domains::Domains;
 use crate::layers::Layers;
-use crate::networks::Networks;
+use crate::methods::{self, Networks, World};
+use crate::parametrisation::{self, Parametrisation};
 use crate::source_file::{self, kept_source};
-use crate::{Config, Error, NadaMethod, Objective, Result, TaskSpec};
+use crate::trainee::{SourceStep, Trainee, Weights};
+use crate::{Config, Error, Objective, Placement, Result, TaskSpec};
 
 /// What a run is made from.
 pub struct Parts<'a> {
-    /// The generator to expand, with its discriminator if it has one; expanded before or not.
-    pub model: &'a Model,
+    /// The generator to expand; expanded before or not.
+    pub trainee: Box<dyn Trainee>,
     /// The new domains.
     pub tasks: &'a [TaskSpec],
-    /// CLIP networks.
-    pub guides: Vec<Guide>,
-    /// The CLIP network of the texture term, where that is weighted.
-    pub texture: Option<Guide>,
-    /// The perceptual distance of replay alignment.
-    pub distance: Option<Box<dyn ImageDistance>>,
-    /// Pictures of the source domain, for the adversarial phases.
-    pub pictures: Option<Box<dyn PictureSource>>,
+    /// What losses are made of.
+    pub networks: Networks,
     /// A folder for text features.
     pub cache: Option<&'a Path>,
     /// Seed of every stream.
@@ -46,19 +37,18 @@ pub struct Parts<'a> {
 /// An expansion in progress. See the [crate's docs](crate).
 pub struct Expand {
     pub(crate) config: Config,
-    pub(crate) networks: Networks,
+    pub(crate) trainee: Box<dyn Trainee>,
+    pub(crate) trained: Box<dyn Parametrisation>,
+    pub(crate) optimizer: Adam,
     pub(crate) objective: Objective,
     pub(crate) domains: Domains,
+    /// Of the tasks, in their order.
+    pub(crate) names: Vec<String>,
     pub(crate) streams: Purposes,
-    pub(crate) distance: Option<Box<dyn ImageDistance>>,
+    pub(crate) distance: Option<Arc<dyn ImageDistance>>,
     pub(crate) layers: Option<Layers>,
-    /// Running mean of the path length, a scalar.
-    pub(crate) mean_length: Tensor,
-    pub(crate) device: Device,
-    pictures: Option<Box<dyn PictureSource>>,
-    basis: Basis,
+    learning_rate: f64,
     aligned: Aligned,
-    provenance: serde_json::Value,
     seed: u64,
     file: Option<PathBuf>,
 }
@@ -69,13 +59,11 @@ pub struct Expand {
 pub(crate) struct Purposes {
     pub latents: Stream,
     pub tasks: Stream,
+    pub samples: Stream,
     pub noise: Stream,
     pub source_noise: Stream,
     pub methods: Stream,
     pub earlier: Stream,
-    pub mixing: Stream,
-    pub direction: Stream,
-    pub pictures: Stream,
 }
 
 impl Purposes {
@@ -84,22 +72,22 @@ impl Purposes {
         Self {
             latents: streams.stream("latents"),
             tasks: streams.stream("tasks"),
+            samples: streams.stream("samples"),
             noise: streams.stream("noise"),
             source_noise: streams.stream("noise of the source"),
             methods: streams.stream("methods"),
             earlier: streams.stream("earlier domains"),
-            mixing: streams.stream("style mixing"),
-            direction: streams.stream("path length direction"),
-            pictures: streams.stream("pictures"),
         }
     }
 }
 
-/// Keys of a snapshot.
+/// Key of a snapshot.
 const STREAMS: &str = "streams";
-const CONFIG: &str = "config";
-const LAYOUT: &str = "layout";
-const MEAN_LENGTH: &str = "mean_path_length";
+
+/// Prefixes of tensors in a snapshot.
+const TRAINED: &str = "generator.";
+const AVERAGED: &str = "generator_ema.";
+const OPTIMIZER: &str = "adam.generator.";
 
 impl Expand {
     /// Everything at its beginning.
@@ -107,71 +95,78 @@ impl Expand {
     /// # Errors
     ///
     /// Settings out of range, a class-conditional model or one of other colours than RGB, tasks that do not fit the model or
-    /// CLIP, pictures of another size, or no perceptual distance where one is weighted.
+    /// the networks, a parametrisation that the generator cannot have, or no perceptual distance where one is weighted.
     pub fn new(config: Config, parts: Parts<'_>) -> Result<Self> {
         config.validate()?;
-        let model = parts.model;
-        let network = model.config();
-        if network.c_dim() > 0 {
-            return Err(Error::setting("classes of the model", network.c_dim(), "0"));
-        }
-        check_channels(model)?;
-        check_pictures(network.synthesis.img_resolution, parts.pictures.as_deref())?;
-        let device = model.g_ema.synthesis().device().clone();
-        let adversarial = config.src > 0.0 && parts.pictures.is_some();
-        if config.realism > 0.0 && model.discriminator.is_none() {
-            return Err(Error::setting(
-                "realism",
-                config.realism,
-                "0, as the model has no discriminator",
-            ));
-        }
-        let networks = Networks::new(model, &config, adversarial || config.realism > 0.0)?;
-        let (basis, domains) = domains::place(model, &config, parts.tasks, parts.seed)?;
-        let nada = nada(&config, parts.guides, parts.texture)?;
-        let aligned = Aligned::new(parts.seed, network.z_dim(), &device)?;
-        let source = || aligned.source_pictures(&model.g_ema);
-        let tasks = parts.tasks.iter();
-        let tasks = tasks.map(|task| domains::nada_task(task, nada.guides(), &device, source));
-        let tasks: Vec<Task> = tasks.collect::<Result<_>>()?;
-        let prepared = nada.prepare(&tasks, parts.cache)?;
-        let subspaces = domains.layout.subspaces(&basis, &device, DType::F32)?;
-        let method = Box::new(NadaMethod {
-            nada,
-            tasks: prepared,
-        });
-        let streams = Streams::new(parts.seed);
+        let Parts {
+            mut trainee,
+            tasks,
+            networks,
+            cache,
+            seed,
+        } = parts;
+        check_generator(&*trainee)?;
+        let aligned = Aligned::new(seed, trainee.generator(Weights::Source))?;
+        let whole = config.placement == Placement::Whole;
+        let placed = if whole { &[] } else { tasks };
+        let domains = Domains::new(&*trainee, &config, placed, seed)?;
+        let (methods, places) = {
+            let source = trainee.generator(Weights::Source);
+            let world = World {
+                config: &config,
+                networks: &networks,
+                cache,
+                device: source.device(),
+                latent_dim: source.latent_dim(),
+                resolution: source.resolution(),
+                source_pictures: &|| source_pictures(seed, source),
+            };
+            methods::build(tasks, &world)?
+        };
+        let objective = match whole {
+            true => {
+                check_whole(&config, tasks)?;
+                Objective::whole(methods, config.objective)?
+            }
+            false => {
+                let generator = trainee.generator(Weights::Source);
+                let layout = &domains.layout;
+                let subspaces =
+                    layout.subspaces(&domains.basis, generator.device(), generator.dtype())?;
+                Objective::new(
+                    subspaces,
+                    domains.places(&places),
+                    methods,
+                    config.objective,
+                )?
+            }
+        };
+        let distance = networks.distance;
+        let objective = with_distance(objective, distance.clone())?;
+        let among = parametrisation::Domains {
+            layout: &domains.layout,
+            earlier: domains.earlier,
+            basis: &domains.basis,
+        };
+        let trained =
+            parametrisation::attach(config.parametrisation, &mut *trainee, among, config.ema)?;
         let layers = config.adaptive_layers;
-        let layers = layers.map(|layers| Layers::new(layers, &method, &networks.g, &streams));
-        let distance = parts.distance;
-        let mut objective =
-            Objective::new(subspaces, domains.places(), vec![method], config.objective)?;
-        if config.objective.alignment.lpips > 0.0 && distance.is_none() {
-            let expected = "0, or a perceptual network";
-            return Err(Error::setting(
-                "weight of LPIPS",
-                config.objective.alignment.lpips,
-                expected,
-            ));
-        }
-        let distance: Option<std::sync::Arc<dyn ImageDistance>> = distance.map(Into::into);
-        if let Some(distance) = &distance {
-            objective = objective.with_distance(Box::new(domains::Shared(distance.clone())));
-        }
+        let streams = Streams::new(seed);
+        let layers = layers.map(|layers| Layers::new(layers, &objective, &*trainee, &streams));
+        let adam = trainee.optimizer(config.adam())?;
         Ok(Self {
             layers: layers.transpose()?,
+            optimizer: Adam::new(trained.parameters(), adam)?,
+            learning_rate: adam.lr,
+            streams: Purposes::new(seed),
+            names: tasks.iter().map(TaskSpec::name).collect(),
             file: None,
-            networks,
+            trainee,
+            trained,
             objective,
-            streams: Purposes::new(parts.seed),
-            distance: distance.map(|d| Box::new(domains::Shared(d)) as Box<dyn ImageDistance>),
-            mean_length: Tensor::zeros((), DType::F32, &device)?,
-            pictures: parts.pictures.filter(|_| adversarial),
+            distance,
             aligned,
-            provenance: model.provenance.clone(),
-            seed: parts.seed,
-            device,
-            basis,
+            seed,
             domains,
             config,
         })
@@ -189,54 +184,20 @@ impl Expand {
         &self.domains.layout
     }
 
-    /// Whether the source's adversarial phases run.
-    pub fn is_adversarial(&self) -> bool {
-        self.pictures.is_some() && self.networks.judge.is_some()
+    /// The generator that is expanded.
+    pub fn trainee(&self) -> &dyn Trainee {
+        &*self.trainee
     }
 
-    /// The expanded model as it is now.
-    ///
-    /// # Errors
-    ///
-    /// candle's own.
-    pub fn model(&self, at: &Clock) -> Result<Model> {
-        let mean = self.networks.g.mean_w()?;
-        let mut g_ema = self.networks.g_ema.clone();
-        g_ema.set_mean_w(&mean)?;
-        let mut model = Model::new(g_ema);
-        model.discriminator = self.networks.judge.as_ref().map(|judge| judge.d.clone());
-        model.expansion = Some(Expansion::new(
-            self.domains.layout.clone(),
-            self.basis.clone(),
-            mean,
-        )?);
-        model.provenance["source"] = self.provenance.clone();
-        model.provenance["expansion"] = json!({
-            "seed": self.seed,
-            "steps": at.step,
-            "seconds": at.seconds,
-            "config": self.config,
-        });
-        Ok(model)
-    }
-
-    /// Pictures of the source domain `[n, 3, h, w]`, drawn at random.
-    pub(crate) fn reals(&mut self, n: usize) -> Result<Option<Tensor>> {
-        let Some(set) = &self.pictures else {
-            return Ok(None);
+    /// The same people in every domain, by the averaged generator.
+    fn draw(&self, path: &Path) -> Result<()> {
+        let generator = self.trainee.generator(Weights::Averaged);
+        let Some(subspaces) = self.objective.subspaces() else {
+            return self.aligned.draw_whole(generator, &self.names[0], path);
         };
-        let len = usize::try_from(set.len()).unwrap_or(usize::MAX);
-        let mut indices = Vec::with_capacity(n);
-        for _ in 0..n {
-            let index = self.streams.pictures.index(len);
-            indices.push(index.map_err(|error| Error::setting("pictures", error, "some"))? as u64);
-        }
-        let (pictures, _) = source::batch(&**set, &indices)?;
-        Ok(Some(picture::from_rgb(
-            &pictures,
-            DType::F32,
-            &self.device,
-        )?))
+        let mean = self.trainee.mean()?;
+        let layout = &self.domains.layout;
+        self.aligned.draw(generator, &mean, layout, subspaces, path)
     }
 }
 
@@ -247,48 +208,47 @@ impl Job for Expand {
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
         let mut losses = Losses::default();
-        self.networks.slow_down(at.cooled(self.config.cooldown));
+        let factor = at.cooled(self.config.cooldown);
+        self.optimizer.set_lr(self.learning_rate * factor);
+        self.trainee.scale_learning_rates(factor);
         self.expand_phase(&mut losses)?;
-        if self.is_adversarial() {
-            self.generator_phase(&mut losses)?;
-            if Lazy::new(self.config.path_length_interval)?.due(at.step) {
-                self.path_length_phase(&mut losses)?;
-            }
-            self.discriminator_phase(&mut losses)?;
-            if Lazy::new(self.config.r1_interval)?.due(at.step) {
-                self.r1_phase(&mut losses)?;
-            }
+        let trains_source = self.trainee.trains_source() && self.trained.changes_base();
+        if let (true, Some(subspaces)) = (trains_source, self.objective.subspaces()) {
+            self.trainee.source_phases(SourceStep {
+                at,
+                batch: self.config.batch,
+                subspaces,
+                latents: &mut self.streams.latents,
+                noise: &mut self.streams.noise,
+                optimizer: &mut self.optimizer,
+                losses: &mut losses,
+            })?;
         }
-        self.networks.ema.update(self.config.batch, at.images)?;
+        self.trained.ema().update(self.config.batch, at.images)?;
         Ok(losses)
     }
 
+    fn settings(&self) -> JobResult<serde_json::Value> {
+        Ok(json!({ "tasks": self.names, "layout": self.domains.layout, "config": self.config }))
+    }
+
     fn save(&self, state: &mut State) -> JobResult<()> {
-        self.networks.save(state)?;
-        state.put_tensor(MEAN_LENGTH, &self.mean_length)?;
+        state.put_parameters(TRAINED, self.trained.parameters())?;
+        self.trained.ema().save(AVERAGED, state)?;
+        self.optimizer.save(OPTIMIZER, state)?;
+        self.trainee.save(state)?;
         state.put(STREAMS, &self.streams)?;
-        state.put(CONFIG, &self.config)?;
         if let Some(layers) = &self.layers {
             layers.save(state)?;
         }
-        Ok(state.put(LAYOUT, &self.domains.layout)?)
+        Ok(())
     }
 
     fn restore(&mut self, state: &State) -> JobResult<()> {
-        let layout: Layout = state.get(LAYOUT)?;
-        if layout != self.domains.layout {
-            let expected = "the tasks that the run was started with";
-            return Err(
-                Error::setting("tasks", domains::names(&self.domains.layout), expected).into(),
-            );
-        }
-        let config: Config = state.get(CONFIG)?;
-        if config != self.config {
-            let expected = "those that the run was started with";
-            return Err(Error::setting("settings", "other ones", expected).into());
-        }
-        self.networks.restore(state, &self.device)?;
-        self.mean_length = state.tensor(MEAN_LENGTH, &self.device)?;
+        state.load_parameters(TRAINED, self.trained.parameters())?;
+        self.trained.ema().restore(AVERAGED, state)?;
+        self.optimizer.restore(OPTIMIZER, state)?;
+        self.trainee.restore(state)?;
         self.streams = state.get(STREAMS)?;
         if let Some(layers) = &mut self.layers {
             layers.restore(state)?;
@@ -317,43 +277,38 @@ impl Job for Expand {
     }
 
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
-        Ok(self.model(at)?.save(path, Overwrite::Replace)?)
+        let made = json!({
+            "seed": self.seed,
+            "steps": at.step,
+            "seconds": at.seconds,
+            "config": self.config,
+            "tasks": self.names,
+        });
+        let what = match self.config.placement {
+            Placement::Subspaces => "expansion",
+            Placement::Whole => "adaptation",
+        };
+        let made = Map::from_iter([(what.to_owned(), made)]);
+        let expansion = match self.config.placement {
+            Placement::Whole => None,
+            Placement::Subspaces => {
+                let (layout, basis) = (self.domains.layout.clone(), self.domains.basis.clone());
+                let expansion = Expansion::new(layout, basis, self.trainee.mean()?)?;
+                Some(self.trained.record(expansion)?)
+            }
+        };
+        Ok(self.trainee.export(expansion, made, path)?)
     }
 }
 
-impl Expand {
-    /// The same people in every domain, by the averaged generator.
-    fn draw(&self, path: &Path) -> Result<()> {
-        let generator = &self.networks.g_ema;
-        let mean = self.networks.g.mean_w()?;
-        self.aligned.draw(
-            generator,
-            &mean,
-            &self.domains.layout,
-            self.objective.subspaces(),
-            path,
-        )
+/// Classes are not drawn, and the networks of the losses see three colours.
+fn check_generator(trainee: &dyn Trainee) -> Result<()> {
+    let generator = trainee.generator(Weights::Source);
+    if generator.label_dim() > 0 {
+        let classes = generator.label_dim();
+        return Err(Error::setting("classes of the model", classes, "0"));
     }
-}
-
-/// The loss by CLIP, as the settings want it.
-pub(crate) fn nada(
-    config: &Config,
-    mut guides: Vec<Guide>,
-    mut texture: Option<Guide>,
-) -> Result<Nada> {
-    for guide in guides.iter_mut().chain(&mut texture) {
-        guide.antialias |= config.antialias;
-    }
-    Ok(match texture {
-        Some(texture) => Nada::with_texture(guides, texture, config.nada)?,
-        None => Nada::new(guides, config.nada)?,
-    })
-}
-
-/// CLIP and the perceptual network see three colours.
-pub(crate) fn check_channels(model: &Model) -> Result<()> {
-    match model.config().synthesis.img_channels {
+    match generator.channels() {
         3 => Ok(()),
         found => Err(Error::setting(
             "colour channels of the model",
@@ -363,25 +318,32 @@ pub(crate) fn check_channels(model: &Model) -> Result<()> {
     }
 }
 
-fn check_pictures(size: usize, pictures: Option<&dyn PictureSource>) -> Result<()> {
-    let Some(pictures) = pictures else {
-        return Ok(());
-    };
-    if pictures.is_empty() {
-        return Err(Error::setting(
-            "pictures of the source domain",
-            0,
-            "at least one",
-        ));
+fn check_whole(config: &Config, tasks: &[TaskSpec]) -> Result<()> {
+    if tasks.len() != 1 {
+        let expected = "1, as it gets the whole latent space (placement = \"whole\")";
+        return Err(Error::setting("number of tasks", tasks.len(), expected));
     }
-    let found = pictures.resolution() as usize;
-    if found != size {
-        let expected = format!("{size} × {size}, as the generator's");
-        return Err(Error::setting(
-            "size of the pictures",
-            format!("{found} × {found}"),
-            expected,
-        ));
+    if config.parametrisation != parametrisation::ParametrisationKind::Full {
+        let found = format!("{:?}", config.parametrisation.name());
+        let expected =
+            "\"full\": a domain without a direction (placement = \"whole\") is in the weights";
+        return Err(Error::setting("parametrisation", found, expected));
     }
     Ok(())
+}
+
+/// The objective with its perceptual distance, which must be there where it is weighted.
+fn with_distance(
+    objective: Objective,
+    distance: Option<Arc<dyn ImageDistance>>,
+) -> Result<Objective> {
+    let lpips = objective.config().alignment.lpips;
+    match distance {
+        Some(distance) => Ok(objective.with_distance(distance)),
+        None if lpips > 0.0 && objective.subspaces().is_some() => {
+            let expected = "0, or a perceptual network";
+            Err(Error::setting("weight of LPIPS", lpips, expected))
+        }
+        None => Ok(objective),
+    }
 }

@@ -6,18 +6,19 @@
 //! rows that moved furthest are trained. For an expansion this holds for its own phase alone, new domains with replay
 //! alignment; the adversarial phases on the base subspace go on training all layers.
 //!
-//! In StyleGAN2 a row is read by one convolution, or by a `torgb` and the next block's first convolution.
+//! Which layer reads which row, the [trainee](crate::Trainee::row_of) knows.
 
 use candle_core::{Tensor, Var};
+use domex_latent::Generator;
 use domex_nada::{LayerChoice, choose_layers};
 use domex_random::{Stream, Streams};
-use domex_replay::{frozen, latents};
-use domex_stylegan2::{Generator, Noise};
-use domex_train::{Losses, Parameters, State};
+use domex_train::{Losses, State};
 use serde::{Deserialize, Serialize};
 
-use crate::phases::normal;
-use crate::{Error, NadaMethod, Result};
+use crate::parametrisation::Parametrisation;
+use crate::step::normal;
+use crate::trainee::{Trainee, Weights};
+use crate::{Error, Objective, Result};
 
 /// How the layers of a step are chosen. The default numbers are the published ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -84,67 +85,67 @@ const STREAM: &str = "layers";
 /// What a run chooses its layers with.
 pub(crate) struct Layers {
     config: AdaptiveLayers,
-    method: NadaMethod,
-    /// The generator that is trained, on the same memory, without variables.
-    g: Generator,
     stream: Stream,
 }
 
 impl Layers {
     pub fn new(
         config: AdaptiveLayers,
-        method: &NadaMethod,
-        g: &Generator,
+        objective: &Objective,
+        trainee: &dyn Trainee,
         streams: &Streams,
     ) -> Result<Self> {
-        let rows = g.config().num_ws();
+        let source = trainee.generator(Weights::Source);
+        let rows = source.layers();
         if config.layers > rows {
             let expected = format!("1 to {rows}, the rows of the generator's latents");
             return Err(Error::setting(key_of("layers"), config.layers, expected));
         }
+        // A method that cannot say which layers matter is refused before the first step.
+        let picture = source.synthesize(&source.mean()?.unsqueeze(0)?)?;
+        for task in 0..objective.tasks().len() {
+            objective.distance_to_domains(&[task], &picture)?;
+        }
         Ok(Self {
             config,
-            method: method.clone(),
-            g: frozen::generator(g)?,
             stream: streams.stream("adaptive layers"),
         })
     }
 
-    /// Those of `parameters` that a step of these tasks leaves as they are. `edit` moves latents `[n, D]` into the domains
-    /// of as many tasks. How often each row was chosen goes into the losses.
+    /// Those of the parameters that a step of these tasks leaves as they are. How often each row was chosen goes into the
+    /// losses.
     pub fn frozen(
         &mut self,
         tasks: &[usize],
-        edit: impl FnOnce(Tensor, &[usize]) -> Result<Tensor>,
-        parameters: &Parameters,
+        objective: &Objective,
+        trainee: &dyn Trainee,
+        trained: &dyn Parametrisation,
         losses: &mut Losses,
     ) -> Result<Vec<Var>> {
         let n = self.config.batch;
         let tasks: Vec<usize> = tasks.iter().copied().cycle().take(n).collect();
-        let device = self.g.synthesis().device().clone();
-        let z = normal(&mut self.stream, &[n, self.g.config().z_dim()], &device)?;
-        let w = self.g.mapping().forward(Some(&z), None)?.detach();
-        let ws = latents::plain(&self.g, &edit(w, &tasks)?.detach())?;
+        let g = trainee.generator(Weights::Frozen);
+        let z = normal(&mut self.stream, &[n, g.noise_dim()], g.device())?;
+        let w = g.map(&z, None)?.detach();
+        let edited = objective
+            .latents(&w, &trainee.mean()?, &tasks)?
+            .edited
+            .detach();
+        let ws = in_every_row(&edited, g)?;
         let choice = LayerChoice {
             keep: self.config.layers,
             steps: self.config.steps,
             learning_rate: self.config.learning_rate,
         };
-        let synthesise =
-            |ws: &Tensor| -> Result<Tensor> { Ok(self.g.synthesis().forward(ws, Noise::Const)?) };
-        let NadaMethod {
-            nada,
-            tasks: prepared,
-        } = &self.method;
-        let loss =
-            |pictures: &Tensor| -> Result<Tensor> { Ok(nada.global(prepared, pictures, &tasks)?) };
-        let chosen = choose_layers(&ws, &choice, synthesise, loss)?.chosen;
-        for row in 0..self.g.config().num_ws() {
+        let synthesize = |ws: &Tensor| -> Result<Tensor> { Ok(g.synthesize(ws)?) };
+        let loss = |pictures: &Tensor| objective.distance_to_domains(&tasks, pictures);
+        let chosen = choose_layers(&ws, &choice, synthesize, loss)?.chosen;
+        for row in 0..g.layers() {
             let value = f64::from(u8::from(chosen.contains(&row)));
             losses.put(&format!("layers/{row:02}"), value);
         }
-        let still = parameters.iter().filter(|(name, _)| {
-            let row = row(name);
+        let still = trained.parameters().iter().filter(|(name, _)| {
+            let row = trained.row_of(name, trainee);
             row.is_some_and(|row| !chosen.contains(&row))
         });
         Ok(still.map(|(_, var)| var.clone()).collect())
@@ -160,41 +161,11 @@ impl Layers {
     }
 }
 
-/// The row of the latent that the layer of this parameter reads; `None` for what is no layer of the synthesis. The constant
-/// goes with the first row.
-fn row(name: &str) -> Option<usize> {
-    let (side, rest) = name.strip_prefix("synthesis.b")?.split_once('.')?;
-    let block = (side.parse::<usize>().ok()?.checked_ilog2()? as usize).checked_sub(2)?;
-    match rest.split('.').next()? {
-        "const" => Some(0),
-        "conv0" | "skip" => (2 * block).checked_sub(1),
-        "conv1" => Some(2 * block),
-        "torgb" => Some(2 * block + 1),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use candle_core::Device;
-    use domex_stylegan2::{GeneratorConfig, Model};
-
-    #[test]
-    fn every_parameter_of_the_synthesis_belongs_to_a_row() {
-        let config = GeneratorConfig::with_defaults(8, 12, 16, 128, 8).unwrap();
-        let model = Model::random(&config, 0, &Device::Cpu).unwrap();
-        let spec = Generator::spec(&config).unwrap();
-        let (vars, _) = spec.trainable(&model.g_ema.tensors()).unwrap();
-        let mut rows = std::collections::BTreeMap::<usize, Vec<&str>>::new();
-        for name in vars.keys().filter(|name| name.starts_with("synthesis.")) {
-            rows.entry(row(name).expect(name)).or_default().push(name);
-        }
-        assert!(rows.keys().copied().eq(0..config.num_ws()));
-        let holds = |row: usize, layer: &str| rows[&row].iter().any(|name| name.contains(layer));
-        assert!(holds(0, "b4.const") && holds(0, "b4.conv1.affine"));
-        assert!(holds(1, "b4.torgb") && holds(1, "b8.conv0") && !holds(1, "b8.conv1"));
-        assert!(holds(5, "b16.torgb"));
-        assert_eq!(row("mapping.fc0.weight"), None);
-    }
+/// `w: [n, D]` in every row: `[n, num_ws, D]`.
+fn in_every_row(w: &Tensor, generator: &dyn Generator) -> Result<Tensor> {
+    let (n, width) = w.dims2()?;
+    let rows = w
+        .unsqueeze(1)?
+        .broadcast_as((n, generator.layers(), width))?;
+    Ok(rows.contiguous()?)
 }

@@ -9,18 +9,26 @@
 //! L = expand · (Σ over samples L_task(base, edited)) / batch + L_recon(base, source's base)
 //! ```
 //!
-//! [`method`] holds the methods by which a domain is learnt; [`tasks`] how domains are written
-//! down, and a [`Recipe`] what suits one generator; [`layers`] which layers a step trains. [`report`] is the page on what a run has made, and [`files`] reads the networks that judge.
-//! [`Expand`] is the run: objective, adversarial phases on the base subspace (from
-//! `domex_replay`), snapshots and pictures, as a job of `domex_train`. [`Adapt`] is what it is compared with: a whole
-//! generator for one domain.
+//! A run is tasks × methods × a parametrisation on a trainee, and names no network:
+//!
+//! | | says | stands in |
+//! | --- | --- | --- |
+//! | [`Trainee`] | what is expanded: pictures, latents, training on the source domain, files | one crate for each kind of generator |
+//! | [`Method`] | how a domain is learnt: which latents a step trains on, and the loss of their pictures | [`methods`] |
+//! | [`Parametrisation`] | what is trained | [`parametrisation`] |
+//! | [`Placement`] | where a domain lies: in the subspace of a direction, or everywhere | [`Config`] |
+//!
+//! [`tasks`] says how domains are written down, and a [`Recipe`] what suits one generator; [`layers`] which layers a step
+//! trains. [`Expand`] is the run, as a job of `domex_train`; [`report`] is the page on what it has made.
 //!
 //! ```
+//! use std::sync::Arc;
+//!
 //! use candle_core::{DType, Device, Tensor};
-//! use domex_expand::{Method, Objective, ObjectiveConfig, Place, Samples, Share};
-//! use domex_latent::{PixelRms, basis::Basis, subspace::Subspaces};
+//! use domex_expand::{LossPart, Method, Objective, ObjectiveConfig, Place, Samples};
+//! use domex_latent::toy::{DIM, Toy};
+//! use domex_latent::{Generator, PixelRms, basis::Basis, subspace::Subspaces};
 //! use domex_random::{Stream, Streams};
-//! use domex_stylegan2::{GeneratorConfig, Model, Noise};
 //!
 //! /// A domain of dark pictures.
 //! struct Darker;
@@ -28,56 +36,62 @@
 //!     fn name(&self) -> &str {
 //!         "darker"
 //!     }
-//!     fn loss(&self, samples: &Samples<'_>, _: &mut Stream) -> domex_expand::Result<Share> {
+//!     fn loss(&self, samples: &Samples<'_>, _: &mut Stream) -> domex_expand::Result<LossPart> {
 //!         let brightness = samples.edited.mean((1, 2, 3))?;
-//!         Ok(Share { total: brightness.sum_all()?, per_sample: brightness })
+//!         Ok(LossPart { total: brightness.sum_all()?, per_sample: brightness })
 //!     }
 //! }
 //!
-//! let model = Model::random(&GeneratorConfig::tiny(), 0, &Device::Cpu)?;
-//! let generator = model.generator();
-//! let dim = generator.config().w_dim();
-//! let basis = Basis::given(Tensor::eye(dim, DType::F32, &Device::Cpu)?)?;
-//! let subspaces = Subspaces::new(&basis, &[dim - 1], None, &Device::Cpu, DType::F32)?;
+//! let generator = Toy::new([1.0; DIM], [1.0; DIM])?;
+//! let basis = Basis::given(Tensor::eye(DIM, DType::F64, &Device::Cpu)?)?;
+//! let subspaces = Subspaces::new(&basis, &[DIM - 1], None, &Device::Cpu, DType::F64)?;
 //! let place = Place { method: 0, number: 0, column: 0, distance: 20.0 };
 //! let objective = Objective::new(subspaces, vec![place], vec![Box::new(Darker)], ObjectiveConfig::default())?
-//!     .with_distance(Box::new(PixelRms));
+//!     .with_distance(Arc::new(PixelRms));
 //!
-//! let w = Tensor::ones((2, dim), DType::F32, &Device::Cpu)?;
-//! let latents = objective.latents(&w, &generator.mean_w()?, &[0, 0])?;
-//! let pictures = objective.pictures(generator, Some(generator), &latents, Noise::Const, Noise::Const)?;
+//! let w = Tensor::ones((2, DIM), DType::F64, &Device::Cpu)?;
 //! let mut stream = Streams::new(0).stream("methods");
-//! let losses = objective.loss(&pictures, &[0, 0], None, 2, &mut stream)?;
+//! let (w, targets) = objective.sample(&[0, 0], &w, &mut stream)?;
+//! let latents = objective.latents(&w, &generator.mean()?, &[0, 0])?;
+//! let pictures = objective.pictures(&latents, |trained, source| {
+//!     let make = |latents: &&Tensor| Ok(generator.synthesize(latents)?);
+//!     let all = |groups: &[&Tensor]| groups.iter().map(make).collect::<domex_expand::Result<_>>();
+//!     Ok((all(trained)?, all(source)?))
+//! })?;
+//! let losses = objective.loss(&pictures, &[0, 0], &targets, 2, &mut stream)?;
 //! assert_eq!(losses.per_sample.len(), 2);
 //! # Ok::<(), domex_expand::Error>(())
 //! ```
 
-mod adapt;
 mod aligned;
 mod config;
 mod domains;
 mod error;
-pub mod files;
 mod job;
 pub mod layers;
 pub mod method;
-mod networks;
+pub mod methods;
 pub mod objective;
-mod phases;
+pub mod parametrisation;
 mod recipe;
 pub mod report;
 mod source_file;
-mod suggest;
+mod step;
 pub mod tasks;
+pub mod trainee;
 mod validation;
 
-pub use adapt::Adapt;
-pub use config::{Config, Dimensions};
+use domex_error::suggest;
+
+pub use config::{Config, Dimensions, Placement};
 pub use error::{Error, Result};
 pub use job::{Expand, Parts};
 pub use layers::AdaptiveLayers;
-pub use method::{Method, NadaMethod, Reconstruction, Samples, Share};
+pub use method::{LossPart, Method, Sampled, Samples};
+pub use methods::Networks;
 pub use objective::{Latents, Losses, Objective, ObjectiveConfig, Pictures, Place};
+pub use parametrisation::{Parametrisation, ParametrisationKind};
 pub use recipe::Recipe;
 pub use source_file::kept_source;
 pub use tasks::{TaskFile, TaskSpec};
+pub use trainee::{Noise, SourceSettings, SourceStep, Trainee, Weights};

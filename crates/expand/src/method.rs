@@ -1,19 +1,16 @@
 //! Methods by which a domain is learnt: what each asks of an edited picture.
 //!
-//! A method serves several tasks, which it numbers by itself, and gives the *sum* over the samples
-//! of a step that are its tasks'; the objective adds the methods up and divides by the batch once.
+//! A method has the two halves of the published task. [`sample`](Method::sample) says which latents a step trains on and
+//! what belongs to them, such as the picture that an edited latent should give; [`loss`](Method::loss) says how far the
+//! pictures are from what they should be. A method serves several tasks, which it numbers by itself, and gives the *sum*
+//! over the samples of a step that are its tasks'; the objective adds the methods up and divides by the batch once.
 //!
-//! | method | loss of its samples |
-//! | --- | --- |
-//! | [`NadaMethod`] | Σ over CLIP networks and samples of weight · (1 − cos(edit, text direction)), and what else `domex_nada` is set to |
-//! | [`Reconstruction`], which no run uses yet: for programs that bring target pictures | Σ d(edited, target) + l2 · mean over c, h, w of Σ (edited − target)² |
+//! [`methods`](crate::methods) holds those that a file of tasks can name.
 
 use candle_core::Tensor;
-use domex_latent::ImageDistance;
-use domex_nada::{Nada, Prepared};
 use domex_random::Stream;
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// The samples of a step that belong to one method.
 #[derive(Debug, Clone)]
@@ -24,16 +21,25 @@ pub struct Samples<'a> {
     pub base: &'a Tensor,
     /// Pictures of the edited latents `[m, c, h, w]`.
     pub edited: &'a Tensor,
-    /// What the edited pictures should be `[m, c, h, w]`, for methods that know it.
+    /// What the edited pictures should be `[m, c, h, w]`, where the method's [samples](Method::sample) know it.
     pub targets: Option<&'a Tensor>,
+}
+
+/// Latents to train on, and what belongs to them.
+#[derive(Debug, Clone)]
+pub struct Sampled {
+    /// `[m, D]`, not yet projected on the base subspace.
+    pub latents: Tensor,
+    /// What their edited pictures should be, `[m, c, h, w]`.
+    pub targets: Option<Tensor>,
 }
 
 /// A method's part of a step's loss.
 #[derive(Debug, Clone)]
-pub struct Share {
+pub struct LossPart {
     /// The sum over its samples, a scalar with its graph.
     pub total: Tensor,
-    /// Each sample's part `[m]`, for the log.
+    /// What each sample adds `[m]`, for the log.
     pub per_sample: Tensor,
 }
 
@@ -42,72 +48,35 @@ pub trait Method {
     /// Short name for messages, such as `nada`.
     fn name(&self) -> &str;
 
+    /// Latents for samples of `tasks`. `random: [m, D]` are some that the generator draws; without more to say, these are
+    /// taken. What is random comes from `stream`.
+    ///
+    /// # Errors
+    ///
+    /// A task that is not there.
+    fn sample(&self, tasks: &[usize], random: &Tensor, stream: &mut Stream) -> Result<Sampled> {
+        let _ = (tasks, stream);
+        Ok(Sampled {
+            latents: random.clone(),
+            targets: None,
+        })
+    }
+
     /// The loss of `samples`, of which there is at least one. What is random comes from `stream`.
     ///
     /// # Errors
     ///
     /// When the pictures do not fit, or a network fails.
-    fn loss(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<Share>;
-}
+    fn loss(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<LossPart>;
 
-/// Domains in words or in a few pictures, by CLIP.
-#[derive(Debug, Clone)]
-pub struct NadaMethod {
-    /// Networks and terms.
-    pub nada: Nada,
-    /// What they know of the tasks, in the method's numbering.
-    pub tasks: Prepared,
-}
-
-impl Method for NadaMethod {
-    fn name(&self) -> &str {
-        "nada"
-    }
-
-    fn loss(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<Share> {
-        let Samples {
-            tasks,
-            base,
-            edited,
-            ..
-        } = samples;
-        let loss = self.nada.loss(&self.tasks, base, edited, tasks, stream)?;
-        Ok(Share {
-            total: loss.total,
-            per_sample: loss.per_sample,
-        })
-    }
-}
-
-/// Pictures that are known: the edited latent of a sample should give its target, as in MyStyle
-/// (Nitzan et al. 2022, arXiv 2203.17272).
-pub struct Reconstruction {
-    /// The perceptual distance.
-    pub distance: Box<dyn ImageDistance>,
-    /// Weight of the squared difference.
-    pub l2: f64,
-}
-
-impl Method for Reconstruction {
-    fn name(&self) -> &str {
-        "reconstruction"
-    }
-
-    fn loss(&self, samples: &Samples<'_>, _: &mut Stream) -> Result<Share> {
-        let Some(targets) = samples.targets else {
-            let expected = "a picture for each sample of this method";
-            return Err(Error::setting("target pictures", "none", expected));
-        };
-        if targets.dims() != samples.edited.dims() {
-            let expected = format!("{:?}, as the edited ones", samples.edited.dims());
-            return Err(Error::shape("target pictures", targets.dims(), expected));
-        }
-        let square = (samples.edited - targets)?.sqr()?.mean((1, 2, 3))?;
-        let perceptual = self.distance.distance(samples.edited, targets)?;
-        let each = (perceptual + (square * self.l2)?)?;
-        Ok(Share {
-            total: each.sum_all()?,
-            per_sample: each.detach(),
-        })
+    /// How far `pictures: [m, c, h, w]` are from the domains of `tasks`, by themselves: what [adaptive
+    /// layers](crate::layers) descend to see which layers matter. `None` for a method that knows no such thing.
+    ///
+    /// # Errors
+    ///
+    /// When the pictures do not fit, or a network fails.
+    fn distance_to_domain(&self, tasks: &[usize], pictures: &Tensor) -> Result<Option<Tensor>> {
+        let _ = (tasks, pictures);
+        Ok(None)
     }
 }

@@ -5,7 +5,7 @@
 //! averaged weights, the ones that people make pictures with, so those are what is preserved.
 
 use candle_core::Device;
-use domex_replay::frozen;
+use domex_gan::frozen;
 use domex_stylegan2::{Discriminator, Generator, Kind, Model, Tensors};
 use domex_train::adam::Adam;
 use domex_train::ema::Ema;

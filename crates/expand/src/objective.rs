@@ -11,57 +11,28 @@
 //! Base and edited pictures are made in one batch, the source's only where a term compares with
 //! them. The base pictures serve both terms: the methods see them without a graph, so what is
 //! learnt in a domain never pulls on the base, and the alignment holds them. Weights of several
-//! CLIP networks are summed, methods are added, and the sum is divided once, by the batch of all
+//! CLIP models are summed, methods are added, and the sum is divided once, by the batch of all
 //! devices. Definition: adobe-research/domain-expansion, `training/loss.py`.
+//!
+//! With the placement [`Whole`](crate::Placement::Whole) nothing is projected: one domain takes the whole latent space, its
+//! base pictures are the source's, and nothing is aligned.
 
-use candle_core::Tensor;
+mod config;
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
 use domex_latent::{ImageDistance, subspace::Subspaces};
 use domex_random::Stream;
-use domex_replay::{Alignment, AlignmentConfig, alignment, diversity};
-use domex_stylegan2::{Generator, Noise, mapping::broadcast};
+use domex_replay::{Alignment, alignment, diversity};
+
+pub use config::ObjectiveConfig;
 
 use crate::method::{Method, Samples};
+use crate::trainee::PictureGroups;
 use crate::{Error, Result};
 
-/// Weights of the terms. The published ones are the default.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ObjectiveConfig {
-    /// Of what the methods ask.
-    pub expand: f64,
-    /// Of replay alignment.
-    pub alignment: AlignmentConfig,
-    /// Of the perceptual distance between the pictures of one domain.
-    pub diversity: f64,
-}
-
-impl Default for ObjectiveConfig {
-    fn default() -> Self {
-        Self {
-            expand: 1.0,
-            alignment: AlignmentConfig::default(),
-            diversity: 0.0,
-        }
-    }
-}
-
-impl ObjectiveConfig {
-    /// # Errors
-    ///
-    /// A weight that is negative or not finite.
-    pub fn validate(&self) -> Result<()> {
-        let weights = [("expand", self.expand), ("diversity", self.diversity)];
-        for (name, weight) in weights {
-            if !(weight.is_finite() && weight >= 0.0) {
-                let what = format!("weight of `{name}`");
-                return Err(Error::setting(what, weight, "0 or more"));
-            }
-        }
-        Ok(self.alignment.validate()?)
-    }
-}
-
-/// Where a task stands.
+/// The task that learns a domain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
     /// Its method, by the order in which [`Objective::new`] got them.
@@ -95,6 +66,9 @@ pub struct Pictures {
     pub source: Option<Tensor>,
 }
 
+/// What each sample's edited picture should be, `[1, c, h, w]`, where its method knows it.
+pub type Targets = Vec<Option<Tensor>>;
+
 /// What a step costs; scalars, but for the last.
 #[derive(Debug, Clone)]
 pub struct Losses {
@@ -113,10 +87,11 @@ pub struct Losses {
 
 /// Tasks, methods and weights. See the [module docs](self).
 pub struct Objective {
-    subspaces: Subspaces,
+    /// `None` where the one task has the whole latent space.
+    subspaces: Option<Subspaces>,
     tasks: Vec<Place>,
     methods: Vec<Box<dyn Method>>,
-    distance: Option<Box<dyn ImageDistance>>,
+    distance: Option<Arc<dyn ImageDistance>>,
     config: ObjectiveConfig,
 }
 
@@ -135,28 +110,37 @@ impl Objective {
         if tasks.is_empty() {
             return Err(Error::setting("tasks", "none", "at least one"));
         }
-        for (index, task) in tasks.iter().enumerate() {
-            let name = |part: &str| format!("{part} of task {index}");
-            if task.method >= methods.len() {
-                let expected = format!("below {}", methods.len());
-                return Err(Error::setting(name("method"), task.method, expected));
-            }
-            if task.column >= subspaces.count() {
-                let expected = format!("below {}", subspaces.count());
-                return Err(Error::setting(name("direction"), task.column, expected));
-            }
-            if !(task.distance.is_finite() && task.distance > 0.0) {
-                return Err(Error::setting(name("distance"), task.distance, "above 0"));
-            }
-            let before = &tasks[..index];
-            if let Some(other) = before.iter().position(|t| t.column == task.column) {
-                let expected = format!("one of its own; task {other} has this one");
-                return Err(Error::setting(name("direction"), task.column, expected));
-            }
+        for index in 0..tasks.len() {
+            check_place(&tasks[..=index], methods.len(), subspaces.count())?;
         }
         Ok(Self {
-            subspaces,
+            subspaces: Some(subspaces),
             tasks,
+            methods,
+            distance: None,
+            config,
+        })
+    }
+
+    /// One task that has the whole latent space, by the first method.
+    ///
+    /// # Errors
+    ///
+    /// No method, a weight out of range, or a weight of what cannot be compared then.
+    pub fn whole(methods: Vec<Box<dyn Method>>, config: ObjectiveConfig) -> Result<Self> {
+        config.validate()?;
+        if methods.len() != 1 {
+            return Err(Error::setting("methods", methods.len(), "1"));
+        }
+        let place = Place {
+            method: 0,
+            number: 0,
+            column: 0,
+            distance: 0.0,
+        };
+        Ok(Self {
+            subspaces: None,
+            tasks: vec![place],
             methods,
             distance: None,
             config,
@@ -165,7 +149,7 @@ impl Objective {
 
     /// With the perceptual distance of alignment and diversity.
     #[must_use]
-    pub fn with_distance(mut self, distance: Box<dyn ImageDistance>) -> Self {
+    pub fn with_distance(mut self, distance: Arc<dyn ImageDistance>) -> Self {
         self.distance = Some(distance);
         self
     }
@@ -176,16 +160,55 @@ impl Objective {
         &self.tasks
     }
 
-    /// The directions.
+    /// The directions; `None` where the one task has the whole latent space.
     #[must_use]
-    pub fn subspaces(&self) -> &Subspaces {
-        &self.subspaces
+    pub fn subspaces(&self) -> Option<&Subspaces> {
+        self.subspaces.as_ref()
     }
 
     /// The weights.
     #[must_use]
     pub fn config(&self) -> &ObjectiveConfig {
         &self.config
+    }
+
+    /// What a step trains on, as the tasks' methods say: latents `[n, D]` that are not projected yet, and for each sample
+    /// what its edited picture should be `[1, c, h, w]`, where its method knows that. `random: [n, D]` are some that the
+    /// generator draws.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape, a task that is not there, or a failing method.
+    pub fn sample(
+        &self,
+        tasks: &[usize],
+        random: &Tensor,
+        stream: &mut Stream,
+    ) -> Result<(Tensor, Targets)> {
+        self.check_tasks(tasks, random.dims(), "latents")?;
+        let n = tasks.len();
+        let mut latents = (0..n)
+            .map(|i| random.narrow(0, i, 1))
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        let mut targets = vec![None; n];
+        for (method, own, numbers) in self.by_method(tasks) {
+            let sampled = method.sample(&numbers, &rows(random, &own)?, stream)?;
+            if sampled.latents.dims() != [own.len(), random.dim(1)?] {
+                let expected = format!("[{}, {}]", own.len(), random.dim(1)?);
+                return Err(Error::shape(
+                    "latents of a method",
+                    sampled.latents.dims(),
+                    expected,
+                ));
+            }
+            for (row, &i) in own.iter().enumerate() {
+                latents[i] = sampled.latents.narrow(0, row, 1)?;
+                if let Some(pictures) = &sampled.targets {
+                    targets[i] = Some(pictures.narrow(0, row, 1)?);
+                }
+            }
+        }
+        Ok((Tensor::cat(&latents, 0)?, targets))
     }
 
     /// Latents of a step from `w: [n, D]`, the generator's `mean: [D]`, and each sample's task.
@@ -195,58 +218,70 @@ impl Objective {
     /// A wrong shape, or a task that is not there.
     pub fn latents(&self, w: &Tensor, mean: &Tensor, tasks: &[usize]) -> Result<Latents> {
         self.check_tasks(tasks, w.dims(), "latents")?;
-        let directions = self.subspaces.count();
+        let Some(subspaces) = &self.subspaces else {
+            return Ok(Latents {
+                base: w.clone(),
+                edited: w.clone(),
+            });
+        };
+        let directions = subspaces.count();
         let mut steps = vec![0.0; tasks.len() * directions];
         for (sample, &task) in tasks.iter().enumerate() {
             let place = &self.tasks[task];
             steps[sample * directions + place.column] = place.distance;
         }
         let steps = Tensor::from_vec(steps, (tasks.len(), directions), w.device())?;
-        let base = self.subspaces.project(w, Some(mean))?;
-        let edited = self.subspaces.shift(&base, &steps)?;
+        let base = subspaces.project(w, Some(mean))?;
+        let edited = subspaces.shift(&base, &steps)?;
         Ok(Latents { base, edited })
     }
 
-    /// Pictures of a step. `noise` is for base and edited pictures, in this order in one batch of
-    /// 2n; `source_noise` for the source's, which are made only where a term asks for them.
+    /// Pictures of a step. `make` makes them: by the network that is trained those of the first groups of latents, by the
+    /// source those of the second ones, which are asked for only where a term needs them.
     ///
     /// # Errors
     ///
-    /// A failing network, or no source where one is needed.
+    /// A failing network.
     pub fn pictures(
         &self,
-        generator: &Generator,
-        source: Option<&Generator>,
         latents: &Latents,
-        noise: Noise<'_>,
-        source_noise: Noise<'_>,
+        make: impl FnOnce(&[&Tensor], &[&Tensor]) -> Result<(PictureGroups, PictureGroups)>,
     ) -> Result<Pictures> {
-        let n = latents.base.dim(0)?;
-        let both = Tensor::cat(&[&latents.base, &latents.edited], 0)?;
-        let ws = broadcast(&both, generator.config().num_ws())?;
-        let both = generator.synthesis().forward(&ws, noise)?;
-        let source = match (self.config.alignment.is_off(), source) {
-            (true, _) => None,
-            (false, Some(source)) => {
-                let ws = broadcast(&latents.base.detach(), source.config().num_ws())?;
-                let pictures = source.synthesis().forward(&ws, source_noise)?;
-                Some(pictures.detach())
-            }
-            (false, None) => {
-                let expected = "the generator before the expansion, or alignment weights of 0";
-                return Err(Error::setting("source generator", "none", expected));
-            }
+        let Latents { base, edited } = latents;
+        let base_source = base.detach();
+        let missing = || {
+            Error::setting(
+                "pictures of a step",
+                "too few",
+                "one group for each of latents",
+            )
         };
+        if self.subspaces.is_none() {
+            let (own, source) = make(&[edited], &[&base_source])?;
+            return Ok(Pictures {
+                base: source.into_iter().next().ok_or_else(missing)?.detach(),
+                edited: own.into_iter().next().ok_or_else(missing)?,
+                source: None,
+            });
+        }
+        let wanted: &[&Tensor] = match self.config.alignment.is_off() {
+            true => &[],
+            false => &[&base_source],
+        };
+        let (own, source) = make(&[base, edited], wanted)?;
+        if source.len() != wanted.len() {
+            return Err(missing());
+        }
+        let [base, edited] = <[Tensor; 2]>::try_from(own).map_err(|_| missing())?;
         Ok(Pictures {
-            base: both.narrow(0, 0, n)?,
-            edited: both.narrow(0, n, n)?,
-            source,
+            base,
+            edited,
+            source: source.into_iter().next().map(|pictures| pictures.detach()),
         })
     }
 
     /// The loss of a step. `batch` divides what the methods ask: the samples of the step over all
-    /// devices. `targets: [n, c, h, w]` are for methods that know what a sample should be; rows of
-    /// other samples are not looked at.
+    /// devices. `targets` are what [`sample`](Self::sample) gave.
     ///
     /// # Errors
     ///
@@ -255,7 +290,7 @@ impl Objective {
         &self,
         pictures: &Pictures,
         tasks: &[usize],
-        targets: Option<&Tensor>,
+        targets: &[Option<Tensor>],
         batch: usize,
         stream: &mut Stream,
     ) -> Result<Losses> {
@@ -304,39 +339,79 @@ impl Objective {
         &self,
         pictures: &Pictures,
         tasks: &[usize],
-        targets: Option<&Tensor>,
+        targets: &[Option<Tensor>],
         stream: &mut Stream,
     ) -> Result<(Tensor, Vec<f64>)> {
         let mut per_sample = vec![0.0; tasks.len()];
         let mut sum: Option<Tensor> = None;
         let base = pictures.base.detach();
-        for (index, method) in self.methods.iter().enumerate() {
-            let own = (0..tasks.len()).filter(|&i| self.tasks[tasks[i]].method == index);
-            let own: Vec<usize> = own.collect();
-            if own.is_empty() {
-                continue;
-            }
-            let numbers: Vec<usize> = own.iter().map(|&i| self.tasks[tasks[i]].number).collect();
-            let share = method.loss(
+        for (method, own, numbers) in self.by_method(tasks) {
+            let known = own.iter().map(|&i| targets.get(i).cloned().flatten());
+            let known: Option<Vec<Tensor>> = known.collect();
+            let known = known
+                .map(|pictures| Tensor::cat(&pictures, 0))
+                .transpose()?;
+            let part = method.loss(
                 &Samples {
                     tasks: &numbers,
                     base: &rows(&base, &own)?,
                     edited: &rows(&pictures.edited, &own)?,
-                    targets: targets.map(|t| rows(t, &own)).transpose()?.as_ref(),
+                    targets: known.as_ref(),
                 },
                 stream,
             )?;
-            let values = share.per_sample.to_dtype(candle_core::DType::F64)?;
+            let values = part.per_sample.to_dtype(DType::F64)?;
             for (i, value) in own.iter().zip(values.to_vec1::<f64>()?) {
                 per_sample[*i] = value;
             }
             sum = Some(match sum {
-                Some(sum) => (sum + share.total)?,
-                None => share.total,
+                Some(sum) => (sum + part.total)?,
+                None => part.total,
             });
         }
         let none = || Error::setting("samples", 0, "at least one");
         Ok((sum.ok_or_else(none)?, per_sample))
+    }
+
+    /// What adaptive layers descend: how far `pictures` are from the domains of `tasks`, summed over methods.
+    ///
+    /// # Errors
+    ///
+    /// A method that cannot say it, or that fails.
+    pub fn distance_to_domains(&self, tasks: &[usize], pictures: &Tensor) -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for (method, own, numbers) in self.by_method(tasks) {
+            let distance = method.distance_to_domain(&numbers, &rows(pictures, &own)?)?;
+            let distance = distance.ok_or_else(|| {
+                let expected = "none: only method \"nada\" can say which layers matter";
+                Error::setting(
+                    "adaptive_layers",
+                    format!("a task of method {:?}", method.name()),
+                    expected,
+                )
+            })?;
+            sum = Some(match sum {
+                Some(sum) => (sum + distance)?,
+                None => distance,
+            });
+        }
+        sum.ok_or_else(|| Error::setting("samples", 0, "at least one"))
+    }
+
+    /// Each method that has samples, with their places in the batch and its own numbers of their tasks.
+    fn by_method<'a>(
+        &'a self,
+        tasks: &'a [usize],
+    ) -> impl Iterator<Item = (&'a dyn Method, Vec<usize>, Vec<usize>)> {
+        self.methods
+            .iter()
+            .enumerate()
+            .filter_map(|(index, method)| {
+                let own = (0..tasks.len()).filter(|&i| self.tasks[tasks[i]].method == index);
+                let own: Vec<usize> = own.collect();
+                let numbers = own.iter().map(|&i| self.tasks[tasks[i]].number).collect();
+                (!own.is_empty()).then_some((&**method, own, numbers))
+            })
     }
 
     fn check_tasks(&self, tasks: &[usize], found: &[usize], what: &'static str) -> Result<()> {
@@ -351,6 +426,35 @@ impl Objective {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Checks the last of these places against the methods, the directions and the places before it.
+fn check_place(tasks: &[Place], methods: usize, directions: usize) -> Result<()> {
+    let Some((task, before)) = tasks.split_last() else {
+        return Ok(());
+    };
+    let name = |part: &str| format!("{part} of task {}", before.len());
+    if task.method >= methods {
+        return Err(Error::setting(
+            name("method"),
+            task.method,
+            format!("below {methods}"),
+        ));
+    }
+    if task.column >= directions {
+        let expected = format!("below {directions}");
+        return Err(Error::setting(name("direction"), task.column, expected));
+    }
+    if !(task.distance.is_finite() && task.distance > 0.0) {
+        return Err(Error::setting(name("distance"), task.distance, "above 0"));
+    }
+    match before.iter().position(|t| t.column == task.column) {
+        Some(other) => {
+            let expected = format!("one of its own; task {other} has this one");
+            Err(Error::setting(name("direction"), task.column, expected))
+        }
+        None => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::suggest::with_suggestion;
-use crate::{Config, Error, Result, TaskFile};
+use crate::{Config, Error, Result, SourceSettings, TaskFile};
 
 /// What suits one generator better than the published settings, in a file beside its weights.
 ///
@@ -20,11 +20,12 @@ use crate::{Config, Error, Result, TaskFile};
 ///
 /// A file of tasks, and then flags, come before it.
 ///
-/// The default one changes nothing.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// It also knows which settings the generator's kind has for training on its source domain.
+#[derive(Debug, Clone)]
 pub struct Recipe {
     file: TaskFile,
     settings: Table,
+    source: SourceSettings,
 }
 
 #[derive(Default, Deserialize)]
@@ -36,14 +37,33 @@ struct Written {
 }
 
 impl Recipe {
+    /// One that changes nothing, for a generator of this kind.
+    ///
+    /// # Errors
+    ///
+    /// None: a kind's defaults are in range.
+    pub fn plain(source: SourceSettings) -> Result<Self> {
+        let read = Config::read(Table::new(), &source);
+        let settings = read.map_err(|problem| Error::setting("settings", problem, "defaults"))?;
+        let file = TaskFile {
+            settings,
+            ..TaskFile::default()
+        };
+        Ok(Self {
+            file,
+            settings: Table::new(),
+            source,
+        })
+    }
+
     /// Reads TOML.
     ///
     /// # Errors
     ///
     /// A file that cannot be read, an unknown key (the nearest known one is named), weights that do not fit the networks,
     /// or a setting out of range.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
+    pub fn read(path: &Path, source: SourceSettings) -> Result<Self> {
+        let text = domex_data::file::read_text(path)?;
         let written: Written = toml::from_str(&text)
             .map_err(|error| Error::file(path, with_suggestion(&error.to_string())))?;
         let mut recipe = Self {
@@ -53,6 +73,7 @@ impl Recipe {
                 ..TaskFile::default()
             },
             settings: written.settings,
+            source,
         };
         recipe.file.settings = recipe
             .below(&Table::new())
@@ -67,12 +88,21 @@ impl Recipe {
         &self.file
     }
 
+    /// Checks the settings of the source's training in a file that others have changed.
+    ///
+    /// # Errors
+    ///
+    /// A number out of range.
+    pub fn complete(&self, file: &mut TaskFile) -> Result<()> {
+        let checked = file.settings.complete(&self.source);
+        checked.map_err(|problem| Error::setting("settings", problem, "settings in range"))
+    }
+
     /// The settings with those of another table before them, or what is wrong with that.
     pub(crate) fn below(&self, settings: &Table) -> std::result::Result<Config, String> {
         let mut both = self.settings.clone();
         overlay(&mut both, settings);
-        let config = Config::deserialize(both);
-        config.map_err(|error| with_suggestion(&error.to_string()))
+        Config::read(both, &self.source)
     }
 }
 

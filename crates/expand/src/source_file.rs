@@ -1,10 +1,10 @@
 //! The source model's file in the run's folder.
 //!
-//! A run is gone on with from the model it began with. That may be the model of another run, which each of its snapshots
-//! replaces, or a file that its owner tidies away: so a run keeps it. A hard link costs nothing, and stays what it was
-//! where the other name is replaced; where the system has none, the file is copied.
+//! A run is resumed with the model it began with. That may be the model of another run, which each of its snapshots
+//! replaces, or a file that its owner overwrites or tidies away: so a run keeps a copy. Where the file system can, the
+//! copy shares its blocks with the original until one of them changes (`std::fs::copy` asks for that), and costs nothing;
+//! a hard link would be the same file, and lost when it is written to.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -30,23 +30,21 @@ pub(crate) fn is_kept(name: &str) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// Puts `file` there, in place of what is there.
+/// Copies `file` there, in place of what is there. The old file stays until the new one is whole.
 pub(crate) fn keep(file: &Path, place: &Path) -> Result<()> {
     let is_it = |at: &Path| Some(at.canonicalize().ok()? == file.canonicalize().ok()?);
     if is_it(place) == Some(true) {
         return Ok(());
     }
-    let failed = |error| Error::file(place, format!("cannot keep the source model here: {error}"));
-    match std::fs::remove_file(place) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    // A link to a link would point at what may change.
-    let file = file.canonicalize().map_err(failed)?;
-    if std::fs::hard_link(&file, place).is_ok() {
-        return Ok(());
-    }
-    std::fs::copy(&file, place).map(drop).map_err(failed)
+    let mut part = place.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let copied = std::fs::copy(file, &part).and_then(|_| std::fs::rename(&part, place));
+    copied.map_err(|error| {
+        // What was written of it is of no use.
+        let _ = std::fs::remove_file(&part);
+        Error::file(place, format!("cannot keep the source model here: {error}"))
+    })
 }
 
 #[cfg(test)]
@@ -54,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_stays_when_the_file_is_replaced() {
+    fn what_is_kept_stays_when_the_file_is_replaced_or_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.pkl");
         std::fs::write(&file, "first").unwrap();
@@ -71,7 +69,12 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&place).unwrap(), "first");
         keep(&file, &place).unwrap();
         assert_eq!(std::fs::read_to_string(&place).unwrap(), "second");
+        // In place: the same file gets other bytes.
+        std::fs::write(&file, "third").unwrap();
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "second");
         let error = keep(&next, &place).unwrap_err().to_string();
         assert!(error.contains("source.pkl"), "{error}");
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        assert_eq!(names.count(), 2, "nothing else is left behind");
     }
 }

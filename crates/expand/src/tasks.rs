@@ -3,7 +3,7 @@
 //! In TOML:
 //!
 //! ```toml
-//! clip = ["ViT-B/32", "ViT-B/16"]     # networks by name or file; weights beside them if not 1
+//! clip = ["ViT-B/32", "ViT-B/16"]     # CLIP models by name or file; weights beside them if not 1
 //!
 //! [settings]                          # see `Config`
 //! batch = 4
@@ -14,90 +14,35 @@
 //! name = "sketch"                     # else the target
 //! dimension = 511                     # else the most dormant free one
 //! distance = 20                       # else that of the settings
-//! clip = ["ViT-B-32"]                 # else all networks
+//! clip = ["ViT-B-32"]                 # else all models
 //!
 //! [[tasks]]
 //! name = "my style"
 //! pictures = ["a.png", "b.png"]       # in place of words
+//!
+//! [[tasks]]
+//! method = "mystyle"                  # else `nada`; each method has keys of its own
+//! name = "Ann"
+//! pictures = ["ann"]
+//! anchors = "ann/latents"
 //! ```
 //!
 //! or in the JSON of adobe-research/domain-expansion, unchanged.
 
 mod official;
+mod spec;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+pub use spec::TaskSpec;
 
 use crate::suggest::with_suggestion;
 use crate::{Config, Error, Recipe, Result};
 
 /// What `version` says in a file of tasks that this program understands.
 const VERSION: u32 = 1;
-
-/// One new domain.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TaskSpec {
-    /// What the generator makes, in words.
-    #[serde(default = "photo")]
-    pub source: String,
-    /// What it should make, in words; empty where pictures say it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub target: String,
-    /// What people will call it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Pictures of the domain, which then count instead of the words.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pictures: Vec<PathBuf>,
-    /// Pictures of a texture, for the texture term.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub texture: Vec<PathBuf>,
-    /// The CLIP networks that look at it, by their names; none given, all of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub clip: Vec<String>,
-    /// Column of the basis.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dimension: Option<usize>,
-    /// How far along it the domain lies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub distance: Option<f64>,
-}
-
-fn photo() -> String {
-    "photo".to_owned()
-}
-
-impl TaskSpec {
-    /// From the source to `target`, all else left open.
-    pub fn texts(source: impl Into<String>, target: impl Into<String>) -> Self {
-        Self {
-            source: source.into(),
-            target: target.into(),
-            name: None,
-            pictures: Vec::new(),
-            texture: Vec::new(),
-            clip: Vec::new(),
-            dimension: None,
-            distance: None,
-        }
-    }
-
-    /// As `pictures` show it, all else left open.
-    pub fn pictures(name: impl Into<String>, pictures: Vec<PathBuf>) -> Self {
-        Self {
-            name: Some(name.into()),
-            pictures,
-            ..Self::texts(photo(), "")
-        }
-    }
-
-    /// What the domain is called.
-    pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.target)
-    }
-}
 
 /// A file of tasks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -109,7 +54,7 @@ pub struct TaskFile {
     /// The new domains.
     #[serde(default)]
     pub tasks: Vec<TaskSpec>,
-    /// CLIP networks by name or file; none leaves the choice to the program.
+    /// CLIP models by name or file; none leaves the choice to the program.
     #[serde(default)]
     pub clip: Vec<String>,
     /// Their weights, all 1 when there are none.
@@ -131,7 +76,7 @@ impl TaskFile {
     /// A file that cannot be read or is of another version, an unknown key (the nearest known one is
     /// named), a task of an unknown type, or [what makes no sense](Self::validate).
     pub fn read(path: &Path, recipe: &Recipe) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
+        let text = domex_data::file::read_text(path)?;
         let json = path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("json"));
@@ -162,7 +107,12 @@ impl TaskFile {
         }
         self.check_textures()?;
         for (at, task) in self.tasks.iter().enumerate() {
-            check_words(at, task)?;
+            let label = match task.name().trim().is_empty() {
+                true => format!("task {}", at + 1),
+                false => task.called(),
+            };
+            let checked = task.kind()?.check(task);
+            checked.map_err(|error| error.of_task(&label))?;
             let name = task.name();
             let earlier = &self.tasks[..at];
             if earlier.iter().any(|other| other.name() == name) {
@@ -180,8 +130,8 @@ impl TaskFile {
         Ok(())
     }
 
-    /// The CLIP networks by name or file, and their weights.
-    pub fn towers(&self) -> impl Iterator<Item = (&str, f64)> {
+    /// The CLIP models by name or file, and their weights.
+    pub fn clip_models(&self) -> impl Iterator<Item = (&str, f64)> {
         let weights = self.clip_weights.iter().copied();
         let names = self.clip.iter().map(String::as_str);
         names.zip(weights.chain(std::iter::repeat(1.0)))
@@ -204,7 +154,10 @@ impl TaskFile {
     /// Pictures of a texture, the term's weight and its network go together.
     fn check_textures(&self) -> Result<()> {
         let weight = self.settings.nada.weights.texture;
-        let textured = self.tasks.iter().find(|task| !task.texture.is_empty());
+        let textured = self
+            .tasks
+            .iter()
+            .find(|task| task.keys().contains_key("texture"));
         let network = self.texture_clip.as_deref();
         match (weight > 0.0, textured, network) {
             (false, Some(task), _) => Err(Error::setting(
@@ -230,30 +183,6 @@ impl TaskFile {
             _ => Ok(()),
         }
     }
-}
-
-/// What a task says of its domain.
-fn check_words(at: usize, task: &TaskSpec) -> Result<()> {
-    let empty = |key: &str, expected: &str| {
-        let what = format!("{key} of task {}", at + 1);
-        Err(Error::setting(what, "an empty text", expected))
-    };
-    let no_words = task.target.trim().is_empty();
-    if task.source.trim().is_empty() {
-        return empty("source", "a few words");
-    }
-    if task.pictures.is_empty() && no_words {
-        return empty("target", "a few words, or pictures of the domain");
-    }
-    if task.name().trim().is_empty() {
-        return empty("name", "what to call the domain, as it has no words");
-    }
-    if task.pictures.is_empty() && task.source.trim() == task.target.trim() {
-        let what = format!("target of task {:?}", task.name());
-        let expected = "words other than the source's";
-        return Err(Error::setting(what, &task.target, expected));
-    }
-    Ok(())
 }
 
 fn read_toml(text: &str, recipe: &Recipe) -> std::result::Result<TaskFile, String> {

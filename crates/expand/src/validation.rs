@@ -5,12 +5,12 @@
 //! nothing of the run is touched.
 
 use domex_random::Streams;
-use domex_stylegan2::Noise;
 use domex_train::Measures;
 
 use crate::Result;
 use crate::job::Expand;
-use crate::phases::{normal, number};
+use crate::step::{normal, number};
+use crate::trainee::{Noise, Weights};
 
 /// Samples, each of the next task in turn: two for each task within these bounds.
 const FEWEST: usize = 8;
@@ -24,39 +24,36 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
     let count = run.objective.tasks().len();
     let samples = (2 * count).clamp(FEWEST, MOST);
     let streams = Streams::new(seed);
-    let generator = &run.networks.g_ema;
-    let z_dim = generator.config().z_dim();
-    let z = normal(
-        &mut streams.stream("validation"),
-        &[samples, z_dim],
-        &run.device,
-    )?;
-    let w = generator.mapping().forward(Some(&z), None)?;
-    let mean = run.networks.g.mean_w()?;
+    let generator = run.trainee.generator(Weights::Averaged);
+    let dims = [samples, generator.noise_dim()];
+    let z = normal(&mut streams.stream("validation"), &dims, generator.device())?;
+    let w = generator.map(&z, None)?;
+    let mean = run.trainee.mean()?;
     let mut draws = streams.stream("validation methods");
-    let (earlier, alignment) = (run.domains.earlier, &run.config.objective.alignment);
+    let mut drawn = streams.stream("validation samples");
+    let averaged = |latents: &[&_], source: &[&_]| {
+        run.trainee
+            .pictures(Weights::Averaged, latents, source, Noise::Fixed)
+    };
     let mut sums = [0.0; 5];
     for start in (0..samples).step_by(BATCH) {
         let n = BATCH.min(samples - start);
         let tasks: Vec<usize> = (start..start + n).map(|sample| sample % count).collect();
-        let latents = run
+        let random = w.narrow(0, start, n)?;
+        let (sampled, targets) = run.objective.sample(&tasks, &random, &mut drawn)?;
+        let latents = run.objective.latents(&sampled, &mean, &tasks)?;
+        let pictures = run.objective.pictures(&latents, averaged)?;
+        let losses = run
             .objective
-            .latents(&w.narrow(0, start, n)?, &mean, &tasks)?;
-        let source = Some(&run.networks.source);
-        let pictures =
-            run.objective
-                .pictures(generator, source, &latents, Noise::Const, Noise::Const)?;
-        let losses = run.objective.loss(&pictures, &tasks, None, n, &mut draws)?;
+            .loss(&pictures, &tasks, &targets, n, &mut draws)?;
         // The domains that the model had count as they do in a step.
-        let kept = match earlier > 0 && !alignment.is_off() {
-            false => 0.0,
-            true => {
+        let kept = match run.earlier_domains() {
+            None => 0.0,
+            Some(earlier) => {
                 let domains: Vec<usize> = (start..start + n).map(|at| at % earlier).collect();
-                let ws = run.moved(&latents.base, &domains)?;
-                let now = generator.synthesis().forward(&ws, Noise::Const)?;
-                let source = run.networks.source.synthesis();
-                let before = source.forward(&ws, Noise::Const)?;
-                number(&run.aligned(&now, &before)?)?
+                let moved = run.moved(&latents.base, &domains)?;
+                let (now, before) = averaged(&[&moved], &[&moved])?;
+                number(&run.aligned(&now[0], &before[0])?)?
             }
         };
         let parts = [
@@ -71,7 +68,11 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
         }
     }
     let names = ["loss", "expand", "l2", "lpips", "earlier"];
-    let told = if earlier > 0 { 5 } else { 4 };
+    let told = if run.earlier_domains().is_some() {
+        5
+    } else {
+        4
+    };
     let values = names
         .iter()
         .zip(sums)

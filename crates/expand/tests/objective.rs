@@ -1,51 +1,53 @@
-//! Laws of the objective, on a tiny generator and methods made up for the test.
+//! Laws of the objective, on the toy network and methods made up for the test.
 
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{DType, Device, Tensor};
-use domex_expand::{
-    Error, Method, Objective, ObjectiveConfig, Place, Reconstruction, Result, Samples, Share,
-};
-use domex_latent::{PixelRms, basis::Basis, subspace::Subspaces};
+mod toy;
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+use domex_expand::methods::mystyle::ByPictures;
+use domex_expand::{Error, Latents, Method, Objective, ObjectiveConfig, Pictures, Place, Result};
+use domex_latent::toy::{DIM, Toy};
+use domex_latent::{Generator as _, PixelRms, basis::Basis, subspace::Subspaces};
 use domex_ops::testing::{max_difference, randn};
 use domex_random::{Stream, Streams};
 use domex_replay::AlignmentConfig;
-use domex_stylegan2::{Generator, GeneratorConfig, Noise, Vars, init};
+use toy::Means;
 
-const DIM: usize = 6;
-
-fn generator(seed: u64) -> (Generator, Vars) {
-    let cfg = GeneratorConfig::with_defaults(4, DIM, 8, 32, 4).unwrap();
-    let weights = init::generator(&cfg, seed, DType::F64, &Device::Cpu).unwrap();
-    let (vars, live) = Generator::spec(&cfg).unwrap().trainable(&weights).unwrap();
-    (Generator::from_tensors(&live, &cfg).unwrap(), vars)
+/// With weights that are variables.
+fn generator(gain: f64) -> Toy {
+    let mut toy = Toy::new([1.0; DIM], [gain; DIM]).unwrap();
+    toy.later = Var::from_tensor(&toy.later).unwrap().into_inner();
+    toy
 }
 
-/// The mean of the edited picture plus 100 times that of the base picture, times the task's number
-/// plus one. Wants the base without a graph.
-struct Means;
-
-impl Method for Means {
-    fn name(&self) -> &str {
-        "means"
-    }
-
-    fn loss(&self, samples: &Samples<'_>, _: &mut Stream) -> Result<Share> {
-        assert!(!samples.base.track_op() && samples.edited.track_op());
-        let of = |x: &Tensor| x.mean((1, 2, 3));
-        let factors: Vec<f64> = samples.tasks.iter().map(|&t| t as f64 + 1.0).collect();
-        let factors = Tensor::from_vec(factors, samples.tasks.len(), &Device::Cpu)?;
-        let each = ((of(samples.edited)? + (of(samples.base)? * 100.0)?)? * factors)?;
-        Ok(Share {
-            total: each.sum_all()?,
-            per_sample: each,
-        })
-    }
+/// Pictures of a step, by these networks.
+fn pictures(
+    objective: &Objective,
+    trained: &Toy,
+    source: &Toy,
+    latents: &Latents,
+) -> Result<Pictures> {
+    let make = |network: &Toy, groups: &[&Tensor]| -> Result<Vec<Tensor>> {
+        groups.iter().map(|w| Ok(network.synthesize(w)?)).collect()
+    };
+    objective.pictures(latents, |own, before| {
+        Ok((make(trained, own)?, make(source, before)?))
+    })
 }
 
 fn subspaces() -> Subspaces {
     let basis = Basis::given(Tensor::eye(DIM, DType::F64, &Device::Cpu).unwrap()).unwrap();
-    Subspaces::new(&basis, &[5, 4, 3], None, &Device::Cpu, DType::F64).unwrap()
+    Subspaces::new(
+        &basis,
+        &[DIM - 1, DIM - 2, DIM - 3],
+        None,
+        &Device::Cpu,
+        DType::F64,
+    )
+    .unwrap()
 }
 
 fn place(method: usize, number: usize, column: usize) -> Place {
@@ -58,10 +60,7 @@ fn place(method: usize, number: usize, column: usize) -> Place {
 }
 
 fn methods() -> Vec<Box<dyn Method>> {
-    let known = Reconstruction {
-        distance: Box::new(PixelRms),
-        l2: 3.0,
-    };
+    let known = ByPictures::known(Arc::new(PixelRms), 3.0);
     vec![Box::new(Means), Box::new(known)]
 }
 
@@ -70,7 +69,7 @@ fn objective(config: ObjectiveConfig) -> Objective {
     let tasks = vec![place(0, 0, 0), place(1, 0, 2)];
     Objective::new(subspaces(), tasks, methods(), config)
         .unwrap()
-        .with_distance(Box::new(PixelRms))
+        .with_distance(Arc::new(PixelRms))
 }
 
 fn stream() -> Stream {
@@ -89,9 +88,10 @@ fn latents_move_along_their_own_direction() {
     let rows = |t: &Tensor| t.to_vec2::<f64>().unwrap();
     let (base, edited, w) = (rows(&latents.base), rows(&latents.edited), rows(&w));
     let mean: Vec<f64> = mean.to_vec1().unwrap();
-    for (sample, (direction, distance)) in [(3, 4.0), (5, 2.0), (3, 4.0)].into_iter().enumerate() {
+    let moves = [(DIM - 3, 4.0), (DIM - 1, 2.0), (DIM - 3, 4.0)];
+    for (sample, (direction, distance)) in moves.into_iter().enumerate() {
         for j in 0..DIM {
-            let kept = if j < 3 { w[sample][j] } else { mean[j] };
+            let kept = if j < DIM - 3 { w[sample][j] } else { mean[j] };
             assert!((base[sample][j] - kept).abs() < 1e-12);
             let moved = if j == direction { distance } else { 0.0 };
             assert!((edited[sample][j] - kept - moved).abs() < 1e-12);
@@ -110,23 +110,18 @@ fn the_terms_add_up() {
         diversity: 0.25,
     };
     let objective = objective(config);
-    let ((trained, vars), (source, _)) = (generator(1), generator(2));
+    let (trained, source) = (generator(0.5), generator(0.3));
     let tasks = [0, 1, 0, 1];
     let latents = objective
         .latents(&randn(&[4, DIM], 3), &randn(&[DIM], 4), &tasks)
         .unwrap();
-    let pictures = objective
-        .pictures(
-            &trained,
-            Some(&source),
-            &latents,
-            Noise::Const,
-            Noise::Const,
-        )
-        .unwrap();
+    let pictures = pictures(&objective, &trained, &source, &latents).unwrap();
     let targets = randn(&[4, 3, 8, 8], 5);
+    let known: Vec<_> = (0..4)
+        .map(|i| Some(targets.narrow(0, i, 1).unwrap()))
+        .collect();
     let losses = objective
-        .loss(&pictures, &tasks, Some(&targets), 8, &mut stream())
+        .loss(&pictures, &tasks, &known, 8, &mut stream())
         .unwrap();
 
     let row = |t: &Tensor, i: usize| t.narrow(0, i, 1).unwrap();
@@ -154,7 +149,7 @@ fn the_terms_add_up() {
     let total = 0.5 * sum / 8.0 + 2.0 * l2 + 3.0 * lpips - 0.25 * diversity;
     assert!((number(&losses.total) - total).abs() < 1e-10);
     let grads = losses.total.backward().unwrap();
-    assert!(grads.get(&vars["synthesis.b8.conv0.weight"]).is_some());
+    assert!(grads.get(&trained.later).is_some());
 }
 
 #[test]
@@ -167,17 +162,15 @@ fn without_alignment_no_source_is_asked() {
         alignment: off,
         ..ObjectiveConfig::default()
     };
-    let (trained, _) = generator(1);
+    let trained = generator(0.5);
     let objective = objective(config);
     let latents = objective
         .latents(&randn(&[1, DIM], 3), &randn(&[DIM], 4), &[0])
         .unwrap();
-    let pictures = objective
-        .pictures(&trained, None, &latents, Noise::Const, Noise::Const)
-        .unwrap();
+    let pictures = pictures(&objective, &trained, &trained, &latents).unwrap();
     assert!(pictures.source.is_none());
     let losses = objective
-        .loss(&pictures, &[0], None, 1, &mut stream())
+        .loss(&pictures, &[0], &[None], 1, &mut stream())
         .unwrap();
     assert_eq!(number(&losses.alignment.loss), 0.0);
     assert_eq!(max_difference(&losses.total, &losses.expand), 0.0);
@@ -192,22 +185,14 @@ fn an_lpips_only_alignment_counts() {
         },
         ..ObjectiveConfig::default()
     };
-    let ((trained, _), (source, _)) = (generator(1), generator(2));
+    let (trained, source) = (generator(0.5), generator(0.3));
     let objective = objective(config);
     let latents = objective
         .latents(&randn(&[2, DIM], 3), &randn(&[DIM], 4), &[0, 0])
         .unwrap();
-    let pictures = objective
-        .pictures(
-            &trained,
-            Some(&source),
-            &latents,
-            Noise::Const,
-            Noise::Const,
-        )
-        .unwrap();
+    let pictures = pictures(&objective, &trained, &source, &latents).unwrap();
     let losses = objective
-        .loss(&pictures, &[0, 0], None, 2, &mut stream())
+        .loss(&pictures, &[0, 0], &[None, None], 2, &mut stream())
         .unwrap();
     assert!(number(&losses.alignment.perceptual) > 1e-3);
     let total = number(&losses.expand) + number(&losses.alignment.perceptual);
@@ -242,32 +227,25 @@ fn refusals_name_the_reason() {
 
     let objective = objective(default);
     let (w, mean) = (randn(&[2, DIM], 1), randn(&[DIM], 2));
-    let text = |r: Result<_>| {
-        r.map(|_: domex_expand::Latents| ())
-            .unwrap_err()
-            .to_string()
-    };
+    let text = |r: Result<_>| r.map(|_: Latents| ()).unwrap_err().to_string();
     assert!(text(objective.latents(&w, &mean, &[0])).contains("one for each task"));
     assert!(text(objective.latents(&w, &mean, &[0, 2])).contains("below 2"));
     let latents = objective.latents(&w, &mean, &[0, 1]).unwrap();
-    let (trained, _) = generator(1);
-    let missing = objective.pictures(&trained, None, &latents, Noise::Const, Noise::Const);
+    let trained = generator(0.5);
+    let missing = objective.pictures(&latents, |own, _| {
+        Ok((
+            own.iter().map(|w| trained.synthesize(w).unwrap()).collect(),
+            Vec::new(),
+        ))
+    });
     assert!(
         missing
             .unwrap_err()
             .to_string()
-            .contains("source generator")
+            .contains("pictures of a step")
     );
-    let pictures = objective
-        .pictures(
-            &trained,
-            Some(&trained),
-            &latents,
-            Noise::Const,
-            Noise::Const,
-        )
-        .unwrap();
-    let loss = |batch| objective.loss(&pictures, &[0, 1], None, batch, &mut stream());
+    let pictures = pictures(&objective, &trained, &trained, &latents).unwrap();
+    let loss = |batch| objective.loss(&pictures, &[0, 1], &[None, None], batch, &mut stream());
     assert!(loss(0).unwrap_err().to_string().contains("batch"));
     // Task 1 wants to know its picture.
     assert!(loss(2).unwrap_err().to_string().contains("target pictures"));

@@ -1,23 +1,19 @@
-//! Files of tasks: what they may say, what is refused, and that the page on them says so.
+//! Files of tasks: what they may say, and what is refused.
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use domex_expand::{AdaptiveLayers, Config, Recipe, TaskFile, TaskSpec};
-use serde_json::Value as Json;
-
-const PAGE: &str = include_str!("../../../docs/expansion.md");
+use domex_expand::{Config, Recipe, SourceSettings, TaskFile};
 
 fn read(folder: &Path, name: &str, text: &str) -> domex_expand::Result<TaskFile> {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
-    TaskFile::read(&path, &Recipe::default())
+    TaskFile::read(&path, &Recipe::plain(SourceSettings::NONE).unwrap())
 }
 
 #[test]
-fn a_file_of_tasks_says_what_is_wrong_with_it() {
+fn a_file_sets_what_it_names_and_leaves_the_rest_at_its_default() {
     let root = tempfile::tempdir().unwrap();
     let read = |name: &str, text: &str| read(root.path(), name, text);
     let good = read(
@@ -28,7 +24,7 @@ fn a_file_of_tasks_says_what_is_wrong_with_it() {
     .unwrap();
     assert_eq!(
         (
-            good.tasks[0].name(),
+            good.tasks[0].name().as_str(),
             good.tasks[0].dimension,
             good.settings.batch
         ),
@@ -38,19 +34,34 @@ fn a_file_of_tasks_says_what_is_wrong_with_it() {
         good.settings.objective.alignment.lpips,
         Config::default().objective.alignment.lpips
     );
+}
 
+#[test]
+fn a_task_in_pictures_needs_a_name_and_no_text() {
+    let root = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str| read(root.path(), name, text);
     let pictures = "[[tasks]]\nname = \"mine\"\npictures = [\"a.png\"]\nclip = [\"one\"]\n";
     let pictures = read("pictures.toml", pictures).unwrap();
     assert_eq!(pictures.tasks[0].name(), "mine");
-    assert_eq!(pictures.tasks[0].clip, ["one"]);
+    assert_eq!(pictures.tasks[0].keys()["clip"][0], "one");
+}
 
+#[test]
+fn an_official_file_is_read_with_the_losses_of_its_tasks_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str| read(root.path(), name, text);
     // The published files have the losses of all types.
     let official = r#"{"tasks": [{"type": "NADA", "args": {"source_text": "photo", "target_text": "elf"}}],
         "tasks_losses": {"MyStyle": {"lpips_weight": 1, "nets": {"a": []}}, "NADA": {"clip_models": ["one"]}}}"#;
     let official = read("official.json", official).unwrap();
     assert_eq!(official.clip, ["one"]);
-    assert_eq!(official.tasks[0].target, "elf");
+    assert_eq!(official.tasks[0].keys()["target"], "elf");
+}
 
+#[test]
+fn a_file_of_tasks_says_what_is_wrong_with_it() {
+    let root = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str| read(root.path(), name, text);
     let one = "[[tasks]]\ntarget = \"a\"\n";
     for (name, text, word) in [
         (
@@ -129,8 +140,8 @@ fn a_file_of_tasks_says_what_is_wrong_with_it() {
         ("text.json", "{", "EOF"),
         (
             "type.json",
-            "{\"tasks\": [{\"type\": \"MyStyle\", \"args\": {}}]}",
-            "\"NADA\", the only kind",
+            "{\"tasks\": [{\"type\": \"NADO\", \"args\": {}}]}",
+            "expected NADA or MyStyle; did you mean \"NADA\"?",
         ),
         (
             "losses.json",
@@ -148,79 +159,18 @@ fn a_file_of_tasks_says_what_is_wrong_with_it() {
     }
 }
 
-/// The rows of the page's table with this head: the first two columns, without the quotes around code.
-fn table(head: &str) -> BTreeMap<String, String> {
-    let rows = PAGE.lines().skip_while(|line| !line.starts_with(head));
-    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
-    let cell = |cell: &str| cell.trim().trim_matches('`').to_owned();
-    rows.map(|line| {
-        let cells: Vec<&str> = line.split('|').collect();
-        (cell(cells[1]), cell(cells[2]))
-    })
-    .collect()
-}
-
-/// Every number, word and truth value of a document, by its path.
-fn leaves(path: &str, value: &Json, out: &mut BTreeMap<String, String>) {
-    match value {
-        Json::Object(map) => {
-            for (key, value) in map {
-                let dot = if path.is_empty() { "" } else { "." };
-                leaves(&format!("{path}{dot}{key}"), value, out);
-            }
-        }
-        _ => {
-            let text = value.to_string();
-            let text = text.strip_suffix(".0").unwrap_or(&text);
-            out.insert(path.to_owned(), text.to_owned());
-        }
-    }
-}
-
-#[test]
-fn the_page_lists_every_key_with_its_default() {
-    let mut settings = serde_json::to_value(Config::default()).unwrap();
-    // These are left out where they are off.
-    settings["antialias"] = Json::Bool(false);
-    settings["adaptive_layers"] = serde_json::to_value(AdaptiveLayers::default()).unwrap();
-    let mut expected = BTreeMap::new();
-    leaves("", &settings, &mut expected);
-    assert_eq!(table("| key of `[settings]`"), expected);
-
-    let folder = tempfile::tempdir().unwrap();
-    let error = read(folder.path(), "a.toml", "[[tasks]]\nqwerty = 1\n").unwrap_err();
-    let error = error.to_string();
-    let known = error.split("expected one of").nth(1).unwrap();
-    let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    known.sort_unstable();
-    let page = table("| key of a task");
-    assert!(page.keys().eq(known.iter()), "{page:?} and {known:?}");
-}
-
-#[test]
-fn the_example_of_the_page_is_read() {
-    let example = PAGE.split("```toml\n").nth(1).unwrap();
-    let example = example.split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = read(folder.path(), "tasks.toml", example).unwrap();
-    let names: Vec<&str> = file.tasks.iter().map(TaskSpec::name).collect();
-    assert_eq!(names, ["sketch", "my own style"]);
-    assert_eq!(file.tasks[0].clip, ["two"]);
-    assert_eq!(file.settings.nada.weights.global, 0.3);
-}
-
 #[test]
 fn a_recipe_comes_before_the_defaults_and_after_the_file() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("expand.toml");
     let recipe = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        Recipe::read(&path)
+        Recipe::read(&path, SourceSettings::NONE)
     };
     let text = "clip = [\"a\"]\n[settings]\nlr = 0.01\ncooldown = 0.5\n[settings.nada.weights]\nglobal = 10.0\n";
     let good = recipe(text).unwrap();
     let plain = good.file();
-    assert_eq!(plain.towers().collect::<Vec<_>>(), [("a", 1.0)]);
+    assert_eq!(plain.clip_models().collect::<Vec<_>>(), [("a", 1.0)]);
     let file = root.path().join("tasks.toml");
     let text = "[settings]\nlr = 0.5\n[settings.nada.weights]\ndirection = 2.0\n[[tasks]]\ntarget = \"ink\"\n";
     std::fs::write(&file, text).unwrap();
@@ -250,4 +200,67 @@ fn a_recipe_comes_before_the_defaults_and_after_the_file() {
         let message = recipe(text).unwrap_err().to_string();
         assert!(message.contains(expected), "{text}: {message}");
     }
+}
+
+#[test]
+fn an_unknown_method_is_refused_and_the_nearest_one_named() {
+    let root = tempfile::tempdir().unwrap();
+    let text = "[[tasks]]\nmethod = \"mystile\"\nname = \"Ann\"\n";
+    let error = read(root.path(), "tasks.toml", text)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("did you mean \"mystyle\"?"), "{error}");
+}
+
+#[test]
+fn a_key_of_another_method_is_refused_with_the_method_that_has_it() {
+    let root = tempfile::tempdir().unwrap();
+    let text = "[[tasks]]\ntarget = \"elf\"\nanchors = \"a.pt\"\n";
+    let error = read(root.path(), "tasks.toml", text)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("it is a key of method \"mystyle\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unknown_parametrisation_is_refused_and_the_nearest_one_named() {
+    let root = tempfile::tempdir().unwrap();
+    let text = "[settings]\nparametrisation = \"stylspace\"\n[[tasks]]\ntarget = \"elf\"\n";
+    let error = read(root.path(), "tasks.toml", text)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("did you mean `stylespace`?"), "{error}");
+}
+
+#[test]
+fn the_official_mystyle_file_is_read() {
+    let root = tempfile::tempdir().unwrap();
+    let text = r#"{"tasks": [{"type": "MyStyle", "dimension": 511, "args":
+        {"person_name": "Ann", "images_dir": "pictures", "anchors_dir": "latents"}}],
+        "tasks_losses": {"MyStyle": {"l2_weight": 0.5}}}"#;
+    let file = read(root.path(), "mystyle.json", text).unwrap();
+    let task = &file.tasks[0];
+    assert_eq!(
+        (task.method(), task.name().as_str(), task.dimension),
+        ("mystyle", "Ann", Some(511))
+    );
+    assert_eq!(task.keys()["anchors"], "latents");
+    assert_eq!(file.settings.mystyle.l2, 0.5);
+}
+
+#[test]
+fn official_tasks_with_one_target_get_numbered_names() {
+    let root = tempfile::tempdir().unwrap();
+    let task = r#"{"type": "NADA", "args": {"source_text": "photo", "target_text": "elf"}}"#;
+    let text = format!("{{\"tasks\": [{task}, {task}, {task}]}}");
+    let file = read(root.path(), "tasks.json", &text).unwrap();
+    let names: Vec<String> = file
+        .tasks
+        .iter()
+        .map(domex_expand::TaskSpec::name)
+        .collect();
+    assert_eq!(names, ["elf", "elf 2", "elf 3"]);
 }

@@ -99,7 +99,8 @@ fn expected_of(checkpoint: &Path) -> Option<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| has_extension(path, &["safetensors"]) && path.is_file())
         .filter_map(|path| {
-            let other = path.file_stem()?.to_str()?.to_owned();
+            let other = path.file_stem()?.to_str()?;
+            let other = other.strip_suffix("_expected").unwrap_or(other).to_owned();
             stem.starts_with(&other).then_some((other.len(), path))
         })
         .max()

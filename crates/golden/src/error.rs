@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use domex_error::UserError;
+
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -51,9 +53,6 @@ pub enum Error {
         /// Its full name, with the prefix.
         name: String,
     },
-    /// Some cases failed; the message is the whole table.
-    #[error("{0}")]
-    NotOk(String),
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -75,32 +74,54 @@ pub enum Error {
     /// CLIP could not be built or run.
     #[error(transparent)]
     Clip(#[from] domex_clip::Error),
-    /// A loss of the source domain could not be computed.
+    /// A diffusion process or one of its blocks could not be built or run.
     #[error(transparent)]
-    Replay(Box<domex_replay::Error>),
+    Diffusion(#[from] domex_diffusion::Error),
+    /// A diffusion autoencoder could not be built or run.
+    #[error(transparent)]
+    Diffae(#[from] domex_diffae::Error),
+    /// An adversarial loss or a regularizer could not be computed.
+    #[error(transparent)]
+    Gan(Box<domex_gan::Error>),
     /// A loss by CLIP could not be computed.
     #[error(transparent)]
     Nada(#[from] domex_nada::Error),
+    /// A person's latents or losses could not be computed.
+    #[error(transparent)]
+    Mystyle(#[from] domex_mystyle::Error),
     /// A step of an expansion could not be computed.
     #[error(transparent)]
     Expand(Box<domex_expand::Error>),
     /// An optimiser could not be run.
     #[error(transparent)]
     Train(#[from] domex_train::Error),
+    /// The Inception network could not be built or run.
+    #[error(transparent)]
+    Inception(#[from] domex_inception::Error),
+    /// A measure could not be taken.
+    #[error(transparent)]
+    Metrics(#[from] domex_metrics::Error),
     /// A picture could not be read or resized.
     #[error(transparent)]
     Data(#[from] domex_data::Error),
 }
 
 // Boxed, because a result is as large as its largest error.
-impl From<domex_replay::Error> for Error {
-    fn from(error: domex_replay::Error) -> Self {
-        Self::Replay(Box::new(error))
+impl From<domex_gan::Error> for Error {
+    fn from(error: domex_gan::Error) -> Self {
+        Self::Gan(Box::new(error))
     }
 }
 
 impl From<domex_expand::Error> for Error {
     fn from(error: domex_expand::Error) -> Self {
         Self::Expand(Box::new(error))
+    }
+}
+
+/// A case that cannot be run is the fault of its file.
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        true
     }
 }

@@ -17,14 +17,25 @@ struct Config {
     seed: u32,
     /// Name patterns (`*.bias`, `lin<k>.model.1.weight`) and the kind of value they stand for.
     kinds: BTreeMap<String, String>,
-    tensor_shapes: BTreeMap<String, Vec<usize>>,
 }
 
-/// All weights of a case, checked against the samples that it stores.
+/// The names and shapes of a network's tensors.
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// All weights of a case whose config lists their shapes.
 pub(crate) fn weights(case: &Case) -> Result<HashMap<String, Tensor>> {
+    #[derive(Deserialize)]
+    struct Listed {
+        tensor_shapes: Shapes,
+    }
+    weights_of(case, &case.config::<Listed>()?.tensor_shapes)
+}
+
+/// The weights of these names and shapes, checked against the samples that the case stores.
+pub(crate) fn weights_of(case: &Case, shapes: &Shapes) -> Result<HashMap<String, Tensor>> {
     let config: Config = case.config()?;
     let mut weights = HashMap::new();
-    for (name, shape) in &config.tensor_shapes {
+    for (name, shape) in shapes {
         let kind = kind(&config.kinds, name)
             .ok_or_else(|| malformed(case, format!("`kinds` says nothing about `{name}`")))?;
         let values = values(case, config.seed, name, shape, kind)?;
@@ -77,6 +88,8 @@ fn values(case: &Case, seed: u32, name: &str, shape: &[usize], kind: &str) -> Re
         "weight" => Box::new(move |u| (2.0 * u - 1.0) * he),
         "bias" => Box::new(|u| (2.0 * u - 1.0) * 0.1),
         "lin" => Box::new(|u| u * 0.5),
+        "bn_scale" => Box::new(|u| u + 0.5),
+        "bn_shift" => Box::new(|u| (2.0 * u - 1.0) * 0.2),
         other => {
             return Err(malformed(
                 case,

@@ -66,6 +66,18 @@ pub enum CaseKind {
     HyperdomainLosses,
     /// The domain encoder's losses and scores, from embeddings.
     DeganLosses,
+    /// MyStyle's losses with distances as given and by a stand-in.
+    MystyleLosses,
+    /// MyStyle's loss of a task, with LPIPS.
+    MystyleTaskLoss,
+    /// Points between a person's anchors.
+    MystyleHull,
+    /// Coordinates in the personal space, and a projection's first steps.
+    MystyleAlphaSpace,
+    /// Directions, nearest points and edits in the personal space.
+    MystyleEdits,
+    /// Holes, down-scaling and bytes as numbers.
+    MystyleDegradation,
     /// The expansion's generator against the discriminator, on the base subspace.
     PhaseGAdversarial,
     /// The expansion's discriminator, with fakes from the base subspace.
@@ -78,6 +90,40 @@ pub enum CaseKind {
     ExpansionStep,
     /// Steps of the expansion with an optimiser.
     ExpansionTrajectory,
+    /// Noise schedules, timestep maps and timestep embeddings.
+    DiffusionSchedule,
+    /// The blocks of a diffusion U-Net.
+    DiffusionBlocks,
+    /// The Diffusion Autoencoder's U-Net.
+    DiffaeUNet,
+    /// The Diffusion Autoencoder's semantic encoder.
+    DiffaeEncoder,
+    /// The Diffusion Autoencoder's training loss.
+    DiffaeLoss,
+    /// DDIM sampling and its reversal, step by step.
+    DiffaeSampling,
+    /// A picture from noise by way of a new code.
+    DiffaeRender,
+    /// The Diffusion Autoencoder's latent prior.
+    LatentNet,
+    /// Contents of a Diffusion Autoencoder's checkpoint, and what its networks make.
+    DiffaeCheckpoint,
+    /// Closed-form basis of the Diffusion Autoencoder's latent.
+    DiffaeBasis,
+    /// Fréchet distances of pairs of sets, and their moments.
+    Frechet,
+    /// The kernel distance over given subsets.
+    KernelDistance,
+    /// Improved precision and recall.
+    PrecisionRecall,
+    /// The Inception score of class probabilities.
+    InceptionScore,
+    /// Scores of pictures and texts by CLIP's features, and CLIP-MMD.
+    ClipScores,
+    /// Perceptual path length through stub networks.
+    PerceptualPathLength,
+    /// The Inception network that FID is defined on.
+    Inception,
 }
 
 impl CaseKind {
@@ -111,12 +157,35 @@ impl CaseKind {
         Self::ClipTerms,
         Self::HyperdomainLosses,
         Self::DeganLosses,
+        Self::MystyleLosses,
+        Self::MystyleTaskLoss,
+        Self::MystyleHull,
+        Self::MystyleAlphaSpace,
+        Self::MystyleEdits,
+        Self::MystyleDegradation,
         Self::PhaseGAdversarial,
         Self::PhaseDAdversarial,
         Self::PhaseDRegulariser,
         Self::PhaseGRegulariser,
         Self::ExpansionStep,
         Self::ExpansionTrajectory,
+        Self::DiffusionSchedule,
+        Self::DiffusionBlocks,
+        Self::DiffaeUNet,
+        Self::DiffaeEncoder,
+        Self::DiffaeLoss,
+        Self::DiffaeSampling,
+        Self::DiffaeRender,
+        Self::LatentNet,
+        Self::DiffaeCheckpoint,
+        Self::DiffaeBasis,
+        Self::Frechet,
+        Self::KernelDistance,
+        Self::PrecisionRecall,
+        Self::InceptionScore,
+        Self::ClipScores,
+        Self::PerceptualPathLength,
+        Self::Inception,
     ];
 
     /// The area whose page states the tolerance of a case of this kind.
@@ -135,7 +204,20 @@ impl CaseKind {
             | Self::HyperdomainLosses
             | Self::DeganLosses => "clip",
             Self::Pooling | Self::Lpips | Self::LpipsHelpers => "lpips",
-            Self::ResizeBilinear => "metrics",
+            Self::MystyleLosses
+            | Self::MystyleTaskLoss
+            | Self::MystyleHull
+            | Self::MystyleAlphaSpace
+            | Self::MystyleEdits
+            | Self::MystyleDegradation => "mystyle",
+            Self::ResizeBilinear
+            | Self::Frechet
+            | Self::KernelDistance
+            | Self::PrecisionRecall
+            | Self::InceptionScore
+            | Self::ClipScores
+            | Self::PerceptualPathLength
+            | Self::Inception => "metrics",
             Self::ClipPreprocess
             | Self::PhaseGAdversarial
             | Self::PhaseDAdversarial
@@ -143,16 +225,28 @@ impl CaseKind {
             | Self::PhaseGRegulariser
             | Self::ExpansionStep
             | Self::ExpansionTrajectory => "expansion",
+            Self::DiffusionSchedule
+            | Self::DiffusionBlocks
+            | Self::DiffaeUNet
+            | Self::DiffaeEncoder
+            | Self::DiffaeLoss
+            | Self::DiffaeSampling
+            | Self::DiffaeRender
+            | Self::LatentNet
+            | Self::DiffaeCheckpoint
+            | Self::DiffaeBasis => "diffae",
             _ => "stylegan2",
         }
     }
 
     /// Whether the relative error of small tensors is taken against the floor. The pages of
-    /// `clip`, `lpips` and `metrics` take it per tensor.
+    /// `clip`, `lpips`, `metrics` and `mystyle` take it per tensor.
     #[must_use]
     pub fn floored(self) -> bool {
-        !matches!(self.area(), "clip" | "lpips" | "metrics")
+        !matches!(self.area(), "clip" | "lpips" | "metrics" | "mystyle")
             && !matches!(self, Self::NvlabsCheckpoint | Self::RosinalityCheckpoint)
+            // Timestep maps would raise the floor above the arrays.
+            && !matches!(self, Self::DiffusionSchedule)
     }
 
     /// The kind of `case`, `None` for one that nothing here can run.
@@ -205,7 +299,10 @@ impl CaseKind {
         {
             Self::ResizeBilinear
         } else {
-            return crate::runners::nada::kind(case);
+            return crate::runners::nada::kind(case)
+                .or_else(|| crate::runners::mystyle::kind(case))
+                .or_else(|| crate::runners::metrics::kind(case))
+                .or_else(|| crate::runners::diffae::kind(case));
         };
         Some(kind)
     }

@@ -15,7 +15,7 @@
 //!
 //! ```no_run
 //! let report = domex_golden::run_dir("tests/golden")?;
-//! report.require_all()?; // an error that shows the whole table
+//! assert!(report.ok(), "{report}");
 //! # Ok::<(), domex_golden::Error>(())
 //! ```
 //!

@@ -4,10 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::{
-    Error, Result,
-    compare::{Bound, Deviation},
-};
+use crate::compare::{Bound, Deviation};
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -195,19 +192,6 @@ impl Report {
     #[must_use]
     pub fn ok(&self) -> bool {
         self.count(Status::Failed) + self.count(Status::Error) == 0
-    }
-
-    /// For tests: an error that shows the whole table unless every case is ok and covered.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotOk`].
-    pub fn require_all(&self) -> Result<()> {
-        if self.count(Status::Ok) == self.cases.len() {
-            Ok(())
-        } else {
-            Err(Error::NotOk(self.to_string()))
-        }
     }
 }
 

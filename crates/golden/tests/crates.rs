@@ -54,6 +54,15 @@ fn every_expected_tensor_counts() {
                 "other_clip_losses",
                 "hyperdomain_losses",
                 "degan_losses",
+                "schedule",
+                "losses",
+                "sample_from_P0",
+                "alpha_space",
+                "subspace_projection",
+                "degradation",
+                "kid",
+                "inception_score",
+                "clip_score_cmmd",
             ]
             .contains(&name)
         };

@@ -25,6 +25,7 @@ pub mod conv;
 pub mod dense;
 pub mod epilogue;
 pub mod gemm;
+pub mod group_norm;
 pub mod plain;
 pub mod rows;
 pub mod scratch;

@@ -64,8 +64,8 @@ pub fn release() {
 }
 
 /// Bytes in the buffers that this thread and rayon's workers keep.
-#[must_use]
-pub fn kept_bytes() -> usize {
+#[cfg(test)]
+fn kept_bytes() -> usize {
     let here = || {
         POOL.with_borrow(|pool| {
             pool.iter()

@@ -21,10 +21,10 @@ use crate::{ActingMatrix, Error, Generator, Result};
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum BasisKind {
-    /// As adobe-research/domain-expansion (and rosinality/stylegan2-pytorch): all convolutions and
-    /// the first block's `ToRgb`, in parameter order, raw.
+    /// As adobe-research/domain-expansion (and rosinality/stylegan2-pytorch): the network's matrices of
+    /// this kind, in parameter order, raw.
     DomainExpansion,
-    /// As genforce/sefa: all convolutions and only the **last** `ToRgb`; each row is divided by
+    /// As genforce/sefa: the network's matrices of this kind, in parameter order; each row is divided by
     /// its L2 norm (a row of zeros stays). The published program returns the eigenvectors of `WᵀW`
     /// unsorted; here they are sorted. [`Basis::eigenvalues`] gives its eigenvalues.
     Genforce {
@@ -33,6 +33,33 @@ pub enum BasisKind {
     },
     /// Read from a file, not computed.
     Given,
+}
+
+/// Which kinds of basis stack a matrix. The network decides: it knows what its layers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BasisKinds {
+    /// [`BasisKind::DomainExpansion`].
+    pub domain_expansion: bool,
+    /// [`BasisKind::Genforce`].
+    pub genforce: bool,
+}
+
+impl BasisKinds {
+    /// Every kind that is computed from matrices.
+    pub const ALL: Self = Self {
+        domain_expansion: true,
+        genforce: true,
+    };
+
+    /// Whether `kind` is one of them. No matrix makes a basis that was given.
+    #[must_use]
+    pub fn holds(self, kind: &BasisKind) -> bool {
+        match kind {
+            BasisKind::DomainExpansion => self.domain_expansion,
+            BasisKind::Genforce { .. } => self.genforce,
+            BasisKind::Given => false,
+        }
+    }
 }
 
 /// Orthonormal directions of the latent space, one per column. See the [module docs](self).

@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+use domex_error::{AnyError, UserError};
+
 /// An error of the latent space: what was given, what was expected, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,7 +24,7 @@ pub enum Error {
         /// Which network.
         network: String,
         /// Its own error.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: AnyError,
     },
 
     /// A tensor has the wrong shape.
@@ -146,10 +148,7 @@ pub enum Error {
 
 impl Error {
     /// Wraps a network's own error, for implementations of [`Generator`](crate::Generator).
-    pub fn network(
-        network: impl Into<String>,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn network(network: impl Into<String>, source: impl Into<AnyError>) -> Self {
         Self::Network {
             network: network.into(),
             source: source.into(),
@@ -177,6 +176,26 @@ impl Error {
             what,
             found: found.to_string(),
             expected: expected.into(),
+        }
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) | Self::Random(_) => false,
+            Self::Ops(error) => error.is_user_error(),
+            Self::Network { source, .. } => source.is_user_error(),
+            Self::Shape { .. }
+            | Self::NotFinite { .. }
+            | Self::DimensionRange { .. }
+            | Self::DimensionTaken { .. }
+            | Self::NoFreeDimension { .. }
+            | Self::DomainName { .. }
+            | Self::NotOrthonormal { .. }
+            | Self::NotW { .. }
+            | Self::Setting { .. }
+            | Self::Factorisation { .. } => true,
         }
     }
 }

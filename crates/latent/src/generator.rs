@@ -8,26 +8,15 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::Result;
-
-/// What an acting matrix feeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// A convolution of the main path.
-    Conv,
-    /// A 1×1 convolution from features to colours.
-    ToRgb,
-}
+use crate::basis::BasisKinds;
 
 /// One matrix that multiplies the latent: in StyleGAN2, the affine map of a style.
 #[derive(Debug, Clone)]
 pub struct ActingMatrix {
     /// The parameter's name in the checkpoint, such as `synthesis.b4.conv1.affine.weight`.
     pub name: String,
-    /// What it feeds.
-    pub role: Role,
-    /// Index of the resolution block: 0 is the first (4×4), 1 the next.
-    pub stage: usize,
+    /// The kinds of basis that stack it.
+    pub kinds: BasisKinds,
     /// The raw weight `[rows, D]` as stored, with no gain applied.
     pub weight: Tensor,
 }
@@ -52,6 +41,11 @@ pub trait Generator {
     /// Width and height of a picture, in pixels.
     fn resolution(&self) -> usize;
 
+    /// Colour channels of a picture.
+    fn channels(&self) -> usize {
+        3
+    }
+
     /// Where the weights are.
     fn device(&self) -> &Device;
 
@@ -74,9 +68,8 @@ pub trait Generator {
     /// A wrong shape, or a label that is missing or not wanted.
     fn map(&self, z: &Tensor, label: Option<&Tensor>) -> Result<Tensor>;
 
-    /// Every matrix that acts on the latent first, in the order of the parameters: block by block,
-    /// and in a block the convolutions before the `ToRgb`. All of them, so that each
-    /// [kind of basis](crate::basis::BasisKind) can choose its own.
+    /// Every matrix that acts on the latent first, in the order of the parameters. All of them: each says which
+    /// [kinds of basis](crate::basis::BasisKind) take it.
     ///
     /// # Errors
     ///

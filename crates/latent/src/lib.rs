@@ -8,6 +8,8 @@
 //! - [`basis`]: orthogonal directions ordered by how much the network uses them (two published forms);
 //! - [`subspace`]: who has which dimension ([`Layout`](subspace::Layout)), projection on the base,
 //!   traversal and composition ([`Subspaces`](subspace::Subspaces));
+//! - [`expansion`]: the domains of a model with their basis and mean, and their place in its file;
+//! - [`modulation`]: what is done to a generator's layers for each sample, such as the offsets of domains;
 //! - [`probe`]: the effect of each direction on pictures, measured; and dormant directions found by trial;
 //! - [`distance`] and [`ms_ssim`]: distances between pictures that need no weights;
 //! - [`sample`]: drawing latents, their mean, truncation.
@@ -17,11 +19,11 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use domex_latent::{ActingMatrix, Role, basis::{Basis, BasisKind}, subspace::{Layout, Steps}};
+//! use domex_latent::{ActingMatrix, basis::{Basis, BasisKind, BasisKinds}, subspace::{Layout, Steps}};
 //!
 //! // A network whose first layer reacts to two of three latent directions.
 //! let weight = Tensor::new(&[[3.0_f32, 0.0, 0.0], [0.0, 0.01, 0.0], [0.0, 0.0, 2.0]], &Device::Cpu)?;
-//! let layer = ActingMatrix { name: "conv".into(), role: Role::Conv, stage: 0, weight };
+//! let layer = ActingMatrix { name: "conv".into(), kinds: BasisKinds::ALL, weight };
 //! let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &[layer])?;
 //!
 //! // A new domain takes the most dormant direction, the last column, at distance 20.
@@ -45,15 +47,17 @@
 pub mod basis;
 pub mod distance;
 mod error;
+pub mod expansion;
 pub mod generator;
+pub mod modulation;
 pub mod ms_ssim;
 pub mod probe;
 pub mod sample;
 pub mod subspace;
-#[cfg(test)]
-mod toy;
+pub mod toy;
 
 pub use distance::{ImageDistance, PixelRms};
 pub use error::{Error, Result};
-pub use generator::{ActingMatrix, Generator, Role};
+pub use expansion::Expansion;
+pub use generator::{ActingMatrix, Generator};
 pub use ms_ssim::MsSsim;

@@ -1,24 +1,46 @@
-//! A network for tests whose every effect is known: `x = tanh(M diag(gain) A w)`.
+//! A network for tests whose every effect is known: `x = tanh(M (A w + offset))`.
+
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use domex_random::Streams;
 
-use crate::{ActingMatrix, Generator, Result, Role};
+use crate::basis::BasisKinds;
+use crate::modulation::{Layer, Modulator, modulations};
+use crate::{ActingMatrix, Generator, Result};
 
+/// Numbers in a latent.
 pub const DIM: usize = 8;
+
+/// Rows of a W+ latent; the network reads their mean.
+const ROWS: usize = 2;
 const SIDE: usize = 8;
 const PIXELS: usize = 3 * SIDE * SIDE;
 
+/// What its only layer is called.
+const LAYER: &str = "later";
+
 /// A latent coordinate is a direction of its own here: `A = diag(values)`, so the basis is the
 /// identity and column `j` acts with `values[j] · gains[j]` on its own pixels.
+#[derive(Debug, Clone)]
 pub struct Toy {
     acting: Tensor, // [DIM, DIM]
-    later: Tensor,  // [PIXELS, DIM]
+    /// `M`: `[pixels, DIM]`, what a training may change.
+    pub later: Tensor,
+    /// Classes of a label, which move the first coordinates.
     pub classes: usize,
+    /// Added to every latent: the mean.
     pub offset: f64,
+    /// What is done to its layer, `later`.
+    pub modulators: Vec<Arc<dyn Modulator>>,
 }
 
 impl Toy {
+    /// In double precision.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
     pub fn new(values: [f64; DIM], gains: [f64; DIM]) -> Result<Self> {
         let acting = Tensor::new(&values, &Device::Cpu)?;
         let acting = Tensor::eye(DIM, DType::F64, &Device::Cpu)?.broadcast_mul(&acting)?;
@@ -31,7 +53,31 @@ impl Toy {
             later,
             classes: 0,
             offset: 0.0,
+            modulators: Vec::new(),
         })
+    }
+
+    /// The same in another type.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        Ok(Self {
+            acting: self.acting.to_dtype(dtype)?,
+            later: self.later.to_dtype(dtype)?,
+            ..self.clone()
+        })
+    }
+
+    /// The layer that a modulator can change.
+    #[must_use]
+    pub fn modulated_layers() -> Vec<Layer> {
+        vec![Layer {
+            name: LAYER.to_owned(),
+            channels: DIM,
+            row: 0,
+        }]
     }
 }
 
@@ -40,7 +86,7 @@ impl Generator for Toy {
         DIM
     }
     fn layers(&self) -> usize {
-        2
+        ROWS
     }
     fn noise_dim(&self) -> usize {
         DIM
@@ -55,15 +101,15 @@ impl Generator for Toy {
         &Device::Cpu
     }
     fn dtype(&self) -> DType {
-        DType::F64
+        self.acting.dtype()
     }
     fn mean(&self) -> Result<Tensor> {
-        Ok(Tensor::full(self.offset, DIM, &Device::Cpu)?)
+        let mean = Tensor::full(self.offset, DIM, &Device::Cpu)?;
+        Ok(mean.to_dtype(self.dtype())?)
     }
     fn map(&self, z: &Tensor, label: Option<&Tensor>) -> Result<Tensor> {
         let w = (z + self.offset)?;
         match label {
-            // Classes move the first coordinates.
             Some(label) => Ok((w + label.pad_with_zeros(1, 0, DIM - self.classes)?)?),
             None => Ok(w),
         }
@@ -72,21 +118,30 @@ impl Generator for Toy {
         let weight = self.acting.clone();
         Ok(vec![ActingMatrix {
             name: "acting".into(),
-            role: Role::Conv,
-            stage: 0,
+            kinds: BasisKinds::ALL,
             weight,
         }])
     }
     fn synthesize(&self, latent: &Tensor) -> Result<Tensor> {
-        let w = if latent.rank() == 3 {
-            latent.mean(1)?
-        } else {
-            latent.clone()
+        let w = match latent.rank() {
+            3 => latent.mean(1)?,
+            _ => latent.clone(),
         };
-        let x = w
-            .matmul(&self.acting.t()?)?
-            .matmul(&self.later.t()?)?
-            .tanh()?;
+        let mut style = w.matmul(&self.acting.t()?)?;
+        if !self.modulators.is_empty() {
+            let n = w.dim(0)?;
+            let rows = w.unsqueeze(1)?.broadcast_as((n, ROWS, DIM))?.contiguous()?;
+            let modulation = modulations(&self.modulators, &rows)?
+                .remove(LAYER)
+                .unwrap_or_default();
+            if let Some(offset) = modulation.style_offset {
+                style = style.broadcast_add(&offset)?;
+            }
+            if let Some(factor) = modulation.channel_factor {
+                style = style.broadcast_mul(&factor)?;
+            }
+        }
+        let x = style.matmul(&self.later.t()?)?.tanh()?;
         Ok(x.reshape(((), 3, SIDE, SIDE))?)
     }
 }

@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
-use domex_latent::basis::{Basis, BasisKind};
+use domex_latent::ActingMatrix;
+use domex_latent::basis::{Basis, BasisKind, BasisKinds};
 use domex_latent::subspace::{Steps, Subspaces};
-use domex_latent::{ActingMatrix, Role};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -55,17 +55,15 @@ impl Case {
                 .split('.')
                 .find_map(|part| part.strip_prefix('b'))
                 .unwrap();
-            let stage = block.parse::<usize>().unwrap().ilog2() as usize - 2;
-            let role = if name.contains("torgb") {
-                Role::ToRgb
-            } else {
-                Role::Conv
+            let is_conv = !name.contains("torgb");
+            let kinds = BasisKinds {
+                domain_expansion: is_conv || block == "4",
+                genforce: is_conv || Some(name) == names.last().and_then(|name| name.as_str()),
             };
             let weight = self.get(&format!("param.{name}")).clone();
             ActingMatrix {
                 name: name.to_owned(),
-                role,
-                stage,
+                kinds,
                 weight,
             }
         };
@@ -181,6 +179,7 @@ fn sefa_basis_normalised() -> TestResult {
     // Another ToRgb in front, which the kind must leave out.
     let mut early = matrices[7].clone();
     early.name = "synthesis.b4.torgb.affine.weight".to_owned();
+    early.kinds.genforce = false;
     matrices.insert(1, early);
     for which in ["all", "subset"] {
         let layers = Some(case.integers(&format!("out.{which}.layers")));

@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+use domex_error::UserError;
+
 /// An error of the perceptual distance: what was given and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +56,17 @@ impl Error {
         Self::File {
             file: file.into(),
             problem: problem.to_string(),
+        }
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) => false,
+            Self::Ops(error) => error.is_user_error(),
+            Self::Checkpoint(error) => error.is_user_error(),
+            Self::File { .. } | Self::Shape { .. } | Self::Key { .. } => true,
         }
     }
 }

@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use domex_checkpoint::container::{Container, Writer};
 use serde_json::Value as Json;
 
-use crate::{Config, Error, Lpips, Result};
+use crate::{Config, Error, Lpips, Result, published};
 
 /// The kind of such a container.
 pub const KIND: &str = "lpips";
@@ -39,15 +39,16 @@ impl Lpips {
     ///
     /// A file of another kind, NaN or infinity in it, a missing tensor or a wrong shape.
     pub fn load(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<Self> {
-        let container = Container::open(path)?;
+        let path = path.as_ref();
+        let container = Container::open(path)
+            .map_err(|error| published::part(path).unwrap_or_else(|| error.into()))?;
         let shown = container.path().display().to_string();
         if container.kind() != KIND {
             let found = format!("kind {:?}, expected {KIND:?}", container.kind());
             return Err(Error::file(shown, found));
         }
         container.check_finite()?;
-        let config: Config = serde_json::from_value(container.config().clone())
-            .map_err(|error| Error::file(&shown, error))?;
+        let config: Config = container.config_as()?;
         let names = container.names();
         let tensors = names
             .map(|name| Ok((name.to_owned(), container.tensor(name, device)?)))

@@ -60,6 +60,26 @@ pub fn join(heads: &Path, backbone: &Path) -> Result<Writer> {
     file::writer(&tensors, &config, &provenance)
 }
 
+/// How the two are joined.
+const JOIN: &str = "join them with `cargo xtask convert HEADS.pth --backbone BACKBONE.pth --out lpips.safetensors`";
+
+/// What a file is that is no container but one of the two published parts, and what to do; `None` for any other.
+#[must_use]
+pub fn part(path: &Path) -> Option<Error> {
+    let tensors = weights(path).ok()?;
+    let problem = if tensors.contains_key("lin0.model.1.weight") {
+        let (_, name) = owner(path, &tensors).ok()?;
+        format!("these are LPIPS heads, without the {name} that they belong to; {JOIN}")
+    } else if tensors.contains_key("features.0.weight") {
+        format!(
+            "this is torchvision's backbone of a perceptual network, without LPIPS heads; {JOIN}"
+        )
+    } else {
+        return None;
+    };
+    Some(Error::file(path.display().to_string(), problem))
+}
+
 fn weights(path: &Path) -> Result<BTreeMap<String, TensorData>> {
     let file = foreign::read(path)?;
     Ok(file.weights(&file.value)?)
@@ -134,6 +154,29 @@ mod tests {
         };
         assert!(distance(&own) > 1e-3);
         assert_eq!(distance(&read), distance(&own));
+    }
+
+    #[test]
+    fn a_part_alone_is_named_with_the_way_to_join_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, [heads, network]) = publish(folder.path(), Backbone::Squeeze);
+        for (file, words) in [
+            (heads, "LPIPS heads, without the SqueezeNet"),
+            (network, "without LPIPS heads"),
+        ] {
+            let error = Lpips::load(&file, DType::F32, &Device::Cpu)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(words) && error.contains("--backbone"),
+                "{error}"
+            );
+        }
+        let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/heads-alex.pth");
+        let error = Lpips::load(published, DType::F32, &Device::Cpu)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("without the AlexNet"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Mean and covariance of features, gathered batch by batch.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use faer::Mat;
 
-use crate::{Error, Result};
+use crate::{Error, Result, features};
 
 /// Sums over the rows seen so far, in float64.
 ///
@@ -48,16 +48,17 @@ impl Moments {
     /// A wrong shape, or a number that is not finite.
     pub fn add(&mut self, features: &Tensor) -> Result<()> {
         let dim = self.dim();
-        let rows = match *features.dims() {
-            [_, d] if d == dim => features.to_dtype(DType::F64)?.to_vec2::<f64>()?,
+        match *features.dims() {
+            [_, d] if d == dim => {}
             _ => {
                 let found = format!("{:?}", features.dims());
                 return Err(Error::unfit("features", found, format!("[n, {dim}]")));
             }
-        };
-        if rows.iter().flatten().any(|x| !x.is_finite()) {
-            return Err(Error::unfit("a feature", "not finite", "finite numbers"));
         }
+        if features.dims()[0] == 0 {
+            return Ok(());
+        }
+        let rows = features::rows(features)?.to_vec2::<f64>()?;
         let Some(first) = rows.first() else {
             return Ok(());
         };
@@ -90,13 +91,28 @@ impl Moments {
     ///
     /// Fewer than two rows.
     pub fn covariance(&self) -> Result<Mat<f64>> {
+        self.spread(1)
+    }
+
+    /// The covariance, divided by the number of rows: that of the rows themselves, which is less than that of where they
+    /// come from.
+    ///
+    /// # Errors
+    ///
+    /// Fewer than two rows.
+    pub fn biased_covariance(&self) -> Result<Mat<f64>> {
+        self.spread(0)
+    }
+
+    /// Divided by `less` than the number of rows.
+    fn spread(&self, less: usize) -> Result<Mat<f64>> {
         if self.count < 2 {
             return Err(Error::unfit("features", self.count, "at least two rows"));
         }
         let n = self.count as f64;
         let mean = &self.sum / n;
         Ok(Mat::from_fn(self.dim(), self.dim(), |i, j| {
-            (self.outer[(i, j)] - n * mean[(0, i)] * mean[(0, j)]) / (n - 1.0)
+            (self.outer[(i, j)] - n * mean[(0, i)] * mean[(0, j)]) / (self.count - less) as f64
         }))
     }
 }

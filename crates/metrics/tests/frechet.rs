@@ -29,7 +29,7 @@ fn close(found: f64, expected: f64, bound: f64, what: &str) {
 fn the_reference_numbers_come_out() {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/tests/cases/frechet_distance.safetensors"
+        "/tests/golden/metrics/frechet_distance.safetensors"
     );
     let case = load(path, &Device::Cpu).unwrap();
     for set in ["full", "relu", "same", "singular", "dead"] {

@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+use domex_error::UserError;
+
 /// An error of these losses: what was given and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,14 @@ pub enum Error {
         /// What is allowed.
         expected: String,
     },
+    /// A file that holds no CLIP network.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A task cannot be prepared.
     #[error("nada: task {name:?}, with CLIP network {guide:?}: {source}")]
     Task {
@@ -49,6 +59,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// An error about a file, with the file's name once.
+    pub(crate) fn file(path: &std::path::Path, error: &dyn std::error::Error) -> Self {
+        let text = error.to_string();
+        let prefix = format!("{}: ", path.display());
+        Self::File {
+            path: path.to_owned(),
+            problem: text.strip_prefix(&prefix).unwrap_or(&text).to_owned(),
+        }
+    }
+
     pub(crate) fn shape(what: &'static str, found: &[usize], expected: impl Into<String>) -> Self {
         Self::Shape {
             what,
@@ -66,6 +86,18 @@ impl Error {
             what: what.into(),
             found: found.to_string(),
             expected: expected.into(),
+        }
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) | Self::Random(_) | Self::Shape { .. } => false,
+            Self::Ops(error) => error.is_user_error(),
+            Self::Clip(error) => error.is_user_error(),
+            Self::Config { .. } | Self::File { .. } => true,
+            Self::Task { source, .. } => source.is_user_error(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! A CLIP network that guides a generator.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Tensor;
-use domex_clip::{Clip, Preprocess, Tokenizer};
+use candle_core::{DType, Device, Tensor};
+use domex_clip::{Bundle, Clip, Preprocess, Tokenizer};
+use image::RgbImage;
 
 use crate::{Error, Result};
 
@@ -37,6 +39,25 @@ impl Guide {
         }
     }
 
+    /// A network from its file, called after it, that sees pictures as published. `weight` is its factor in the sum over
+    /// networks.
+    ///
+    /// # Errors
+    ///
+    /// A file that holds no CLIP network, with its name; a weight that is not above 0.
+    pub fn load(path: &Path, weight: f64, device: &Device) -> Result<Self> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if !(weight.is_finite() && weight > 0.0) {
+            let what = format!("weight of CLIP network {}", path.display());
+            return Err(Error::config(what, weight, "a number above 0"));
+        }
+        let bundle = Bundle::load(path, DType::F32, device);
+        let bundle = bundle.map_err(|error| Error::file(path, &error))?;
+        let mut guide = Self::new(name, bundle.clip, Arc::new(bundle.tokenizer));
+        guide.weight = weight;
+        Ok(guide)
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         if self.weight.is_finite() && self.weight > 0.0 {
             return Ok(());
@@ -55,11 +76,7 @@ impl Guide {
     ///
     /// A wrong shape or type.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor> {
-        let preprocess = Preprocess {
-            size: self.clip.image_size(),
-            antialias: self.antialias,
-        };
-        let pixels = preprocess.apply(pictures)?;
+        let pixels = self.preprocess().apply(pictures)?;
         let pixels = pixels.to_dtype(self.clip.logit_scale().dtype())?;
         let features = self.clip.image_features(&pixels)?;
         Ok(features.to_dtype(pictures.dtype())?)
@@ -79,14 +96,59 @@ impl Guide {
                 features.push(self.features(&chunk.detach())?.detach());
             }
         }
-        match features.is_empty() {
-            false => Ok(Tensor::cat(&features, 0)?),
-            true => Err(Error::config("number of pictures", 0, "at least 1")),
+        joined(&features)
+    }
+
+    /// Features `[n, d]`, of any length, of pictures as files hold them, each of its own size, without a graph. They are
+    /// resized in 8 bits and with antialiasing, as CLIP's own program does: a large one would alias otherwise.
+    ///
+    /// # Errors
+    ///
+    /// No picture, or one without pixels.
+    pub fn features_of_files(&self, pictures: &[RgbImage]) -> Result<Tensor> {
+        let mut features = Vec::new();
+        for pictures in pictures.chunks(CHUNK) {
+            let pixels = self.bring(&self.preprocess().apply_to_files(pictures)?)?;
+            let pixels = pixels.to_dtype(self.clip.logit_scale().dtype())?;
+            features.push(self.clip.image_features(&pixels)?.detach());
+        }
+        joined(&features)
+    }
+
+    fn preprocess(&self) -> Preprocess {
+        Preprocess {
+            size: self.clip.image_size(),
+            antialias: self.antialias,
         }
     }
 
     /// Brings numbers from elsewhere to the network's device.
     pub(crate) fn bring(&self, tensor: &Tensor) -> Result<Tensor> {
         Ok(tensor.to_device(self.clip.logit_scale().device())?)
+    }
+}
+
+/// Rows one below the other.
+fn joined(features: &[Tensor]) -> Result<Tensor> {
+    match features.is_empty() {
+        false => Ok(Tensor::cat(features, 0)?),
+        true => Err(Error::config("number of pictures", 0, "at least 1")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_network_is_named_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.safetensors");
+        std::fs::write(&path, "no network").unwrap();
+        let shown = path.display().to_string();
+        for weight in [1.0, 0.0] {
+            let error = Guide::load(&path, weight, &Device::Cpu).unwrap_err();
+            assert_eq!(error.to_string().matches(&shown).count(), 1, "{error}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use domex_clip::{Prompts, TextMeans, direction, mean_of_units, templates, unit_length};
+use image::RgbImage;
 
 use crate::config::Weights;
 use crate::guide::Guide;
@@ -40,12 +41,12 @@ pub enum Goal {
         /// What it should make.
         target: String,
     },
-    /// In pictures in `[-1, 1]`.
+    /// In pictures.
     Pictures {
-        /// Some that the generator makes, `[k, 3, h, w]`; 16 as published.
+        /// Some that the generator makes, `[k, 3, h, w]` in `[-1, 1]`; 16 as published.
         source: Tensor,
-        /// A few of what it should make, each `[1, 3, h, w]` of its own size, or several of one size.
-        target: Vec<Tensor>,
+        /// A few of what it should make, as files hold them, each of its own size.
+        target: Vec<RgbImage>,
     },
 }
 
@@ -65,7 +66,7 @@ impl Task {
     }
 
     /// From pictures to pictures.
-    pub fn pictures(name: impl Into<String>, source: Tensor, target: Vec<Tensor>) -> Self {
+    pub fn pictures(name: impl Into<String>, source: Tensor, target: Vec<RgbImage>) -> Self {
         Self {
             name: name.into(),
             goal: Goal::Pictures { source, target },
@@ -269,14 +270,17 @@ fn in_words(texts: &TextMeans<'_>, source: &str, target: &str, weights: &Weights
 fn in_pictures(
     guide: &Guide,
     source: &Tensor,
-    target: &[Tensor],
+    target: &[RgbImage],
     weights: &Weights,
 ) -> Result<Row> {
-    let mean = |pictures: &[Tensor]| -> Result<Tensor> {
-        let features = guide.features_of_many(pictures)?.to_device(&Device::Cpu)?;
+    let mean = |features: Tensor| -> Result<Tensor> {
+        let features = features.to_device(&Device::Cpu)?;
         Ok(mean_of_units(&features.to_dtype(DType::F64)?)?)
     };
-    let sides = [mean(std::slice::from_ref(source))?, mean(target)?];
+    let sides = [
+        mean(guide.features_of_many(std::slice::from_ref(source))?)?,
+        mean(guide.features_of_files(target)?)?,
+    ];
     let mut row = between(&sides)?;
     if weights.patch > 0.0 {
         row.parts = Some(row.direction.unsqueeze(0)?);

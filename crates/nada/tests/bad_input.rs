@@ -4,10 +4,12 @@
 
 mod common;
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use common::{guide, pictures};
+use domex_data::picture;
 use domex_nada::{Augment, Config, Nada, Patches, Prepared, Task, Weights};
 use domex_random::Streams;
+use image::{Rgb, RgbImage};
 
 #[track_caller]
 fn refused<T>(result: domex_nada::Result<T>, words: &[&str]) {
@@ -67,9 +69,11 @@ fn tasks() {
     refused(prepare(Task::texts("photo", " ")), &["words that describe"]);
     let long = "x".repeat(100);
     refused(prepare(Task::texts("photo", long)), &["tokens", "77"]);
-    let same = pictures(2, 1);
+    // Of the network's size: nothing is resized.
+    let same = vec![RgbImage::from_fn(16, 16, |x, y| Rgb([x as u8, y as u8, 7]))];
+    let made = picture::from_rgb(&same, DType::F32, &Device::Cpu).unwrap();
     refused(
-        prepare(Task::pictures("snow", same.clone(), vec![same])),
+        prepare(Task::pictures("snow", made, same)),
         &["snow", "the same"],
     );
     refused(

@@ -5,7 +5,7 @@
 mod common;
 
 use candle_core::{Tensor, Var};
-use common::{guide, pictures, scalar};
+use common::{files, guide, pictures, scalar};
 use domex_nada::{Augment, Config, Guide, Nada, Patches, Prepared, Task, Weights};
 use domex_ops::testing::{assert_gradients, max_difference};
 use domex_random::{Stream, Streams};
@@ -20,11 +20,7 @@ fn tasks() -> Vec<Task> {
     vec![
         Task::texts("photo", "sketch"),
         statue,
-        Task::pictures(
-            "snow",
-            pictures(3, 51),
-            vec![pictures(1, 52), pictures(2, 53)],
-        ),
+        Task::pictures("snow", pictures(3, 51), files(3, 52)),
     ]
 }
 

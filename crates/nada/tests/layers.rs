@@ -5,7 +5,7 @@
 mod common;
 
 use candle_core::Tensor;
-use common::{guide, pictures, scalar};
+use common::{files, guide, pictures, scalar};
 use domex_nada::{Config, Error, LayerChoice, Nada, Task, choose_layers};
 use domex_ops::testing::randn;
 
@@ -26,10 +26,7 @@ fn pictures_like(n: usize) -> Result<Tensor, Error> {
 #[test]
 fn the_layers_that_matter_are_chosen() {
     let nada = Nada::new(vec![guide(1), guide(2)], Config::default()).unwrap();
-    let prepared = nada.prepare(
-        &[Task::pictures("snow", pictures(2, 1), vec![pictures(1, 2)])],
-        None,
-    );
+    let prepared = nada.prepare(&[Task::pictures("snow", pictures(2, 1), files(1, 2))], None);
     let prepared = prepared.unwrap();
     let ws = (randn(&[2, 4, 5], 3) * 0.1).unwrap();
     let loss = |pictures: &Tensor| nada.global(&prepared, pictures, &[0, 0]);

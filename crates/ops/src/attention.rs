@@ -14,13 +14,14 @@ use domex_kernels::attention::{self as kernel, AttentionGrads, AttentionShape};
 
 use crate::{
     Error, Result,
-    autograd::keeps_graph,
+    body::{Bodies, Body},
     check,
     cpu::{self, Borrowed, Element, by_dtype},
     matmul, softmax,
 };
 
 const OP: &str = "attention";
+const BODIES: Bodies = Bodies::CPU;
 
 /// Which keys a query sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,13 +40,11 @@ pub enum Mask {
 /// the width; [`Error::DType`] and [`Error::Device`] when the operands do not match.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Mask) -> Result<Tensor> {
     let shape = check_operands(q, k, v, heads, mask)?;
-    if check::on_cpu(&[q]) {
-        let y = q
-            .contiguous()?
-            .apply_op3(&k.contiguous()?, &v.contiguous()?, Attention(shape))?;
-        return Ok(y);
+    if BODIES.of(&[q]) == Body::Composed {
+        return composed(&shape, q, k, v);
     }
-    composed(&shape, q, k, v)
+    let [q, k, v] = [q.contiguous()?, k.contiguous()?, v.contiguous()?];
+    Ok(q.apply_op3(&k, &v, Attention(shape))?)
 }
 
 /// The same from candle's own operations and those of this crate.
@@ -210,7 +209,7 @@ impl CustomOp3 for Attention {
         _: &Tensor,
         g: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [gq, gk, gv] = if keeps_graph() {
+        let [gq, gk, gv] = if !BODIES.gradients_in_one_pass(&[q]) {
             composed_backward(&self.0, [q, k, v, g]).map_err(candle_core::Error::wrap)?
         } else {
             let g = g.contiguous()?;

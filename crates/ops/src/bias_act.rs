@@ -25,9 +25,15 @@ use std::{fmt, str::FromStr};
 
 use candle_core::Tensor;
 
-use crate::{Error, Result, check, epilogue::Curve};
+use crate::{
+    Error, Result,
+    body::{Bodies, Body},
+    check,
+    epilogue::Curve,
+};
 
 const OP: &str = "bias_act";
+const BODIES: Bodies = Bodies::CPU;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 
@@ -207,7 +213,7 @@ impl BiasAct {
 /// not finite; [`Error::DType`] and [`Error::Device`] when the operands do not match.
 pub fn bias_act(x: &Tensor, bias: Option<&Tensor>, how: &BiasAct) -> Result<Tensor> {
     how.check(x, bias)?;
-    if !check::on_cpu(&[x]) {
+    if BODIES.of(&[x]) == Body::Composed {
         return reference(x, bias, how);
     }
     if let Some(curve) = how.curve() {

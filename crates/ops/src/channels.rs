@@ -13,9 +13,11 @@ use rayon::prelude::*;
 use crate::{
     Result,
     autograd::in_backward,
-    check,
+    body::{Bodies, Body},
     cpu::{self, Element, by_dtype},
 };
+
+const BODIES: Bodies = Bodies::CPU;
 
 /// Elements that one task should have at least; less is not worth waking a thread.
 const TASK: usize = 1 << 14;
@@ -27,12 +29,12 @@ fn rows_per_task(inner: usize) -> usize {
 
 /// `x: [n, c, ..]` times `s: [n, c]`. The shapes have been checked.
 pub(crate) fn scale(x: &Tensor, s: &Tensor) -> Result<Tensor> {
-    if check::on_cpu(&[x, s]) {
-        return Ok(x.contiguous()?.apply_op2(&s.contiguous()?, Rows::Scale)?);
+    if BODIES.of(&[x, s]) == Body::Composed {
+        let mut dims = s.dims().to_vec();
+        dims.resize(x.rank(), 1);
+        return Ok(x.broadcast_mul(&s.reshape(dims)?)?);
     }
-    let mut dims = s.dims().to_vec();
-    dims.resize(x.rank(), 1);
-    Ok(x.broadcast_mul(&s.reshape(dims)?)?)
+    Ok(x.contiguous()?.apply_op2(&s.contiguous()?, Rows::Scale)?)
 }
 
 /// `Σ x·y` over all but the first two dimensions: `[n, c, ..]` twice to `[n, c]`. CPU only.

@@ -80,10 +80,3 @@ pub(crate) fn elements(op: &'static str, dims: &[usize], dtype: DType) -> Result
         })
         .ok_or_else(|| Error::shape(op, "output", dims, "a size that fits into memory"))
 }
-
-/// Whether the fast CPU body can take these operands.
-pub(crate) fn on_cpu(tensors: &[&Tensor]) -> bool {
-    tensors
-        .iter()
-        .all(|t| t.device().is_cpu() && matches!(t.dtype(), DType::F32 | DType::F64))
-}

@@ -26,9 +26,13 @@ use domex_kernels::conv::{self as kernel, ConvShape};
 use crate::{
     Activation, BiasAct, Error, Result,
     autograd::{in_backward, weight_grad},
-    bias_act, check,
+    bias_act,
+    body::{Bodies, Body},
+    check,
     cpu::{self, Element, by_dtype},
 };
+
+const BODIES: Bodies = Bodies::CPU;
 
 /// Convolution of `x: [n, i, h, w]` with `weight: [o, i, kh, kw]` and `bias: [o]`, padded with
 /// `padding` zeros on every side. See the [module docs](self).
@@ -46,7 +50,7 @@ pub fn conv2d(
     padding: usize,
 ) -> Result<Tensor> {
     let shape = forward_shape(x, weight, bias, stride, padding)?;
-    if !check::on_cpu(&[x, weight]) {
+    if BODIES.of(&[x, weight]) == Body::Composed {
         return reference::conv2d(x, weight, bias, stride, padding);
     }
     let y = apply(Part::Forward, shape, x, weight)?;
@@ -69,7 +73,7 @@ pub fn conv_transpose2d(
     padding: usize,
 ) -> Result<Tensor> {
     let shape = transpose_shape(x, weight, stride, padding)?;
-    if !check::on_cpu(&[x, weight]) {
+    if BODIES.of(&[x, weight]) == Body::Composed {
         return reference::conv_transpose2d(x, weight, stride, padding);
     }
     apply(Part::InputGrad, shape, weight, x)

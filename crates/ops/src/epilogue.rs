@@ -23,7 +23,8 @@ use domex_kernels::{
 };
 
 use crate::{
-    autograd::{in_backward, keeps_graph},
+    autograd::in_backward,
+    body::Bodies,
     channels::{self, channel_sum, sum_outer},
     cpu::{self, Borrowed, Element, by_dtype},
     upfirdn2d::Resample,
@@ -32,6 +33,7 @@ use join::Join;
 use slope::Slope;
 
 const OP: &str = "epilogue";
+const BODIES: Bodies = Bodies::CPU;
 
 /// `clamp(gain · act(z))`, with `act(z) = z` above 0 and `negative · z` below.
 #[derive(Debug, Clone, Copy)]
@@ -261,7 +263,7 @@ impl Epilogue {
             return Ok((for_x, for_scale, for_added));
         }
         // Without a curve there is nothing to compute for x but the scale.
-        if keeps_graph() || (scale.is_none() && self.curve.is_identity()) {
+        if !BODIES.gradients_in_one_pass(&[x]) || (scale.is_none() && self.curve.is_identity()) {
             return self.composed(x, scale, added, g);
         }
         let g = g.contiguous()?;

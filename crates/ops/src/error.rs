@@ -1,6 +1,7 @@
 //! What can be wrong with a call of an operator.
 
 use candle_core::{DType, DeviceLocation};
+use domex_error::UserError;
 
 /// Result of every operator in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -57,6 +58,13 @@ pub enum Error {
         /// The values that are allowed.
         expected: String,
     },
+    /// A backward pass cannot keep the graph of its gradients: the thread for such passes could not be started, or this
+    /// version of candle does not offer it any more.
+    #[error(
+        "backward_with_graph: no thread keeps the graph of gradients; it is started with the program and needs 256 MiB of \
+         address space and a candle that reads CANDLE_GRAD_DO_NOT_DETACH"
+    )]
+    NoGraph,
     /// The CPU kernel refused the sizes.
     #[error(transparent)]
     Kernel(#[from] domex_kernels::Error),
@@ -104,6 +112,20 @@ impl From<Error> for candle_core::Error {
         match error {
             Error::Candle(inner) => inner,
             other => Self::wrap(other),
+        }
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Shape { .. }
+            | Self::DType { .. }
+            | Self::Device { .. }
+            | Self::Parameter { .. }
+            | Self::Kernel(_)
+            | Self::NoGraph
+            | Self::Candle(_) => false,
         }
     }
 }

@@ -12,7 +12,7 @@ mod convolution;
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result as CandleResult, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
 use domex_kernels::{
     conv::{Direction, PackedWeights},
     dense::PackedMatrix,
@@ -21,11 +21,14 @@ use domex_kernels::{
 
 use self::convolution::{Conv, ConvRelu};
 use crate::{
-    Activation, BiasAct, Result, bias_act, check,
+    Activation, BiasAct, Result, bias_act,
+    body::{Bodies, Body},
     conv::{self, conv2d},
     cpu::{self, Borrowed},
     linear::{self, linear},
 };
+
+const BODIES: Bodies = Bodies::CPU_F32;
 
 /// A weight, frozen or not: one that tracks gradients is used as it is at each call.
 ///
@@ -47,10 +50,8 @@ struct Kept {
 impl Weight {
     /// Of a convolution `[o, i, kh, kw]` or a fully connected layer `[out, in]`.
     pub fn new(tensor: Tensor) -> Self {
-        let fast = tensor.device().is_cpu() && tensor.dtype() == DType::F32;
-        let frozen = !tensor.track_op() && !tensor.is_variable();
         Self {
-            kept: (fast && frozen).then(Arc::default),
+            kept: (!tensor.track_op()).then(Arc::default),
             tensor,
         }
     }
@@ -70,13 +71,21 @@ impl Weight {
         })
     }
 
+    /// What is kept of a frozen weight, where the kernels that read it suit the operands.
+    fn kept_for(&self, x: &Tensor, bias: Option<&Tensor>) -> Option<&Arc<Kept>> {
+        let constant = bias.is_none_or(|bias| !bias.track_op());
+        let operands = [x, &self.tensor, bias.unwrap_or(x)];
+        let kept = self.kept.as_ref().filter(|_| constant)?;
+        (BODIES.of(&operands) == Body::Cpu).then_some(kept)
+    }
+
     /// [`linear()`] with this weight.
     ///
     /// # Errors
     ///
     /// As there.
     pub fn linear(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        let (Some(kept), true) = (&self.kept, fast(x, bias)) else {
+        let Some(kept) = self.kept_for(x, bias) else {
             return linear(x, &self.tensor, bias);
         };
         let dims = linear::check_operands(x, &self.tensor, bias)?;
@@ -153,7 +162,7 @@ impl Weight {
         stride: usize,
         padding: usize,
     ) -> Result<Option<Conv>> {
-        let (Some(kept), true) = (&self.kept, fast(x, bias)) else {
+        let Some(kept) = self.kept_for(x, bias) else {
             return Ok(None);
         };
         Ok(Some(Conv {
@@ -163,13 +172,6 @@ impl Weight {
             direction: Direction::Forward,
         }))
     }
-}
-
-/// Whether the operands beside the weight suit the kernels.
-fn fast(x: &Tensor, bias: Option<&Tensor>) -> bool {
-    x.dtype() == DType::F32
-        && check::on_cpu(&[x])
-        && bias.is_none_or(|bias| !bias.track_op() && bias.dtype() == DType::F32)
 }
 
 /// `x wᵀ + b` for `x: [m, in]`, `w: [out, in]`, or back: `g w`.

@@ -14,12 +14,13 @@ use domex_kernels::{
 
 use crate::{
     Result,
-    autograd::keeps_graph,
+    body::{Bodies, Body},
     check,
     cpu::{self, Borrowed, Element, by_dtype},
 };
 
 const OP: &str = "gelu";
+const BODIES: Bodies = Bodies::CPU;
 /// The factor of the quick form.
 const QUICK: f64 = 1.702;
 
@@ -41,10 +42,10 @@ pub enum Gelu {
 pub fn gelu(x: &Tensor, form: Gelu) -> Result<Tensor> {
     check::float(OP, "x", x)?;
     check::nonempty(OP, "x", x)?;
-    if check::on_cpu(&[x]) {
-        return Ok(x.contiguous()?.apply_op1(form)?);
+    if BODIES.of(&[x]) == Body::Composed {
+        return Ok(form.composed(x)?);
     }
-    Ok(form.composed(x)?)
+    Ok(x.contiguous()?.apply_op1(form)?)
 }
 
 /// The same from candle's own operations.
@@ -137,7 +138,7 @@ impl CustomOp1 for Gelu {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        if keeps_graph() {
+        if !BODIES.gradients_in_one_pass(&[x]) {
             return (g * self.slope(x)?).map(Some);
         }
         let g = g.contiguous()?;

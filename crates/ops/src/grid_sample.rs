@@ -31,11 +31,14 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::{
-    Error, Result, check,
+    Error, Result,
+    body::{Bodies, Body},
+    check,
     cpu::{self, Element, by_dtype},
 };
 
 const OP: &str = "grid_sample";
+const BODIES: Bodies = Bodies::CPU;
 
 /// `x: [n, c, h, w]` at the positions `grid: [n, i, j, 2]`, giving `[n, c, i, j]`. See the
 /// [module docs](self).
@@ -46,7 +49,7 @@ const OP: &str = "grid_sample";
 /// other; [`Error::Parameter`] for a grid that tracks gradients.
 pub fn grid_sample(x: &Tensor, grid: &Tensor) -> Result<Tensor> {
     let planes = plan(x, grid)?;
-    if !check::on_cpu(&[x]) {
+    if BODIES.of(&[x]) == Body::Composed {
         return composed(x, grid);
     }
     let points: Vec<f64> = grid.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;

@@ -13,7 +13,7 @@
 //!
 //! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`); other devices and
 //! types take the composed form from candle's operations, which each module has as `reference`
-//! and which is the oracle of its tests.
+//! and which is the oracle of its tests. `body` is the one place that chooses.
 //!
 //! Deliberately not here: layers with parameters, initialisation, losses, anything that reads a
 //! file or draws a random number.
@@ -41,6 +41,7 @@ pub mod attention;
 pub mod autograd;
 mod axis;
 pub mod bias_act;
+mod body;
 mod channels;
 mod check;
 pub mod conv;
@@ -57,11 +58,13 @@ pub mod minibatch_std;
 pub mod modulated_conv;
 pub mod norm;
 pub mod pool;
+pub mod recompute;
 pub mod resize;
 pub mod softmax;
 pub mod testing;
 pub mod unit_distance;
 pub mod upfirdn2d;
+pub mod upsample;
 
 pub use attention::{Mask, attention};
 pub use bias_act::{Activation, BiasAct, bias_act};
@@ -75,11 +78,13 @@ pub use linear::linear;
 pub use matmul::matmul;
 pub use minibatch_std::minibatch_std;
 pub use modulated_conv::{ModulatedConv, modulated_conv2d, modulated_layer};
-pub use norm::{group_norm, layer_norm, pixel_norm};
+pub use norm::{group_norm, group_norm_silu, layer_norm, pixel_norm};
 pub use pool::{Pool, avg_pool2d, max_pool2d};
+pub use recompute::recompute;
 pub use resize::{Resize, centre_crop, resize, resize_shorter_side};
 pub use softmax::softmax;
 pub use unit_distance::{UnitLength, unit_distance};
 pub use upfirdn2d::{
     UpFirDn, downsample2d, filter2d, setup_filter, setup_filter2d, upfirdn2d, upsample2d,
 };
+pub use upsample::upsample_nearest;

@@ -8,9 +8,14 @@
 
 use candle_core::Tensor;
 
-use crate::{Activation, BiasAct, Error, Result, bias_act, check, matmul};
+use crate::{
+    Activation, BiasAct, Error, Result, bias_act,
+    body::{Bodies, Body},
+    check, matmul,
+};
 
 const OP: &str = "linear";
+const BODIES: Bodies = Bodies::CPU;
 
 /// `x: [.., in]` to `[.., out]`. See the [module docs](self).
 ///
@@ -20,7 +25,7 @@ const OP: &str = "linear";
 /// zero; [`Error::DType`] and [`Error::Device`] when the operands do not match.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let dims = check_operands(x, weight, bias)?;
-    if !check::on_cpu(&[x, weight]) {
+    if BODIES.of(&[x, weight]) == Body::Composed {
         return reference(x, weight, bias);
     }
     let rows = x.elem_count() / weight.dim(1)?;

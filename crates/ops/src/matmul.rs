@@ -13,11 +13,13 @@ use domex_kernels::gemm::{self, MatRef};
 use crate::{
     Error, Result,
     autograd::{in_backward, weight_grad},
+    body::{Bodies, Body},
     check,
     cpu::{self, Element, by_dtype},
 };
 
 const OP: &str = "matmul";
+const BODIES: Bodies = Bodies::CPU;
 
 /// `a: [.., m, k]` times `b: [.., k, n]`, giving `[.., m, n]`. See the [module docs](self).
 ///
@@ -29,10 +31,10 @@ const OP: &str = "matmul";
 /// a size of zero; [`Error::DType`] and [`Error::Device`] when the operands do not match.
 pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check_operands(a, b)?;
-    if check::on_cpu(&[a, b]) {
-        return product(a, b, false, false);
+    if BODIES.of(&[a, b]) == Body::Composed {
+        return reference(a, b);
     }
-    reference(a, b)
+    product(a, b, false, false)
 }
 
 /// The same from candle's own operations, with gradients for both operands.

@@ -15,16 +15,30 @@
 //! [`modulated_layer`] is the whole layer: on the CPU the filter of an up-sampling layer, the factor `d`, noise, bias,
 //! activation, gain and clamp are one pass over the feature map.
 //!
+//! # A factor that demodulation does not see
+//!
+//! [`ModulatedConv::channel_factor`] multiplies the demodulated weight along its input channels, with no normalisation after it:
+//! `w'[n, o, i, k] = f[n, i] · s[n, i] · w[o, i, k] · d[n, o]` with `d` of `s` alone. This is the channel-in modulation of
+//! HyperDomainNet (Alanov et al. 2022, arXiv 2210.08884, section 3). As f stands beside s, it costs one product of two
+//! `[n, i]` matrices.
+//!
 //! All steps are differentiable to any order, and free for operands that do not track.
 
 use candle_core::{D, DType, Tensor};
 
 use crate::{
-    BiasAct, Error, Result, bias_act, channels, check, conv_resample::unfiltered, conv2d_resample,
-    epilogue::Curve, matmul, upfirdn2d::Resample,
+    BiasAct, Error, Result, bias_act,
+    body::{Bodies, Body},
+    channels, check,
+    conv_resample::unfiltered,
+    conv2d_resample,
+    epilogue::Curve,
+    matmul,
+    upfirdn2d::Resample,
 };
 
 const OP: &str = "modulated_conv2d";
+const BODIES: Bodies = Bodies::CPU;
 /// Keeps the demodulation finite for a weight of zeros.
 const EPSILON: f64 = 1e-8;
 
@@ -47,6 +61,8 @@ pub struct ModulatedConv<'a> {
     /// Added to the result, the same for all channels: `[n, 1, h, w]`, `[1, 1, h, w]` or
     /// `[h, w]`, already multiplied by its strength.
     pub noise: Option<&'a Tensor>,
+    /// Multiplies the demodulated weight along its input channels: `[n, i]`, or `[1, i]` for all samples alike.
+    pub channel_factor: Option<&'a Tensor>,
 }
 
 impl Default for ModulatedConv<'_> {
@@ -59,6 +75,7 @@ impl Default for ModulatedConv<'_> {
             demodulate: true,
             flip_weight: true,
             noise: None,
+            channel_factor: None,
         }
     }
 }
@@ -71,7 +88,7 @@ impl Default for ModulatedConv<'_> {
 ///
 /// # Errors
 ///
-/// [`Error::Shape`] when the operands or the noise do not fit; [`Error::DType`] and
+/// [`Error::Shape`] when the operands, the noise or the factor do not fit; [`Error::DType`] and
 /// [`Error::Device`] when they do not match; what [`conv2d_resample`] refuses.
 pub fn modulated_conv2d(
     x: &Tensor,
@@ -80,10 +97,10 @@ pub fn modulated_conv2d(
     how: &ModulatedConv<'_>,
 ) -> Result<Tensor> {
     let made = convolved(x, weight, styles, how)?;
-    if check::on_cpu(&[&made.y]) {
-        return made.finish(Curve::IDENTITY, how.noise, None);
+    if made.body == Body::Composed {
+        return made.composed(how.noise);
     }
-    made.composed(how.noise)
+    made.finish(Curve::IDENTITY, how.noise, None)
 }
 
 /// A layer of the synthesis network: [`bias_act()`] of [`modulated_conv2d`], with the bias along the channels.
@@ -105,15 +122,17 @@ pub fn modulated_layer(
     let made = convolved(x, weight, styles, how)?;
     act.check(&made.y, bias)?;
     match act.curve() {
-        Some(curve) if check::on_cpu(&[&made.y]) => made.finish(curve, how.noise, bias),
+        Some(curve) if made.body != Body::Composed => made.finish(curve, how.noise, bias),
         _ => bias_act(&made.composed(how.noise)?, bias, act),
     }
 }
 
 /// The convolution of the scaled input, and what is still to be done to it.
 struct Convolved {
+    /// Whether the rest can be one pass.
+    body: Body,
     y: Tensor,
-    /// The low-pass filter after a transposed convolution; on the CPU, where it is one pass with the rest.
+    /// The low-pass filter after a transposed convolution, where it can be one pass with the rest.
     filter: Option<Resample>,
     /// The factors of demodulation, `[n, o]`.
     factors: Option<Tensor>,
@@ -132,10 +151,14 @@ fn convolved(
     } else {
         (weight.clone(), styles.clone())
     };
-    let x = channels::scale(x, &styles)?;
+    let x = match how.channel_factor {
+        Some(factor) => channels::scale(x, &with_factor(&styles, factor)?)?,
+        None => channels::scale(x, &styles)?,
+    };
     let (up, padding, flip) = (how.up, how.padding, how.flip_weight);
     let transposed = up > 1 && how.down == 1 && weight.dims()[2..] != [1, 1];
-    let (y, filter) = if transposed && check::on_cpu(&[&x]) {
+    let body = BODIES.of(&[&x]);
+    let (y, filter) = if transposed && body != Body::Composed {
         let (y, filter) = unfiltered(&x, &weight, how.filter, up, padding, flip)?;
         (y, Some(filter))
     } else {
@@ -151,19 +174,28 @@ fn convolved(
     } else {
         None
     };
-    Ok(Convolved { y, filter, factors })
+    Ok(Convolved {
+        body,
+        y,
+        filter,
+        factors,
+    })
 }
 
 impl Convolved {
     /// The rest in one pass.
     fn finish(self, curve: Curve, noise: Option<&Tensor>, bias: Option<&Tensor>) -> Result<Tensor> {
-        let Self { y, filter, factors } = self;
+        let Self {
+            y, filter, factors, ..
+        } = self;
         Ok(curve.after_convolution(&y, filter, factors.as_ref(), noise, bias)?)
     }
 
     /// `y · factors + noise`, step by step.
     fn composed(self, noise: Option<&Tensor>) -> Result<Tensor> {
-        let Self { y, filter, factors } = self;
+        let Self {
+            y, filter, factors, ..
+        } = self;
         let y = match filter {
             Some(filter) => y.contiguous()?.apply_op1(filter)?,
             None => y,
@@ -177,6 +209,11 @@ impl Convolved {
             None => y,
         })
     }
+}
+
+/// What multiplies the input: `styles: [n, i]` times `factor: [n, i]` or `[1, i]`.
+fn with_factor(styles: &Tensor, factor: &Tensor) -> Result<Tensor> {
+    channels::scale(styles, &factor.broadcast_as(styles.shape())?)
 }
 
 /// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`, in float32 at least.
@@ -231,6 +268,13 @@ fn check_operands(
     if styles.dims() != [n, i] {
         let expected = format!("[{n}, {i}] for x {:?}", x.dims());
         return Err(Error::shape(OP, "styles", styles.dims(), expected));
+    }
+    if let Some(factor) = how.channel_factor {
+        check::alike(OP, "channel_factor", factor, x)?;
+        if ![[n, i], [1, i]].iter().any(|fits| factor.dims() == fits) {
+            let expected = format!("[{n}, {i}] or [1, {i}] for x {:?}", x.dims());
+            return Err(Error::shape(OP, "channel_factor", factor.dims(), expected));
+        }
     }
     match how.noise {
         Some(noise) => check::alike(OP, "noise", noise, x),

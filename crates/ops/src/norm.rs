@@ -24,11 +24,20 @@
 
 use candle_core::Tensor;
 
-use crate::{Error, Result, axis::Axis, check};
+use crate::{
+    Error, Result,
+    axis::Axis,
+    body::{Bodies, Body},
+    check,
+};
 
 mod ops;
+mod silu;
 
 use ops::{Affine, Line};
+pub use silu::group_norm_silu;
+
+const BODIES: Bodies = Bodies::CPU;
 
 /// `x / √(mean(x², over dim) + eps)`, same shape.
 ///
@@ -38,10 +47,10 @@ use ops::{Affine, Line};
 /// [`Error::Shape`] when a dimension is empty, [`Error::DType`] for integers.
 pub fn pixel_norm(x: &Tensor, dim: usize, eps: f64) -> Result<Tensor> {
     let line = pixel_line(x, dim, eps)?;
-    if check::on_cpu(&[x]) {
-        return Ok(line.normalise(x)?);
+    if BODIES.of(&[x]) == Body::Composed {
+        return reference::pixel_norm(x, dim, eps);
     }
-    reference::pixel_norm(x, dim, eps)
+    Ok(line.normalise(x)?)
 }
 
 fn pixel_line(x: &Tensor, dim: usize, eps: f64) -> Result<Line> {
@@ -69,10 +78,10 @@ pub fn layer_norm(
     eps: f64,
 ) -> Result<Tensor> {
     let (line, affine) = layer_plan(x, weight, bias, eps)?;
-    if check::on_cpu(&[x]) {
-        return Ok(line.normalise_affine(x, weight, bias, &affine)?);
+    if BODIES.of(&[x]) == Body::Composed {
+        return Ok(line.reference(x, weight, bias, &affine)?);
     }
-    Ok(line.reference(x, weight, bias, &affine)?)
+    Ok(line.normalise_affine(x, weight, bias, &affine)?)
 }
 
 fn layer_plan(
@@ -119,10 +128,10 @@ pub fn group_norm(
     eps: f64,
 ) -> Result<Tensor> {
     let (line, affine) = group_plan(x, groups, weight, bias, eps)?;
-    if check::on_cpu(&[x]) {
-        return Ok(line.normalise_affine(x, weight, bias, &affine)?);
+    if BODIES.of(&[x]) == Body::Composed {
+        return Ok(line.reference(x, weight, bias, &affine)?);
     }
-    Ok(line.reference(x, weight, bias, &affine)?)
+    Ok(line.normalise_affine(x, weight, bias, &affine)?)
 }
 
 fn group_plan(
@@ -240,6 +249,21 @@ pub mod reference {
     ) -> Result<Tensor> {
         let (line, affine) = group_plan(x, groups, weight, bias, eps)?;
         Ok(line.reference(x, weight, bias, &affine)?)
+    }
+
+    /// As [`group_norm_silu`](super::group_norm_silu()).
+    ///
+    /// # Errors
+    ///
+    /// As [`group_norm_silu`](super::group_norm_silu()).
+    pub fn group_norm_silu(
+        x: &Tensor,
+        groups: usize,
+        scale: &Tensor,
+        shift: &Tensor,
+        eps: f64,
+    ) -> Result<Tensor> {
+        super::silu::reference(x, groups, scale, shift, eps)
     }
 }
 

@@ -24,10 +24,13 @@ use rayon::prelude::*;
 use crate::{
     Error, Result,
     autograd::in_backward,
+    body::{Bodies, Body},
     check,
     cpu::{self, Element, by_dtype},
     resize::separable::{Separable, Table},
 };
+
+const BODIES: Bodies = Bodies::CPU;
 
 /// The windows of a pooling. See the [module docs](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,7 +118,7 @@ struct Window {
 pub fn avg_pool2d(x: &Tensor, pool: &Pool, count_include_pad: bool) -> Result<Tensor> {
     if let [_, _, h, w] = *x.dims()
         && let Some(side) = blocks::side(pool, h, w)
-        && check::on_cpu(&[x])
+        && BODIES.of(&[x]) != Body::Composed
     {
         check::nonempty("avg_pool2d", "x", x)?;
         return Ok(blocks::mean(x, side)?);
@@ -148,18 +151,16 @@ fn average(op: &'static str, x: &Tensor, pool: &Pool, with_padding: bool) -> Res
 /// As [`avg_pool2d`].
 pub fn max_pool2d(x: &Tensor, pool: &Pool) -> Result<Tensor> {
     let windows = Windows::new("max_pool2d", x, pool)?;
-    if check::on_cpu(&[x]) {
-        let x = x.contiguous()?;
-        // Only the values get a gradient, not the keys that they are picked by.
-        return Ok(x.detach().apply_op2(
-            &x,
-            Pick {
-                windows,
-                back: false,
-            },
-        )?);
+    if BODIES.of(&[x]) == Body::Composed {
+        return windows.reference(x);
     }
-    windows.reference(x)
+    let x = x.contiguous()?;
+    let pick = Pick {
+        windows,
+        back: false,
+    };
+    // Only the values get a gradient, not the keys that they are picked by.
+    Ok(x.detach().apply_op2(&x, pick)?)
 }
 
 /// The windows of both axes.

@@ -10,9 +10,11 @@ use crate::{
     Result,
     autograd::in_backward,
     axis::{self, Axis},
-    check,
+    body::{Bodies, Body},
     cpu::{self, Element, by_dtype},
 };
+
+const BODIES: Bodies = Bodies::CPU;
 
 /// Softmax of `x` along `dim`, same shape. See the [module docs](self).
 ///
@@ -23,10 +25,10 @@ use crate::{
 /// [`Error::DType`](crate::Error::DType) for integers.
 pub fn softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
     let axis = Axis::of("softmax", x, dim)?;
-    if check::on_cpu(&[x]) {
-        return Ok(x.contiguous()?.apply_op1(Softmax(axis))?);
+    if BODIES.of(&[x]) == Body::Composed {
+        return reference(x, dim);
     }
-    reference(x, dim)
+    Ok(x.contiguous()?.apply_op1(Softmax(axis))?)
 }
 
 /// The same from candle's own operations.

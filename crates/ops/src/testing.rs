@@ -3,14 +3,14 @@
 //! First order: for a fixed random `r`, the gradient of `L(x) = Σ f(x)·r` is compared with
 //! `(L(x + h e) − L(x − h e)) / 2h` along single coordinates `e`. Second order: for fixed random
 //! `v`, the same is done with `H(x, r) = Σᵢ ⟨∂L/∂xᵢ, vᵢ⟩`, whose gradient needs the graph of the
-//! first backward pass ([`keep_graph`]). `r` counts as an input
+//! first backward pass ([`backward_with_graph`]). `r` counts as an input
 //! there, so the path through the incoming gradient is checked as well. All in float64.
 //!
 //! Like `assert_eq!`, the checks panic when they fail.
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 
-use crate::{Result, autograd::keep_graph};
+use crate::{Result, autograd::backward_with_graph};
 
 /// Half the distance between the two points of a difference quotient.
 const STEP: f64 = 1e-5;
@@ -86,6 +86,9 @@ where
     }
 }
 
+/// A backward pass of one kind or the other.
+type Backward = fn(&Tensor) -> Result<GradStore>;
+
 /// Checks that each operand's first-order gradient can itself be differentiated, with respect to
 /// every operand and to the incoming gradient.
 ///
@@ -95,7 +98,7 @@ where
 /// fails.
 pub fn assert_second_order<F>(name: &str, f: F, inputs: &[Tensor])
 where
-    F: Fn(&[Tensor]) -> Result<Tensor> + Sync,
+    F: Fn(&[Tensor]) -> Result<Tensor>,
 {
     let mut inputs = as_f64(inputs);
     let operands = inputs.len();
@@ -105,10 +108,8 @@ where
         .map(|i| randn(inputs[i].dims(), 7100 + i as u64))
         .collect();
     // H: takes the operands and r, which must all track.
-    let contracted = |xs: &[Tensor]| -> Result<Tensor> {
-        let grads = (f(&xs[..operands])? * &xs[operands])?
-            .sum_all()?
-            .backward()?;
+    let contracted = |xs: &[Tensor], backward: Backward| -> Result<Tensor> {
+        let grads = backward(&(f(&xs[..operands])? * &xs[operands])?.sum_all()?)?;
         let mut sum = Tensor::zeros((), DType::F64, &Device::Cpu)?;
         for i in 0..operands {
             let grad = grads
@@ -120,10 +121,10 @@ where
     };
 
     let (vars, leaves) = variables(&inputs);
-    let grads = keep_graph(|| contracted(&leaves))
+    let grads = contracted(&leaves, backward_with_graph)
         .and_then(|h| Ok(h.backward()?))
         .unwrap_or_else(|e| panic!("{name}: {e}"));
-    let tracked = |xs: &[Tensor]| contracted(&variables(xs).1);
+    let tracked = |xs: &[Tensor]| contracted(&variables(xs).1, |y| Ok(y.backward()?));
     for (i, var) in vars.iter().enumerate() {
         // An operator that is linear in an operand does not pass a second gradient to it.
         let grad = match grads.get(var) {

@@ -12,12 +12,13 @@ use domex_kernels::unit_distance as kernel;
 
 use crate::{
     Error, Result,
-    autograd::keeps_graph,
+    body::{Bodies, Body},
     check,
     cpu::{self, Borrowed, Element, by_dtype},
 };
 
 const OP: &str = "unit_distance";
+const BODIES: Bodies = Bodies::CPU;
 
 /// The two small numbers of [`unit_distance`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +43,7 @@ pub fn unit_distance(
 ) -> Result<Tensor> {
     let shape = check_operands(a, b, weight, length)?;
     let frozen = weight.is_none_or(|w| !w.track_op());
-    if !frozen || !check::on_cpu(&[a]) {
+    if !frozen || BODIES.of(&[a]) == Body::Composed {
         return Ok(composed(a, b, weight, length)?);
     }
     let op = Distance {
@@ -202,7 +203,7 @@ impl CustomOp2 for Distance {
         g: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         let wanted = [a.track_op(), b.track_op()];
-        if keeps_graph() {
+        if !BODIES.gradients_in_one_pass(&[a]) {
             let [ga, gb] = self.composed_backward(a, b, g)?;
             return Ok((wanted[0].then_some(ga), wanted[1].then_some(gb)));
         }

@@ -36,11 +36,14 @@ use domex_kernels::{
 pub(crate) use self::filter::filter_size;
 pub use self::filter::{setup_filter, setup_filter2d};
 use crate::{
-    Error, Result, check,
+    Error, Result,
+    body::{Bodies, Body},
+    check,
     cpu::{self, Element, by_dtype},
 };
 
 const OP: &str = "upfirdn2d";
+const BODIES: Bodies = Bodies::CPU;
 
 /// How [`upfirdn2d`] works. The default does nothing but filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,7 +82,7 @@ impl Default for UpFirDn {
 /// finite, sizes that overflow, or a filter that tracks gradients.
 pub fn upfirdn2d(x: &Tensor, filter: Option<&Tensor>, how: &UpFirDn) -> Result<Tensor> {
     let shape = plan(x, filter, how)?;
-    if !check::on_cpu(&[x]) {
+    if BODIES.of(&[x]) == Body::Composed {
         return composed(x, filter, how, &shape);
     }
     Ok(x.contiguous()?.apply_op1(Resample::with(shape, filter)?)?)

@@ -1,4 +1,4 @@
-//! The reference cases of `tests/golden/stylegan2` that are single operators: outputs and
+//! The reference cases of `tests/golden` that are single operators: outputs and
 //! gradients, within the tolerances stated for them. A tensor whose largest entry is below 1 % of
 //! the largest in the file is measured against that floor.
 
@@ -7,11 +7,11 @@
 
 use std::{collections::HashMap, path::Path};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use domex_ops::{
-    Activation, BiasAct, ModulatedConv, UpFirDn, autograd::keep_graph, bias_act, downsample2d,
-    filter2d, modulated_conv2d, setup_filter, setup_filter2d, testing::max_difference, upfirdn2d,
-    upsample2d,
+    Activation, BiasAct, ModulatedConv, UpFirDn, autograd::backward_with_graph, bias_act,
+    downsample2d, filter2d, linear, modulated_conv2d, setup_filter, setup_filter2d,
+    testing::max_difference, upfirdn2d, upsample2d,
 };
 use serde_json::Value;
 
@@ -26,7 +26,13 @@ struct Golden {
 
 impl Golden {
     fn open(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/stylegan2");
+        Self::of_area("stylegan2", name)
+    }
+
+    fn of_area(area: &str, name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(area);
         let path = folder.join(format!("{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap();
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
@@ -157,7 +163,7 @@ fn resampling() {
 #[test]
 fn filters() {
     let golden = Golden::open("upfirdn2d");
-    let (cpu, single) = (&Device::Cpu, candle_core::DType::F32);
+    let (cpu, single) = (&Device::Cpu, DType::F32);
     let outer = setup_filter(&[1.0, 3.0, 3.0, 1.0], None, cpu, single).unwrap();
     assert_eq!(
         max_difference(&outer, &golden.tensors["in.filter.box1331"]),
@@ -212,6 +218,7 @@ fn modulated_convolution() {
             demodulate: flag("demodulate"),
             flip_weight: flag("flip_weight"),
             noise: noise.as_ref(),
+            channel_factor: None,
         };
         golden.run(i, &["x", "weight", "styles"], |t| {
             let [x, weight, styles] = [0, 1, 2].map(|j| t[j].as_ref().unwrap());
@@ -227,7 +234,60 @@ fn keeping_the_graph_changes_no_first_gradient() {
     let x = Var::from_tensor(&Golden::open("modulated_conv2d").tensors["in.0.x"]).unwrap();
     let y = bias_act(&x, None, &BiasAct::new(Activation::Swish)).unwrap();
     let plain = y.backward().unwrap().remove(&x).unwrap();
-    let kept = keep_graph(|| y.backward().unwrap().remove(&x).unwrap());
+    let kept = backward_with_graph(&y).unwrap().remove(&x).unwrap();
     assert_eq!(max_difference(&plain, &kept), 0.0);
     assert!(kept.track_op() && !plain.is_variable());
+}
+
+/// HyperDomainNet's channel-in modulation `D·(1 + in)` of the demodulated weight `D`, shared and of each sample.
+#[test]
+fn a_factor_per_input_channel_after_demodulation() {
+    let mut golden = Golden::of_area("hyperdomain", "domain_modulation");
+    let filter = setup_filter(&[1.0, 3.0, 3.0, 1.0], None, &Device::Cpu, DType::F32).unwrap();
+    for (layer, up) in [("plain", 1), ("up", 2)] {
+        let param = |name: &str| golden.tensors[&format!("param.{layer}.{name}")].clone();
+        let weight = param("weight").squeeze(0).unwrap();
+        let (_, inputs, kh, kw) = weight.dims4().unwrap();
+        // The published layers scale weight and modulation at run time.
+        let fan_in = 1.0 / ((inputs * kh * kw) as f64).sqrt();
+        let modulation = param("modulation.weight");
+        let modulation = (&modulation / (modulation.dim(1).unwrap() as f64).sqrt()).unwrap();
+        let bias = param("modulation.bias");
+        let r = golden.tensors[&format!("in.{layer}.R")].clone();
+        for case in ["cin_mult", "cin_mult.per_sample"] {
+            let var = |name: String| Var::from_tensor(&golden.tensors[&name]).unwrap();
+            let x = var(format!("in.{layer}.x"));
+            let w = var(format!("in.{layer}.w"));
+            let offset = var(format!("in.{layer}.{case}.in"));
+            let weight = Var::from_tensor(&weight).unwrap();
+            let styles = linear(&w, &modulation, Some(&bias)).unwrap();
+            let factor = (offset.reshape(((), inputs)).unwrap() + 1.0).unwrap();
+            let how = ModulatedConv {
+                up,
+                padding: 1,
+                filter: Some(&filter),
+                flip_weight: up == 1,
+                channel_factor: Some(&factor),
+                ..ModulatedConv::default()
+            };
+            let scaled = (weight.as_tensor() * fan_in).unwrap();
+            let y = modulated_conv2d(&x, &scaled, &styles, &how).unwrap();
+            let grads = (&y * &r).unwrap().sum_all().unwrap().backward().unwrap();
+            golden.found.insert(format!("out.{layer}.{case}.y"), y);
+            for (name, var) in [("x", &x), ("w", &w), ("in", &offset)] {
+                let grad = grads.get(var).unwrap().clone();
+                golden
+                    .found
+                    .insert(format!("grad.{layer}.{case}.{name}"), grad);
+            }
+            let grad = grads.get(&weight).unwrap().unsqueeze(0).unwrap();
+            golden
+                .found
+                .insert(format!("grad.{layer}.{case}.weight"), grad);
+        }
+    }
+    // The file holds other kinds of modulation too.
+    golden.tensors.retain(|name, _| name.contains(".cin_mult."));
+    golden.compare("out.", 2e-5, 6e-6);
+    golden.compare("grad.", 2e-4, 8e-6);
 }

@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+use domex_error::UserError;
+
 /// An error of a training: what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,10 +41,10 @@ pub enum Error {
     StyleGan2(#[from] domex_stylegan2::Error),
     /// An adversarial phase failed.
     #[error(transparent)]
-    Replay(Box<domex_replay::Error>),
-    /// A measure refused.
+    Gan(Box<domex_gan::Error>),
+    /// A judge refused.
     #[error(transparent)]
-    Metrics(#[from] domex_metrics::Error),
+    Judge(#[from] domex_judge::Error),
     /// A document does not fit.
     #[error("{what}: {source}")]
     Json {
@@ -67,9 +69,9 @@ pub enum Error {
 }
 
 /// Boxed: it is the largest by far, and every result would have its size.
-impl From<domex_replay::Error> for Error {
-    fn from(error: domex_replay::Error) -> Self {
-        Self::Replay(Box::new(error))
+impl From<domex_gan::Error> for Error {
+    fn from(error: domex_gan::Error) -> Self {
+        Self::Gan(Box::new(error))
     }
 }
 
@@ -94,5 +96,61 @@ impl Error {
     }
 }
 
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) | Self::Random(_) => false,
+            Self::Ops(error) => error.is_user_error(),
+            Self::Clip(error) => error.is_user_error(),
+            Self::Nada(error) => error.is_user_error(),
+            Self::Lpips(error) => error.is_user_error(),
+            Self::Checkpoint(error) => error.is_user_error(),
+            Self::Data(error) => error.is_user_error(),
+            Self::Train(error) => error.is_user_error(),
+            Self::Latent(error) => error.is_user_error(),
+            Self::StyleGan2(error) => error.is_user_error(),
+            Self::Gan(error) => error.is_user_error(),
+            Self::Judge(error) => error.is_user_error(),
+            Self::Json { .. } | Self::Config { .. } | Self::Vocabulary(_) => true,
+        }
+    }
+}
+
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_wrong_kind_is_a_user_error_through_every_crate_that_passes_it_on() {
+        let perceptual = domex_lpips::Error::File {
+            file: "x".into(),
+            problem: "kind".into(),
+        };
+        let clip = domex_clip::Error::NotClip {
+            problem: "no text encoder".into(),
+        };
+        let json = Error::json("x")(serde_json::from_str::<u8>("{").unwrap_err());
+        for error in [perceptual.into(), clip.into(), json] {
+            let error: Error = error;
+            assert!(error.is_user_error(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_tensor_operation_is_an_internal_error_through_every_crate_that_passes_it_on() {
+        let candle = || candle_core::Error::Msg("shape mismatch".into());
+        for error in [
+            candle().into(),
+            domex_lpips::Error::from(candle()).into(),
+            domex_clip::Error::from(candle()).into(),
+            domex_stylegan2::Error::from(candle()).into(),
+            domex_gan::Error::from(domex_stylegan2::Error::from(candle())).into(),
+        ] {
+            let error: Error = error;
+            assert!(!error.is_user_error(), "{error:?}");
+        }
+    }
+}

@@ -34,7 +34,7 @@ impl Jitter {
         noise: 0.0,
     };
 
-    /// What a judge of generated pictures is to look past.
+    /// What the judge of generated pictures is to look past.
     pub const MILD: Self = Self {
         shift: 0.05,
         zoom: 0.06,

@@ -4,30 +4,8 @@
 //! is the *domain*, the manner of the picture. Everything is a function of a domain and a seed.
 //! [`crate::portraits`] is the world that ships; tests have a smaller one.
 
+use domex_judge::Factor;
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
-
-/// Something that a scene has one of several kinds of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Factor {
-    /// Its name, such as `hair colour`.
-    pub name: String,
-    /// Names of its kinds.
-    pub classes: Vec<String>,
-}
-
-impl Factor {
-    /// From names.
-    pub fn new<S: Into<String>>(
-        name: impl Into<String>,
-        classes: impl IntoIterator<Item = S>,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            classes: classes.into_iter().map(Into::into).collect(),
-        }
-    }
-}
 
 /// Something that is asked of scenes, and how the answers read in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]

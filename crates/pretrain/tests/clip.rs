@@ -9,12 +9,13 @@ use candle_core::{DType, Device};
 use domex_clip::{Bundle, Tokenizer};
 use domex_nada::Augment;
 use domex_pretrain::clip::{
-    ClipConfig, ClipJob, Forging, Robust, init, texts::Sentences, vocabulary,
+    ClipConfig, ClipJob, HardNegativeConfig, Robust, init, texts::Sentences, vocabulary,
 };
 use domex_pretrain::feed::Feed;
 use domex_pretrain::jitter::Jitter;
 use domex_pretrain::{Learning, scenes::Scenes};
-use domex_train::{Resume, RunConfig, run};
+use domex_test_support::runs::assert_resume_is_exact;
+use domex_train::{RunConfig, run};
 use small_world::SmallWorld;
 
 fn config(images: u64) -> ClipConfig {
@@ -53,7 +54,7 @@ fn config(images: u64) -> ClipConfig {
             growth: 0.5,
             steps: 2,
         },
-        forging: Forging {
+        hard_negatives: HardNegativeConfig {
             pictures: 4,
             blends: 2,
             steps: 5,
@@ -117,18 +118,17 @@ fn it_learns_and_its_file_loads_with_its_vocabulary() {
 }
 
 #[test]
-fn a_stopped_run_comes_to_the_same_weights() {
-    let folder = tempfile::tempdir().unwrap();
-    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
-    let whole = run(&mut job(120), &settings(&whole, 120)).unwrap();
-    run(&mut job(120), &settings(&parts, 60)).unwrap();
-    let resumed = RunConfig {
-        resume: Resume::From(parts.clone()),
-        ..settings(&parts, 120)
-    };
-    let parts = run(&mut job(120), &resumed).unwrap();
-    assert_eq!(
-        std::fs::read(whole.model).unwrap(),
-        std::fs::read(parts.model).unwrap()
-    );
+fn a_resumed_run_comes_to_the_same_weights() {
+    assert_resume_is_exact(|| job(120), settings, 120);
+}
+
+#[test]
+fn settings_of_earlier_runs_are_read() {
+    let settings = config(10);
+    let mut json = serde_json::to_value(&settings).unwrap();
+    let fields = json.as_object_mut().unwrap();
+    let negatives = fields.remove("hard_negatives").unwrap();
+    fields.insert("forging".to_owned(), negatives);
+    let read: ClipConfig = serde_json::from_value(json).unwrap();
+    assert_eq!(read, settings);
 }

@@ -9,7 +9,8 @@ use candle_core::{DType, Device};
 use domex_lpips::Lpips;
 use domex_pretrain::perceptual::{PerceptualConfig, PerceptualJob};
 use domex_pretrain::scenes::Scenes;
-use domex_train::{Resume, RunConfig, run};
+use domex_test_support::runs::assert_resume_is_exact;
+use domex_train::{RunConfig, run};
 use small_world::SmallWorld;
 
 fn job(images: u64) -> PerceptualJob {
@@ -57,18 +58,6 @@ fn it_learns_an_order_and_a_unit() {
 }
 
 #[test]
-fn a_stopped_run_comes_to_the_same_weights() {
-    let folder = tempfile::tempdir().unwrap();
-    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
-    let whole = run(&mut job(64), &settings(&whole, 64)).unwrap();
-    run(&mut job(64), &settings(&parts, 32)).unwrap();
-    let resumed = RunConfig {
-        resume: Resume::From(parts.clone()),
-        ..settings(&parts, 64)
-    };
-    let parts = run(&mut job(64), &resumed).unwrap();
-    assert_eq!(
-        std::fs::read(whole.model).unwrap(),
-        std::fs::read(parts.model).unwrap()
-    );
+fn a_resumed_run_comes_to_the_same_weights() {
+    assert_resume_is_exact(|| job(64), settings, 64);
 }

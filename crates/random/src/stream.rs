@@ -194,11 +194,6 @@ impl Stream {
         values.fill_with(|| self.normal_f32());
     }
 
-    /// Fills `values` with numbers uniform in [0, 1), in order.
-    pub fn fill_uniform(&mut self, values: &mut [f32]) {
-        values.fill_with(|| self.uniform_f32());
-    }
-
     /// A uniform index below `n`, each exactly as likely.
     ///
     /// # Errors

@@ -102,8 +102,7 @@ fn moments_of_the_distributions() {
             "moment {k} is off by {error}"
         );
     }
-    let mut uniforms = vec![0f32; n];
-    stream.fill_uniform(&mut uniforms);
+    let uniforms: Vec<f32> = (0..n).map(|_| stream.uniform_f32()).collect();
     assert!(uniforms.iter().all(|v| (0.0..1.0).contains(v)));
     let mean = uniforms.iter().map(|&v| f64::from(v)).sum::<f64>() / n as f64;
     assert!(

@@ -9,7 +9,9 @@
 //! source's pictures constant. Each term stands by itself: with one weight at 0 the other still
 //! counts. Definition: adobe-research/domain-expansion, `training/loss.py`.
 
-use candle_core::Tensor;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
 use domex_latent::ImageDistance;
 use domex_lpips::Lpips;
 
@@ -113,6 +115,17 @@ pub fn alignment(
 /// LPIPS as a distance for [`alignment`] and [`diversity`](crate::diversity::diversity).
 #[derive(Debug, Clone)]
 pub struct Perceptual(pub Lpips);
+
+impl Perceptual {
+    /// The network of a file.
+    ///
+    /// # Errors
+    ///
+    /// A file that holds no such network, with its name.
+    pub fn load(path: &Path, device: &Device) -> domex_lpips::Result<Self> {
+        Ok(Self(Lpips::load(path, DType::F32, device)?))
+    }
+}
 
 impl ImageDistance for Perceptual {
     fn name(&self) -> &str {

@@ -1,5 +1,7 @@
 //! What can go wrong in this crate.
 
+use domex_error::UserError;
+
 /// An error of a loss: what was given and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -7,21 +9,9 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// An operator failed.
-    #[error(transparent)]
-    Ops(#[from] domex_ops::Error),
-    /// The latent maths failed.
+    /// A distance of pictures failed.
     #[error(transparent)]
     Latent(#[from] domex_latent::Error),
-    /// A network failed.
-    #[error(transparent)]
-    StyleGan2(Box<domex_stylegan2::Error>),
-    /// The perceptual distance failed.
-    #[error(transparent)]
-    Lpips(#[from] domex_lpips::Error),
-    /// The caller's own change to the pictures failed.
-    #[error("change of the pictures before the discriminator: {0}")]
-    Transform(Box<dyn std::error::Error + Send + Sync>),
     /// A tensor has the wrong shape.
     #[error("{what}: shape {found:?}, expected {expected}")]
     Shape {
@@ -44,19 +34,7 @@ pub enum Error {
     },
 }
 
-/// Boxed: it is the largest, and every result would have its size.
-impl From<domex_stylegan2::Error> for Error {
-    fn from(error: domex_stylegan2::Error) -> Self {
-        Self::StyleGan2(Box::new(error))
-    }
-}
-
 impl Error {
-    /// Wraps an error of a [`PictureTransform`](crate::PictureTransform).
-    pub fn transform(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Transform(error.into())
-    }
-
     pub(crate) fn shape(what: &'static str, found: &[usize], expected: impl Into<String>) -> Self {
         Self::Shape {
             what,
@@ -76,14 +54,14 @@ impl Error {
             expected: expected.into(),
         }
     }
+}
 
-    /// As an error of a network, where a callback has to give one.
-    pub(crate) fn into_network(self) -> domex_stylegan2::Error {
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
         match self {
-            Self::StyleGan2(error) => *error,
-            Self::Candle(error) => error.into(),
-            Self::Ops(error) => error.into(),
-            error => candle_core::Error::wrap(error).into(),
+            Self::Candle(_) | Self::Shape { .. } => false,
+            Self::Latent(error) => error.is_user_error(),
+            Self::Setting { .. } => true,
         }
     }
 }

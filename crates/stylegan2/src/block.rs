@@ -22,6 +22,7 @@ use crate::config::{Architecture, SynthesisConfig};
 use crate::conv::{Conv, ConvConfig};
 use crate::dense::Dense;
 use crate::layer::{Layer, ToRgb};
+use crate::modulation::Style;
 use crate::noise::Noise;
 use crate::resample;
 use crate::weights::{Tensors, Walk, join, normal, put};
@@ -130,18 +131,18 @@ impl Block {
         conv0 + usize::from(self.conv1.has_noise())
     }
 
-    /// One style `[n, i]` per entry of [`affines`](Self::affines); features in `dtype`, the
+    /// One style per entry of [`affines`](Self::affines); features in `dtype`, the
     /// picture in the styles' type.
     pub fn forward(
         &self,
         state: State,
-        styles: &[Tensor],
+        styles: &[Style],
         noise: &mut Noise<'_>,
         dtype: DType,
     ) -> Result<State> {
         let State { x, img, mut noisy } = state;
-        let n = styles[0].dim(0)?;
-        let full = styles[0].dtype();
+        let n = styles[0].code.dim(0)?;
+        let full = styles[0].code.dtype();
         let mut styles = styles.iter();
         let mut next = || {
             styles.next().ok_or_else(|| {

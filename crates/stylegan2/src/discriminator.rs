@@ -39,7 +39,6 @@ pub struct Discriminator {
     blocks: Vec<Block>,
     mapping: Option<Mapping>,
     epilogue: Epilogue,
-    precision: Precision,
     dtype: DType,
     device: Device,
     cfg: DiscriminatorConfig,
@@ -69,7 +68,6 @@ impl Discriminator {
             blocks,
             mapping,
             epilogue: Epilogue::new(&vb.pp("b4"), cfg)?,
-            precision: Precision::Auto,
             dtype: vb.dtype(),
             device: vb.device().clone(),
             cfg: cfg.clone(),
@@ -101,11 +99,6 @@ impl Discriminator {
         let mut out = Tensors::new();
         self.walk("", &mut out);
         out
-    }
-
-    /// Sets the number type of the highest resolutions.
-    pub fn set_precision(&mut self, precision: Precision) {
-        self.precision = precision;
     }
 
     /// The network's hyper-parameters.
@@ -175,7 +168,7 @@ impl Discriminator {
         let mut x: Option<Tensor> = None;
         let mut img = Some(img.clone());
         for block in &self.blocks {
-            let dtype = self.precision.dtype(block.half, &self.device, self.dtype);
+            let dtype = Precision::Auto.dtype(block.half, &self.device, self.dtype);
             let (features, rest) = block.forward(x.as_ref(), img.as_ref(), dtype)?;
             tap(block.resolution, &features);
             x = Some(features);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use domex_error::UserError;
+
 /// An error of a network or its checkpoint: what was found, what was expected, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -151,6 +153,24 @@ fn names_message(missing: &[String], unexpected: &[String]) -> String {
     .flatten()
     .collect();
     parts.join(", ")
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) => false,
+            Self::Ops(error) => error.is_user_error(),
+            Self::Latent(error) => error.is_user_error(),
+            Self::Checkpoint(error) => error.is_user_error(),
+            Self::Shape { .. }
+            | Self::Config { .. }
+            | Self::Names { .. }
+            | Self::TensorShape { .. }
+            | Self::Deduce { .. }
+            | Self::NotAModel { .. }
+            | Self::File { .. } => true,
+        }
+    }
 }
 
 /// Result with this crate's [`Error`].

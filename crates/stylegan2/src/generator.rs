@@ -2,9 +2,11 @@
 //!
 //! Tensors stand under `mapping.` and `synthesis.`, as in a published checkpoint.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use domex_latent::{ActingMatrix, sample::estimate_mean};
+use domex_latent::{ActingMatrix, Expansion, sample::estimate_mean};
 use domex_random::Streams;
 
 use crate::config::GeneratorConfig;
@@ -63,6 +65,33 @@ impl Generator {
     pub fn from_tensors(tensors: &Tensors, cfg: &GeneratorConfig) -> Result<Self> {
         Self::spec(cfg)?.check(&shapes(tensors))?;
         Self::new(&builder(tensors), cfg)
+    }
+
+    /// The same network on other tensors, changed by the same [modulators](domex_latent::modulation).
+    ///
+    /// # Errors
+    ///
+    /// Names or shapes that are not the network's.
+    pub fn with_tensors(&self, tensors: &Tensors) -> Result<Self> {
+        let mut other = Self::from_tensors(tensors, &self.cfg)?;
+        for modulator in self.synthesis.modulators() {
+            other.synthesis.add_modulator(modulator.clone());
+        }
+        Ok(other)
+    }
+
+    /// Lets the offsets of domains, where they have some, change the layers.
+    ///
+    /// # Errors
+    ///
+    /// Offsets that are not for this network.
+    pub fn follow_domains(&mut self, expansion: &Expansion) -> Result<()> {
+        let layers = self.synthesis.modulated_layers();
+        let (device, dtype) = (self.synthesis.device(), self.synthesis.dtype());
+        if let Some(offsets) = expansion.modulator(&layers, device, dtype)? {
+            self.synthesis.add_modulator(Arc::new(offsets));
+        }
+        Ok(())
     }
 
     /// Names and shapes of all tensors, without building the network.
@@ -206,6 +235,10 @@ impl domex_latent::Generator for Generator {
 
     fn resolution(&self) -> usize {
         self.cfg.synthesis.img_resolution
+    }
+
+    fn channels(&self) -> usize {
+        self.cfg.synthesis.img_channels
     }
 
     fn device(&self) -> &Device {

@@ -5,7 +5,7 @@
 //! coefficients are computed in single precision:
 //!
 //! ```text
-//! y = conv(x s, W) d + noise,   d = rsqrt(sum_{i,k} (W s)^2 + 1e-8)
+//! y = conv(x s f, W) d + noise,   d = rsqrt(sum_{i,k} (W s)^2 + 1e-8)
 //! ```
 //!
 //! The published code computes the normalised weights per sample where it has to; scaling input
@@ -45,7 +45,7 @@ impl Precision {
 const EPSILON: f64 = 1e-8;
 
 /// Like [`domex_ops::modulated_conv2d`] for `x` in float16 and `weight: [o, i, k, k]`,
-/// `styles: [n, i]`, noise and filter in single precision.
+/// `styles: [n, i]`, noise, filter and factor in single precision.
 pub(crate) fn modulated_conv2d(
     x: &Tensor,
     weight: &Tensor,
@@ -59,7 +59,11 @@ pub(crate) fn modulated_conv2d(
         (weight.clone(), styles.clone())
     };
     let (n, inputs) = styles.dims2()?;
-    let scaled = x.broadcast_mul(&styles.to_dtype(dtype)?.reshape((n, inputs, 1, 1))?)?;
+    let factors = match conv.channel_factor {
+        Some(factor) => styles.broadcast_mul(factor)?,
+        None => styles.clone(),
+    };
+    let scaled = x.broadcast_mul(&factors.to_dtype(dtype)?.reshape((n, inputs, 1, 1))?)?;
     let filter = conv
         .filter
         .map(|filter| filter.to_dtype(dtype))

@@ -11,7 +11,8 @@
 //!
 //! To RGB has no demodulation, no noise and no activation; its styles are multiplied by
 //! `1/sqrt(i k^2)` at run time. A style is named by its layer, such as `b8.conv0`; its values are
-//! those that leave `affine`, before that factor.
+//! those that leave `affine`, before that factor. What a pass may change of it is in
+//! [`modulation`](crate::modulation).
 
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -20,6 +21,7 @@ use domex_ops::{Activation, BiasAct, ModulatedConv, bias_act, modulated_layer};
 use crate::config::{Demodulation, SynthesisConfig};
 use crate::dense::{Dense, DenseConfig, scaled};
 use crate::half;
+use crate::modulation::Style;
 use crate::noise::Noise;
 use crate::resample;
 use crate::weights::{Tensors, Walk, buffer, join, normal, put};
@@ -86,12 +88,12 @@ impl Layer {
         self.noise.is_some()
     }
 
-    /// `x: [n, i, h, w]` and `style: [n, i]` to `[n, o, up h, up w]`. `index` counts the layers
+    /// `x: [n, i, h, w]` and a style `[n, i]` to `[n, o, up h, up w]`. `index` counts the layers
     /// with noise; `gain` multiplies the output and its limit.
     pub fn forward(
         &self,
         x: &Tensor,
-        style: &Tensor,
+        style: &Style,
         noise: &mut Noise<'_>,
         index: usize,
         gain: f64,
@@ -113,12 +115,13 @@ impl Layer {
             // double it.
             flip_weight: self.up == 1,
             noise: map.as_ref(),
+            channel_factor: style.channel_factor.as_ref(),
         };
         let act = spec(self.activation, gain, self.clamp);
         layer(
             x,
             &self.demodulated_weight()?,
-            style,
+            &style.code,
             &conv,
             &self.bias,
             &act,
@@ -170,9 +173,9 @@ impl ToRgb {
         &self.affine
     }
 
-    /// `x: [n, i, h, w]` and `style: [n, i]` to `[n, colours, h, w]`, in `x`'s type.
-    pub fn forward(&self, x: &Tensor, style: &Tensor) -> Result<Tensor> {
-        let style = scaled(style, fan_in_gain(&self.weight)?)?;
+    /// `x: [n, i, h, w]` and a style `[n, i]` to `[n, colours, h, w]`, in `x`'s type.
+    pub fn forward(&self, x: &Tensor, style: &Style) -> Result<Tensor> {
+        let code = scaled(&style.code, fan_in_gain(&self.weight)?)?;
         let conv = ModulatedConv {
             up: 1,
             down: 1,
@@ -181,9 +184,10 @@ impl ToRgb {
             demodulate: false,
             flip_weight: true,
             noise: None,
+            channel_factor: style.channel_factor.as_ref(),
         };
         let act = spec(Activation::Linear, 1.0, self.clamp);
-        layer(x, &self.weight, &style, &conv, &self.bias, &act)
+        layer(x, &self.weight, &code, &conv, &self.bias, &act)
     }
 }
 

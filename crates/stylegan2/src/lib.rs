@@ -6,10 +6,9 @@
 //!
 //! - [`Model`] loads a checkpoint of any published kind and saves the program's container;
 //! - [`Generator`] is [`Mapping`] (noise and label to w, truncation, running mean) and
-//!   [`Synthesis`] (w to a picture; noise; StyleSpace codes out and in), and implements
-//!   [`domex_latent::Generator`];
+//!   [`Synthesis`] (w to a picture; noise; StyleSpace codes out and in; changes of single layers by
+//!   [modulators](domex_latent::modulation)), and implements [`domex_latent::Generator`];
 //! - [`Discriminator`] in all three architectures, conditional too;
-//! - [`regularise`] has the R1 and path length penalties, exact to second order;
 //! - [`init`] draws random weights as the published code does;
 //! - [`GeneratorConfig`] and [`DiscriminatorConfig`] are deduced from names and shapes, read from
 //!   published keyword arguments, or written by hand.
@@ -59,8 +58,8 @@ mod layer;
 pub mod layout;
 pub mod mapping;
 pub mod model;
+mod modulation;
 pub mod noise;
-pub mod regularise;
 mod resample;
 mod style_mixing;
 pub mod synthesis;
@@ -76,7 +75,7 @@ pub use error::{Error, Result};
 pub use generator::{Generator, MEAN_SAMPLES};
 pub use half::Precision;
 pub use mapping::{Mapping, Truncation};
-pub use model::{Expansion, Model};
+pub use model::Model;
 pub use noise::{Noise, NoiseMode};
 pub use style_mixing::{replace_rows, style_mixing};
 pub use synthesis::{BlockOutput, Synthesis};

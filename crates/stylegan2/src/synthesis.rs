@@ -8,15 +8,20 @@
 //! arXiv 2011.12799), and styles to a picture. Follows `SynthesisNetwork` of stylegan2-ada-pytorch,
 //! `training/networks.py`.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use domex_latent::{ActingMatrix, Role};
+use domex_latent::ActingMatrix;
+use domex_latent::basis::BasisKinds;
+use domex_latent::modulation::{Layer, Modulations, Modulator, modulations};
 
 use crate::block::{Block, State};
 use crate::config::SynthesisConfig;
 use crate::error::expect_dims;
 use crate::half::Precision;
 use crate::layer::check_style;
+use crate::modulation::Style;
 use crate::noise::Noise;
 use crate::weights::{Tensors, Walk, join};
 use crate::{Error, Result};
@@ -29,6 +34,8 @@ pub struct Synthesis {
     dtype: DType,
     device: Device,
     cfg: SynthesisConfig,
+    /// Asked in every pass what they change of the layers.
+    modulators: Vec<Arc<dyn Modulator>>,
 }
 
 /// What leaves a block.
@@ -60,6 +67,7 @@ impl Synthesis {
             dtype: vb.dtype(),
             device: vb.device().clone(),
             cfg: cfg.clone(),
+            modulators: Vec::new(),
         })
     }
 
@@ -89,7 +97,22 @@ impl Synthesis {
     ///
     /// A wrong shape of `ws` or of an explicit noise map.
     pub fn forward(&self, ws: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
-        let styles = self.style_tensors(ws)?;
+        last_picture(self.run(&self.modulated_styles(ws)?, noise, |_| ())?)
+    }
+
+    /// Like [`forward`](Self::forward), with some of the layers changed; with none, the same bits.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward); a name that is none of [`style_names`](Self::style_names), an
+    /// offset or a factor of the wrong shape.
+    pub fn forward_modulated(
+        &self,
+        ws: &Tensor,
+        modulations: &Modulations,
+        noise: Noise<'_>,
+    ) -> Result<Tensor> {
+        let styles = self.styles_with(ws, modulations)?;
         last_picture(self.run(&styles, noise, |_| ())?)
     }
 
@@ -100,7 +123,7 @@ impl Synthesis {
     ///
     /// As [`forward`](Self::forward).
     pub fn forward_blocks(&self, ws: &Tensor, noise: Noise<'_>) -> Result<Vec<BlockOutput>> {
-        let styles = self.style_tensors(ws)?;
+        let styles = self.modulated_styles(ws)?;
         let mut outputs = Vec::with_capacity(self.blocks.len());
         self.run(&styles, noise, |output| outputs.push(output))?;
         Ok(outputs)
@@ -114,15 +137,37 @@ impl Synthesis {
     ///
     /// A wrong shape.
     pub fn styles(&self, ws: &Tensor) -> Result<Vec<(String, Tensor)>> {
-        let names = self.style_names();
-        Ok(names.into_iter().zip(self.style_tensors(ws)?).collect())
+        let codes = self
+            .modulated_styles(ws)?
+            .into_iter()
+            .map(|style| style.code);
+        Ok(self.style_names().into_iter().zip(codes).collect())
     }
 
     /// Names of the styles, in the order of [`styles`](Self::styles).
     pub fn style_names(&self) -> Vec<String> {
+        self.layers().map(|layer| layer.path()).collect()
+    }
+
+    /// The layers that have a style, in the order of [`styles`](Self::styles).
+    pub fn modulated_layers(&self) -> Vec<Layer> {
         self.layers()
-            .map(|layer| format!("b{}.{}", layer.resolution, layer.name))
+            .map(|layer| Layer {
+                name: layer.path(),
+                channels: layer.affine.outputs(),
+                row: layer.row,
+            })
             .collect()
+    }
+
+    /// Lets `modulator` change the layers in every pass, beside those that do already.
+    pub fn add_modulator(&mut self, modulator: Arc<dyn Modulator>) {
+        self.modulators.push(modulator);
+    }
+
+    /// What changes the layers in every pass.
+    pub fn modulators(&self) -> &[Arc<dyn Modulator>] {
+        &self.modulators
     }
 
     /// Pictures from styles as [`styles`](Self::styles) gives them, changed or not.
@@ -144,7 +189,7 @@ impl Synthesis {
         for (layer, (name, style)) in self.layers().zip(styles) {
             check_style(name, style, layer.affine, n)?;
         }
-        let styles: Vec<_> = styles.iter().map(|(_, style)| style.clone()).collect();
+        let styles = plain(styles.iter().map(|(_, style)| style.clone()));
         last_picture(self.run(&styles, noise, |_| ())?)
     }
 
@@ -158,16 +203,8 @@ impl Synthesis {
     pub(crate) fn acting_matrices(&self, path: &str) -> Vec<ActingMatrix> {
         self.layers()
             .map(|layer| ActingMatrix {
-                name: join(
-                    path,
-                    &format!("b{}.{}.affine.weight", layer.resolution, layer.name),
-                ),
-                role: if layer.name == "torgb" {
-                    Role::ToRgb
-                } else {
-                    Role::Conv
-                },
-                stage: layer.stage,
+                name: join(path, &format!("{}.affine.weight", layer.path())),
+                kinds: basis_kinds(layer.name, layer.stage, self.blocks.len()),
                 weight: layer.affine.weight().clone(),
             })
             .collect()
@@ -200,10 +237,32 @@ impl Synthesis {
             .collect()
     }
 
+    /// Styles as the network's own modulators change them.
+    fn modulated_styles(&self, ws: &Tensor) -> Result<Vec<Style>> {
+        match self.modulators.is_empty() {
+            true => Ok(plain(self.style_tensors(ws)?)),
+            false => self.styles_with(ws, &modulations(&self.modulators, ws)?),
+        }
+    }
+
+    fn styles_with(&self, ws: &Tensor, modulations: &Modulations) -> Result<Vec<Style>> {
+        let names = self.style_names();
+        if let Some(unknown) = modulations.keys().find(|name| !names.contains(name)) {
+            return Err(Error::config("modulated layer", unknown, names.join(", ")));
+        }
+        let styles = names.iter().zip(self.style_tensors(ws)?);
+        styles
+            .map(|(name, code)| match modulations.get(name) {
+                Some(modulation) => Style::modulated(name, code, modulation),
+                None => Ok(code.into()),
+            })
+            .collect()
+    }
+
     /// Styles in the order of [`layers`](Self::layers) through all blocks.
     fn run(
         &self,
-        styles: &[Tensor],
+        styles: &[Style],
         mut noise: Noise<'_>,
         mut tap: impl FnMut(BlockOutput),
     ) -> Result<State> {
@@ -233,6 +292,16 @@ impl Synthesis {
     }
 }
 
+/// The kinds of basis that stack the affine map of `layer` (`conv0`, `conv1` or `torgb`) in block `stage`, counted from 0,
+/// of `blocks`: every convolution; of the `torgb`, Domain Expansion takes the first block's, genforce the last block's.
+pub fn basis_kinds(layer: &str, stage: usize, blocks: usize) -> BasisKinds {
+    let is_conv = layer != "torgb";
+    BasisKinds {
+        domain_expansion: is_conv || stage == 0,
+        genforce: is_conv || stage + 1 == blocks,
+    }
+}
+
 /// A layer with its place.
 struct StyledLayer<'a> {
     stage: usize,
@@ -240,6 +309,18 @@ struct StyledLayer<'a> {
     name: &'static str,
     affine: &'a crate::dense::Dense,
     row: usize,
+}
+
+impl StyledLayer<'_> {
+    /// Such as `b8.conv0`.
+    fn path(&self) -> String {
+        format!("b{}.{}", self.resolution, self.name)
+    }
+}
+
+/// Styles as they leave the affine maps.
+fn plain(styles: impl IntoIterator<Item = Tensor>) -> Vec<Style> {
+    styles.into_iter().map(Style::from).collect()
 }
 
 fn last_picture(state: State) -> Result<Tensor> {

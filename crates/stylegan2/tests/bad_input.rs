@@ -26,7 +26,6 @@ fn generators_are_deduced() -> Outcome {
         "generator_skip_32",
         "generator_resnet",
         "generator_conditional",
-        "path_length",
     ] {
         let case = Case::open(&format!("stylegan2/{file}.safetensors"));
         let expected = GeneratorConfig::from_kwargs(&case.config)?;
@@ -40,21 +39,24 @@ fn generators_are_deduced() -> Outcome {
 }
 
 #[test]
-fn discriminators_are_deduced() -> Outcome {
-    for file in ["discriminator_32", "discriminator_r1"] {
-        let case = Case::open(&format!("stylegan2/{file}.safetensors"));
-        let expected = DiscriminatorConfig::from_kwargs(&case.config)?;
-        let mut found = DiscriminatorConfig::deduce(&shapes(&case.below("param.")))?;
-        found.mbstd_group_size = expected.mbstd_group_size;
-        assert_eq!(found, expected, "{file}");
-    }
+fn a_discriminator_is_deduced() -> Outcome {
+    let case = Case::open("stylegan2/discriminator_32.safetensors");
+    let expected = DiscriminatorConfig::from_kwargs(&case.config)?;
+    let mut found = DiscriminatorConfig::deduce(&shapes(&case.below("param.")))?;
+    found.mbstd_group_size = expected.mbstd_group_size;
+    assert_eq!(found, expected);
     Ok(())
+}
+
+/// The published generator of FFHQ at 1024².
+fn ffhq() -> domex_stylegan2::Result<GeneratorConfig> {
+    GeneratorConfig::with_defaults(512, 512, 1024, 32768, 512)
 }
 
 /// Names and shapes alone: no weight of these sizes is ever made.
 #[test]
 fn every_configuration_is_deduced_from_its_own_shapes() -> Outcome {
-    let mut configs = vec![GeneratorConfig::ffhq1024(), GeneratorConfig::tiny()];
+    let mut configs = vec![ffhq()?, GeneratorConfig::tiny()];
     for architecture in [Architecture::Orig, Architecture::Skip, Architecture::Resnet] {
         for resolution in [8, 64, 1024] {
             let mut config = GeneratorConfig::with_defaults(32, 48, resolution, 2048, 64)?;
@@ -105,7 +107,7 @@ fn every_configuration_is_deduced_from_its_own_shapes() -> Outcome {
 
 #[test]
 fn ffhq_has_its_published_size() -> Outcome {
-    let spec = Generator::spec(&GeneratorConfig::ffhq1024())?;
+    let spec = Generator::spec(&ffhq()?)?;
     let sizes: BTreeMap<&str, usize> = spec
         .entries()
         .map(|(name, shape)| (name, shape.iter().product()))
@@ -113,7 +115,7 @@ fn ffhq_has_its_published_size() -> Outcome {
     let parameters: usize = spec.parameters().map(|name| sizes[name]).sum();
     // 8 mapping layers of 512 x 512 with biases, 2,101,248; the rest is the synthesis network.
     assert_eq!(parameters, 30_370_060);
-    assert_eq!(GeneratorConfig::ffhq1024().num_ws(), 18);
+    assert_eq!(ffhq()?.num_ws(), 18);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, IndexOp, Tensor};
 use common::{Outcome, distance, peak, same_bits};
 use domex_latent::Generator as _;
+use domex_latent::basis::{Basis, BasisKind};
 use domex_random::Streams;
 use domex_stylegan2::mapping::{broadcast, truncate};
 use domex_stylegan2::{
@@ -132,15 +133,27 @@ fn the_skip_network_has_a_style_per_layer() {
         .acting_matrices()
         .unwrap()
         .into_iter()
-        .map(|m| (m.name, m.stage))
+        .map(|m| m.name)
         .collect();
+    assert_eq!(names[0], "synthesis.b4.conv1.affine.weight");
+    assert_eq!(names[4], "synthesis.b8.torgb.affine.weight");
+}
+
+#[test]
+fn each_kind_of_basis_takes_one_torgb_of_a_skip_network() {
+    let net = small(Architecture::Skip, 16, 0);
+    let sources = |kind| Basis::of(&net, &kind).unwrap().sources().to_vec();
+    let torgb = |sources: Vec<String>| -> Vec<String> {
+        let all = sources.into_iter();
+        all.filter(|name| name.contains("torgb")).collect()
+    };
     assert_eq!(
-        names[0],
-        ("synthesis.b4.conv1.affine.weight".to_string(), 0)
+        torgb(sources(BasisKind::DomainExpansion)),
+        ["synthesis.b4.torgb.affine.weight"]
     );
     assert_eq!(
-        names[4],
-        ("synthesis.b8.torgb.affine.weight".to_string(), 1)
+        torgb(sources(BasisKind::Genforce { layers: None })),
+        ["synthesis.b16.torgb.affine.weight"]
     );
 }
 

@@ -16,6 +16,7 @@ use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
 use domex_kernels::adam as kernel;
 
 use crate::params::{Parameters, is_finite};
+use crate::run::Losses;
 use crate::state::State;
 use crate::{Error, Result};
 
@@ -173,6 +174,32 @@ impl Adam {
             }
         }
         Ok(Step::Applied)
+    }
+
+    /// Moves the parameters, but for those in `except`, by the gradient of `gain` times a loss. A loss or gradient that is
+    /// not finite moves nothing and is noted in `losses`.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn descend(
+        &mut self,
+        loss: &Tensor,
+        gain: f64,
+        except: &[Var],
+        losses: &mut Losses,
+    ) -> Result<()> {
+        let value = loss.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        if !value.is_finite() {
+            losses.not_finite.push("loss".to_owned());
+            return Ok(());
+        }
+        let mut gradients = (loss * gain)?.backward()?;
+        for var in except {
+            gradients.remove(var);
+        }
+        losses.applied(self.step(&gradients)?);
+        Ok(())
     }
 
     /// Moments and counts by name: `{parameter}.m`, `{parameter}.v` and `{parameter}.t`.

@@ -1,7 +1,7 @@
 //! Moving average of parameters, with a half-life in images.
 //!
 //! `p̄ ← p + β (p̄ − p)` with `β = 0.5^(batch / max(h, 1e-8))`, where the half-life `h` is
-//! `min(half_life, ramp_up · images seen)`: early on, when the parameters are still poor, the average forgets faster.
+//! `min(half_life, ramp_up · images seen)`: early on, when the parameters are still poor, the average follows them faster.
 //! Follows the training loop of stylegan2-ada-pytorch.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
@@ -11,13 +11,13 @@ use crate::params::Parameters;
 use crate::state::State;
 use crate::{Error, Result};
 
-/// How fast the average forgets.
+/// How fast the average follows the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmaConfig {
     /// Half-life in thousands of images.
     pub kimg: f64,
-    /// The half-life is at most this share of the images seen; `None` for no such limit.
+    /// The half-life is at most this fraction of the images seen; `None` for no such limit.
     pub ramp_up: Option<f64>,
 }
 

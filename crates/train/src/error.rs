@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use domex_error::{AnyError, UserError};
+
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What a [`Job`](crate::Job) returns: any error of the crates it uses.
-pub type JobResult<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub type JobResult<T> = domex_error::Result<T>;
 
 /// What can go wrong in a run.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum Error {
     Data(#[from] domex_data::Error),
     /// The job itself failed.
     #[error("{0}")]
-    Job(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Job(#[source] AnyError),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -106,7 +108,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// There is nothing to go on from.
+    /// There is no snapshot to resume from.
     #[error("{} holds no snapshot to resume from", path.display())]
     NoSnapshot {
         /// What was given.
@@ -154,5 +156,101 @@ impl Error {
             found: found.to_string(),
             expected: expected.into(),
         }
+    }
+}
+
+impl UserError for Error {
+    fn is_user_error(&self) -> bool {
+        match self {
+            Self::Candle(_) | Self::Kernel(_) => false,
+            Self::Checkpoint(error) => error.is_user_error(),
+            Self::Data(error) => error.is_user_error(),
+            Self::Job(error) => error.is_user_error(),
+            Self::Snapshot { source, .. } | Self::Tick { source, .. } => source.is_user_error(),
+            Self::Io { .. }
+            | Self::State { .. }
+            | Self::Setting { .. }
+            | Self::Locked { .. }
+            | Self::Input { .. }
+            | Self::NotOurs { .. }
+            | Self::NoSnapshot { .. }
+            | Self::NotFinite { .. } => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk_full() -> std::io::Error {
+        std::io::ErrorKind::StorageFull.into()
+    }
+
+    fn io() -> Error {
+        Error::Io {
+            path: "x".into(),
+            source: disk_full(),
+        }
+    }
+
+    fn candle() -> Error {
+        candle_core::Error::Msg("shape mismatch".into()).into()
+    }
+
+    fn snapshot(source: Error) -> Error {
+        Error::Snapshot {
+            step: 4,
+            kept: String::new(),
+            source: Box::new(source),
+        }
+    }
+
+    fn tick(source: Error) -> Error {
+        Error::Tick {
+            step: 4,
+            kept: String::new(),
+            source: Box::new(source),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_a_user_error_wherever_it_is_met() {
+        let unwritten = domex_data::Error::Write {
+            path: "x".into(),
+            source: disk_full(),
+        };
+        for error in [
+            io(),
+            snapshot(io()),
+            tick(io()),
+            Error::Job(io().into()),
+            snapshot(Error::Job(unwritten.into())),
+        ] {
+            assert!(error.is_user_error(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_tensor_operation_is_an_internal_error_wherever_it_is_met() {
+        for error in [
+            candle(),
+            snapshot(candle()),
+            tick(candle()),
+            Error::Job(candle().into()),
+            snapshot(Error::Job(candle().into())),
+        ] {
+            assert!(!error.is_user_error(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn losses_that_are_not_finite_are_a_user_error() {
+        let error = Error::NotFinite {
+            skipped: 20,
+            what: "loss".into(),
+            kept: String::new(),
+        };
+        assert!(error.is_user_error());
     }
 }

@@ -1,8 +1,8 @@
-//! What a run writes down as it goes: JSON lines and TensorBoard events, one record a tick.
+//! What a run records: JSON lines and TensorBoard events, one record a tick.
 //!
 //! `events.jsonl` has one object a line: `step`, `images`, `kimg`, `tick`, `seconds`, `images_per_second`,
-//! `peak_memory` (bytes, where the system says), then every loss and measure under its own name. A resumed run first drops the lines after the snapshot it goes on from, so the
-//! file tells one story.
+//! `peak_memory` (bytes, where the system says), then every loss and measure under its own name. A resumed run
+//! first drops the lines after its snapshot, so that the file has each step once.
 
 pub mod tensorboard;
 
@@ -42,7 +42,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record as one JSON object. A value that is not finite becomes null: JSON has no other word for it.
+    /// The record as one JSON object. A value that is not finite becomes null: JSON cannot express it.
     pub fn to_json(&self) -> Json {
         let mut out = Map::new();
         out.insert("step".into(), json!(self.step));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_run_tells_one_story() {
+    fn a_resumed_run_records_each_step_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = Events::open(folder.path(), 0).unwrap();
         for step in [10, 20, 30] {

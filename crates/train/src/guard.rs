@@ -1,7 +1,7 @@
 //! Watches for losses and gradients that are not finite.
 //!
-//! A step that has one is not applied, and counted. After a limit of such steps in a row the run stops: something has
-//! gone wrong that more steps do not mend.
+//! A step that has one is not applied, and counted. After a limit of such steps in a row the run stops:
+//! more steps would not help.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ impl Guard {
         }
     }
 
-    /// Notes a step and what in it was not finite. Returns whether the run may go on.
+    /// Notes a step and what in it was not finite. Returns whether the run may continue.
     #[must_use]
     pub fn note(&mut self, not_finite: &[String]) -> bool {
         match not_finite.first() {

@@ -10,6 +10,7 @@
 //!
 //! ```
 //! use candle_core::{Device, Var};
+//! use domex_error::Context as _;
 //! use domex_train::adam::{Adam, AdamConfig};
 //! use domex_train::{Clock, Job, JobResult, Losses, Measures, Parameters, RunConfig, RunFolder, State, run};
 //!
@@ -24,7 +25,7 @@
 //!         1
 //!     }
 //!     fn step(&mut self, _: &Clock) -> JobResult<Losses> {
-//!         let x = self.parameters.get("x").ok_or("no x")?;
+//!         let x = self.parameters.get("x").context("no x")?;
 //!         let loss = (x.as_tensor() - 3.0)?.sqr()?.sum_all()?;
 //!         let mut losses = Losses::default();
 //!         losses.put("loss", f64::from(loss.to_scalar::<f32>()?));
@@ -75,6 +76,7 @@ pub mod run;
 pub mod signals;
 pub mod snapshots;
 pub mod state;
+pub mod stderr;
 pub mod stop;
 
 pub use error::{Error, JobResult, Result};

@@ -13,12 +13,19 @@ use std::ffi::OsStr;
 /// Number of candle's own threads.
 const CANDLE_THREADS: &str = "CANDLE_NUM_THREADS";
 
+/// Whether errors of libraries carry where in the program they arose, which belongs in no message. `RUST_BACKTRACE` alone
+/// still shows where a panic did.
+const BACKTRACES: &str = "RUST_LIB_BACKTRACE";
+
 /// Sets the process up; to be called first in `main`, before any thread is started. What the user
 /// has set in the environment stays.
 pub fn prepare() {
-    if std::env::var_os(CANDLE_THREADS).is_none() {
-        // SAFETY: the caller has started no thread yet that could read the environment meanwhile.
-        unsafe { std::env::set_var(CANDLE_THREADS, OsStr::new("1")) };
+    for (name, value) in [(CANDLE_THREADS, "1"), (BACKTRACES, "0")] {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: the caller has started no thread yet that could read the environment meanwhile; the one that `ops`
+            // starts before `main` waits for work.
+            unsafe { std::env::set_var(name, OsStr::new(value)) };
+        }
     }
     keep_memory();
 }

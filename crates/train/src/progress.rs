@@ -1,4 +1,4 @@
-//! What a person, or a program, sees of a run while it goes on.
+//! What a person, or a program, sees of a run while it trains.
 //!
 //! On a terminal a bar with speed and time left, and above it one line a tick with the losses. Without a terminal the
 //! lines alone; as JSON one object a tick on stderr.
@@ -8,6 +8,7 @@ use std::io::IsTerminal as _;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::events::Record;
+use crate::stderr;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,10 +61,12 @@ impl Progress {
     pub fn tick(&self, record: &Record) {
         match self.show {
             Show::Nothing => {}
-            Show::Json => self.bar.suspend(|| eprintln!("{}", record.to_json())),
+            Show::Json => self
+                .bar
+                .suspend(|| stderr::line(&record.to_json().to_string())),
             Show::Text => {
                 let line = self.line(record);
-                self.bar.suspend(|| eprintln!("{line}"));
+                self.bar.suspend(|| stderr::line(&line));
             }
         }
     }
@@ -71,17 +74,17 @@ impl Progress {
     /// Something worth a line.
     pub fn say(&self, line: &str) {
         if self.show == Show::Text {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| stderr::line(line));
         }
     }
 
     fn line(&self, record: &Record) -> String {
         // That nothing was skipped is what one expects.
-        let told = |(name, value): &(&String, &f64)| *name != "skipped" || **value != 0.0;
+        let shown = |(name, value): &(&String, &f64)| *name != "skipped" || **value != 0.0;
         let values: Vec<String> = record
             .values
             .iter()
-            .filter(told)
+            .filter(shown)
             .map(|(name, value)| format!("{} {}", name.trim_start_matches("loss/"), short(*value)))
             .collect();
         format!(

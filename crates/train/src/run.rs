@@ -4,8 +4,8 @@
 //! alone, so a run that was stopped anywhere and resumed does the same steps as one that was not. What must survive is
 //! in the snapshot: the job's own state, the clock, the guard's and the plateau's counts.
 //!
-//! In the run's folder stand `run.json` (settings), `run.lock`, `events.jsonl`, `events.out.tfevents.*`, `snapshots/`,
-//! `model.safetensors` (renewed with each snapshot), `best.safetensors` (where ticks have a score), and what the job
+//! The run's folder has `run.json` (settings), `run.lock`, `events.jsonl`, `events.out.tfevents.*`, `snapshots/`,
+//! `model.safetensors` (updated with each snapshot), `best.safetensors` (where ticks have a score), and what the job
 //! writes at its ticks.
 
 mod config;
@@ -16,7 +16,7 @@ mod pace;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 pub use config::{Resume, RunConfig, RunFolder};
 pub use job::{Clock, Job, Losses, Measures};
@@ -72,6 +72,9 @@ struct Saved {
 
 const SAVED: &str = "run";
 
+/// Where a snapshot keeps the job's own settings.
+const JOB_SETTINGS: &str = "job";
+
 /// The file of all settings.
 const SETTINGS: &str = "run.json";
 
@@ -84,7 +87,7 @@ const SETTINGS: &str = "run.json";
 pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     config.validate(job.batch())?;
     config.check_inputs()?;
-    // What cannot be gone on with leaves no trace in a new folder; in the run's own one the lock comes first.
+    // A snapshot that cannot be resumed leaves no trace in a new folder; in the run's own one the lock comes first.
     let mut saved = None;
     if let Resume::From(path) = &config.resume
         && !config.goes_on()
@@ -93,7 +96,7 @@ pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     }
     let folder = config.folder()?;
     let _lock = Lock::take(folder.path())?;
-    // Only now: before, the files may be those of a run that still goes on.
+    // Only now: before, the files may be those of a run that is still training.
     config.clear(&folder, job)?;
     let signals = if config.signals {
         Signals::install()?
@@ -108,8 +111,38 @@ pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
 
 fn restore(job: &mut dyn Job, path: &Path) -> Result<Saved> {
     let (_, state) = latest(path)?;
+    let given = job.settings().map_err(Error::Job)?;
+    // Snapshots of jobs that say nothing, and of earlier versions, have none.
+    if let (false, Some(stored)) = (given.is_null(), state.document().get(JOB_SETTINGS)) {
+        check_settings(stored, &given)?;
+    }
     job.restore(&state).map_err(Error::Job)?;
     state.get(SAVED)
+}
+
+/// Names the first setting in which a job differs from the run that it is to go on with.
+fn check_settings(stored: &Json, given: &Json) -> Result<()> {
+    let Some((path, stored, given)) = difference(String::new(), stored, given) else {
+        return Ok(());
+    };
+    let expected = format!("{stored}, with which the run was started");
+    Err(Error::setting(format!("setting {path}"), given, expected))
+}
+
+/// The path of the first value that differs, with both values.
+fn difference(path: String, stored: &Json, given: &Json) -> Option<(String, Json, Json)> {
+    match (stored, given) {
+        _ if stored == given => None,
+        (Json::Object(a), Json::Object(b)) => {
+            let keys = a.keys().chain(b.keys());
+            keys.into_iter().find_map(|key| {
+                let dot = if path.is_empty() { "" } else { "." };
+                let value = |map: &serde_json::Map<_, _>| map.get(key).cloned().unwrap_or_default();
+                difference(format!("{path}{dot}{key}"), &value(a), &value(b))
+            })
+        }
+        _ => Some((path, stored.clone(), given.clone())),
+    }
 }
 
 struct Running<'a> {
@@ -138,12 +171,16 @@ impl<'a> Running<'a> {
         saved: Option<Saved>,
     ) -> Result<Self> {
         let mut snapshots = Snapshots::new(folder.path(), config.keep)?;
+        if saved.is_some() && models::is_damaged(folder.path()) {
+            tracing::warn!("{SETTINGS} is damaged; it is written anew from the snapshot");
+        }
         // First of all: it marks the folder as a run's.
-        let settings = json!({ "seed": config.seed, "images": config.images, "batch": job.batch(), "job": config.settings });
+        let mut settings = json!({ "seed": config.seed, "images": config.images, "batch": job.batch(), "job": config.settings });
+        settings[models::CHECKSUM] = models::checksum(&settings).into();
         folder.write_json(SETTINGS, &settings)?;
         let saved = match saved {
             Some(saved) => {
-                snapshots.forget_after(saved.clock.step);
+                snapshots.discard_after(saved.clock.step);
                 saved
             }
             None => {
@@ -305,16 +342,13 @@ impl<'a> Running<'a> {
         };
         state.put(SAVED, &saved)?;
         state.put("settings", &self.config.settings)?;
+        state.put(JOB_SETTINGS, &self.job.settings().map_err(Error::Job)?)?;
         let path = self.snapshots.save(&state, self.clock.step)?;
         // Its bytes are on the disk: the model next to it needs the memory.
         drop(state);
-        self.job
-            .export(&self.clock, &self.folder.model())
-            .map_err(|error| Error::Snapshot {
-                step: self.clock.step,
-                kept: self.snapshots.kept(),
-                source: Box::new(Error::Job(error)),
-            })?;
+        let exported = self.job.export(&self.clock, &self.folder.model());
+        // The snapshot is safe: what failed is the model beside it.
+        exported.map_err(|error| self.stopped(Error::Job(error)))?;
         Ok(path)
     }
 }

@@ -1,6 +1,7 @@
-//! SIGINT and SIGTERM: the first one asks the run to save and stop, a second one ends the process at once.
+//! SIGINT, SIGTERM and, where there is one, SIGHUP: the first one asks the run to save and stop, a second one ends the
+//! process at once. SIGHUP comes when the terminal is closed; a process that `nohup` started ignores it, and goes on.
 //!
-//! The exit code is 128 plus the signal's number: 130 and 143.
+//! The exit code is 128 plus the signal's number: 130, 143 and 129.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -21,7 +22,7 @@ pub struct Signals {
 static INSTALLED: OnceLock<Signals> = OnceLock::new();
 
 impl Signals {
-    /// Catches both signals from now on, once for the process.
+    /// Catches the signals from now on, once for the process.
     ///
     /// # Errors
     ///
@@ -36,7 +37,7 @@ impl Signals {
             path: "signal handler".into(),
             source,
         };
-        for signal in [SIGINT, SIGTERM] {
+        for signal in caught() {
             // In this order: the first signal finds the flag down and raises it, a second one finds it up.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&seen))
                 .map_err(failed)?;
@@ -59,4 +60,29 @@ impl Signals {
             number => u8::try_from(number).ok(),
         }
     }
+}
+
+#[cfg(unix)]
+fn caught() -> Vec<i32> {
+    use signal_hook::consts::SIGHUP;
+    let mut signals = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        signals.push(SIGHUP);
+    }
+    signals
+}
+
+#[cfg(not(unix))]
+fn caught() -> Vec<i32> {
+    vec![SIGINT, SIGTERM]
+}
+
+/// Whether the process was started with this signal ignored.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: a structure of plain numbers and pointers, for which zeros are a value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action the call only writes the present one where it is told to.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }

@@ -2,8 +2,8 @@
 //!
 //! Files are `snapshots/step-000001234.safetensors`; the number is the count of steps done. Old ones are removed only
 //! after a new one is safely on the disk, so a full disk or a kill at any moment leaves the last good one. A file that
-//! cannot be read is never removed: the trouble may be the disk's and pass. When a run goes on from an older snapshot, what
-//! stands in its way is renamed to `*.unreadable`.
+//! cannot be read is never removed: the trouble may be the disk's and pass. When a run is resumed from an older snapshot, the
+//! unreadable ones are renamed to `*.unreadable`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub struct Snapshots {
     folder: PathBuf,
     keep: usize,
     /// Snapshots of steps after this one go as soon as there is a new one.
-    forget: Option<u64>,
+    discard_after: Option<u64>,
 }
 
 impl Snapshots {
@@ -39,7 +39,7 @@ impl Snapshots {
         Ok(Self {
             folder,
             keep: keep.max(1),
-            forget: None,
+            discard_after: None,
         })
     }
 
@@ -65,12 +65,12 @@ impl Snapshots {
                 fs::remove_file(old).map_err(Error::io(old))?;
             }
         }
-        self.forget = None;
+        self.discard_after = None;
         self.prune();
         Ok(path)
     }
 
-    /// Says in words which snapshot one can go on from.
+    /// Says in words which snapshot a run can be resumed from.
     pub fn kept(&self) -> String {
         match list(&self.folder).last() {
             Some((_, path)) => format!("the last good snapshot is {}", path.display()),
@@ -78,22 +78,22 @@ impl Snapshots {
         }
     }
 
-    /// Snapshots of steps after `step` belong to a future that is being trained anew: the next
-    /// [`save`](Self::save) removes them. Until then they stay.
-    pub fn forget_after(&mut self, step: u64) {
-        self.forget = Some(step);
+    /// Snapshots of steps after `step` are being trained again: the next [`save`](Self::save) removes them. Until then they
+    /// stay.
+    pub fn discard_after(&mut self, step: u64) {
+        self.discard_after = Some(step);
     }
 
-    /// Steps and files of the future that is forgotten.
+    /// Steps and files of the snapshots that are being trained again.
     fn later(&self) -> Vec<(u64, PathBuf)> {
-        let Some(last) = self.forget else {
+        let Some(last) = self.discard_after else {
             return Vec::new();
         };
         let all = list(&self.folder).into_iter();
         all.filter(|(step, _)| *step > last).collect()
     }
 
-    /// Removes all but the last few. A file that will not go is only told of: it costs room, no more.
+    /// Removes all but the last few. A file that cannot be removed is only logged: it costs disk space, no more.
     fn prune(&self) {
         let all = list(&self.folder);
         let surplus = all.len().saturating_sub(self.keep);
@@ -131,7 +131,7 @@ pub(crate) fn any(run: &Path) -> bool {
     !list(&run.join(FOLDER)).is_empty()
 }
 
-/// The snapshot to go on from: `path` itself when it is a file, else the last readable one of the run in this folder.
+/// The snapshot to resume from: `path` itself when it is a file, else the last readable one of the run in this folder.
 ///
 /// # Errors
 ///
@@ -226,6 +226,24 @@ mod tests {
     }
 
     #[test]
+    fn a_flipped_bit_is_a_damage_too() {
+        let run = tempfile::tempdir().unwrap();
+        let mut snapshots = Snapshots::new(run.path(), 9).unwrap();
+        snapshots.save(&state(1), 1).unwrap();
+        let mut second = state(2);
+        let weights = candle_core::Tensor::new(&[1f32, 2.0], &candle_core::Device::Cpu);
+        second.put_tensor("weights", &weights.unwrap()).unwrap();
+        let last = snapshots.save(&second, 2).unwrap();
+        let mut bytes = fs::read(&last).unwrap();
+        // In the last bytes of the file lie the weights.
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&last, bytes).unwrap();
+        let error = latest(&last).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        assert_eq!(latest(run.path()).unwrap().1.get::<u64>("step").unwrap(), 1);
+    }
+
+    #[test]
     fn another_future_goes_only_when_there_is_a_new_snapshot() {
         let run = tempfile::tempdir().unwrap();
         let mut snapshots = Snapshots::new(run.path(), 1).unwrap();
@@ -238,14 +256,14 @@ mod tests {
         let bytes = fs::read(&damaged).unwrap();
 
         let mut again = Snapshots::new(run.path(), 1).unwrap();
-        again.forget_after(4);
+        again.discard_after(4);
         assert_eq!(steps(run.path()), [4, 8, 12, 16], "nothing is lost yet");
         again.save(&state(6), 6).unwrap();
         // The damaged one would have counted as the last; its bytes are still there.
         assert_eq!(steps(run.path()), [6]);
         let aside = snapshots.folder.join(format!("{}{UNREADABLE}", name(16)));
         assert_eq!(fs::read(aside).unwrap(), bytes);
-        // What comes after is no other future.
+        // What comes after it is no snapshot of another run.
         again.save(&state(8), 8).unwrap();
         assert_eq!(steps(run.path()), [8]);
     }

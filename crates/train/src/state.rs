@@ -161,6 +161,7 @@ impl State {
             let expected = format!("{KIND:?}, a snapshot of a run");
             return Err(state.wrong("kind".into(), format!("{:?}", file.kind()), expected));
         }
+        file.check_whole()?;
         match file.config() {
             Json::Object(document) => state.document = document.clone(),
             _ => {

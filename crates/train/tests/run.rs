@@ -111,7 +111,7 @@ fn steps_that_are_not_finite_are_not_applied_and_end_the_run_at_last() {
 }
 
 #[test]
-fn what_cannot_be_gone_on_with_is_refused() {
+fn what_cannot_be_resumed_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let out = root.path().join("run");
     let resume = |from: &std::path::Path| {

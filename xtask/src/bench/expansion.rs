@@ -1,10 +1,13 @@
 //! Our side of a step of an expansion: the job that `domex expand` runs, on random weights.
 
-use anyhow::{Result, anyhow, ensure};
+use std::sync::Arc;
+
 use candle_core::{DType, Device};
 use domex_clip::{Clip, Tokenizer};
 use domex_data::source::PictureSource;
-use domex_expand::{Config, Expand, Parts, TaskSpec};
+use domex_error::{AnyError, Result, bail};
+use domex_expand::{Config, Expand, Networks, Parts, TaskSpec, Trainee as _};
+use domex_expand_stylegan2::{SETTINGS, StyleGan2};
 use domex_lpips::{Backbone, Lpips};
 use domex_nada::Guide;
 use domex_replay::Perceptual;
@@ -26,36 +29,42 @@ const BYTES: usize = 514;
 pub fn step(resolution: usize, channel_base: usize, n: usize, phases: Phases) -> Result<Run> {
     let config = GeneratorConfig::with_defaults(512, 512, resolution, channel_base, 512)?;
     let mut model = Model::random(&config, 1, &Device::Cpu)?;
-    let judge = DiscriminatorConfig::new(resolution, 3, config.synthesis.channels.clone());
-    let tensors = init::discriminator(&judge, 2, DType::F32, &Device::Cpu)?;
-    model.discriminator = Some(Discriminator::from_tensors(&tensors, &judge)?);
+    let adversary = DiscriminatorConfig::new(resolution, 3, config.synthesis.channels.clone());
+    let tensors = init::discriminator(&adversary, 2, DType::F32, &Device::Cpu)?;
+    model.discriminator = Some(Discriminator::from_tensors(&tensors, &adversary)?);
 
-    // The text tower runs once, before the first step: its size does not count.
+    // The text encoder runs once, before the first step: its size does not count.
     let clip = Clip::new(&drawn(), &vit_b_32(BYTES, 96))?;
     let lpips = Lpips::new(&drawn(), &domex_lpips::Config::new(Backbone::Vgg))?;
     let pictures = (phases != Phases::Expand).then(|| Box::new(Drawn::new(resolution)) as Box<_>);
     let tasks = ["pencil sketch", "mosaic", "oil painting"].map(|to| TaskSpec::texts("photo", to));
+    let mut config = Config {
+        batch: n,
+        ..Config::default()
+    };
+    config.complete(&SETTINGS).map_err(AnyError::internal)?;
+    let trainee = StyleGan2::new(&model, &config, pictures, 3)?;
+    if trainee.trains_source() != (phases != Phases::Expand) {
+        bail!("the expansion has other phases than {phases:?}");
+    }
     let mut job = Expand::new(
-        Config {
-            batch: n,
-            ..Config::default()
-        },
+        config,
         Parts {
-            model: &model,
+            trainee: Box::new(trainee),
             tasks: &tasks,
-            guides: vec![Guide::new(
-                "ViT-B/32",
-                clip,
-                Tokenizer::with_merges("")?.into(),
-            )],
-            texture: None,
-            distance: Some(Box::new(Perceptual(lpips))),
-            pictures,
+            networks: Networks {
+                clip: vec![Guide::new(
+                    "ViT-B/32",
+                    clip,
+                    Tokenizer::with_merges("")?.into(),
+                )],
+                texture: None,
+                distance: Some(Arc::new(Perceptual(lpips))),
+            },
             cache: None,
             seed: 3,
         },
     )?;
-    ensure!(job.is_adversarial() == (phases != Phases::Expand));
     let clock = Clock {
         // At step 0 every lazy phase is due, at step 1 none.
         step: u64::from(phases != Phases::Regularised),
@@ -63,9 +72,11 @@ pub fn step(resolution: usize, channel_base: usize, n: usize, phases: Phases) ->
         ..Clock::default()
     };
     Ok(Box::new(move || {
-        let losses = job.step(&clock).map_err(|error| anyhow!(error))?;
+        let losses = job.step(&clock)?;
         // A loss that is not finite would skip its backward pass.
-        ensure!(losses.not_finite.is_empty(), "{losses:?}");
+        if !losses.not_finite.is_empty() {
+            bail!("{losses:?}");
+        }
         Ok(())
     }))
 }

@@ -22,7 +22,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Result;
+use domex_error::{Result, user_error};
 use regex::Regex;
 
 use self::{
@@ -30,7 +30,7 @@ use self::{
     rows::Row,
     side::Program,
 };
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -121,7 +121,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             }
             Err(error) => {
                 failed += 1;
-                eprintln!("xtask: {}: {error:#}", row.name);
+                eprintln!("xtask: {}: {}", row.name, error.message());
             }
         }
     }
@@ -143,10 +143,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 fn check(args: &Args) -> Result<()> {
     if args.turns == 0 || args.threads == Some(0) {
-        return Err(mendable("--turns and --threads: at least 1"));
+        return Err(user_error("--turns and --threads: at least 1"));
     }
     if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--seconds {}: more than 0, at most 3600",
             args.seconds
         )));
@@ -159,7 +159,7 @@ fn chosen(args: &Args) -> Result<Vec<Row>> {
     if let Some(pattern) = &args.rows {
         rows.retain(|row| pattern.is_match(&row.name));
         if rows.is_empty() {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--rows {pattern}: no row has such a name; `bench --list` prints them"
             )));
         }

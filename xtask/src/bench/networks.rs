@@ -1,9 +1,10 @@
 //! Our side of the rows that run whole networks, on random weights.
 
-use anyhow::{Result, bail};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use domex_clip::{Clip, Config, config};
+use domex_error::{Result, bail};
+use domex_inception::{Inception, Pipeline, prepare};
 use domex_lpips::{Backbone, Lpips};
 use domex_ops::Mask;
 use domex_stylegan2::{GeneratorConfig, Model, Noise, Truncation};
@@ -28,7 +29,11 @@ impl SimpleBackend for Draw {
         let dims = shape.dims();
         let tensor = match dims.len() {
             0 | 1 => Tensor::full(
-                if name.ends_with("bias") { 0f32 } else { 1.0 },
+                if name.ends_with("bias") || name.ends_with("mean") {
+                    0f32
+                } else {
+                    1.0
+                },
                 dims,
                 device,
             )?,
@@ -153,6 +158,17 @@ pub fn lpips(backbone: &str, size: usize, n: usize, pass: Pass) -> Result<Run> {
                 lpips.distance(&a, &b)?.backward()?;
             }
         }
+        Ok(())
+    }))
+}
+
+/// From pictures to the features that FID is taken of.
+pub fn inception(size: usize, n: usize) -> Result<Run> {
+    let config = domex_inception::Config::published();
+    let inception = Inception::new(&drawn(), &config)?;
+    let pictures = noise(&[n, 3, size, size])?.affine(127.5, 127.5)?;
+    Ok(Box::new(move || {
+        inception.features(&prepare(&pictures, Pipeline::PytorchFid)?)?;
         Ok(())
     }))
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use domex_error::{Context, Result, user_error};
 use serde::Serialize;
 
 use super::{rows::Row, worker::Answer};
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 
 /// One side's figures: medians over the turns, for one run of the work.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -201,7 +201,7 @@ pub struct Json<'a> {
 pub fn save(path: &Path, json: &Json<'_>) -> Result<()> {
     let text = serde_json::to_string_pretty(json).context("writing the result as JSON")?;
     std::fs::write(path, text + "\n")
-        .map_err(|e| mendable(format!("--json {}: {e}", path.display())))
+        .map_err(|e| user_error(format!("--json {}: {e}", path.display())))
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ pub enum Work {
         n: usize,
         pass: Pass,
     },
+    /// The features that FID is taken of, from pictures of `size`² in `[0, 255]`.
+    Inception { size: usize, n: usize },
     /// One step of an expansion with the published settings.
     Expansion {
         resolution: usize,
@@ -283,6 +285,12 @@ fn networks(rows: &mut Vec<Row>) {
             });
         }
     }
+    rows.push(Row {
+        name: "Inception 256² n8 features".into(),
+        work: Work::Inception { size: 256, n: 8 },
+        flops: 0.0,
+        target: 1.3,
+    });
 }
 
 fn expansions(rows: &mut Vec<Row>) {

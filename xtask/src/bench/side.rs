@@ -6,13 +6,13 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use domex_error::{Context, Result, bail};
 
 use super::{
     rows::Work,
     worker::{Answer, Order},
 };
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// How to get the peer, said whenever it is missing.
 const HOW: &str = "make an environment with `python3 -m venv DIR` and `DIR/bin/pip install torch`, then pass `--python DIR/bin/python` or set DOMEX_PEER_PYTHON";
@@ -42,13 +42,13 @@ impl Program {
             .args(["-c", "import torch; print(torch.__version__)"])
             .output()
             .map_err(|e| {
-                mendable(format!(
+                user_error(format!(
                     "--python {}: cannot be started ({e}); {HOW}",
                     python.display()
                 ))
             })?;
         if !version.status.success() {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--python {}: it has no PyTorch; {HOW}",
                 python.display()
             )));

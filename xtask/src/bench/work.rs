@@ -1,7 +1,7 @@
 //! Our side of each row: tensors made once, and a closure that does the work once.
 
-use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
+use domex_error::Result;
 use domex_ops::{conv_transpose2d, conv2d, matmul};
 
 use super::{
@@ -57,6 +57,7 @@ pub fn prepare(work: &Work) -> Result<Run> {
             n,
             pass,
         } => networks::lpips(backbone, size, n, pass),
+        Work::Inception { size, n } => networks::inception(size, n),
         Work::Expansion {
             resolution,
             channel_base,
@@ -80,7 +81,7 @@ fn conv(work: &Work) -> Result<Run> {
         pass,
     } = *work
     else {
-        anyhow::bail!("{work:?} is no convolution");
+        domex_error::bail!("{work:?} is no convolution");
     };
     let x = noise(&[n, c_in, size, size])?;
     let weight = if transposed {

@@ -7,7 +7,7 @@
 
 use std::io::{BufRead, Write};
 
-use anyhow::{Context, Result};
+use domex_error::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{clock, rows::Work, work};

@@ -13,9 +13,9 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Result;
+use domex_error::{Result, user_error};
 
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 
 /// Arguments of `ci`.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     for name in args.only.iter().chain(&args.skip) {
         if !STEPS.iter().any(|step| step.name == name) {
             let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "no step `{name}`; there are: {}",
                 known.join(", ")
             )));
@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             Ok(()) => say!("== {}: ok ({seconds:.1} s)", step.name),
             Err(error) => {
                 say!("== {}: FAILED ({seconds:.1} s)", step.name);
-                eprintln!("{error:#}");
+                eprintln!("{}", error.message());
                 eprintln!("To run only this step: cargo xtask ci --only {}", step.name);
                 return Ok(ExitCode::FAILURE);
             }

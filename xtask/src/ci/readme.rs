@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use domex_error::{Context, Result, bail};
 
 /// The comment before the command that tests.
 pub const TEST: &str = "<!-- test-command -->";

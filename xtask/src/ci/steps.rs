@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use domex_error::{Context, Result, bail};
 use domex_golden::Status;
 
 use super::readme as page;

@@ -1,6 +1,7 @@
 //! The rules of the house that a reviewer would otherwise repeat.
 //!
 //! - Arrows between crates point down, as [`FLOORS`] lists them.
+//! - What works with any network names none: see [`NETWORKS`].
 //! - A module starts with `//!`, but for `tests.rs`, which belongs to the module above it.
 //! - No file is longer than [`LONGEST`] lines, but for those in [`LONG_FOR_A_REASON`].
 //! - Nothing unfinished, no test that is not run, no path of one machine.
@@ -13,12 +14,16 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use domex_error::{AnyError, Context, Result, bail};
 
 use crate::out::say;
 
-/// Which crates of ours a crate may use. Dependencies of tests are free.
+/// What every crate may use.
+const EVERYWHERE: &str = "domex-error";
+
+/// Which crates of ours a crate may use besides. Dependencies of tests are free.
 const FLOORS: &[(&str, &[&str])] = &[
+    (EVERYWHERE, &[]),
     ("domex-kernels", &[]),
     ("domex-random", &[]),
     ("domex-ops", &["domex-kernels"]),
@@ -34,36 +39,83 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
         ],
     ),
-    ("domex-metrics", &[]),
+    ("domex-metrics", &["domex-random"]),
     ("domex-lpips", &["domex-ops", "domex-checkpoint"]),
+    ("domex-inception", &["domex-ops", "domex-checkpoint"]),
+    ("domex-judge", &["domex-ops", "domex-checkpoint"]),
+    ("domex-diffusion", &["domex-ops", "domex-random"]),
+    (
+        "domex-diffae",
+        &[
+            "domex-diffusion",
+            "domex-ops",
+            "domex-latent",
+            "domex-checkpoint",
+            "domex-random",
+        ],
+    ),
     (
         "domex-train",
         &["domex-kernels", "domex-checkpoint", "domex-data"],
     ),
-    ("domex-clip", &["domex-ops", "domex-checkpoint"]),
     (
-        "domex-replay",
+        "domex-clip",
+        &["domex-ops", "domex-checkpoint", "domex-data"],
+    ),
+    (
+        "domex-gan",
         &[
             "domex-ops",
             "domex-random",
             "domex-latent",
             "domex-stylegan2",
-            "domex-lpips",
         ],
     ),
+    ("domex-replay", &["domex-latent", "domex-lpips"]),
     ("domex-nada", &["domex-ops", "domex-clip", "domex-random"]),
+    (
+        "domex-mystyle",
+        &[
+            "domex-ops",
+            "domex-random",
+            "domex-latent",
+            "domex-checkpoint",
+        ],
+    ),
     (
         "domex-expand",
         &[
             "domex-replay",
             "domex-nada",
+            "domex-mystyle",
+            "domex-latent",
+            "domex-random",
+            "domex-train",
+            "domex-data",
+        ],
+    ),
+    (
+        "domex-expand-stylegan2",
+        &[
+            "domex-expand",
+            "domex-gan",
             "domex-stylegan2",
             "domex-latent",
             "domex-random",
-            "domex-clip",
-            "domex-lpips",
             "domex-train",
             "domex-data",
+        ],
+    ),
+    (
+        "domex-invert",
+        &[
+            "domex-ops",
+            "domex-random",
+            "domex-checkpoint",
+            "domex-latent",
+            "domex-stylegan2",
+            "domex-lpips",
+            "domex-train",
         ],
     ),
     (
@@ -72,10 +124,16 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-expand",
             "domex-train",
             "domex-nada",
+            "domex-mystyle",
             "domex-random",
+            "domex-gan",
             "domex-replay",
             "domex-lpips",
+            "domex-inception",
+            "domex-metrics",
             "domex-clip",
+            "domex-diffae",
+            "domex-diffusion",
             "domex-ops",
             "domex-latent",
             "domex-checkpoint",
@@ -86,9 +144,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-pretrain",
         &[
-            "domex-metrics",
+            "domex-judge",
             "domex-train",
-            "domex-replay",
+            "domex-gan",
             "domex-nada",
             "domex-clip",
             "domex-lpips",
@@ -97,16 +155,39 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-ops",
             "domex-data",
             "domex-checkpoint",
+            "domex-random",
+        ],
+    ),
+    (
+        "domex-eval",
+        &[
+            "domex-checkpoint",
+            "domex-clip",
+            "domex-inception",
+            "domex-metrics",
+            "domex-judge",
+            "domex-lpips",
+            "domex-stylegan2",
+            "domex-latent",
+            "domex-data",
             "domex-random",
         ],
     ),
     (
         "domex-cli",
         &[
+            "domex-expand-stylegan2",
+            "domex-replay",
+            "domex-eval",
+            "domex-inception",
+            "domex-metrics",
+            "domex-judge",
             "domex-ops",
             "domex-random",
             "domex-checkpoint",
             "domex-data",
+            "domex-diffae",
+            "domex-diffusion",
             "domex-latent",
             "domex-lpips",
             "domex-stylegan2",
@@ -114,19 +195,28 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-pretrain",
             "domex-clip",
             "domex-expand",
+            "domex-invert",
             "domex-nada",
+            "domex-gan",
             "domex-replay",
         ],
     ),
     (
         "xtask",
         &[
+            "domex-expand-stylegan2",
             "domex-checkpoint",
             "domex-clip",
+            "domex-eval",
             "domex-expand",
+            "domex-gan",
+            "domex-judge",
             "domex-golden",
+            "domex-invert",
+            "domex-inception",
             "domex-latent",
             "domex-lpips",
+            "domex-metrics",
             "domex-nada",
             "domex-ops",
             "domex-random",
@@ -135,9 +225,39 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-pretrain",
             "domex-train",
             "domex-data",
+            "domex-diffae",
+            "domex-diffusion",
+        ],
+    ),
+    // A dependency of tests: no list above has it.
+    (
+        "domex-test-support",
+        &[
+            "domex-judge",
+            "domex-checkpoint",
+            "domex-clip",
+            "domex-lpips",
+            "domex-pretrain",
+            "domex-random",
+            "domex-stylegan2",
+            "domex-train",
         ],
     ),
 ];
+
+/// The crates of networks: floor 1 of ARCHITECTURE.md.
+const NETWORKS: &[&str] = &[
+    "domex-stylegan2",
+    "domex-clip",
+    "domex-lpips",
+    "domex-diffusion",
+    "domex-diffae",
+    "domex-inception",
+    "domex-judge",
+];
+
+/// Crates that work with any network, and so depend on none of these, whatever [`FLOORS`] says.
+const NAME_NO_NETWORK: &[&str] = &["domex-latent", "domex-train", "domex-expand"];
 
 /// Lines of the longest file that needs no reason.
 const LONGEST: usize = 500;
@@ -254,8 +374,9 @@ fn arrows(root: &Path) -> Result<Vec<String>> {
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };
-        let manifest: Manifest =
-            toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let manifest: Manifest = toml::from_str(&text)
+            .map_err(AnyError::internal)
+            .with_context(|| path.display())?;
         let name = manifest.package.name;
         let Some((_, allowed)) = FLOORS.iter().find(|(known, _)| *known == name) else {
             complaints.push(format!("{name}: give it a floor in tidy.rs"));
@@ -266,21 +387,30 @@ fn arrows(root: &Path) -> Result<Vec<String>> {
             .keys()
             .filter(|used| used.starts_with("domex-"))
         {
-            if !allowed.contains(&used.as_str()) {
+            if used != EVERYWHERE && !allowed.contains(&used.as_str()) {
                 complaints.push(format!(
                     "{name} uses {used}, which is not below it; see the floors in ARCHITECTURE.md"
                 ));
             }
+            complaints.extend(named_network(&name, used));
         }
     }
     Ok(complaints)
+}
+
+/// What is wrong with this arrow, where it leads to a network that its crate should not know.
+fn named_network(name: &str, used: &str) -> Option<String> {
+    let wrong = NAME_NO_NETWORK.contains(&name) && NETWORKS.contains(&used);
+    wrong.then(|| {
+        format!("{name} uses {used}: it works with any network; name that one in a crate beside it")
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{FLOORS, LONGEST, check, lines};
+    use super::{FLOORS, LONGEST, NETWORKS, check, lines, named_network};
 
     #[test]
     fn the_house_is_tidy() {
@@ -298,6 +428,27 @@ mod tests {
                 assert!(below, "{name} uses {used}, which is not listed before it");
             }
         }
+    }
+
+    #[test]
+    fn floor_one_of_the_page_is_the_list_of_networks() {
+        let page = include_str!("../../../ARCHITECTURE.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| 1 | `"));
+        let mut rows: Vec<_> = rows
+            .filter_map(|row| row.split_once('`'))
+            .map(|(name, _)| format!("domex-{name}"))
+            .collect();
+        let mut networks = NETWORKS.to_vec();
+        rows.sort();
+        networks.sort_unstable();
+        assert_eq!(rows, networks);
+    }
+
+    #[test]
+    fn a_network_named_by_an_expansion_is_found() {
+        assert!(named_network("domex-expand", "domex-clip").is_some());
+        assert!(named_network("domex-expand", "domex-nada").is_none());
+        assert!(named_network("domex-nada", "domex-clip").is_none());
     }
 
     #[test]

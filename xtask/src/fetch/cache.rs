@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use domex_error::Result;
 
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// The container's name in a model's folder, which `domex --model NAME` looks for.
 pub const CONTAINER: &str = "model.safetensors";
@@ -28,7 +28,7 @@ impl Cache {
             .or_else(|| variable("DOMEX_CACHE"))
             .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("domex")))
             .or_else(|| variable("HOME").map(|home| home.join(".cache").join("domex")))
-            .ok_or_else(|| mendable("no folder for downloads: give --dir or set DOMEX_CACHE"))?;
+            .ok_or_else(|| user_error("no folder for downloads: give --dir or set DOMEX_CACHE"))?;
         Ok(Self { root })
     }
 
@@ -45,7 +45,7 @@ impl Cache {
     /// Makes a model's folder and checks that it can be written, before any download.
     pub fn prepare(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder(name);
-        let fail = |e: std::io::Error| mendable(format!("{}: {e}", folder.display()));
+        let fail = |e: std::io::Error| user_error(format!("{}: {e}", folder.display()));
         std::fs::create_dir_all(&folder).map_err(fail)?;
         tempfile::NamedTempFile::new_in(&folder).map_err(fail)?;
         Ok(folder)
@@ -61,7 +61,7 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
         let part = to.with_extension("copying");
         std::fs::copy(&from, &part)
             .and_then(|_| std::fs::rename(&part, to))
-            .map_err(|e| mendable(format!("{}: {e}", to.display())))?;
+            .map_err(|e| user_error(format!("{}: {e}", to.display())))?;
     }
     Ok(())
 }

@@ -11,11 +11,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use domex_error::{AnyError, Result};
 use indicatif::ProgressBar;
 use ureq::{Agent, Body, http::Response};
 
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// Attempts without a single new byte before giving up.
 const ATTEMPTS: u32 = 5;
@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 5;
 /// How one attempt ended without success.
 enum Stop {
     /// Trying again cannot help.
-    Final(anyhow::Error),
+    Final(AnyError),
     /// The connection or the server failed for now.
     ForNow(String),
 }
@@ -52,7 +52,7 @@ pub fn download(url: &str, part: &Path, size: Option<u64>, bar: &ProgressBar) ->
                 failures += 1;
                 if failures == ATTEMPTS {
                     let kept = length(part);
-                    return Err(mendable(format!(
+                    return Err(user_error(format!(
                         "{url}: {reason} ({ATTEMPTS} attempts); {kept} bytes are kept, run the \
                          same command again to go on"
                     )));
@@ -95,7 +95,7 @@ fn attempt(
     }
     let response = request.call().map_err(|error| match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Stop::Final(mendable(format!("{url}: {error}")))
+            Stop::Final(user_error(format!("{url}: {error}")))
         }
         other => Stop::ForNow(other.to_string()),
     })?;
@@ -128,7 +128,7 @@ fn attempt(
     if let (Some(expected), Some(total)) = (size, total)
         && expected != total
     {
-        return Err(Stop::Final(mendable(format!(
+        return Err(Stop::Final(user_error(format!(
             "{url}: the server offers {total} bytes, the manifest says {expected}; nothing was \
              downloaded"
         ))));
@@ -162,7 +162,7 @@ fn copy(response: Response<Body>, file: &mut File, bar: &ProgressBar) -> Result<
             Err(e) => return Err(Stop::ForNow(format!("the connection dropped: {e}"))),
         };
         file.write_all(&buffer[..n])
-            .map_err(|e| Stop::Final(mendable(format!("writing the download: {e}"))))?;
+            .map_err(|e| Stop::Final(user_error(format!("writing the download: {e}"))))?;
         written += n as u64;
         bar.inc(n as u64);
     }
@@ -179,12 +179,12 @@ fn open(part: &Path, start: u64) -> Result<File, Stop> {
     }
     options
         .open(part)
-        .map_err(|e| Stop::Final(mendable(format!("{}: {e}", part.display()))))
+        .map_err(|e| Stop::Final(user_error(format!("{}: {e}", part.display()))))
 }
 
 /// The error of a status that trying again does not change.
-pub fn refused(place: &str, status: u16) -> anyhow::Error {
-    mendable(match status {
+pub fn refused(place: &str, status: u16) -> AnyError {
+    user_error(match status {
         401 | 403 => format!(
             "{place}: {status}, access is refused; for a model of the Hub that needs consent, \
              accept its terms on its page and set HF_TOKEN to your access token"

@@ -5,14 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use domex_error::{AnyError, Result};
 use hf_hub::{
     Cache, Repo, RepoType,
     api::sync::{ApiBuilder, ApiError},
 };
 
 use super::http::refused;
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// A file in the Hub's cache.
 pub struct Cached {
@@ -36,7 +36,7 @@ pub fn get(repo: &str, revision: &str, file: &str, offline: bool, quiet: bool) -
         return Ok(cached(path, file));
     }
     if offline {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "{place}: not in the cache of the Hub, and the network is not to be used"
         )));
     }
@@ -81,18 +81,18 @@ fn cached(path: PathBuf, file: &str) -> Cached {
     Cached { path, commit }
 }
 
-fn explain(place: &str, error: &ApiError) -> anyhow::Error {
+fn explain(place: &str, error: &ApiError) -> AnyError {
     match error {
         ApiError::RequestError(inner) => match **inner {
             ureq::Error::StatusCode(status) => refused(place, status),
-            _ => mendable(format!("{place}: {inner}")),
+            _ => user_error(format!("{place}: {inner}")),
         },
         ApiError::TooManyRetries(last) => {
             let last = explain(place, last);
-            mendable(format!(
+            user_error(format!(
                 "{last} (several attempts); run the same command again to go on"
             ))
         }
-        other => mendable(format!("{place}: {other}")),
+        other => user_error(format!("{place}: {other}")),
     }
 }

@@ -9,10 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use domex_error::{AnyError, Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// The lock file.
 #[derive(Debug)]
@@ -38,14 +38,14 @@ impl Lock {
     pub fn read(path: &Path) -> Result<Self> {
         let pins = match std::fs::read_to_string(path) {
             Ok(text) => toml::from_str(&text).map_err(|e| {
-                mendable(format!(
+                user_error(format!(
                     "{}: {}; delete it to start anew",
                     path.display(),
                     e.message()
                 ))
             })?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(e) => return Err(mendable(format!("{}: {e}", path.display()))),
+            Err(e) => return Err(user_error(format!("{}: {e}", path.display()))),
         };
         Ok(Self {
             path: path.to_owned(),
@@ -64,14 +64,16 @@ impl Lock {
     /// Pins a hash and writes the file: whole or not at all.
     pub fn pin(&mut self, name: &str, pin: Pin) -> Result<()> {
         self.pins.insert(name.to_owned(), pin);
-        let text = toml::to_string(&self.pins).context("writing the lock file")?;
+        let text = toml::to_string(&self.pins)
+            .map_err(AnyError::internal)
+            .context("writing the lock file")?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)
-            .map_err(|e| mendable(format!("{}: {e}", folder.display())))?;
+            .map_err(|e| user_error(format!("{}: {e}", folder.display())))?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(&self.path)
-            .map_err(|e| mendable(format!("{}: {}", self.path.display(), e.error)))?;
+            .map_err(|e| user_error(format!("{}: {}", self.path.display(), e.error)))?;
         Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use domex_error::{AnyError, Result};
 use serde::Deserialize;
 
-use crate::exit::mendable;
+use domex_error::user_error;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,8 +113,8 @@ impl Entry {
             .ok_or_else(|| self.wrong("its address does not end in a file name"))
     }
 
-    fn wrong(&self, what: &str) -> anyhow::Error {
-        mendable(format!("model `{}` of the manifest {what}", self.name))
+    fn wrong(&self, what: &str) -> AnyError {
+        user_error(format!("model `{}` of the manifest {what}", self.name))
     }
 
     fn check(&self) -> Result<()> {
@@ -172,10 +172,10 @@ fn is_plain(name: &str) -> bool {
 
 /// Reads a manifest and checks every entry.
 pub fn read(path: &Path) -> Result<Vec<Entry>> {
-    let text =
-        std::fs::read_to_string(path).map_err(|e| mendable(format!("{}: {e}", path.display())))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| user_error(format!("{}: {e}", path.display())))?;
     let File { model } = toml::from_str(&text)
-        .map_err(|e| mendable(format!("{}: {}", path.display(), e.to_string().trim())))?;
+        .map_err(|e| user_error(format!("{}: {}", path.display(), e.to_string().trim())))?;
     for (i, entry) in model.iter().enumerate() {
         entry.check()?;
         if model[..i].iter().any(|other| other.name == entry.name) {

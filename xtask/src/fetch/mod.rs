@@ -16,11 +16,11 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Result;
 use domex_checkpoint::container::Overwrite;
+use domex_error::{Result, user_error};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 use cache::Cache;
 use lock::{Lock, Pin};
 use manifest::{Convert, Entry, Source};
@@ -77,7 +77,7 @@ fn find<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry> {
         .find(|entry| entry.name == name)
         .ok_or_else(|| {
             let known: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
-            mendable(format!(
+            user_error(format!(
                 "no model `{name}` in the manifest; there are: {}",
                 known.join(", ")
             ))
@@ -157,7 +157,7 @@ fn get(entry: &Entry, cache: &Cache, args: &Args) -> Result<PathBuf> {
                 return Ok(file);
             }
             Err(reason) if offline => {
-                return Err(mendable(format!("{}: {reason}", file.display())));
+                return Err(user_error(format!("{}: {reason}", file.display())));
             }
             Err(reason) => {
                 eprintln!("{}: {reason}; deleted, fetching it again", file.display());
@@ -169,7 +169,7 @@ fn get(entry: &Entry, cache: &Cache, args: &Args) -> Result<PathBuf> {
     let commit = match entry.source()? {
         Source::Url(url) => {
             if offline {
-                return Err(mendable(format!(
+                return Err(user_error(format!(
                     "{name}: not in the cache ({}), and the network is not to be used",
                     folder.display()
                 )));
@@ -191,7 +191,7 @@ fn get(entry: &Entry, cache: &Cache, args: &Args) -> Result<PathBuf> {
             };
             if let Err(reason) = verdict {
                 hub::remove(&hub.path);
-                return Err(mendable(format!("{place}: {reason}; deleted")));
+                return Err(user_error(format!("{place}: {reason}; deleted")));
             }
             cache::link_or_copy(&hub.path, &file)?;
             hub.commit
@@ -236,7 +236,7 @@ fn from_url(entry: &Entry, lock: &Lock, url: &str, file: &Path, args: &Args) -> 
             Err(reason) => {
                 http::discard(&part);
                 if !resumed {
-                    return Err(mendable(format!("{url}: {reason}; deleted")));
+                    return Err(user_error(format!("{url}: {reason}; deleted")));
                 }
                 eprintln!("{url}: {reason}; deleted, fetching it again from the start");
             }

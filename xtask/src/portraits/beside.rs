@@ -1,8 +1,8 @@
 //! Samples of the generator, each beside the rendering that its latent was learnt from.
 
-use anyhow::Result;
 use candle_core::{Device, Tensor};
 use domex_data::{grid::Grid, picture};
+use domex_error::Result;
 use domex_pretrain::{portraits::Painter, stylegan2::Teacher};
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Noise, mapping::broadcast};

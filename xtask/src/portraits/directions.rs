@@ -1,6 +1,6 @@
 //! Which directions a generator uses, by walking along each of them as far as a domain lies.
 
-use anyhow::Result;
+use domex_error::{Result, user_error};
 use domex_latent::{
     Generator as _, PixelRms,
     basis::{Basis, BasisKind},
@@ -10,7 +10,7 @@ use domex_random::Streams;
 use domex_stylegan2::Generator;
 use serde::Serialize;
 
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 
 /// Latents that each direction is tried on.
 const SAMPLES: usize = 8;
@@ -65,7 +65,7 @@ impl Directions {
     pub fn some_used(&self, n: usize) -> Result<&[usize]> {
         self.used.get(..n).ok_or_else(|| {
             let found = self.used.len();
-            mendable(format!(
+            user_error(format!(
                 "--domains: {n}, and the source generator uses only {found} directions; fewer domains"
             ))
         })

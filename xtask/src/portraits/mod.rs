@@ -1,8 +1,8 @@
 //! `portraits`: train what ships with the portrait world, and try it.
 //!
-//! Each `--only` is a run with snapshots in a folder of its own below `--out`: interrupt it and go on with
+//! Each `--only` is a run with snapshots in a folder of its own below `--out`: interrupt it and resume it with
 //! `--resume`, which takes its settings from that folder. Without `--only` everything is made, one after the other; what is
-//! done or half done stays and is gone on with.
+//! done stays, and what is half done is resumed.
 
 mod beside;
 pub mod directions;
@@ -15,11 +15,11 @@ pub use ship::last_event;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
 use clap::ValueEnum;
+use domex_error::{Result, user_error};
 use domex_train::snapshots;
 
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 
 /// Arguments of `portraits`.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,7 +39,7 @@ pub struct Args {
     /// Length in minutes: the speed of the first steps says how many pictures that is.
     #[arg(long)]
     minutes: Option<f64>,
-    /// Go on from the last snapshot.
+    /// Resume from the last snapshot.
     #[arg(long)]
     resume: bool,
     /// Write into a folder that has files.
@@ -48,9 +48,9 @@ pub struct Args {
     /// Seed of weights and data.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Image tower of a contrastive model.
-    #[arg(long, value_enum, default_value_t = Tower::Resnet)]
-    tower: Tower,
+    /// Image encoder of a CLIP model.
+    #[arg(long, alias = "tower", value_enum, default_value_t = ImageEncoder::Resnet)]
+    encoder: ImageEncoder,
     /// Begin with the weights of this generator or contrastive model [default for the robust one: OUT/plain, for the
     /// fine one: OUT/robust].
     #[arg(long, value_name = "FILE")]
@@ -122,9 +122,9 @@ const ALL: [What; 10] = [
     What::Ship,
 ];
 
-/// Image tower of a contrastive model.
+/// Image encoder of a CLIP model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Tower {
+enum ImageEncoder {
     /// A modified ResNet.
     Resnet,
     /// A vision transformer.
@@ -140,7 +140,7 @@ impl Args {
             .clone()
             .or_else(|| kind.map(|kind| kind.get_name().to_owned()));
         name.map(|name| self.out.join(name))
-            .ok_or_else(|| mendable("no name for the run: pass --name"))
+            .ok_or_else(|| user_error("no name for the run: pass --name"))
     }
 
     /// The network that a run made.
@@ -156,8 +156,8 @@ impl Args {
 /// Those of the run.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.resume && !args.set.is_empty() {
-        return Err(mendable(
-            "--set: a run that is gone on with keeps its settings",
+        return Err(user_error(
+            "--set: a run that is resumed keeps its settings",
         ));
     }
     let Some(only) = args.only else {
@@ -179,7 +179,7 @@ fn one(args: &Args, what: What) -> Result<ExitCode> {
 /// All of them. A run that is interrupted ends here, with its exit code.
 fn everything(args: &Args) -> Result<ExitCode> {
     if args.name.is_some() || !args.set.is_empty() {
-        return Err(mendable("--name and --set belong to one run: add --only"));
+        return Err(user_error("--name and --set belong to one run: add --only"));
     }
     for what in ALL {
         let folder = args.folder(what)?;

@@ -1,36 +1,36 @@
-//! Settings from the command line, and from a run that is gone on with.
+//! Settings from the command line, and from a run that is resumed.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use domex_error::{Context, Result};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
-use crate::exit::mendable;
+use domex_error::user_error;
 
 /// `settings` with each `a.b.c=value` put in its place. The place must be there.
 pub fn changed<T: Serialize + DeserializeOwned>(settings: &T, changes: &[String]) -> Result<T> {
     let mut json = serde_json::to_value(settings)?;
     for change in changes {
         let (place, value) = change.split_once('=').ok_or_else(|| {
-            mendable(format!(
+            user_error(format!(
                 "--set {change}: expected PLACE=JSON, such as learning.lr=0.001"
             ))
         })?;
         let value: Json = serde_json::from_str(value)
-            .map_err(|error| mendable(format!("--set {change}: {error}")))?;
+            .map_err(|error| user_error(format!("--set {change}: {error}")))?;
         let pointer = format!("/{}", place.replace('.', "/"));
         let slot = json.pointer_mut(&pointer).ok_or_else(|| {
-            mendable(format!(
+            user_error(format!(
                 "--set {change}: no such setting; run.json of a run lists them below `job`"
             ))
         })?;
         *slot = value;
     }
-    serde_json::from_value(json).map_err(|error| mendable(format!("--set: {error}")))
+    serde_json::from_value(json).map_err(|error| user_error(format!("--set: {error}")))
 }
 
-/// A run that is gone on with.
+/// A run that is resumed.
 pub struct Old<T> {
     pub images: u64,
     pub seed: u64,
@@ -42,12 +42,12 @@ pub fn of_run<T: DeserializeOwned>(folder: &Path) -> Result<Old<T>> {
     let path = folder.join("run.json");
     let name = || path.display().to_string();
     let text = std::fs::read(&path)
-        .map_err(|error| mendable(format!("{}: {error}; nothing to resume there", name())))?;
+        .map_err(|error| user_error(format!("{}: {error}; nothing to resume there", name())))?;
     let json: Json = serde_json::from_slice(&text).with_context(name)?;
     let number = |key: &str| {
         json[key]
             .as_u64()
-            .ok_or_else(|| mendable(format!("{}: no `{key}`", name())))
+            .ok_or_else(|| user_error(format!("{}: no `{key}`", name())))
     };
     Ok(Old {
         images: number("images")?,

@@ -6,24 +6,24 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use domex_checkpoint::{
     container::{Container, Overwrite, Writer},
     sha256_file,
 };
 use domex_data::folder::write_atomic;
-use domex_pretrain::stylegan2::{Quiet, quiet};
+use domex_error::{AnyError, Context, Result, user_error};
+use domex_pretrain::stylegan2::{Damping, damp_unused_directions};
 use domex_stylegan2::{Model, Tensors};
 use serde_json::Value as Json;
 
 use super::Args;
-use crate::{exit::mendable, out::say};
+use crate::out::say;
 
 /// All of them together may weigh this much.
 const MOST: u64 = 40_000_000;
 
-/// The generator as training left it: needed to go on, not to make pictures or to expand.
+/// The generator as training left it: needed to resume its training, not to make pictures or to expand.
 const LEFT_OUT: &str = "generator.";
 
 /// A network and the run that it comes from.
@@ -42,7 +42,7 @@ const NETWORKS: [Network; 6] = [
     Network {
         run: "plain",
         file: "clip-plain.safetensors",
-        what: "CLIP: image and text towers with a vocabulary of their own; reads best",
+        what: "CLIP model: image and text encoder with a vocabulary of their own; reads best",
     },
     Network {
         run: "robust",
@@ -77,7 +77,7 @@ pub fn ship(args: &Args) -> Result<ExitCode> {
         let from = run.join("model.safetensors");
         let instead = match network.run {
             "generator" => {
-                let tensors = quieted(&Model::load(&from, &Device::Cpu)?)?.into_iter();
+                let tensors = damped(&Model::load(&from, &Device::Cpu)?)?.into_iter();
                 let named = tensors.map(|(name, tensor)| (format!("generator_ema.{name}"), tensor));
                 named.collect()
             }
@@ -89,7 +89,7 @@ pub fn ship(args: &Args) -> Result<ExitCode> {
         rows.push(row(network, &run, bytes, &sha256_file(&path)?)?);
     }
     if total > MOST {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "the networks weigh {total} bytes together, at most {MOST} ship"
         )));
     }
@@ -101,8 +101,8 @@ pub fn ship(args: &Args) -> Result<ExitCode> {
 }
 
 /// The parameters of a trained generator as they ship: directions that its latents do not use are dormant.
-pub fn quieted(model: &Model) -> Result<Tensors> {
-    Ok(quiet(model, &Quiet::default(), 0)?)
+pub fn damped(model: &Model) -> Result<Tensors> {
+    Ok(damp_unused_directions(model, &Damping::default(), 0)?)
 }
 
 /// The same container with every float in half precision, and some tensors `instead` of its own.
@@ -151,7 +151,7 @@ fn card(rows: &[String], figures: &str) -> String {
          Trained by this project from its own renderings, in half precision. `cargo xtask portraits` makes them again from\n\
          nothing; every file holds the settings of its run (`domex info FILE`). Licence: that of the project.\n\n\
          Times are of the machine that trained them, two cores shared with other work; a run that began from an earlier one tells its\n\
-         own part. The generator's unused directions were quieted when it was written (docs/portraits.md).\n\n\
+         own part. The generator's unused directions were damped when it was written (docs/portraits.md).\n\n\
          | file | what | size | seed | pictures | time | pictures a second | memory | SHA-256 |\n|---|---|---|---|---|---|---|---|---|\n{}\n\n\
          {figures}",
         rows.join("\n")
@@ -170,7 +170,7 @@ fn figures(out: &Path) -> Result<String> {
             text.push_str(&format!("\n{title}\n\n| | |\n|---|---|\n"));
             text.extend(rows);
         }
-        anyhow::Ok(())
+        Ok::<_, AnyError>(())
     };
     table(
         "Generator, against fresh renderings, by judge and perceptual network:",
@@ -183,7 +183,7 @@ fn figures(out: &Path) -> Result<String> {
         &|json| numbers(json, ""),
     )?;
     table(
-        "CLIP, the attacked towers at once: photographs whose pixels follow a domain's text, the share judged to be of that domain:",
+        "The attacked CLIP models at once: photographs whose pixels follow a domain's text, the share judged to be of that domain:",
         out.join("steer/scores.json"),
         &|json| {
             let mut rows = numbers(&json["reached"], "");

@@ -2,9 +2,9 @@
 
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
-use anyhow::{Context, Result};
 use candle_core::Device;
 use domex_data::{portraits::Domain, source::Portraits};
+use domex_error::{Context, Result, user_error};
 use domex_pretrain::{
     clip::{ClipConfig, ClipJob},
     judge::{JudgeConfig, JudgeJob},
@@ -17,8 +17,8 @@ use domex_stylegan2::Model;
 use domex_train::{Clock, Job, Resume, RunConfig, progress::Show, run};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Args, Tower, What, settings};
-use crate::{exit::mendable, out::say};
+use super::{Args, ImageEncoder, What, settings};
+use crate::out::say;
 
 /// Length of a run of which nothing is said, in pictures.
 fn images(what: What) -> u64 {
@@ -37,11 +37,11 @@ const TICK: u64 = 8000;
 /// Steps whose speed says how long a run is.
 const TRIAL: u64 = 12;
 
-impl From<Tower> for portraits::Tower {
-    fn from(tower: Tower) -> Self {
-        match tower {
-            Tower::Resnet => Self::ResNet,
-            Tower::Vit => Self::Vit,
+impl From<ImageEncoder> for portraits::ImageEncoder {
+    fn from(encoder: ImageEncoder) -> Self {
+        match encoder {
+            ImageEncoder::Resnet => Self::ResNet,
+            ImageEncoder::Vit => Self::Vit,
         }
     }
 }
@@ -84,7 +84,7 @@ impl Recipe for stylegan2::Config {
             None => Start::Random,
         };
         let job = StyleGan2::new(self.clone(), photos, &start, args.seed, &Device::Cpu)?;
-        Ok(Box::new(job.taught_by(Box::new(Painter { side }))))
+        Ok(Box::new(job.with_teacher(Box::new(Painter { side }))))
     }
     fn set(&mut self, _: u64, _: u64) {}
 }
@@ -122,19 +122,19 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         What::Plain => go(
             args,
             what,
-            &recipes::plain(&world, args.tower.into(), images)?,
+            &recipes::plain(&world, args.encoder.into(), images)?,
             world,
         ),
         What::Robust => {
-            let recipe = recipes::robust(&world, args.tower.into(), images)?;
+            let recipe = recipes::robust(&world, args.encoder.into(), images)?;
             go(&after(args, "plain"), what, &recipe, world)
         }
         What::Fine => {
-            let recipe = recipes::fine(&world, args.tower.into(), images)?;
+            let recipe = recipes::fine(&world, args.encoder.into(), images)?;
             go(&after(args, "robust"), what, &recipe, world)
         }
         What::Steer | What::Retrieval | What::Measure | What::Ship => {
-            Err(mendable("this trains nothing"))
+            Err(user_error("this trains nothing"))
         }
     }
 }
@@ -204,7 +204,7 @@ fn length<R: Recipe>(args: &Args, what: What, recipe: &R, world: &Arc<dyn Scenes
         // Late enough that attacks have their full strength.
         clock.images = images(what) / 2;
         clock.step = step;
-        trial.step(&clock).map_err(anyhow::Error::from_boxed)?;
+        trial.step(&clock)?;
     }
     let speed = (TRIAL as f64 * trial.batch() as f64) / start.elapsed().as_secs_f64();
     let images = (speed * minutes * 60.0) as u64;

@@ -2,25 +2,23 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use domex_clip::Bundle;
 use domex_data::{folder::OutputFolder, picture};
+use domex_error::{Context, Result, user_error};
+use domex_eval::{Evaluators, fidelity};
+use domex_judge::Judge;
 use domex_pretrain::{
     clip::Steer,
-    judge::Judge,
-    portraits::{self, Eyes, World, fidelity, steering},
+    portraits::{self, World, steering},
     scenes::Scenes,
 };
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Model};
 use serde_json::json;
 
-use super::{Args, What, beside, directions::probed, settings, ship::quieted};
-use crate::{
-    exit::mendable,
-    out::{say, write_json},
-};
+use super::{Args, What, beside, directions::probed, settings, ship::damped};
+use crate::out::{say, write_json};
 
 /// Steers, prints what the judge says, and writes a grid.
 pub fn steer(args: &Args) -> Result<ExitCode> {
@@ -32,7 +30,7 @@ pub fn steer(args: &Args) -> Result<ExitCode> {
     let targets = args.targets.iter().map(|name| {
         let place = domains.iter().position(|domain| domain == name);
         place.ok_or_else(|| {
-            mendable(format!(
+            user_error(format!(
                 "--targets {name}: known are {}",
                 domains.join(", ")
             ))
@@ -114,7 +112,7 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
         None => {
             let model = Model::load(args.made("generator"), &Device::Cpu)?;
             let config = model.generator().config();
-            Model::new(Generator::from_tensors(&quieted(&model)?, config)?)
+            Model::new(Generator::from_tensors(&damped(&model)?, config)?)
         }
     };
     let half = args
@@ -129,9 +127,11 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
     let (judge, perceptual, world) = (&judge, &perceptual, World::new());
     let fidelity = |model: &Model| -> Result<_> {
         let bar = indicatif::ProgressBar::new(3 * pictures as u64);
-        let eyes = Eyes { judge, perceptual };
+        let by = Evaluators { judge, perceptual };
+        let size = judge.config().size as u32;
+        let photo = |seed| world.scene(0, seed, size).picture;
         let done = |n| bar.inc(n as u64);
-        let found = fidelity(model, eyes, &world, pictures, args.seed, done);
+        let found = fidelity(model, by, &photo, pictures, args.seed, done);
         bar.finish_and_clear();
         Ok(found?)
     };

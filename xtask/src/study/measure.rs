@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
 use domex_data::portraits::{Domain, Family};
-use domex_pretrain::portraits::{
-    Eyes, Fidelity, Outcome, Outcomes, World, adapted, blended, composed, fidelity, outcomes,
+use domex_error::Result;
+use domex_eval::{
+    Evaluators, Fidelity, Outcome, Outcomes, adapted, blended, composed, fidelity, outcomes,
     rendered,
 };
+use domex_pretrain::{portraits::World, scenes::Scenes};
 use domex_stylegan2::{Generator, Model};
 use serde::Serialize;
 
@@ -82,8 +83,8 @@ pub fn all(study: &Study<'_>, runs: &Runs, directions: Directions) -> Result<Fou
     for made in &runs.adapted {
         say!("judged: {}", made.name);
         let name = made.goals[0].task.name();
-        let eyes = eyes(study);
-        adapted_found.push(adapted(&made.model, source, name, eyes, pictures, seed)?);
+        let by = evaluators(study);
+        adapted_found.push(adapted(&made.model, source, &name, by, pictures, seed)?);
     }
     let mut expanded = Vec::new();
     for made in runs.expanded.iter().chain(&runs.halves).chain(&runs.many) {
@@ -99,8 +100,8 @@ pub fn all(study: &Study<'_>, runs: &Runs, directions: Directions) -> Result<Fou
     })
 }
 
-fn eyes<'a>(study: &'a Study<'_>) -> Eyes<'a> {
-    Eyes {
+fn evaluators<'a>(study: &'a Study<'_>) -> Evaluators<'a> {
+    Evaluators {
         judge: &study.judge,
         perceptual: &study.perceptual,
     }
@@ -113,7 +114,7 @@ fn judged(study: &Study<'_>, made: &Made) -> Result<Expanded> {
     let outcomes = outcomes(
         &made.model,
         source,
-        eyes(study),
+        evaluators(study),
         pictures,
         study.args.seed,
         |_| (),
@@ -146,10 +147,12 @@ fn reached(found: &Outcome, goal: &[Domain]) -> f64 {
 
 fn against_renderings(study: &Study<'_>, model: &Model) -> Result<Fidelity> {
     let n = 4 * study.args.pictures;
+    let (world, size) = (World::new(), study.judge.config().size as u32);
+    let photo = |seed| world.scene(0, seed, size).picture;
     Ok(fidelity(
         model,
-        eyes(study),
-        &World::new(),
+        evaluators(study),
+        &photo,
         n,
         study.args.seed,
         |_| (),

@@ -15,17 +15,17 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use domex_checkpoint::sha256_file;
 use domex_data::{folder::write_atomic, portraits::Domain};
+use domex_error::{Context, Result, user_error};
 use domex_expand::{Config, Recipe, TaskFile};
+use domex_expand_stylegan2::SETTINGS;
+use domex_judge::Judge;
 use domex_lpips::Lpips;
-use domex_pretrain::judge::Judge;
 use domex_stylegan2::Model;
 
 use crate::{
-    exit::mendable,
     out::{say, write_json},
     portraits::{directions::probed, settings},
 };
@@ -99,12 +99,12 @@ impl Study<'_> {
 /// Networks that are not there, settings that do not fit, and those of the runs.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.domains.len() < 2 || args.domains.contains(&Domain::Photo) {
-        return Err(mendable(
+        return Err(user_error(
             "--domains: two or more, the photograph not among them",
         ));
     }
     let file = |name: &str| args.assets.join(name);
-    let recipe = Recipe::read(&file("expand.toml"))?;
+    let recipe = Recipe::read(&file("expand.toml"), SETTINGS)?;
     let recipe = recipe.file().clone();
     let study = Study {
         config: settings::changed(&recipe.settings, &args.set)?,
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let directions = probed(study.source.generator(), study.config.distance, args.seed)?;
     let Some(made) = runs::all(&study, &directions)? else {
-        say!("stopped; call it again to go on");
+        say!("stopped; call it again to resume");
         return Ok(ExitCode::from(130));
     };
     let found = measure::all(&study, &made, directions)?;
@@ -133,7 +133,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 /// The networks of a folder that train.
 fn hashes(folder: &Path, recipe: &TaskFile) -> Result<BTreeMap<String, String>> {
-    let clips = recipe.towers().map(|(name, _)| format!("clip-{name}"));
+    let clips = recipe.clip_models().map(|(name, _)| format!("clip-{name}"));
     let others = ["generator", "perceptual"].map(str::to_owned);
     let files = others.into_iter().chain(clips);
     files

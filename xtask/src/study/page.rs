@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use domex_data::{grid::Grid, picture, portraits::Domain};
-use domex_pretrain::portraits::Outcome;
+use domex_error::{Context, Result};
+use domex_eval::Outcome;
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
 use image::RgbImage;

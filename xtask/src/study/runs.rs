@@ -1,27 +1,29 @@
 //! The trainings of a study.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use candle_core::Device;
 use domex_data::{
     portraits::{Domain, Family, phrases},
     source::Portraits,
 };
-use domex_expand::{Adapt, Config, Expand, Parts, TaskSpec, files};
+use domex_error::{Context, Result, user_error};
+use domex_expand::{Config, Expand, Networks, Parts, Placement, TaskSpec};
+use domex_expand_stylegan2::StyleGan2;
 use domex_nada::Guide;
+use domex_replay::Perceptual;
 use domex_stylegan2::Model;
 use domex_train::{Job, Resume, RunConfig, run, snapshots};
 use serde_json::{Value as Json, json};
 
 use super::Study;
 use crate::{
-    exit::mendable,
     out::say,
     portraits::{directions::Directions, last_event},
 };
 
-/// A domain that is taught.
+/// A domain that is learnt.
 #[derive(Clone)]
 pub struct Goal {
     pub task: TaskSpec,
@@ -69,7 +71,7 @@ pub fn all(study: &Study<'_>, directions: &Directions) -> Result<Option<Runs>> {
         made.adapted.push(run);
     }
     let mut unheld = config.clone();
-    unheld.src = 0.0;
+    unheld.source.insert("src".to_owned(), json!(0.0));
     unheld.objective.alignment.lpips = 0.0;
     unheld.objective.alignment.l2 = 0.0;
     let mut used = goals.clone();
@@ -143,61 +145,60 @@ fn expand(
     goals: &[Goal],
     steps: u64,
 ) -> Result<Option<Made>> {
-    let side = model.config().synthesis.img_resolution as u32;
     let tasks: Vec<TaskSpec> = goals.iter().map(|goal| goal.task.clone()).collect();
-    let job = || -> Result<Box<dyn Job>> {
-        Ok(Box::new(Expand::new(
-            config.clone(),
-            Parts {
-                model,
-                tasks: &tasks,
-                guides: guides(study)?,
-                texture: None,
-                distance: Some(files::perceptual(
-                    &study.asset("perceptual.safetensors"),
-                    &Device::Cpu,
-                )?),
-                pictures: Some(Box::new(Portraits::new(
-                    study.args.seed,
-                    Domain::Photo,
-                    side,
-                )?)),
-                cache: None,
-                seed: study.args.seed,
-            },
-        )?))
-    };
+    let job = || job(study, model, config, &tasks);
     let settings = json!({ "config": config, "tasks": tasks });
     go(study, name, goals, steps, &settings, job)
 }
 
+/// The whole generator for one domain, held by nothing.
 fn adapt(study: &Study<'_>, goal: &Goal) -> Result<Option<Made>> {
-    let job = || -> Result<Box<dyn Job>> {
-        Ok(Box::new(Adapt::new(
-            study.config.clone(),
-            &study.source,
-            &goal.task,
-            guides(study)?,
-            None,
-            study.args.seed,
-        )?))
-    };
-    let settings = json!({ "config": study.config, "tasks": [goal.task] });
+    let mut config = study.config.clone();
+    config.placement = Placement::Whole;
+    config.source.insert("src".to_owned(), json!(0.0));
+    let tasks = [goal.task.clone()];
+    let job = || job(study, &study.source, &config, &tasks);
+    let settings = json!({ "config": config, "tasks": tasks });
     let name = format!("adapted-{}", goal.task.name());
     let goals = std::slice::from_ref(goal);
     go(study, &name, goals, study.args.steps, &settings, job)
+}
+
+fn job(
+    study: &Study<'_>,
+    model: &Model,
+    config: &Config,
+    tasks: &[TaskSpec],
+) -> Result<Box<dyn Job>> {
+    let seed = study.args.seed;
+    let side = model.config().synthesis.img_resolution as u32;
+    let pictures = Portraits::new(seed, Domain::Photo, side)?;
+    let trainee = StyleGan2::new(model, config, Some(Box::new(pictures)), seed)?;
+    let distance = Perceptual::load(&study.asset("perceptual.safetensors"), &Device::Cpu)?;
+    let parts = Parts {
+        trainee: Box::new(trainee),
+        tasks,
+        networks: Networks {
+            clip: guides(study)?,
+            texture: None,
+            distance: Some(Arc::new(distance)),
+        },
+        cache: None,
+        seed,
+    };
+    Ok(Box::new(Expand::new(config.clone(), parts)?))
 }
 
 /// The CLIP networks of the generator's recipe.
 fn guides(study: &Study<'_>) -> Result<Vec<Guide>> {
     let guide = |(name, weight): (&str, f64)| {
         let path = study.asset(&format!("clip-{name}.safetensors"));
-        Ok(files::guide(&path, weight, &Device::Cpu)?)
+        Ok(Guide::load(&path, weight, &Device::Cpu)?)
     };
-    study.recipe.towers().map(guide).collect()
+    study.recipe.clip_models().map(guide).collect()
 }
 
-/// Trains, goes on with what a snapshot holds, or reads what was trained.
+/// Trains, resumes what a snapshot holds, or reads what was trained.
 fn go(
     study: &Study<'_>,
     name: &str,
@@ -256,7 +257,7 @@ fn of_these(folder: &Path, settings: &Json, seed: u64, images: u64) -> Result<u6
         .and_then(|last| last["images"].as_u64())
         .unwrap_or(0);
     if found["job"] != *settings || found["seed"] != seed || seen > images {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "{}: a run of other settings, networks, seed or length; give another --out, or remove it",
             folder.display()
         )));
@@ -277,18 +278,15 @@ mod tests {
         assert_eq!(goals.len(), 100);
         assert_eq!(goals[0].seen_as, [Domain::Oil]);
         assert_eq!(goals[1].seen_as, [Domain::Zombie]);
-        let names: BTreeSet<&str> = goals.iter().map(|goal| goal.task.name()).collect();
+        let names: BTreeSet<String> = goals.iter().map(|goal| goal.task.name()).collect();
         assert_eq!(names.len(), 100);
         // Every domain of the world before the first pair, and never the photograph.
         let single = goals.iter().take_while(|goal| goal.seen_as.len() == 1);
         assert_eq!(single.count(), Domain::ALL.len() - 1);
         let seen = goals.iter().flat_map(|goal| &goal.seen_as);
         assert!(seen.clone().all(|domain| *domain != Domain::Photo));
-        assert!(
-            goals[99].task.target.contains(" of a "),
-            "{}",
-            goals[99].task.target
-        );
+        let target = goals[99].task.keys()["target"].to_string();
+        assert!(target.contains(" of a "), "{target}");
         assert_eq!(made_up(&first, 1).len(), 1);
     }
 

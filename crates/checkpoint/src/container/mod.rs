@@ -9,10 +9,12 @@
 //! | `config` | JSON: everything needed to build the network |
 //! | `expansion` | JSON, for an expanded model: its domains, and where basis and mean are |
 //! | `provenance` | JSON: source file and hash, settings, seed, steps, program version |
+//! | `checksum` | `crc32:` and eight digits, over all of the above and the tensors |
 //!
 //! Tensors keep their published `state_dict` keys behind a prefix (`generator_ema.`, `generator.`,
 //! `discriminator.`), so any tool that knows the networks can read the file.
 
+mod checksum;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -25,9 +27,21 @@ pub use crate::safetensors::{Overwrite, check_target};
 pub use writer::Writer;
 
 use crate::safetensors::File;
-use crate::{Bytes, Problem, Result, TensorData};
+use crate::{Bytes, Problem, Result, TensorData, foreign};
 
 const FORMAT: &str = "domex/1";
+
+const EXPECTED: &str = "a domex/1 container, as this program writes";
+
+/// The keys of the metadata that this program knows.
+const KEYS: [&str; 6] = [
+    "format",
+    "kind",
+    "config",
+    "expansion",
+    "provenance",
+    checksum::KEY,
+];
 
 /// An open container. Tensors are windows on the mapped file until they are asked for.
 #[derive(Debug, Clone)]
@@ -37,6 +51,7 @@ pub struct Container {
     config: Json,
     expansion: Option<Json>,
     provenance: Option<Json>,
+    metadata: BTreeMap<String, String>,
     tensors: BTreeMap<String, TensorData>,
 }
 
@@ -50,6 +65,23 @@ impl Container {
         Self::from_bytes(path, &Bytes::map(path)?)
     }
 
+    /// The container in a file, or `None` where the file is something else, such as a published checkpoint.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is a container that cannot be read.
+    pub fn find(path: impl AsRef<Path>) -> Result<Option<Self>> {
+        let path = path.as_ref();
+        let bytes = Bytes::map(path)?;
+        if !foreign::may_be_safetensors(&bytes) {
+            return Ok(None);
+        }
+        let file = File::parse(&bytes).map_err(|problem| problem.in_file(path))?;
+        match is_ours(&file.metadata).map_err(|problem| problem.in_file(path))? {
+            true => Ok(Some(Self::from_bytes(path, &bytes)?)),
+            false => Ok(None),
+        }
+    }
+
     /// Reads a container that is already in memory; `path` is for messages only.
     ///
     /// # Errors
@@ -59,8 +91,11 @@ impl Container {
     }
 
     fn parse(path: &Path, bytes: &Bytes) -> std::result::Result<Self, Problem> {
-        if bytes.is_empty() {
-            return Err(Problem::Empty);
+        if let Some(found) = foreign::other_format(bytes)? {
+            return Err(Problem::Type {
+                expected: EXPECTED,
+                found: found.to_owned(),
+            });
         }
         let File { metadata, tensors } = File::parse(bytes)?;
         if !is_ours(&metadata)? {
@@ -72,7 +107,7 @@ impl Container {
                 None => "a safetensors file without a format".to_owned(),
             };
             return Err(Problem::Type {
-                expected: "a domex/1 container (convert the file first)",
+                expected: EXPECTED,
                 found,
             });
         }
@@ -87,6 +122,14 @@ impl Container {
             };
             metadata.get(key).map(parse).transpose()
         };
+        let provenance = json("provenance")?;
+        let unknown = metadata.keys().find(|key| !KEYS.contains(&key.as_str()));
+        if let Some(key) = unknown {
+            return Err(Problem::NotKnown {
+                what: format!("metadata {:?} is not known", crate::error::clean(key)),
+                programs: programs(provenance.as_ref()),
+            });
+        }
         let missing = |name: &str| {
             let hint = "the container's metadata must hold it".to_owned();
             Problem::Missing {
@@ -103,7 +146,8 @@ impl Container {
                 .ok_or_else(|| missing("kind"))?,
             config: json("config")?.ok_or_else(|| missing("config"))?,
             expansion: json("expansion")?,
-            provenance: json("provenance")?,
+            provenance,
+            metadata,
             tensors,
         })
     }
@@ -121,6 +165,25 @@ impl Container {
     /// Everything needed to build the network.
     pub fn config(&self) -> &Json {
         &self.config
+    }
+
+    /// The same as the type that the kind has for it.
+    ///
+    /// # Errors
+    /// A configuration that does not fit, with the reason; of a file of another version of this program, with both
+    /// versions.
+    pub fn config_as<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(&self.config).map_err(|error| {
+            let reason = crate::error::clean(&error.to_string());
+            let problem = Problem::NotKnown {
+                what: format!(
+                    "configuration of the {}: {reason}",
+                    crate::error::clean(&self.kind)
+                ),
+                programs: programs(self.provenance.as_ref()),
+            };
+            problem.in_file(&self.path)
+        })
     }
 
     /// The domains of an expanded model.
@@ -187,12 +250,41 @@ impl Container {
             .map_err(|error| error.of_file(&self.path))
     }
 
-    /// Refuses the file if any tensor holds NaN or infinity.
+    /// Refuses the file if it is not as it was written. Reads all of it; a file without a checksum passes.
     ///
     /// # Errors
-    /// [`Problem::NotFinite`], naming the first such tensor.
+    /// [`Problem::Damaged`].
+    pub fn check_whole(&self) -> Result<()> {
+        let Some(written) = self.metadata.get(checksum::KEY) else {
+            return Ok(());
+        };
+        let found = checksum::of(&self.metadata, &self.tensors);
+        if found == *written {
+            return Ok(());
+        }
+        let written = crate::error::clean(written);
+        Err(Problem::Damaged { found, written }.in_file(&self.path))
+    }
+
+    /// Refuses the file if it is not as it was written, or if any tensor holds NaN or infinity.
+    ///
+    /// # Errors
+    /// [`Problem::Damaged`], or [`Problem::NotFinite`], naming the first such tensor.
     pub fn check_finite(&self) -> Result<()> {
+        self.check_whole()?;
         crate::check_finite(&self.path, &self.tensors)
+    }
+}
+
+/// Who wrote a file and who reads it, where these are not the same: the end of a message.
+fn programs(provenance: Option<&Json>) -> String {
+    const OWN: &str = concat!("domex ", env!("CARGO_PKG_VERSION"));
+    match provenance.and_then(|json| json["program"].as_str()) {
+        Some(other) if other != OWN => format!(
+            "; {} wrote the file and this is {OWN}: take the program that wrote it, or a newer one",
+            crate::error::clean(other)
+        ),
+        _ => String::new(),
     }
 }
 

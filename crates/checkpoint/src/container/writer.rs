@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::Tensor;
 use serde_json::Value as Json;
 
-use super::{FORMAT, Overwrite};
+use super::{FORMAT, Overwrite, checksum};
 use crate::{Problem, Result, TensorData, safetensors};
 
 /// Gathers a model, then writes it at once. See [`write`](crate::safetensors::write()) for how.
@@ -80,6 +80,9 @@ impl Writer {
     /// # Errors
     /// Those of [`write`](crate::safetensors::write()).
     pub fn write(&self, path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
-        safetensors::write(path, &self.metadata, &self.tensors, overwrite)
+        let mut metadata = self.metadata.clone();
+        let sum = checksum::of(&metadata, &self.tensors);
+        metadata.insert(checksum::KEY.to_owned(), sum);
+        safetensors::write(path, &metadata, &self.tensors, overwrite)
     }
 }

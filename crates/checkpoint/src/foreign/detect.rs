@@ -1,5 +1,6 @@
 //! Which format a file has, by its first bytes.
 
+use super::npy;
 use crate::Problem;
 
 /// What to try.
@@ -8,6 +9,7 @@ pub(super) enum Guess {
     SafeTensors,
     Zip,
     Pickle,
+    NumPy,
 }
 
 /// Decides by content.
@@ -20,9 +22,11 @@ pub(super) fn guess(bytes: &[u8]) -> Result<Guess, Problem> {
     match bytes {
         [] => return Err(Problem::Empty),
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Ok(Guess::Zip),
-        [0x80, 0..=5, ..] => return Ok(Guess::Pickle),
-        // A header length below 4 GiB, then JSON.
+        _ if bytes.starts_with(npy::MAGIC) => return Ok(Guess::NumPy),
+        // A header length below 4 GiB, then JSON. Before pickles, as its lowest bytes may look like the mark of one; the
+        // zeros and the brace never follow that.
         [_, _, _, _, 0, 0, 0, 0, b'{', ..] => return Ok(Guess::SafeTensors),
+        [0x80, 0..=5, ..] => return Ok(Guess::Pickle),
         [_, _, _, _, _, _, _, _, b'{', b'"', ..] => return Ok(Guess::SafeTensors),
         _ => {}
     }
@@ -64,9 +68,15 @@ mod tests {
     fn by_content() {
         assert_eq!(guess(b"PK\x03\x04rest"), Ok(Guess::Zip));
         assert_eq!(guess(b"\x80\x04\x95"), Ok(Guess::Pickle));
+        assert_eq!(guess(b"\x93NUMPY\x01\0v\0"), Ok(Guess::NumPy));
         assert_eq!(guess(b"(dp0\n."), Ok(Guess::Pickle));
         assert_eq!(
             guess(b"\x08\0\0\0\0\0\0\0{\"a\":1}"),
+            Ok(Guess::SafeTensors)
+        );
+        // A header of 0x480 bytes.
+        assert_eq!(
+            guess(b"\x80\x04\0\0\0\0\0\0{\"a\":1}"),
             Ok(Guess::SafeTensors)
         );
         assert_eq!(guess(b""), Err(Problem::Empty));

@@ -9,6 +9,7 @@
 //! | `TorchZip` | `torch.save` since 1.6, TorchScript | `PK` |
 //! | `TorchLegacy` | `torch.save` before 1.6 | a pickled magic number |
 //! | `Pickle` | stylegan2-ada-pytorch, Domain Expansion, any `pickle.dump` | an opcode |
+//! | `NumPy` | `numpy.save` and `numpy.savez`, the projector of stylegan2-ada-pytorch | `\x93NUMPY`, or `PK` |
 //! | `TensorFlow` | the original StyleGAN2 (a pickle of `dnnlib.tflib.network.Network`) | an opcode |
 //!
 //! Tensors are windows on the mapped file wherever the file holds their elements one after the
@@ -18,6 +19,7 @@ mod calls;
 mod detect;
 mod graph;
 mod legacy;
+mod npy;
 mod numpy;
 mod resolve;
 mod state_dict;
@@ -28,7 +30,7 @@ mod zip;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use state_dict::state_dict;
+pub use state_dict::{state_dict, unwrapped, without_wrappers};
 pub use tensorflow::{TensorFlowNetwork, tensorflow_networks};
 
 use crate::budget::Budget;
@@ -49,6 +51,8 @@ pub enum Format {
     Pickle,
     /// A pickle of TensorFlow networks.
     TensorFlow,
+    /// One NumPy array, or a zip archive of them by name.
+    NumPy,
 }
 
 impl std::fmt::Display for Format {
@@ -60,6 +64,7 @@ impl std::fmt::Display for Format {
             Self::TorchLegacy => "torch legacy",
             Self::Pickle => "pickle",
             Self::TensorFlow => "TensorFlow network pickle",
+            Self::NumPy => "NumPy",
         })
     }
 }
@@ -71,7 +76,7 @@ pub struct Foreign {
     pub path: PathBuf,
     /// How it was laid out.
     pub format: Format,
-    /// Its content. For safetensors a dict of tensors.
+    /// Its content. For safetensors and NumPy's archives a dict of tensors.
     pub value: Value,
     /// The header's `__metadata__`, where the format has one.
     pub metadata: BTreeMap<String, String>,
@@ -109,6 +114,22 @@ impl Foreign {
     }
 }
 
+/// What a file looks like by its first bytes, in words, where it is no safetensors file: for readers that take those
+/// alone. Nothing more is read.
+///
+/// # Errors
+/// An empty file, or one of no known format.
+pub(crate) fn other_format(bytes: &Bytes) -> std::result::Result<Option<&'static str>, Problem> {
+    Ok(match detect::guess(bytes)? {
+        detect::Guess::SafeTensors => None,
+        detect::Guess::NumPy => Some("a NumPy array"),
+        detect::Guess::Zip => Some("a zip archive, as torch files and NumPy's .npz are"),
+        detect::Guess::Pickle => {
+            Some("a pickle (a torch file of the older kind, or a network pickle)")
+        }
+    })
+}
+
 /// Reads a checkpoint of any known format.
 ///
 /// # Errors
@@ -118,6 +139,11 @@ impl Foreign {
 pub fn read(path: impl AsRef<Path>) -> Result<Foreign> {
     let path = path.as_ref();
     read_bytes(path, &Bytes::map(path)?)
+}
+
+/// Whether the first bytes are those of a safetensors file.
+pub(crate) fn may_be_safetensors(bytes: &Bytes) -> bool {
+    matches!(detect::guess(bytes), Ok(detect::Guess::SafeTensors))
 }
 
 /// Reads a checkpoint that is already in memory; `path` is for messages only.
@@ -149,7 +175,11 @@ fn content(bytes: &Bytes) -> std::result::Result<Content, Problem> {
             };
             Ok((format, file.to_value(), file.metadata))
         }
-        detect::Guess::Zip => Ok((Format::TorchZip, zip::read(bytes, &mut budget)?, none)),
+        detect::Guess::Zip => {
+            let (format, value) = zip::read(bytes, &mut budget)?;
+            Ok((format, value, none))
+        }
+        detect::Guess::NumPy => Ok((Format::NumPy, npy::read(bytes, &mut budget)?, none)),
         detect::Guess::Pickle => {
             let program = pickle::run(bytes, &mut budget)?;
             if legacy::is_magic(&program) {

@@ -7,14 +7,63 @@
 
 use super::graph::Graph;
 use super::resolve::{Resolver, Result};
+use crate::budget::Budget;
 use crate::pickle::{Call, Slot};
 use crate::view::{View, row_major};
 use crate::{Bytes, Dtype, Problem, Value};
 
 /// A NumPy element type that tensors have too.
-struct ElementType {
-    dtype: Dtype,
+pub(super) struct ElementType {
+    pub dtype: Dtype,
     big_endian: bool,
+}
+
+impl ElementType {
+    /// The type of a code such as `<f4` or `b1`, with the byte order from a dtype's state where the
+    /// code has none.
+    ///
+    /// `None` for types that no tensor has: text, objects, records, dates, complex numbers.
+    pub fn parse(code: &str, order: &str) -> Result<Option<Self>> {
+        let plain = code.trim_start_matches(['<', '>', '|', '=']);
+        if let Some(dtype) = Dtype::from_numpy_code(plain) {
+            let big_endian = order == ">" || code.starts_with('>');
+            return Ok(Some(Self { dtype, big_endian }));
+        }
+        match plain.chars().next() {
+            Some('O' | 'U' | 'S' | 'V' | 'M' | 'm' | 'c' | 'T' | 'a') => Ok(None),
+            _ => Err(Problem::Dtype {
+                what: "NumPy array".to_owned(),
+                found: crate::error::clean(code),
+                expected: "b1, u1 to u8, i1 to i8, f2 to f8".to_owned(),
+            }),
+        }
+    }
+
+    /// Elements of this type, with their bytes in this machine's order.
+    pub fn little_endian(&self, data: Bytes, budget: &mut Budget) -> Result<Bytes> {
+        let size = self.dtype.size();
+        if !self.big_endian || size == 1 {
+            return Ok(data);
+        }
+        budget.tensor(data.len())?;
+        Ok(swapped(&data, size))
+    }
+}
+
+/// All elements of an array, in row-major or (`fortran`) column-major order.
+pub(super) fn view(shape: Vec<usize>, fortran: bool) -> View {
+    let strides = if fortran {
+        let mut reversed = shape.clone();
+        reversed.reverse();
+        row_major(&reversed).into_iter().rev().collect()
+    } else {
+        row_major(&shape)
+    };
+    View {
+        shape,
+        strides,
+        offset: 0,
+    }
 }
 
 impl Resolver<'_> {
@@ -62,18 +111,7 @@ impl Resolver<'_> {
         };
         let shape = self.graph.sizes(shape, "shape of a NumPy array")?;
         let data = self.data(data, &element)?;
-        let strides = if fortran {
-            let mut reversed = shape.clone();
-            reversed.reverse();
-            row_major(&reversed).into_iter().rev().collect()
-        } else {
-            row_major(&shape)
-        };
-        let view = View {
-            shape,
-            strides,
-            offset: 0,
-        };
+        let view = view(shape, fortran);
         let need = view.byte_len(element.dtype)?;
         if need != data.len() {
             return Err(Problem::malformed(
@@ -125,12 +163,7 @@ impl Resolver<'_> {
         let data = self.owned_bytes(slot)?;
         let data =
             data.ok_or_else(|| Problem::malformed("NumPy array", "expected bytes as data"))?;
-        let size = element.dtype.size();
-        if !element.big_endian || size == 1 {
-            return Ok(data);
-        }
-        self.budget.tensor(data.len())?;
-        Ok(swapped(&data, size))
+        element.little_endian(data, self.budget)
     }
 }
 
@@ -144,8 +177,6 @@ pub(super) fn swapped(data: &[u8], size: usize) -> Bytes {
 }
 
 /// Reads `numpy.dtype(code, align, copy)` with its state `(version, byte order, ...)`.
-///
-/// `None` for types that no tensor has: text, objects, records, dates, complex numbers.
 fn element_type(graph: Graph, slot: Slot) -> Result<Option<ElementType>> {
     let wrong = || Problem::malformed("NumPy array", "expected a numpy.dtype");
     let call = graph.call(slot).ok_or_else(wrong)?;
@@ -163,17 +194,5 @@ fn element_type(graph: Graph, slot: Slot) -> Result<Option<ElementType>> {
         .get(1)
         .and_then(|&slot| graph.text(slot))
         .unwrap_or("=");
-    let plain = code.trim_start_matches(['<', '>', '|', '=']);
-    if let Some(dtype) = Dtype::from_numpy_code(plain) {
-        let big_endian = order == ">" || code.starts_with('>');
-        return Ok(Some(ElementType { dtype, big_endian }));
-    }
-    match plain.chars().next() {
-        Some('O' | 'U' | 'S' | 'V' | 'M' | 'm' | 'c' | 'T' | 'a') => Ok(None),
-        _ => Err(Problem::Dtype {
-            what: "NumPy array".to_owned(),
-            found: crate::error::clean(code),
-            expected: "b1, u1 to u8, i1 to i8, f2 to f8".to_owned(),
-        }),
-    }
+    ElementType::parse(code, order)
 }

@@ -9,7 +9,8 @@ use crate::{Object, Problem, Result, TensorData, Value};
 /// `value` is a dict of tensors (a saved `state_dict`), or a network object: then `_parameters`,
 /// `_buffers` and `_modules` are walked as `torch.nn.Module.state_dict` does, leaving out buffers
 /// in `_non_persistent_buffers_set`. An object without these (as in TorchScript archives) has
-/// its tensors and inner objects as plain attributes.
+/// its tensors and inner objects as plain attributes. A prefix that a wrapper puts before every name is
+/// left out: see [`without_wrappers`].
 ///
 /// # Errors
 /// Something else than a tensor where one is expected, no tensor at all, or a name met twice.
@@ -35,7 +36,54 @@ pub fn state_dict(value: &Value) -> Result<BTreeMap<String, TensorData>> {
         }
         .into());
     }
-    Ok(out)
+    Ok(without_wrappers(out))
+}
+
+/// What data-parallel training and `torch.compile` wrap a network in.
+const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
+
+/// Tensors without the prefix (`module.`, `_orig_mod.`) of a wrapper around the whole network, where all names carry
+/// it.
+#[must_use]
+pub fn without_wrappers<T>(mut tensors: BTreeMap<String, T>) -> BTreeMap<String, T> {
+    fn rest(name: &str) -> Option<&str> {
+        let of = |wrapper: &&str| name.strip_prefix(*wrapper)?.strip_prefix('.');
+        WRAPPERS.iter().find_map(of)
+    }
+    let wrapper = |name: &String| Some(name[..name.len() - rest(name)?.len()].to_owned());
+    // Both may be there, one inside the other.
+    while let Some(prefix) = tensors.keys().next().and_then(wrapper)
+        && tensors.keys().all(|name| name.starts_with(&prefix))
+    {
+        tensors = tensors
+            .into_iter()
+            .map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor))
+            .collect();
+    }
+    tensors
+}
+
+/// The network inside the objects that wrap it as a whole: those of data-parallel training and `torch.compile` hold
+/// one module and nothing else.
+#[must_use]
+pub fn unwrapped(mut value: &Value) -> &Value {
+    loop {
+        let is_empty = |part: &str| {
+            let entries = value.get(part).and_then(Value::as_dict);
+            entries.is_none_or(<[_]>::is_empty)
+        };
+        let inner = match value.get("_modules").and_then(Value::as_dict) {
+            Some([(name, inner)]) if is_empty("_parameters") && is_empty("_buffers") => {
+                let known = name.as_str().is_some_and(|name| WRAPPERS.contains(&name));
+                known.then_some(inner)
+            }
+            _ => None,
+        };
+        match inner {
+            Some(inner) if value.as_object().is_some() => value = inner,
+            _ => return value,
+        }
+    }
 }
 
 type Tensors = BTreeMap<String, TensorData>;
@@ -133,4 +181,58 @@ fn add(name: String, tensor: &TensorData, out: &mut Tensors) -> Outcome {
     }
     out.insert(name, tensor.clone());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeMap<String, ()> {
+        names.iter().map(|name| ((*name).to_owned(), ())).collect()
+    }
+
+    #[test]
+    fn a_wrapper_that_all_names_carry_is_left_out() {
+        let wrapped = names(&["module._orig_mod.a.b", "module._orig_mod.c"]);
+        assert_eq!(without_wrappers(wrapped), names(&["a.b", "c"]));
+        for kept in [&["module.a", "b"][..], &["modules.a"], &["module"], &[]] {
+            assert_eq!(without_wrappers(names(kept)), names(kept));
+        }
+    }
+
+    fn module(parts: &[(&str, Vec<(&str, Value)>)]) -> Value {
+        let dict = |entries: &[(&str, Value)]| {
+            let entries = entries.iter().cloned();
+            Value::Dict(entries.map(|(k, v)| (Value::Str(k.into()), v)).collect())
+        };
+        let parts: Vec<_> = parts.iter().map(|(k, v)| (*k, dict(v))).collect();
+        Value::Object(Arc::new(Object {
+            class: "torch.nn.parallel.data_parallel.DataParallel".into(),
+            persistent: false,
+            args: Arc::default(),
+            state: dict(&parts),
+            items: Arc::default(),
+            entries: Arc::default(),
+        }))
+    }
+
+    #[test]
+    fn a_wrapped_object_is_the_network_inside() {
+        let tensor = TensorData::from_f32(vec![1], &[1.0]).unwrap();
+        let tensor = Value::Tensor(Arc::new(tensor));
+        let network = module(&[
+            ("_parameters", vec![("weight", tensor)]),
+            ("_modules", vec![]),
+        ]);
+        let wrapper = module(&[
+            ("_parameters", vec![]),
+            ("_modules", vec![("module", network.clone())]),
+        ]);
+        assert_eq!(unwrapped(&wrapper), &network);
+        assert_eq!(unwrapped(&network), &network);
+        let names: Vec<_> = state_dict(&wrapper).unwrap().into_keys().collect();
+        assert_eq!(names, ["weight"]);
+    }
 }

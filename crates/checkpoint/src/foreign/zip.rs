@@ -1,5 +1,6 @@
 //! The torch zip container: `<name>/data.pkl`, one record `<name>/data/<key>` per storage, and
-//! `<name>/byteorder`. Records are stored uncompressed and used in place; compressed ones (of a
+//! `<name>/byteorder`. An archive with none of these but with `.npy` records is NumPy's
+//! ([`npy`]). Records are stored uncompressed and used in place; compressed ones (of a
 //! file that was packed again) are unpacked within the budget. Record names are only compared,
 //! never used as paths. Source: `_save` and `_load` in `torch/serialization.py`.
 
@@ -11,11 +12,12 @@ use ::zip::{CompressionMethod, ZipArchive};
 use super::numpy::swapped;
 use super::resolve::{self, Result, Storages};
 use super::torch::StorageId;
+use super::{Format, npy};
 use crate::budget::Budget;
 use crate::{Bytes, Problem, Value, pickle};
 
-/// Reads a whole file.
-pub(super) fn read(bytes: &Bytes, budget: &mut Budget) -> Result<Value> {
+/// Reads a whole file, of torch or of NumPy.
+pub(super) fn read(bytes: &Bytes, budget: &mut Budget) -> Result<(Format, Value)> {
     let archive =
         ZipArchive::new(Cursor::new(bytes.clone())).map_err(|e| bad("zip archive", &e))?;
     if archive.metadata().has_duplicate_names() {
@@ -24,13 +26,26 @@ pub(super) fn read(bytes: &Bytes, budget: &mut Budget) -> Result<Value> {
             "two records have the same name",
         ));
     }
+    let prefix = prefix(&archive)?;
+    let is_torch = prefix.is_some();
+    let arrays = archive.file_names_raw().any(|name| name.ends_with(b".npy"));
     let mut records = Records {
-        prefix: prefix(&archive)?,
+        prefix: prefix.unwrap_or_default(),
         bytes: bytes.clone(),
         archive,
         big_endian: false,
         loaded: HashMap::new(),
     };
+    if !is_torch && arrays {
+        return Ok((Format::NumPy, npy::read_archive(records, budget)?));
+    }
+    if !is_torch {
+        return Err(Problem::Missing {
+            what: "record",
+            name: "data.pkl".to_owned(),
+            hint: "this zip archive is neither a torch file nor one of NumPy arrays".to_owned(),
+        });
+    }
     let byteorder = format!("{}byteorder", records.prefix);
     if records.archive.index_for_name(&byteorder).is_some() {
         let order = records.record(&byteorder, budget)?;
@@ -48,11 +63,12 @@ pub(super) fn read(bytes: &Bytes, budget: &mut Budget) -> Result<Value> {
     }
     let source = records.record(&format!("{}data.pkl", records.prefix), budget)?;
     let program = pickle::run(&source, budget)?;
-    resolve::value(&source, &program, &mut records, budget)
+    let value = resolve::value(&source, &program, &mut records, budget)?;
+    Ok((Format::TorchZip, value))
 }
 
-/// What stands before `data.pkl`, slash included.
-fn prefix(archive: &ZipArchive<Cursor<Bytes>>) -> Result<String> {
+/// What stands before `data.pkl`, slash included; `None` without such a record.
+fn prefix(archive: &ZipArchive<Cursor<Bytes>>) -> Result<Option<String>> {
     let mut found = None;
     for name in archive.file_names_raw() {
         let Some(prefix) = name.strip_suffix(b"data.pkl") else {
@@ -70,14 +86,11 @@ fn prefix(archive: &ZipArchive<Cursor<Bytes>>) -> Result<String> {
             });
         }
     }
-    found.ok_or_else(|| Problem::Missing {
-        what: "record",
-        name: "data.pkl".to_owned(),
-        hint: "this zip archive is not a torch file".to_owned(),
-    })
+    Ok(found)
 }
 
-struct Records {
+/// The records of an archive.
+pub(super) struct Records {
     archive: ZipArchive<Cursor<Bytes>>,
     bytes: Bytes,
     prefix: String,
@@ -87,8 +100,19 @@ struct Records {
 }
 
 impl Records {
+    /// The names of all records, sorted.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let names = self.archive.file_names_raw().map(|name| {
+            let name = std::str::from_utf8(name).map(str::to_owned);
+            name.map_err(|_| Problem::malformed("zip archive", "a record name is not UTF-8"))
+        });
+        let mut names = names.collect::<Result<Vec<_>>>()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// The content of a record, its checksum verified.
-    fn record(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes> {
+    pub fn record(&mut self, name: &str, budget: &mut Budget) -> Result<Bytes> {
         let what = || format!("record {}", crate::error::clean(name));
         let Some(index) = self.archive.index_for_name(name) else {
             return Err(Problem::Missing {

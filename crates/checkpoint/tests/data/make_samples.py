@@ -4,6 +4,9 @@ plain_p0.pkl .. plain_p5.pkl   the same plain structure in every pickle protocol
 tensorflow_tiny.pkl            a StyleGAN2 (8x8 pixels) as the TensorFlow program pickles it:
                                a tuple (G, D, Gs) of dnnlib.tflib.network.Network
 tensorflow_tiny.safetensors    its tensors under the keys of stylegan2-ada-pytorch
+projected_w.npz                as stylegan2-ada-pytorch's projector.py writes it: w [1, num_ws, w_dim]
+arrays.npz                     compressed, with other types, orders and shapes
+array.npy                      one array
 """
 
 import collections
@@ -260,5 +263,20 @@ def write_tensorflow():
     write_safetensors(HERE / "tensorflow_tiny.safetensors", expected)
 
 
+def write_numpy():
+    w = np.arange(3, dtype=np.float32) / 4
+    np.savez(HERE / "projected_w.npz", w=np.tile(w, (1, 4, 1)))
+    np.savez_compressed(
+        HERE / "arrays.npz",
+        column_major=np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        big_endian=np.arange(3, dtype=">i4"),
+        truth=np.array([True, False]),
+        scalar=np.float16(0.5),
+        empty=np.zeros((0, 3), dtype=np.float32),
+    )
+    np.save(HERE / "array.npy", np.arange(6, dtype=np.int64).reshape(3, 2))
+
+
 write_plain()
 write_tensorflow()
+write_numpy()

@@ -11,6 +11,7 @@ use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::domains::{Domains, parts};
 use crate::models;
+use crate::paths::{text, texts};
 use crate::pictures::Painter;
 use crate::seeds::List;
 
@@ -20,7 +21,7 @@ const COLUMNS: usize = 8;
 /// Flags of `domex compose`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex compose --model run/model.safetensors --set elf=1,sketch=0.5\n  domex compose --model run/model.safetensors --set sketch=1 --set \"an old, grey elf=0.7\" --seeds 0-15\n\n0 is the base subspace, 1 the domain as it was learnt; numbers beyond go on in the same direction.\nWrites a picture a seed, and grid.png with the base, each domain by itself, and all together."
+    after_help = "Examples:\n  domex compose --model run/model.safetensors --set elf=1,sketch=0.5\n  domex compose --model run/model.safetensors --set sketch=1 --set \"an old, grey elf=0.7\" --seeds 0-15\n\nStrength 0 is the base subspace, 1 the domain as it was trained; larger numbers go further in the same direction. Writes one picture per seed, and grid.png with the base, each domain alone, and all together."
 )]
 pub struct Compose {
     /// Which model.
@@ -41,7 +42,7 @@ pub struct Compose {
 }
 
 /// Runs the verb.
-pub fn run(context: &Context, args: &Compose) -> anyhow::Result<()> {
+pub fn run(context: &Context, args: &Compose) -> domex_error::Result<()> {
     let parts = parts(&args.set)?;
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let model = models::load(context, &args.model)?;
@@ -72,15 +73,15 @@ pub fn run(context: &Context, args: &Compose) -> anyhow::Result<()> {
     let base = domains.base(&painter.latents(shown)?)?;
     let mut rows = vec![base.clone()];
     let mut labels = vec!["base".to_owned()];
-    let written = |(name, alpha): &(String, f64)| format!("{name} {alpha}");
+    let label = |(name, alpha): &(String, f64)| format!("{name} {alpha}");
     if parts.len() > 1 {
         for part in &parts {
             rows.push(domains.moved(&base, std::slice::from_ref(part))?);
-            labels.push(written(part));
+            labels.push(label(part));
         }
     }
     rows.push(domains.moved(&base, &parts)?);
-    labels.push(parts.iter().map(written).collect::<Vec<_>>().join(" + "));
+    labels.push(parts.iter().map(label).collect::<Vec<_>>().join(" + "));
     let pictures = painter.paint_all(context, &Tensor::cat(&rows, 0)?)?;
     let grid = folder.file("grid.png");
     let drawing = Grid::new(shown.len())
@@ -97,6 +98,8 @@ pub fn run(context: &Context, args: &Compose) -> anyhow::Result<()> {
         .iter()
         .map(|(name, alpha)| json!({ "domain": name, "alpha": alpha }))
         .collect();
-    context.result(&json!({ "pictures": files, "grid": grid, "seeds": seeds, "set": set }));
+    context.result(
+        &json!({ "pictures": texts(&files), "grid": text(&grid), "seeds": seeds, "set": set }),
+    );
     Ok(())
 }

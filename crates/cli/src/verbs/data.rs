@@ -1,6 +1,10 @@
-//! `domex data`: data sets made by the program.
+//! `domex data`: data sets that the program draws.
+
+mod prepare;
 
 use std::path::{Path, PathBuf};
+
+pub use prepare::PrepareArgs;
 
 use clap::{Args, Subcommand};
 use domex_data::dataset::Writer;
@@ -9,18 +13,20 @@ use domex_data::grid::Grid;
 use domex_data::picture::write_png;
 use domex_data::portraits::{Domain, SIZES, caption, render};
 use domex_data::source::Portraits;
+use domex_error::user_error;
 use domex_random::Streams;
 use image::RgbImage;
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::mendable;
+use crate::interrupt::Interrupt;
+use crate::paths::text;
 
 /// What `domex data` makes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png"
+    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png\n  domex data prepare photos --out photos.zip --size 256\n  domex data prepare animals --out animals.zip --size 128 --labels folders"
 )]
 pub struct Data {
     /// Which data set.
@@ -36,15 +42,20 @@ pub enum Set {
     /// Writes PNG pictures in the layout of stylegan2-ada (sub-folders, dataset.json with the domain
     /// as class), and portraits.jsonl with the factors, the seed and a caption of every picture.
     Portraits(Box<PortraitArgs>),
+    /// Make a data set for training of a folder or a zip file of pictures
+    ///
+    /// Takes the square in the middle of every picture, resizes it as Pillow's Lanczos filter does, and writes PNG pictures in
+    /// the layout of stylegan2-ada, as its dataset_tool.py does. Turns pictures upright as their EXIF says.
+    Prepare(Box<PrepareArgs>),
 }
 
 /// Flags of `domex data portraits`.
 #[derive(Debug, Args)]
 pub struct PortraitArgs {
-    /// A folder to make, or a file that ends in .zip
+    /// Folder to create, or a file that ends in .zip
     #[arg(short, long, visible_alias = "dest", value_name = "DIR|ZIP")]
     pub out: PathBuf,
-    /// Number of pictures, of all domains together
+    /// Number of pictures, over all domains
     #[arg(
         short = 'n',
         long,
@@ -53,7 +64,7 @@ pub struct PortraitArgs {
         default_value_t = 1000
     )]
     pub count: u64,
-    /// Pixels on a side
+    /// Resolution in pixels
     #[arg(
         long,
         visible_alias = "resolution",
@@ -61,7 +72,7 @@ pub struct PortraitArgs {
         default_value_t = 64
     )]
     pub size: u32,
-    /// Domains, by name, or "all"; they take turns
+    /// Domains, by name, or "all"; the pictures cycle through them
     #[arg(
         long,
         value_name = "NAMES",
@@ -69,16 +80,16 @@ pub struct PortraitArgs {
         value_delimiter = ','
     )]
     pub domains: Vec<String>,
-    /// Draw the same person in every domain before the next person comes
+    /// Draw each person in every domain
     #[arg(long)]
     pub aligned: bool,
-    /// Also draw a sheet of the first pictures, a row for each domain, into this PNG file
+    /// Also write the first pictures, a row for each domain, to this PNG file
     #[arg(long, value_name = "FILE")]
     pub preview: Option<PathBuf>,
-    /// Overwrite what is there
+    /// Overwrite files that are already there
     #[arg(long)]
     pub force: bool,
-    /// Only say what would be written
+    /// Print what would be written, and write nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -90,15 +101,16 @@ const PREVIEW: usize = 8;
 const CHUNK: u64 = 256;
 
 /// Runs the verb.
-pub fn run(context: &Context, args: &Data) -> anyhow::Result<()> {
+pub fn run(context: &Context, args: &Data) -> domex_error::Result<()> {
     match &args.set {
         Set::Portraits(args) => portraits(context, args),
+        Set::Prepare(args) => prepare::run(context, args),
     }
 }
 
-fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
+fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> {
     if !SIZES.contains(&args.size) {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--size {}: expected {} to {}",
             args.size,
             SIZES.start(),
@@ -106,12 +118,12 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
         )));
     }
     if args.count == 0 {
-        return Err(mendable("--count 0: expected at least 1 picture"));
+        return Err(user_error("--count 0: expected at least 1 picture"));
     }
     let domains = domains(&args.domains)?;
     let names: Vec<_> = domains.iter().map(|domain| domain.name()).collect();
     let summary = json!({
-        "out": args.out, "preview": args.preview, "pictures": args.count, "size": args.size, "domains": names, "seed": context.seed,
+        "out": text(&args.out), "preview": args.preview.as_ref().map(text), "pictures": args.count, "size": args.size, "domains": names, "seed": context.seed,
     });
     if args.dry_run {
         context.say(&format!(
@@ -126,6 +138,7 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.preview {
         prepare_file(path, args.force)?;
     }
+    let interrupt = Interrupt::watch()?;
     let mut writer = Writer::create(&args.out, args.force)?;
     let people = Portraits::new(context.seed, Domain::Photo, args.size)?;
     let streams = Streams::new(context.seed);
@@ -166,6 +179,7 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
             }
             lines.push_str(&line.to_string());
             lines.push('\n');
+            interrupt.check()?;
         }
         progress.set(end as usize);
     }
@@ -184,7 +198,11 @@ fn portraits(context: &Context, args: &PortraitArgs) -> anyhow::Result<()> {
 }
 
 /// A row for each domain, all as long as the shortest.
-fn draw_preview(path: &Path, domains: &[Domain], rows: Vec<Vec<RgbImage>>) -> anyhow::Result<()> {
+fn draw_preview(
+    path: &Path,
+    domains: &[Domain],
+    rows: Vec<Vec<RgbImage>>,
+) -> domex_error::Result<()> {
     let columns = rows.iter().map(Vec::len).min().unwrap_or(0).max(1);
     let pictures: Vec<_> = rows
         .into_iter()
@@ -195,12 +213,12 @@ fn draw_preview(path: &Path, domains: &[Domain], rows: Vec<Vec<RgbImage>>) -> an
     Ok(write_png(path, &sheet)?)
 }
 
-fn domains(names: &[String]) -> anyhow::Result<Vec<Domain>> {
+fn domains(names: &[String]) -> domex_error::Result<Vec<Domain>> {
     if names.iter().any(|name| name == "all") {
         return Ok(Domain::ALL.to_vec());
     }
     let domains = names.iter().map(|name| name.trim().parse());
     domains
         .collect::<Result<_, domex_data::Error>>()
-        .map_err(|error| mendable(format!("--domains: {error}, or all")))
+        .map_err(|error| user_error(format!("--domains: {error}, or all")))
 }

@@ -1,23 +1,88 @@
 //! `domex dormant`: the spectrum of the latent, and what each direction does to pictures.
 
+use clap::Args;
 use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::plot::{Effect, Spectrum};
+use domex_error::user_error;
 use domex_latent::MsSsim;
 use domex_latent::probe::{self, DormantRule, ProbeConfig, ProbeReport, RandomConfig};
 use domex_random::Streams;
 use domex_stylegan2::Model;
 use serde_json::json;
 
-use crate::args::{Dormant, ProbeCount};
+use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::exit::mendable;
 use crate::{basis, models};
 
 /// Lines of the table on the screen; dormant.json has them all.
 const ROWS: usize = 16;
 
+/// Flags of `domex dormant`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex dormant --model ffhq.pkl --out dormant\n  domex dormant --model ffhq.pkl --probe all --samples 16\n  domex dormant --model ffhq.pkl --random 256\n\nWrites dormant.json, spectrum.png and spectrum.svg."
+)]
+pub struct Dormant {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// Which factorisation gives the basis
+    #[arg(long, value_enum, default_value_t = basis::Choice::DomainExpansion)]
+    pub basis: basis::Choice,
+    /// Directions to probe: all, none, or this many, spread evenly over the spectrum
+    #[arg(long, value_name = "all|none|N", default_value = "64")]
+    pub probe: ProbeCount,
+    /// How far to move along each direction, both ways
+    #[arg(long, value_name = "S", default_value_t = 20.0)]
+    pub distance: f64,
+    /// Number of latents to move
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub samples: u16,
+    /// Largest pixel effect of a dormant direction: root mean square change of pictures in [-1, 1]
+    #[arg(long, value_name = "E", default_value_t = 0.02)]
+    pub threshold: f64,
+    /// Instead of a basis, draw N random unit directions and keep the dormant ones
+    #[arg(long, value_name = "N")]
+    pub random: Option<usize>,
+    /// With --random: keep a direction whose pictures stay at least this similar (cosine)
+    #[arg(long, value_name = "C", default_value_t = 0.95, requires = "random")]
+    pub cosine: f64,
+    /// Batch size: pictures computed at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: u16,
+}
+
+/// How many directions to probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeCount {
+    /// Every direction.
+    All,
+    /// None: the spectrum alone.
+    None,
+    /// So many, spread evenly.
+    Some(usize),
+}
+
+impl std::str::FromStr for ProbeCount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "none" | "0" => Ok(Self::None),
+            _ => text
+                .parse()
+                .map(Self::Some)
+                .map_err(|_| format!("'{text}' is not all, none or a number")),
+        }
+    }
+}
+
 /// Runs the verb.
-pub fn run(context: &Context, args: &Dormant) -> anyhow::Result<()> {
+pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let model = models::load(context, &args.model)?;
     match args.random {
@@ -31,7 +96,7 @@ fn spectrum(
     args: &Dormant,
     model: &Model,
     folder: &OutputFolder,
-) -> anyhow::Result<()> {
+) -> domex_error::Result<()> {
     let basis = basis::of(model, args.basis)?;
     let values = basis::spectrum(model, &basis)?;
     let report = match directions(args.probe, basis.count())? {
@@ -74,7 +139,7 @@ fn spectrum(
 }
 
 /// Which directions to probe, spread evenly and with both ends; `None` for no probing.
-fn directions(wanted: ProbeCount, count: usize) -> anyhow::Result<Option<Vec<usize>>> {
+fn directions(wanted: ProbeCount, count: usize) -> domex_error::Result<Option<Vec<usize>>> {
     match wanted {
         ProbeCount::None => Ok(None),
         ProbeCount::All => Ok(Some((0..count).collect())),
@@ -97,7 +162,7 @@ fn measure(
     model: &Model,
     basis: &domex_latent::basis::Basis,
     directions: Vec<usize>,
-) -> anyhow::Result<ProbeReport> {
+) -> domex_error::Result<ProbeReport> {
     let config = ProbeConfig {
         samples: args.samples.into(),
         batch: args.batch.into(),
@@ -130,7 +195,7 @@ fn draw(
     values: &[f64],
     report: Option<&ProbeReport>,
     repurposed: &[(usize, String)],
-) -> anyhow::Result<()> {
+) -> domex_error::Result<()> {
     let model = models::name(&args.model);
     let effects = report.map_or_else(Vec::new, |report| {
         let effect = |d: &probe::DirectionEffect| Effect {
@@ -187,9 +252,9 @@ fn random(
     model: &Model,
     folder: &OutputFolder,
     tries: usize,
-) -> anyhow::Result<()> {
+) -> domex_error::Result<()> {
     if !(-1.0..=1.0).contains(&args.cosine) {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--cosine {}: allowed are -1 to 1",
             args.cosine
         )));

@@ -1,28 +1,38 @@
-//! `domex eval`: what an expanded model learnt and what it kept, and how near any model's samples are to pictures.
+//! `domex eval`: how well an expanded model draws its domains, and how near any model's samples are to pictures.
+
+mod features;
+mod show;
 
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 use clap::Args;
+use domex_clip::Bundle;
 use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::portraits::Domain;
-use domex_data::source::{self, Options, PictureSource, Portraits};
+use domex_data::source::{LabelsFrom, Options, PictureSource, Portraits};
+use domex_error::user_error;
+use domex_eval::{
+    Evaluators, Likeness, Networks, Outcomes, TextScores, likeness, outcomes, path_length,
+    text_scores,
+};
+use domex_judge::Judge;
 use domex_lpips::Lpips;
-use domex_pretrain::judge::Judge;
-use domex_pretrain::likeness::{Likeness, likeness};
-use domex_pretrain::portraits::{Eyes, Outcomes, outcomes};
 use domex_stylegan2::Model;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::exit::mendable;
-use crate::{assets, models};
+use crate::verbs::expand::inputs;
+use crate::{assets, datasets, kinds, models};
+use features::Choice;
+use show::Found;
+pub use show::{HEADS, rows};
 
 /// Flags of `domex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --perceptual lpips-vgg --out eval\n\nOf a model that was expanded: a judge, a classifier that no training loss ever saw, looks at the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often it sees the\nsame pose, hair, glasses and so on as in the base. With --data, of any model: Fréchet and kernel distance, precision\nand recall of samples (on the base subspace, where there is one) and pictures, on the features of the perceptual\nnetwork. Figures of other networks or other numbers of pictures are not to be compared with these. eval.json holds all of it."
+    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
 )]
 pub struct Eval {
     /// Which model.
@@ -31,19 +41,32 @@ pub struct Eval {
     /// Where results go.
     #[command(flatten)]
     pub out: OutArgs,
-    /// Pictures like those that the model was trained on: a folder, a zip file, or the built-in renderer
+    /// Pictures to compare samples with: a folder, a zip file, or the built-in renderer
     #[arg(long, value_name = "DIR|ZIP|portraits")]
     pub data: Option<String>,
-    /// The model before it was expanded: says how far the base moved
+    /// The model before it was expanded, to measure how far the base moved
     #[arg(long, value_name = "FILE|NAME")]
     pub source: Option<String>,
-    /// The judge [default: the shipped one]
+    /// Judge [default: the shipped one]
     #[arg(long, value_name = "FILE")]
     pub judge: Option<PathBuf>,
+    /// On whose features samples and pictures are compared
+    #[arg(
+        long,
+        value_name = "perceptual|inception[=FILE|NAME]|clip[=FILE|NAME]",
+        default_value = "perceptual"
+    )]
+    pub features: Choice,
+    /// A CLIP model that scores the domains by their texts; better one that did not train them
+    #[arg(long, value_name = "FILE|NAME")]
+    pub clip: Option<String>,
+    /// Also the perceptual path length in W, at the ends of as many paths as --pictures
+    #[arg(long)]
+    pub path_length: bool,
     /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
     #[arg(long, value_name = "FILE|NAME")]
     pub perceptual: Option<PathBuf>,
-    /// Latents to look at, and pictures of --data
+    /// Number of latents to judge, and of pictures of --data to compare with
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
     pub pictures: u32,
 }
@@ -55,27 +78,28 @@ const PORTRAITS: &str = "portraits";
 const PEOPLE: u64 = 0x0e7a_1075;
 
 /// Runs the verb.
-pub fn run(context: &Context, args: &Eval) -> anyhow::Result<()> {
+pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     let perceptual = match &args.perceptual {
         Some(path) => models::perceptual(path)?,
         None => assets::expect(assets::PERCEPTUAL)
-            .map_err(|error| mendable(format!("no --perceptual, and {error}")))?,
+            .map_err(|error| user_error(format!("no --perceptual, and {error}")))?,
     };
     let model = models::load(context, &args.model)?;
     let domains = model.expansion().is_some();
-    if !domains && args.data.is_none() {
-        return Err(mendable(
+    if !domains && args.data.is_none() && !args.path_length {
+        return Err(user_error(
             "eval: the model has no domains; give one that `domex expand` made, as --model, or pictures to compare it with, as --data",
         ));
     }
     for (flag, given) in [
         ("--source", args.source.is_some()),
         ("--judge", args.judge.is_some()),
+        ("--clip", args.clip.is_some()),
     ] {
         if given && !domains {
             let problem =
                 format!("{flag}: is for models that were expanded; this one has no domains");
-            return Err(mendable(problem));
+            return Err(user_error(problem));
         }
     }
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
@@ -86,35 +110,105 @@ pub fn run(context: &Context, args: &Eval) -> anyhow::Result<()> {
     let size = side(model.generator());
     let labels = model.config().mapping.c_dim > 0;
     let set = args.data.as_deref();
-    let set = set.map(|data| pictures(data, size, labels));
+    let set = set.map(|data| pictures(context, data, size, labels));
     let set = set.transpose()?;
+    if set.is_none() && args.features != Choice::Perceptual {
+        return Err(user_error(
+            "--features: says on what samples are compared with pictures; give the pictures, as --data",
+        ));
+    }
+    let (features, cache) = args.features.load(context)?;
+    let clip = args.clip.as_deref();
+    let clip = clip.map(|name| clip_model(context, name)).transpose()?;
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let path = folder.file("eval.json");
 
     let mut json = json!({});
+    let mut found = Found::default();
     if let Some(judged) = &judged {
-        let found = judged.outcomes(context, args, &model, &perceptual)?;
-        json = serde_json::to_value(&found)?;
-        for line in table(&found) {
-            context.say(&line);
-        }
+        let outcomes = judged.outcomes(context, args, &model, &perceptual)?;
+        json = serde_json::to_value(&outcomes)?;
+        json["leakage"] = serde_json::to_value(outcomes.leakage()?)?;
+        say(context, show::outcomes(&outcomes));
+        found.outcomes = Some(outcomes);
+    }
+    if let Some(clip) = &clip {
+        let texts = by_texts(context, args, &model, clip)?;
+        json["texts"] = serde_json::to_value(&texts)?;
+        say(context, show::texts(&texts));
+        found.texts = Some(texts);
     }
     if let Some(set) = &set {
+        let networks = Networks {
+            perceptual: &perceptual,
+            features: &features,
+            cache: cache.as_ref(),
+        };
+        let likeness = beside(context, args, &model, networks, &**set)?;
+        json["likeness"] = serde_json::to_value(&likeness)?;
+        say(context, show::likeness(&likeness));
+        found.likeness = Some(likeness);
+    }
+    if args.path_length {
         let count = args.pictures as usize;
-        let progress = context.progress("pictures", 3 * count);
-        let found = likeness(&model, &perceptual, &**set, count, context.seed, |n| {
+        let progress = context.progress("paths", count);
+        let length = path_length(&model, &perceptual, count, context.seed, |n| {
             progress.advance(n);
         })?;
         drop(progress);
-        json["likeness"] = serde_json::to_value(&found)?;
-        for line in lines(&found) {
-            context.say(&line);
-        }
+        json["path_length"] = serde_json::to_value(length)?;
+        context.say(&format!("perceptual path length {:.2}", length.mean));
+        found.path_length = Some(length.mean);
     }
+    let page = show::page(models::name(&args.model), &found);
+    write_atomic(&folder.file("eval.md"), page.as_bytes())?;
     write_atomic(&path, format!("{json:#}\n").as_bytes())?;
     context.say(&format!("all figures in {}", path.display()));
     context.result(&json);
     Ok(())
+}
+
+fn say(context: &Context, lines: Vec<String>) {
+    for line in lines {
+        context.say(&line);
+    }
+}
+
+/// Samples beside pictures.
+fn beside(
+    context: &Context,
+    args: &Eval,
+    model: &Model,
+    networks: Networks<'_>,
+    set: &dyn PictureSource,
+) -> domex_error::Result<Likeness> {
+    let count = args.pictures as usize;
+    let progress = context.progress("pictures", 3 * count);
+    let found = likeness(model, networks, set, count, context.seed, |n| {
+        progress.advance(n);
+    })?;
+    Ok(found)
+}
+
+/// A CLIP model by file or name.
+fn clip_model(context: &Context, name: &str) -> domex_error::Result<Bundle> {
+    let path = inputs::named(name, 1.0)?.path;
+    Ok(Bundle::load(path, DType::F32, &context.device)?)
+}
+
+/// The domains by their texts.
+fn by_texts(
+    context: &Context,
+    args: &Eval,
+    model: &Model,
+    clip: &Bundle,
+) -> domex_error::Result<TextScores> {
+    let count = args.pictures as usize;
+    let progress = context.progress("latents", count);
+    let found = text_scores(model, clip, count, context.seed, |n| progress.advance(n))?;
+    found.ok_or_else(|| {
+        user_error("--clip: no domain of the model has a text to compare its pictures with")
+    })
 }
 
 /// Pixels on a side.
@@ -123,7 +217,12 @@ fn side(generator: &domex_stylegan2::Generator) -> usize {
 }
 
 /// The pictures to compare with, with labels for a model that takes them. Their size is checked where they are looked at.
-fn pictures(data: &str, size: usize, labels: bool) -> anyhow::Result<Box<dyn PictureSource>> {
+fn pictures(
+    context: &Context,
+    data: &str,
+    size: usize,
+    labels: bool,
+) -> domex_error::Result<Box<dyn PictureSource>> {
     if data == PORTRAITS {
         return Ok(Box::new(Portraits::new(
             PEOPLE,
@@ -132,10 +231,17 @@ fn pictures(data: &str, size: usize, labels: bool) -> anyhow::Result<Box<dyn Pic
         )?));
     }
     let options = Options {
-        labels,
+        labels: match labels {
+            true => LabelsFrom::Json,
+            false => LabelsFrom::Nowhere,
+        },
         ..Options::default()
     };
-    Ok(source::open(Path::new(data), options)?.source)
+    let opened = datasets::open(context, data, options)?;
+    for notice in &opened.notices {
+        context.say(notice);
+    }
+    Ok(opened.source)
 }
 
 /// What looks at the domains of an expanded model.
@@ -146,7 +252,7 @@ struct Judged {
 
 impl Judged {
     /// Nothing, with a notice, where the shipped judge takes pictures of another size and there are other figures.
-    fn new(context: &Context, args: &Eval, model: &Model) -> anyhow::Result<Option<Self>> {
+    fn new(context: &Context, args: &Eval, model: &Model) -> domex_error::Result<Option<Self>> {
         let source = args.source.as_deref();
         let source = source
             .map(|wanted| models::open(&context.device, wanted))
@@ -155,10 +261,15 @@ impl Judged {
         if let Some(source) = &source
             && source.generator().config() != model.generator().config()
         {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--source: a network of {} pixels that is not of the model's shape, {size} pixels; give the file that it was expanded from",
                 side(source.generator()),
             )));
+        }
+        let optional = args.judge.is_none() && (args.data.is_some() || args.clip.is_some());
+        if optional && assets::file(assets::JUDGE).is_none() {
+            context.say("no judge is shipped: the domains are not judged");
+            return Ok(None);
         }
         let judge = Judge::load(judge_file(args.judge.as_deref())?, &context.device)?;
         let takes = judge.config().size;
@@ -168,8 +279,8 @@ impl Judged {
         let problem = format!(
             "the model's pictures have {size} × {size} pixels and the judge takes {takes} × {takes}"
         );
-        if args.judge.is_some() || args.data.is_none() {
-            return Err(mendable(format!(
+        if !optional {
+            return Err(user_error(format!(
                 "{problem}; give the judge of the model's world, as --judge"
             )));
         }
@@ -183,15 +294,15 @@ impl Judged {
         args: &Eval,
         model: &Model,
         perceptual: &Lpips,
-    ) -> anyhow::Result<Outcomes> {
+    ) -> domex_error::Result<Outcomes> {
         let count = args.pictures as usize;
         let progress = context.progress("latents", count);
         let source = self.source.as_ref().map(Model::generator);
-        let eyes = Eyes {
+        let by = Evaluators {
             judge: &self.judge,
             perceptual,
         };
-        let found = outcomes(model, source, eyes, count, context.seed, |n| {
+        let found = outcomes(model, source, by, count, context.seed, |n| {
             progress.advance(n);
         })?;
         Ok(found)
@@ -199,90 +310,17 @@ impl Judged {
 }
 
 /// The flag's file, or the shipped one.
-fn judge_file(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
+fn judge_file(wanted: Option<&Path>) -> domex_error::Result<PathBuf> {
     match wanted {
-        Some(path) if path.is_file() => Ok(path.to_owned()),
-        Some(path) => Err(mendable(format!(
+        Some(path) if path.is_file() => {
+            kinds::expect(path, &kinds::JUDGE)?;
+            Ok(path.to_owned())
+        }
+        Some(path) => Err(user_error(format!(
             "--judge {}: no such file",
             path.display()
         ))),
         None => assets::expect(assets::JUDGE)
-            .map_err(|error| mendable(format!("no --judge, and {error}"))),
+            .map_err(|error| user_error(format!("no --judge, and {error}"))),
     }
-}
-
-/// What the samples are like, as lines.
-fn lines(found: &Likeness) -> Vec<String> {
-    let of_set = match found.frechet_of_set {
-        Some(distance) => format!("; {distance:.3} between two parts of the set"),
-        None => String::new(),
-    };
-    let mut lines = vec![
-        format!(
-            "{} samples against {} of {}",
-            found.samples, found.pictures, found.set
-        ),
-        format!("Fréchet distance {:.3}{of_set}", found.frechet),
-        format!("kernel distance  {:.5}", found.kernel),
-        format!("diversity        {:.2} of the set's", found.diversity),
-    ];
-    if let (Some(precision), Some(recall)) = (found.precision, found.recall) {
-        lines.push(format!(
-            "precision        {:.1} %, recall {:.1} %",
-            100.0 * precision,
-            100.0 * recall
-        ));
-    }
-    lines
-}
-
-/// What stands above the columns.
-pub const HEADS: [&str; 5] = ["", "reached", "factors kept", "diversity", "taken for"];
-
-/// A row for the base, and one for each domain.
-pub fn rows(found: &Outcomes) -> Vec<[String; 5]> {
-    let taken = |seen: &std::collections::BTreeMap<String, f64>| {
-        let mut seen: Vec<_> = seen.iter().collect();
-        seen.sort_by(|a, b| b.1.total_cmp(a.1));
-        let words = seen.iter().take(3);
-        let words = words.map(|(class, share)| format!("{class} {:.0} %", *share * 100.0));
-        words.collect::<Vec<_>>().join(", ")
-    };
-    let nothing = String::new;
-    let base = [
-        "base".to_owned(),
-        nothing(),
-        nothing(),
-        nothing(),
-        taken(&found.base),
-    ];
-    let domains = found.domains.iter().map(|domain| {
-        let reached = domain.reached.map_or("no class".to_owned(), |share| {
-            format!("{:.1} %", share * 100.0)
-        });
-        let kept = domain.kept.values().sum::<f64>() / domain.kept.len().max(1) as f64;
-        [
-            domain.name.clone(),
-            reached,
-            format!("{:.1} %", kept * 100.0),
-            format!("{:.2}", domain.diversity),
-            taken(&domain.seen),
-        ]
-    });
-    std::iter::once(base).chain(domains).collect()
-}
-
-/// The same as lines.
-fn table(found: &Outcomes) -> Vec<String> {
-    let heads = HEADS.map(str::to_owned);
-    let rows = std::iter::once(heads).chain(rows(found));
-    let mut lines: Vec<String> = rows
-        .map(|[name, reached, kept, diversity, taken]| {
-            format!("{name:24} {reached:>8} {kept:>13} {diversity:>10}  {taken}")
-        })
-        .collect();
-    if let Some(distance) = found.distance_to_source {
-        lines.push(format!("distance of the base to the source: {distance:.4}"));
-    }
-    lines
 }

@@ -1,18 +1,41 @@
 //! `domex info`: what a checkpoint holds.
 
+mod autoencoder;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use candle_core::Tensor;
+use clap::Args;
+use domex_latent::expansion::Expansion;
 use domex_stylegan2::{Model, Tensors};
 use serde_json::{Value, json};
 
-use crate::args::Info;
+use crate::args::ModelArgs;
 use crate::context::Context;
-use crate::models;
 use crate::stdout;
+use crate::{diffae, models};
+
+/// Flags of `domex info`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex info --model expanded.safetensors --json\n  domex info --model ffhq.pkl --tensors"
+)]
+pub struct Info {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// List every tensor with its shape
+    #[arg(long)]
+    pub tensors: bool,
+}
 
 /// Runs the verb.
-pub fn run(context: &Context, args: &Info) -> anyhow::Result<()> {
-    let model = models::load(context, &args.model)?;
+pub fn run(context: &Context, args: &Info) -> domex_error::Result<()> {
+    if let Some(model) = diffae::open(context, &args.model)? {
+        return autoencoder::run(context, args, &model);
+    }
+    let model = models::open(&context.device, models::name(&args.model))?;
     let networks = networks(&model);
     let mut result = summary(&model, &networks);
     if args.tensors {
@@ -26,17 +49,20 @@ pub fn run(context: &Context, args: &Info) -> anyhow::Result<()> {
         return Ok(());
     }
     stdout::print(&table(&model, &networks)?);
-    if args.tensors {
-        for tensor in result["tensors"].as_array().into_iter().flatten() {
-            stdout::line(&format!(
-                "{}  {}  {}",
-                text(&tensor["name"]),
-                tensor["shape"],
-                text(&tensor["dtype"])
-            ));
-        }
-    }
+    print_tensors(&result);
     Ok(())
+}
+
+/// The tensors of the result, one a line.
+fn print_tensors(result: &Value) {
+    for tensor in result["tensors"].as_array().into_iter().flatten() {
+        stdout::line(&format!(
+            "{}  {}  {}",
+            text(&tensor["name"]),
+            tensor["shape"],
+            text(&tensor["dtype"])
+        ));
+    }
 }
 
 /// Every network that the model holds, under its prefix in the container.
@@ -51,11 +77,14 @@ fn networks(model: &Model) -> Vec<(&'static str, Tensors)> {
     networks
 }
 
-fn count(tensors: &Tensors) -> usize {
-    tensors.values().map(candle_core::Tensor::elem_count).sum()
+fn count(tensors: &BTreeMap<String, Tensor>) -> usize {
+    tensors.values().map(Tensor::elem_count).sum()
 }
 
-fn listed<'a>(network: &'a str, tensors: &'a Tensors) -> impl Iterator<Item = Value> + 'a {
+fn listed<'a>(
+    network: &'a str,
+    tensors: &'a BTreeMap<String, Tensor>,
+) -> impl Iterator<Item = Value> + 'a {
     tensors.iter().map(move |(name, tensor)| {
         json!({
             "name": format!("{network}.{name}"),
@@ -85,15 +114,22 @@ fn summary(model: &Model, networks: &[(&str, Tensors)]) -> Value {
     })
 }
 
-fn table(model: &Model, networks: &[(&str, Tensors)]) -> anyhow::Result<String> {
+fn table(model: &Model, networks: &[(&str, Tensors)]) -> domex_error::Result<String> {
     let config = model.config();
     let synthesis = &config.synthesis;
     let mut out = String::new();
     let side = synthesis.img_resolution;
     writeln!(
         out,
-        "StyleGAN2, {side}×{side} pixels, {} channels",
-        synthesis.img_channels
+        "{}StyleGAN2, {side}×{side} pixels, {}",
+        match config.c_dim() {
+            0 => "",
+            _ => "class-conditional ",
+        },
+        match synthesis.img_channels {
+            1 => "grey (1 channel)".to_owned(),
+            channels => format!("{channels} channels"),
+        }
     )?;
     writeln!(
         out,
@@ -131,14 +167,14 @@ fn table(model: &Model, networks: &[(&str, Tensors)]) -> anyhow::Result<String> 
             count(tensors) as f64 / 1e6
         )?;
     }
-    domains(&mut out, model)?;
+    domains(&mut out, model.expansion())?;
     writeln!(out, "  provenance")?;
     provenance(&mut out, &model.provenance, 4)?;
     Ok(out)
 }
 
-fn domains(out: &mut String, model: &Model) -> std::fmt::Result {
-    let Some(expansion) = model.expansion() else {
+fn domains(out: &mut String, expansion: Option<&Expansion>) -> std::fmt::Result {
+    let Some(expansion) = expansion else {
         return writeln!(out, "  domains        none: this model is not expanded");
     };
     writeln!(

@@ -1,24 +1,53 @@
 //! `domex mix`: a grid in which rows give some layers' styles and columns the others'.
 
 use candle_core::Tensor;
+use clap::Args;
 use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::write_png;
+use domex_error::user_error;
 use domex_stylegan2::replace_rows;
 use image::{Rgb, RgbImage};
 use serde_json::json;
 
-use crate::args::Mix;
+use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
-use crate::exit::mendable;
 use crate::models;
+use crate::paths::{text, texts};
 use crate::pictures::Painter;
+use crate::seeds::List;
 
 /// The published program's default: styles 0 to 6.
 const DEFAULT_STYLES: std::ops::Range<usize> = 0..7;
 
+/// Flags of `domex mix`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex mix --rows 85,100,75 --cols 55,821,1789 --styles 0-3\n\nThe picture in a row and a column takes the column's styles in the layers of --styles and the row's elsewhere."
+)]
+pub struct Mix {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// How a latent becomes a picture.
+    #[command(flatten)]
+    pub synthesis: SynthesisArgs,
+    /// Seeds of the rows
+    #[arg(long, value_name = "LIST", default_value = "0-3")]
+    pub rows: List,
+    /// Seeds of the columns
+    #[arg(long, value_name = "LIST", default_value = "4-7")]
+    pub cols: List,
+    /// Layers that take the column's style [default: 0-6, as far as the network has them]
+    #[arg(long, value_name = "LIST")]
+    pub styles: Option<List>,
+}
+
 /// Runs the verb.
-pub fn run(context: &Context, args: &Mix) -> anyhow::Result<()> {
+pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let model = models::load(context, &args.model)?;
     let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
@@ -65,17 +94,17 @@ pub fn run(context: &Context, args: &Mix) -> anyhow::Result<()> {
         files.len(),
         folder.path().display()
     ));
-    context.result(&json!({ "grid": grid, "pictures": files, "styles": styles }));
+    context.result(&json!({ "grid": text(&grid), "pictures": texts(&files), "styles": styles }));
     Ok(())
 }
 
-fn styles(args: &Mix, layers: usize) -> anyhow::Result<Vec<usize>> {
+fn styles(args: &Mix, layers: usize) -> domex_error::Result<Vec<usize>> {
     let styles = match &args.styles {
         Some(list) => list.indices(),
         None => DEFAULT_STYLES.take(layers).collect(),
     };
     match styles.iter().find(|&&style| style >= layers) {
-        Some(style) => Err(mendable(format!(
+        Some(style) => Err(user_error(format!(
             "--styles {style}: the network has {layers} layers; allowed: 0 to {}",
             layers - 1
         ))),
@@ -92,7 +121,7 @@ fn write_singles(
     rows: &[u32],
     cols: &[u32],
     mixed: &[RgbImage],
-) -> anyhow::Result<Vec<std::path::PathBuf>> {
+) -> domex_error::Result<Vec<std::path::PathBuf>> {
     let mut files = Vec::new();
     for (row, pictures) in rows.iter().zip(mixed.chunks(cols.len())) {
         for (col, picture) in cols.iter().zip(pictures) {

@@ -1,13 +1,82 @@
-//! One module per verb.
+//! One module per verb: its flags, and what it does.
 
 pub mod completions;
 pub mod compose;
 pub mod data;
+pub mod decode;
 pub mod dormant;
+pub mod edit;
+pub mod encode;
 pub mod eval;
 pub mod expand;
 pub mod generate;
 pub mod info;
+pub mod invert;
 pub mod mix;
 pub mod train;
 pub mod traverse;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show what a checkpoint holds
+    Info(info::Info),
+    /// Generate pictures from seeds
+    Generate(generate::Generate),
+    /// Turn pictures into the codes of a diffusion autoencoder
+    Encode(encode::Encode),
+    /// Turn codes back into pictures
+    Decode(decode::Decode),
+    /// Draw pictures along a latent direction, as a grid and an animation
+    Traverse(traverse::Traverse),
+    /// Mix the styles of two sets of seeds in a grid
+    Mix(mix::Mix),
+    /// Show which latent directions the generator leaves unused
+    Dormant(dormant::Dormant),
+    /// Create a data set of portraits with known factors
+    Data(data::Data),
+    /// Train a StyleGAN2 on pictures
+    Train(Box<train::Train>),
+    /// Expand a generator with new domains, given as text or pictures
+    Expand(Box<expand::Expand>),
+    /// Combine several domains of an expanded model in one picture
+    Compose(compose::Compose),
+    /// Find the latents of real pictures
+    Invert(Box<invert::Invert>),
+    /// Show real pictures in the domains of an expanded model
+    Edit(Box<edit::Edit>),
+    /// Measure an expanded model's domains, or any model's distance to a data set
+    Eval(eval::Eval),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+impl Verb {
+    /// Runs the verb. The exit code is that of an interrupted run where there was one.
+    pub fn run(self, context: &Context) -> domex_error::Result<ExitCode> {
+        let done = match self {
+            Self::Train(args) => return train::run(context, &args),
+            Self::Expand(args) => return expand::run(context, &args),
+            Self::Info(args) => info::run(context, &args),
+            Self::Generate(args) => generate::run(context, &args),
+            Self::Encode(args) => encode::run(context, &args),
+            Self::Decode(args) => decode::run(context, &args),
+            Self::Traverse(args) => traverse::run(context, &args),
+            Self::Mix(args) => mix::run(context, &args),
+            Self::Dormant(args) => dormant::run(context, &args),
+            Self::Compose(args) => compose::run(context, &args),
+            Self::Invert(args) => invert::run(context, &args),
+            Self::Edit(args) => edit::run(context, &args),
+            Self::Eval(args) => eval::run(context, &args),
+            Self::Data(args) => data::run(context, &args),
+            Self::Completions(args) => completions::run(context, &args),
+        };
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}

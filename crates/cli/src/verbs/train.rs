@@ -1,7 +1,6 @@
-//! `domex train`: a StyleGAN2 from pictures.
+//! `domex train`: a StyleGAN2 trained on pictures.
 //!
-//! Here stand the flags and the order of things; what flags, presets and a run that is gone on with make together is in
-//! [`settings`].
+//! The flags, and the order of the steps. [`settings`] combines flags, presets and the run that is resumed.
 
 mod augmentation;
 mod settings;
@@ -10,29 +9,32 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use domex_data::source::{self, PictureSource, Portraits};
+use domex_data::picture::Background;
+use domex_data::source::{self, LabelsFrom, Opened, PictureSource, Portraits};
+use domex_error::user_error;
 use domex_pretrain::stylegan2::{Start, StyleGan2};
 use domex_train::{Outcome, Resume, RunConfig};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::{models, runs};
+use crate::paths::text;
+use crate::{datasets, models, runs};
 use settings::{DataSettings, PORTRAITS, Settings};
 
 /// Flags of `domex train`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex train --data photos.zip --out runs/photos --mirror\n  domex train --data portraits --size 64 --out runs/portraits --kimg 2000\n  domex train --data cats --out runs/cats --model dogs.safetensors --freezed 10\n  domex train --resume runs/photos\n  domex train --resume runs/photos --kimg 50000\n\nCtrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); --resume goes on with the\nvery same bits. In the run's folder: model.safetensors for the other verbs, network-snapshot-*.safetensors\nto choose from, fakes*.png, events.jsonl, TensorBoard events, snapshots/. Exit code 2 also where the disk is full or the losses are not finite."
+    after_help = "Examples:\n  domex train --data photos.zip --out runs/photos --mirror\n  domex train --data portraits --size 64 --out runs/portraits --kimg 2000\n  domex train --data cats --out runs/cats --model dogs.safetensors --freezed 10\n  domex train --resume runs/photos\n  domex train --resume runs/photos --kimg 50000\n\nCtrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); a resumed run ends with the same bits as one that was never stopped. The run's folder has model.safetensors for the other verbs, network-snapshot-*.safetensors to choose from, fakes*.png, events.jsonl, TensorBoard events and snapshots/. The exit code is 2 also when the disk is full or the losses are not finite."
 )]
 pub struct Train {
-    /// Pictures to learn from: a folder, a zip file (stylegan2-ada layout), or the built-in renderer
+    /// Training pictures: a folder, a zip file (stylegan2-ada layout), or the built-in renderer
     #[arg(
         long,
         value_name = "DIR|ZIP|portraits",
         required_unless_present = "resume"
     )]
     pub data: Option<String>,
-    /// The run's folder, made if absent [default with --resume: where that run is]
+    /// The run's folder, created if absent [default with --resume: the folder of that run]
     #[arg(
         short,
         long,
@@ -41,30 +43,30 @@ pub struct Train {
         required_unless_present = "resume"
     )]
     pub out: Option<PathBuf>,
-    /// Go on with a run: its folder, or one of its snapshots. Its settings hold; only its length may change
+    /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
-    /// Begin with the weights of a model instead of random ones
+    /// Start from the weights of a model instead of random ones
     #[arg(short, long, value_name = "FILE|NAME", conflicts_with_all = ["resume", "channel_base", "channel_max", "map_depth", "mbstd_group"])]
     pub model: Option<String>,
-    /// Check everything and say what would be done
+    /// Check everything, print what would be done, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Start anew in a folder that has files; those of another run are removed
+    /// Start a new run in a folder that has files; files of another run are removed
     #[arg(long)]
     pub force: bool,
 
-    /// Settings by name [default: auto; portraits for the built-in renderer]
+    /// Preset [default: auto; portraits for the built-in renderer]
     #[arg(
         long,
         value_name = "auto|stylegan2|paper256|paper512|paper1024|cifar|portraits",
         help_heading = "Settings"
     )]
     pub cfg: Option<String>,
-    /// Pictures in a step
+    /// Batch size: pictures per step
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub batch: Option<usize>,
-    /// Pictures in one pass; the passes of a step are added up. Less memory [default: all]
+    /// Pictures per pass; gradients are accumulated over the passes of a step, to save memory [default: the whole batch]
     #[arg(
         long,
         visible_alias = "batch-gpu",
@@ -72,13 +74,13 @@ pub struct Train {
         help_heading = "Settings"
     )]
     pub micro_batch: Option<usize>,
-    /// Weight of R1
+    /// R1 regularization weight
     #[arg(long, value_name = "GAMMA", help_heading = "Settings")]
     pub gamma: Option<f64>,
     /// Learning rate of both networks
     #[arg(long, visible_aliases = ["lrate", "glr"], value_name = "LR", help_heading = "Settings")]
     pub lr: Option<f64>,
-    /// Layers of the discriminator, from the highest resolution on, that are not trained
+    /// Freeze-D: number of discriminator layers, from the highest resolution down, that are not trained
     #[arg(
         long,
         visible_alias = "freeze-d",
@@ -86,7 +88,7 @@ pub struct Train {
         help_heading = "Settings"
     )]
     pub freezed: Option<usize>,
-    /// A layer has min(base / resolution, max) features
+    /// A layer has min(base / resolution, max) channels; this is the base
     #[arg(
         long,
         visible_alias = "cbase",
@@ -94,7 +96,7 @@ pub struct Train {
         help_heading = "Settings"
     )]
     pub channel_base: Option<usize>,
-    /// Most features of a layer
+    /// Maximum number of channels of a layer
     #[arg(
         long,
         visible_alias = "cmax",
@@ -105,17 +107,17 @@ pub struct Train {
     /// Layers of the mapping network
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub map_depth: Option<usize>,
-    /// Samples that the discriminator compares with each other
+    /// Group size of the discriminator's minibatch standard deviation
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub mbstd_group: Option<usize>,
 
-    /// Augmentation of what the discriminator sees [default: ada; noaug for the built-in renderer]
+    /// Augmentation of the discriminator's input [default: ada; noaug for the built-in renderer]
     #[arg(long, value_enum, help_heading = "Augmentation")]
     pub aug: Option<Aug>,
-    /// Its probability: of --aug fixed, or the one that --aug ada begins with
+    /// Augmentation probability: of --aug fixed, or the initial one of --aug ada
     #[arg(long, value_name = "P", help_heading = "Augmentation")]
     pub p: Option<f64>,
-    /// What --aug ada holds: the mean sign of the discriminator's output on real pictures [default: 0.6]
+    /// Target of --aug ada: mean sign of the discriminator's output on real pictures [default: 0.6]
     #[arg(
         long,
         value_name = "T",
@@ -123,7 +125,7 @@ pub struct Train {
         help_heading = "Augmentation"
     )]
     pub target: Option<f64>,
-    /// What may happen to a picture [default: bgc]
+    /// Augmentation pipeline [default: bgc]
     #[arg(long, value_enum, help_heading = "Augmentation")]
     pub augpipe: Option<Pipe>,
 
@@ -133,10 +135,16 @@ pub struct Train {
     /// Train with the labels of dataset.json
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Data")]
     pub cond: Option<bool>,
-    /// Leave out pictures that cannot be used, and count them, instead of refusing the data set
+    /// Skip pictures that cannot be used, and report how many, instead of refusing the data set
     #[arg(long, help_heading = "Data")]
     pub skip_bad: bool,
-    /// Pixels on a side of rendered portraits [default: 64]
+    /// What shows where a picture is transparent: white, black, grey or #rrggbb [default: white]
+    #[arg(long, value_name = "COLOUR", help_heading = "Data")]
+    pub background: Option<Background>,
+    /// Take the square in the middle of every picture, and resize it to so many pixels on a side
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(4..=8192), help_heading = "Data")]
+    pub resize: Option<u32>,
+    /// Resolution of rendered portraits in pixels [default: 64]
     #[arg(
         long,
         visible_alias = "resolution",
@@ -148,36 +156,36 @@ pub struct Train {
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub domain: Option<String>,
 
-    /// Length in thousands of images, all parts of the run together [default: 25000; cifar 100000, portraits 2000]
+    /// Length of the whole run in thousands of images, including those before --resume
+    /// [default: 25000; cifar 100000, portraits 2000]
     #[arg(long, value_name = "KIMG", help_heading = "Length")]
     pub kimg: Option<f64>,
-    /// Thousands of images from one tick to the next: a line, numbers, a grid of fakes [default: 4]
+    /// Thousands of images per tick; each tick prints a line, records losses and draws a grid of fakes [default: 4]
     #[arg(long, value_name = "KIMG", help_heading = "Length")]
     pub tick: Option<f64>,
-    /// Ticks from one snapshot to the next; 0: at the end only [default: 10]
+    /// Ticks between snapshots; 0: only at the end [default: 10]
     #[arg(long, value_name = "TICKS", help_heading = "Length")]
     pub snap: Option<u64>,
-    /// Snapshots that stay: what a run goes on from [default: 2]
+    /// Number of snapshots to keep for --resume [default: 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Length")]
     pub keep: Option<u16>,
-    /// Ticks from one model that stays to the next, to choose from: network-snapshot-KKKKKK.safetensors;
-    /// 0: none [default: 50]
+    /// Ticks between models that are kept as network-snapshot-KKKKKK.safetensors; 0: none [default: 50]
     #[arg(long, value_name = "TICKS", help_heading = "Length")]
     pub keep_models: Option<u64>,
 }
 
-/// Augmentation of what the discriminator sees.
+/// Augmentation of the discriminator's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Aug {
-    /// None.
+    /// No augmentation.
     Noaug,
-    /// With a probability that follows the discriminator.
+    /// The probability adapts to how much the discriminator overfits.
     Ada,
-    /// With the probability --p.
+    /// The probability is --p.
     Fixed,
 }
 
-/// What may happen to a picture.
+/// Augmentation pipelines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Pipe {
     /// Mirror image, quarter turns, shift by whole pixels.
@@ -193,27 +201,48 @@ pub enum Pipe {
 }
 
 /// Runs the verb.
-pub fn run(context: &Context, args: &Train) -> anyhow::Result<ExitCode> {
+pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
     let old = args.resume.as_deref().map(settings::of_run).transpose()?;
     let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
     if old.is_none() && !args.force {
         runs::refuse_occupied(&out)?;
     }
     let data = DataSettings::wanted(args, context, old.as_ref())?;
-    let (pictures, skipped) = open(&data)?;
+    let Opened {
+        source: pictures,
+        skipped,
+        mut notices,
+        ..
+    } = open(context, &data)?;
     let model = match &args.model {
         Some(name) => Some(models::open(&context.device, name)?),
         None => None,
     };
+    if model
+        .as_ref()
+        .is_some_and(|model| model.discriminator.is_none())
+    {
+        if args.freezed.is_some_and(|layers| layers > 0) {
+            return Err(user_error(
+                "--freezed: the model has no discriminator whose layers could stay as they are; leave the flag out, or give a file that has one",
+            ));
+        }
+        notices.push(
+            "the model has no discriminator: a new one begins at random, and the first thousands of pictures teach it"
+                .to_owned(),
+        );
+    }
     let settings = match &old {
-        Some(old) => old.gone_on_with(args, context, data.seen(&*pictures))?,
+        Some(old) => old.resumed(args, context, data.seen(&*pictures))?,
         None => Settings::new(args, context, data.seen(&*pictures), model.as_ref())?,
     };
     let run = run_config(context, args, &settings, &out)?;
     run.check_inputs()?;
-    tell(context, &settings, &*pictures, &skipped, &out);
+    tell(context, &settings, &*pictures, (&skipped, &notices), &out);
     if args.dry_run {
-        context.result(&json!({ "out": out, "settings": settings, "left_out": skipped }));
+        context.result(
+            &json!({ "out": text(&out), "settings": settings, "left_out": skipped, "notices": notices }),
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let start = model.map_or(Start::Random, |model| Start::Model(Box::new(model)));
@@ -230,7 +259,7 @@ fn run_config(
     args: &Train,
     settings: &Settings,
     out: &Path,
-) -> anyhow::Result<RunConfig> {
+) -> domex_error::Result<RunConfig> {
     let length = &settings.length;
     let pictures = Some(&settings.data.path).filter(|path| *path != PORTRAITS);
     let model = args
@@ -258,29 +287,33 @@ fn run_config(
     })
 }
 
-/// The pictures, and those that are left out, each with its reason.
-fn open(data: &DataSettings) -> anyhow::Result<(Box<dyn PictureSource>, Vec<String>)> {
+/// The pictures, those that are left out, and what is to be told of them.
+fn open(context: &Context, data: &DataSettings) -> domex_error::Result<Opened> {
     if data.path == PORTRAITS {
         let portraits = Portraits::new(data.seed, data.domain, data.resolution)?;
-        return Ok(match data.mirror {
-            true => (Box::new(source::Mirrored(portraits)), Vec::new()),
-            false => (Box::new(portraits), Vec::new()),
-        });
+        return Ok(Opened::rendered(match data.mirror {
+            true => Box::new(source::Mirrored(portraits)),
+            false => Box::new(portraits),
+        }));
     }
     let options = source::Options {
         skip_bad: data.skip_bad,
-        labels: data.labels,
+        labels: match data.labels {
+            true => LabelsFrom::Json,
+            false => LabelsFrom::Nowhere,
+        },
         mirror: data.mirror,
+        background: data.background,
+        resize: data.resize,
     };
-    let opened = source::open(Path::new(&data.path), options)?;
-    Ok((opened.source, opened.skipped))
+    datasets::open(context, &data.path, options)
 }
 
 fn tell(
     context: &Context,
     settings: &Settings,
     pictures: &dyn PictureSource,
-    skipped: &[String],
+    (skipped, notices): (&[String], &[String]),
     out: &Path,
 ) {
     for line in skipped {
@@ -293,6 +326,9 @@ fn tell(
             skipped.len()
         ));
     }
+    for notice in notices {
+        context.say(&format!("notice    {notice}"));
+    }
     for (what, text) in settings.lines() {
         context.say(&format!("{what:<9} {text}"));
     }
@@ -302,7 +338,7 @@ fn tell(
 fn ended(context: &Context, outcome: &Outcome, out: &Path, skipped: &[String]) {
     if outcome.signal.is_some() {
         context.say(&format!(
-            "stopped after {} kimg; go on with: domex train --resume {}",
+            "stopped after {} kimg; resume with: domex train --resume {}",
             outcome.clock.kimg(),
             out.display()
         ));
@@ -314,9 +350,9 @@ fn ended(context: &Context, outcome: &Outcome, out: &Path, skipped: &[String]) {
         ));
     }
     context.result(&json!({
-        "out": out,
-        "model": outcome.model,
-        "snapshot": outcome.snapshot,
+        "out": text(out),
+        "model": text(&outcome.model),
+        "snapshot": text(&outcome.snapshot),
         "step": outcome.clock.step,
         "images": outcome.clock.images,
         "seconds": outcome.clock.seconds,

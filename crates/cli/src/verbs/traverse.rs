@@ -1,25 +1,66 @@
 //! `domex traverse`: pictures along a latent direction, as a grid and as an animation.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use clap::Args;
 use domex_data::animation::Animation;
 use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::write_png;
+use domex_error::user_error;
 use domex_latent::subspace::choose_dimension;
 use domex_stylegan2::Model;
 use image::RgbImage;
 use serde_json::json;
 
-use crate::args::Traverse;
+use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
-use crate::exit::mendable;
+use crate::paths::text;
 use crate::pictures::Painter;
+use crate::seeds::List;
 use crate::{basis, models};
 
 /// The subspace distance of the published models.
 const DISTANCE: f64 = 20.0;
+
+/// Flags of `domex traverse`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex traverse --model ffhq.pkl --dim 0 --distance 5\n  domex traverse --model ffhq.pkl --dim 511 --seeds 0-3\n  domex traverse --model expanded.safetensors --domain sketch\n  domex traverse --model ffhq.pkl --direction smile.safetensors --distance 3\n\nWithout a direction the most dormant free dimension is shown."
+)]
+pub struct Traverse {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// How a latent becomes a picture.
+    #[command(flatten)]
+    pub synthesis: SynthesisArgs,
+    /// Seeds, one a row
+    #[arg(long, value_name = "LIST", default_value = "0-3")]
+    pub seeds: List,
+    /// Direction of the latent basis; 0 is the strongest
+    #[arg(long, value_name = "K", conflicts_with_all = ["domain", "direction"])]
+    pub dim: Option<usize>,
+    /// Domain of an expanded model: from the base subspace to the domain's distance
+    #[arg(long, value_name = "NAME", conflicts_with = "direction")]
+    pub domain: Option<String>,
+    /// A safetensors file with one vector of the latent's size
+    #[arg(long, value_name = "FILE")]
+    pub direction: Option<PathBuf>,
+    /// Largest distance along the direction [default: 20, or the domain's own]
+    #[arg(long, value_name = "S")]
+    pub distance: Option<f64>,
+    /// Columns of the grid
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(2..))]
+    pub steps: u16,
+    /// Frames of the animation
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(2..=600))]
+    pub frames: u16,
+}
 
 /// A way through the latent space: `start + step · direction`.
 struct Way {
@@ -31,12 +72,12 @@ struct Way {
 }
 
 /// Runs the verb.
-pub fn run(context: &Context, args: &Traverse) -> anyhow::Result<()> {
+pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
     if let Some(distance) = args
         .distance
         .filter(|distance| !distance.is_finite() || *distance <= 0.0)
     {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--distance {distance}: give a number above 0"
         )));
     }
@@ -66,11 +107,11 @@ pub fn run(context: &Context, args: &Traverse) -> anyhow::Result<()> {
         grid.display(),
         animation.display()
     ));
-    context.result(&json!({ "grid": grid, "animation": animation, "direction": way.name, "from": way.from, "to": way.to }));
+    context.result(&json!({ "grid": text(&grid), "animation": text(&animation), "direction": way.name, "from": way.from, "to": way.to }));
     Ok(())
 }
 
-fn way(model: &Model, args: &Traverse, ws: Tensor) -> anyhow::Result<Way> {
+fn way(model: &Model, args: &Traverse, ws: Tensor) -> domex_error::Result<Way> {
     if let Some(file) = &args.direction {
         let direction = read_direction(file, ws.dim(2)?, ws.device(), ws.dtype())?;
         let distance = args.distance.unwrap_or(DISTANCE);
@@ -85,7 +126,7 @@ fn way(model: &Model, args: &Traverse, ws: Tensor) -> anyhow::Result<Way> {
     if let Some(name) = &args.domain {
         return domain_way(model, name, args.distance, &ws);
     }
-    let basis = basis::of(model, crate::args::BasisChoice::DomainExpansion)?;
+    let basis = basis::of(model, basis::Choice::DomainExpansion)?;
     let taken = model
         .expansion()
         .map(|expansion| expansion.layout.repurposed())
@@ -114,9 +155,9 @@ fn domain_way(
     name: &str,
     distance: Option<f64>,
     ws: &Tensor,
-) -> anyhow::Result<Way> {
+) -> domex_error::Result<Way> {
     let expansion = model.expansion().ok_or_else(|| {
-        mendable(format!(
+        user_error(format!(
             "--domain {name}: the model has no domains; use --dim, or give an expanded model"
         ))
     })?;
@@ -145,7 +186,7 @@ fn read_direction(
     w_dim: usize,
     device: &Device,
     dtype: DType,
-) -> anyhow::Result<Tensor> {
+) -> domex_error::Result<Tensor> {
     let foreign = domex_checkpoint::foreign::read(file)?;
     let tensors = domex_checkpoint::foreign::state_dict(&foreign.value)?;
     let fitting: Vec<_> = tensors
@@ -153,7 +194,7 @@ fn read_direction(
         .filter(|(_, tensor)| tensor.elements() == w_dim)
         .collect();
     let [(_, data)] = fitting[..] else {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--direction {}: {} tensors of {w_dim} numbers, expected exactly one",
             file.display(),
             fitting.len()
@@ -165,7 +206,7 @@ fn read_direction(
         .flatten_all()?;
     let length = vector.sqr()?.sum_all()?.sqrt()?.to_scalar::<f64>()?;
     if !(length.is_finite() && length > 0.0) {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--direction {}: the vector's length is {length}",
             file.display()
         )));
@@ -191,7 +232,7 @@ fn draw_grid(
     way: &Way,
     steps: &[f64],
     pictures: &[RgbImage],
-) -> anyhow::Result<RgbImage> {
+) -> domex_error::Result<RgbImage> {
     let seeds = args.seeds.values();
     let cells: Vec<RgbImage> = (0..seeds.len())
         .flat_map(|row| (0..steps.len()).map(move |column| column * seeds.len() + row))
@@ -209,7 +250,7 @@ fn animate(
     way: &Way,
     steps: &[f64],
     pictures: &[RgbImage],
-) -> anyhow::Result<Animation> {
+) -> domex_error::Result<Animation> {
     let count = args.seeds.values().len();
     let frames = pictures.chunks(count).map(side_by_side).collect();
     Ok(Animation::new(frames)

@@ -4,7 +4,7 @@
 //! what, or in which technique) and a seed (grain, strands, brush strokes). The source domain is
 //! [`Domain::Photo`]; the others are *renderings* (a pencil sketch, a mosaic) or *characters* (a
 //! robot, a vampire), and one of each can be joined with [`render_both`]. Because the factors are
-//! known, whatever is learnt from these pictures can be measured.
+//! known, whatever is learned from these pictures can be measured.
 //!
 //! How it is drawn: `scene` puts shapes (signed distances) in layers from back to front;
 //! a character changes the layers; `raster` keeps colour, light and lines of every

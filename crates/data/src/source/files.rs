@@ -2,36 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, RgbImage};
+use image::RgbImage;
 use rayon::prelude::*;
 
-use super::{Options, PictureSource, labels, out_of_range};
+use super::cache::{Known, Stamp};
+use super::labels::Labels;
+use super::look::{Form, Look, notices, problem};
+use super::others::Others;
+use super::{LabelsFrom, Options, PictureSource, Progress, Watch, out_of_range};
 use crate::error::{Error, Result};
-use crate::picture;
-
-/// Largest file that is read as a picture.
-pub(super) const LARGEST: u64 = 1 << 28;
-
-/// Extensions of pictures, in lower case.
-const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
-
-/// Whether a name is that of a picture. Hidden files are none.
-pub(super) fn is_picture(name: &str) -> bool {
-    let path = Path::new(name);
-    let hidden = path
-        .file_name()
-        .is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    !hidden && extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
-}
+use crate::picture::{Decoded, ENDINGS, decode_on};
+use crate::pil_resize::{Filter, resize};
 
 /// Names and bytes, from a folder or an archive.
 pub(super) trait Files: Send + Sync {
     /// Names of the pictures with `/` between folders, sorted.
     fn names(&self) -> &[String];
 
+    /// Pictures that cannot be asked for, each with its reason.
+    fn unusable(&self) -> &[String];
+
+    /// What is no picture.
+    fn others(&self) -> &Others;
+
     /// A file's bytes.
     fn read(&self, name: &str) -> Result<Vec<u8>>;
+
+    /// By what a file is known again; `None` where it may still change.
+    fn stamp(&self, name: &str) -> Option<Stamp>;
 
     /// Whether there is a file of this name.
     fn has(&self, name: &str) -> bool;
@@ -42,73 +40,144 @@ pub(super) struct FileSet {
     path: PathBuf,
     files: Box<dyn Files>,
     names: Vec<String>,
-    labels: labels::Labels,
-    resolution: u32,
+    labels: Labels,
+    form: Form,
+    options: Options,
 }
 
-/// What is compared between pictures.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Form {
-    width: u32,
-    height: u32,
-    grey: bool,
+/// A set, and what is to be told of it.
+pub(super) struct Found {
+    pub set: FileSet,
+    /// A line on each picture that is not used.
+    pub skipped: Vec<String>,
+    pub notices: Vec<String>,
 }
 
 impl FileSet {
-    /// Looks at every picture, and returns those that may be used with a line on each that may not.
-    pub fn new(
+    /// Looks at every picture.
+    pub fn open(
         path: &Path,
         files: Box<dyn Files>,
         options: Options,
-    ) -> Result<(Self, Vec<String>)> {
+        watch: Watch<'_>,
+    ) -> Result<Found> {
         let refuse = |problem: String| Error::DataSet {
             path: path.to_path_buf(),
             problem,
         };
-        let all = files.names().to_vec();
-        if all.is_empty() {
+        if options.resize == Some(0) {
+            return Err(refuse("cannot be resized to 0 pixels".to_owned()));
+        }
+        let total = files.names().len() + files.unusable().len();
+        let passed_over = files.others().notice();
+        if total == 0 {
+            let more = passed_over.map_or(String::new(), |text| format!("; {text}"));
             return Err(refuse(format!(
-                "holds no picture; expected files that end in .{}",
-                EXTENSIONS.join(", .")
+                "holds no picture; expected files that end in .{}{more}",
+                ENDINGS.join(", .")
             )));
         }
-        let forms: Vec<Result<Form>> = all.par_iter().map(|name| form(&*files, name)).collect();
-        // The first good picture says what all should be like.
-        let first = forms
-            .iter()
-            .flatten()
-            .find(|form| form.width == form.height)
-            .copied();
-        let mut names = Vec::with_capacity(all.len());
-        let mut bad = Vec::new();
-        for (name, form) in all.iter().zip(forms) {
-            match problem(form, first) {
-                None => names.push(name.clone()),
-                Some(reason) => bad.push(format!("{name} ({reason})")),
+        let looks = look_at_all(path, &*files, options, watch);
+        let form = Form::most_common(&looks);
+        let mut names = Vec::with_capacity(looks.len());
+        let mut used = Vec::with_capacity(looks.len());
+        let mut bad = files.unusable().to_vec();
+        for (name, look) in files.names().iter().zip(&looks) {
+            match (problem(look, form), look) {
+                (None, Ok(look)) => {
+                    names.push(name.clone());
+                    used.push(*look);
+                }
+                (reason, _) => bad.push(format!("{name} ({})", reason.unwrap_or_default())),
             }
         }
-        if !bad.is_empty() && (!options.skip_bad || names.is_empty()) {
-            return Err(Error::BadPictures {
-                path: path.to_path_buf(),
-                count: bad.len(),
-                total: all.len(),
-                first: first_few(&bad),
-            });
-        }
-        let labels = if options.labels {
-            labels::Labels::read(&*files, path, &names)?
-        } else {
-            labels::Labels::none()
+        let form = match form {
+            Some(form) if bad.is_empty() || options.skip_bad => form,
+            _ => {
+                return Err(Error::BadPictures {
+                    path: path.to_path_buf(),
+                    count: bad.len(),
+                    total,
+                    first: first_few(&bad),
+                    hint: match form {
+                        Some(_) => {
+                            "mend or remove them, pass --skip-bad, or make a set of one size with `domex data prepare`"
+                        }
+                        None => "crop and resize them with `domex data prepare`",
+                    },
+                });
+            }
         };
+        let labels = match options.labels {
+            LabelsFrom::Nowhere => Labels::none(),
+            LabelsFrom::Json => Labels::read(&*files, path, &names)?,
+            LabelsFrom::Folders => Labels::of_folders(path, &names)?,
+        };
+        let mut notices = notices(&used, form, options);
+        notices.extend(passed_over);
         let set = Self {
             path: path.to_path_buf(),
             files,
             names,
             labels,
-            resolution: first.map_or(0, |form| form.width),
+            form,
+            options,
         };
-        Ok((set, bad))
+        Ok(Found {
+            set,
+            skipped: bad,
+            notices,
+        })
     }
+
+    /// Names of the classes, where they come from folders.
+    pub fn classes(&self) -> &[String] {
+        self.labels.classes()
+    }
+}
+
+/// A look at each picture, or at what was kept of an earlier one.
+fn look_at_all(
+    path: &Path,
+    files: &dyn Files,
+    options: Options,
+    watch: Watch<'_>,
+) -> Vec<Result<Look>> {
+    let tell = |progress| {
+        if let Some(watcher) = watch.progress {
+            watcher(progress);
+        }
+    };
+    let known = Known::open(watch.cache, path, options.background);
+    tell(Progress::Begun(files.names().len()));
+    let looks: Vec<(Option<Stamp>, Result<Look>)> = files
+        .names()
+        .par_iter()
+        .map(|name| {
+            // Before it is read: a file that changes meanwhile is looked at again next time.
+            let stamp = files.stamp(name);
+            let look = match known.look(name, stamp) {
+                Some(look) => Ok(look),
+                None => files
+                    .read(name)
+                    .and_then(|bytes| decode_on(&bytes, Path::new(name), options.background))
+                    .map(|decoded| Look::of(&decoded)),
+            };
+            tell(Progress::Picture);
+            (stamp, look)
+        })
+        .collect();
+    let whole = files.names().iter().zip(&looks);
+    known.keep(
+        whole.filter_map(|(name, (stamp, look))| {
+            Some((name.clone(), (*stamp)?, *look.as_ref().ok()?))
+        }),
+    );
+    let resized = |look: Look| look.resized(options.resize);
+    looks
+        .into_iter()
+        .map(|(_, look)| look.map(resized))
+        .collect()
 }
 
 impl PictureSource for FileSet {
@@ -117,7 +186,11 @@ impl PictureSource for FileSet {
     }
 
     fn resolution(&self) -> u32 {
-        self.resolution
+        self.form.side
+    }
+
+    fn channels(&self) -> usize {
+        if self.form.grey { 1 } else { 3 }
     }
 
     fn label_dim(&self) -> usize {
@@ -131,15 +204,22 @@ impl PictureSource for FileSet {
             .get(at)
             .ok_or_else(|| out_of_range(index, self.len()))?;
         let path = self.path.join(name);
-        let picture = picture::decode(&self.files.read(name)?, &path)?;
-        if picture.dimensions() != (self.resolution, self.resolution) {
-            let (w, h) = picture.dimensions();
-            return Err(Error::DataSet {
-                path,
-                problem: format!("has changed: it is {w} × {h} now"),
-            });
-        }
-        Ok((picture, self.labels.get(at)))
+        let Decoded { picture, grey, .. } =
+            decode_on(&self.files.read(name)?, &path, self.options.background)?;
+        let picture = match self.options.resize {
+            Some(side) => square(&picture, side)?,
+            None => picture,
+        };
+        let (w, h) = picture.dimensions();
+        let problem = match (w, h) != (self.form.side, self.form.side) {
+            true => format!("it is {w} × {h} now"),
+            false if self.form.grey && !grey => "it is in colour now".to_owned(),
+            false => return Ok((picture, self.labels.get(at))),
+        };
+        Err(Error::DataSet {
+            path,
+            problem: format!("has changed: {problem}"),
+        })
     }
 
     fn label(&self, index: u64) -> Result<Vec<f32>> {
@@ -150,58 +230,27 @@ impl PictureSource for FileSet {
     }
 
     fn describe(&self) -> String {
-        let size = self.resolution;
+        let side = self.form.side;
+        let grey = if self.form.grey { ", grey" } else { "" };
         let labels = match self.labels.dim() {
             0 => String::new(),
             dim => format!(", labels of {dim}"),
         };
         format!(
-            "{}: {} pictures of {size} × {size}{labels}",
+            "{}: {} pictures of {side} × {side}{grey}{labels}",
             self.path.display(),
             self.names.len()
         )
     }
 }
 
-fn form(files: &dyn Files, name: &str) -> Result<Form> {
-    let bytes = files.read(name)?;
-    let decoded = picture::decode_any(&bytes, Path::new(name))?;
-    let grey = matches!(
-        decoded,
-        DynamicImage::ImageLuma8(_)
-            | DynamicImage::ImageLuma16(_)
-            | DynamicImage::ImageLumaA8(_)
-            | DynamicImage::ImageLumaA16(_)
-    );
-    Ok(Form {
-        width: decoded.width(),
-        height: decoded.height(),
-        grey,
-    })
-}
-
-/// Why a picture cannot be used, if it cannot.
-fn problem(form: Result<Form>, first: Option<Form>) -> Option<String> {
-    let form = match form {
-        Ok(form) => form,
-        // The name stands before the reason already.
-        Err(Error::Decode { reason, .. }) => return Some(reason),
-        Err(error) => return Some(error.to_string()),
-    };
-    let Form {
-        width,
-        height,
-        grey,
-    } = form;
-    let Some(first) = first else {
-        return Some(format!("{width} × {height}, not square"));
-    };
-    if (width, height) != (first.width, first.height) {
-        let (w, h) = (first.width, first.height);
-        return Some(format!("{width} × {height}, expected {w} × {h}"));
-    }
-    let colour = |grey: bool| if grey { "grey" } else { "colour" };
-    (grey != first.grey).then(|| format!("{}, expected {}", colour(grey), colour(first.grey)))
+/// The square in the middle, resized: `center-crop` of stylegan2-ada's `dataset_tool.py`.
+fn square(picture: &RgbImage, side: u32) -> Result<RgbImage> {
+    let (w, h) = picture.dimensions();
+    let crop = w.min(h);
+    let (x, y) = ((w - crop) / 2, (h - crop) / 2);
+    let middle = image::imageops::crop_imm(picture, x, y, crop, crop).to_image();
+    resize(&middle, side, side, Filter::Lanczos)
 }
 
 fn first_few(bad: &[String]) -> String {

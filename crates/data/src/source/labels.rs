@@ -1,12 +1,13 @@
 //! Labels as stylegan2-ada's data sets hold them: `dataset.json` with
-//! `{"labels": [["00000/img00000000.png", 6], ...]}`.
+//! `{"labels": [["00000/img00000000.png", 6], ...]}`; or the folders that pictures lie in.
 //!
 //! A label is a class number, which becomes a one-hot vector, or a list of numbers; all are of one kind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::files::Files;
 use crate::error::{Error, Result};
@@ -16,13 +17,15 @@ const FILE: &str = "dataset.json";
 /// Classes beyond which a number is taken for a mistake.
 const MOST: usize = 1 << 17;
 
+/// What the file holds.
+const SHAPE: &str = "expected {\"labels\": [[\"00000/img00000000.png\", 6], ...]}";
+
 #[derive(Deserialize)]
 struct Document {
-    labels: Option<Vec<(String, Label)>>,
+    labels: Option<Json>,
 }
 
-#[derive(Deserialize, Clone)]
-#[serde(untagged)]
+#[derive(Clone)]
 enum Label {
     Class(u32),
     Vector(Vec<f32>),
@@ -32,6 +35,7 @@ enum Label {
 pub(super) struct Labels {
     dim: usize,
     values: Vec<Label>,
+    classes: Vec<String>,
 }
 
 impl Labels {
@@ -39,6 +43,7 @@ impl Labels {
         Self {
             dim: 0,
             values: Vec::new(),
+            classes: Vec::new(),
         }
     }
 
@@ -50,19 +55,10 @@ impl Labels {
         };
         if !files.has(FILE) {
             return Err(refuse(
-                "is absent, and labels were asked for; train without --cond, or add it".into(),
+                "is absent, and labels were asked for; train without --cond, or make it from folders with `domex data prepare --labels folders`".into(),
             ));
         }
-        let document: Document = serde_json::from_slice(&files.read(FILE)?)
-            .map_err(|error| refuse(format!("is not as expected: {error}")))?;
-        let labels = document
-            .labels
-            .filter(|labels| !labels.is_empty())
-            .ok_or_else(|| refuse("holds no labels".into()))?;
-        let by_name: HashMap<String, Label> = labels
-            .into_iter()
-            .map(|(name, label)| (name.replace('\\', "/"), label))
-            .collect();
+        let by_name = parse(&files.read(FILE)?).map_err(refuse)?;
         let find = |name: &String| {
             by_name
                 .get(name)
@@ -71,11 +67,40 @@ impl Labels {
         };
         let values: Vec<Label> = names.iter().map(find).collect::<Result<_>>()?;
         let dim = dim(&values).map_err(refuse)?;
-        Ok(Self { dim, values })
+        Ok(Self {
+            dim,
+            values,
+            classes: Vec::new(),
+        })
+    }
+
+    /// A class for each outermost folder.
+    pub fn of_folders(path: &Path, names: &[String]) -> Result<Self> {
+        let folder = |name: &String| name.split_once('/').map(|(folder, _)| folder.to_owned());
+        let of = |name: &String| {
+            folder(name).ok_or_else(|| Error::DataSet {
+                path: path.join(name),
+                problem: "lies in no folder that could be its label".into(),
+            })
+        };
+        let folders: Vec<String> = names.iter().map(of).collect::<Result<_>>()?;
+        let classes: BTreeSet<&String> = folders.iter().collect();
+        let classes: Vec<String> = classes.into_iter().cloned().collect();
+        let class = |folder: &String| Label::Class(classes.partition_point(|c| c < folder) as u32);
+        Ok(Self {
+            dim: classes.len(),
+            values: folders.iter().map(class).collect(),
+            classes,
+        })
     }
 
     pub fn dim(&self) -> usize {
         self.dim
+    }
+
+    /// Names of the classes, where they come from folders.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
     }
 
     /// The label of picture `index`, empty where there is none.
@@ -94,17 +119,77 @@ impl Labels {
     }
 }
 
+/// Labels by the names of their pictures.
+fn parse(bytes: &[u8]) -> std::result::Result<HashMap<String, Label>, String> {
+    // Some editors put a mark before UTF-8 text.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err("is UTF-16 text; save it as UTF-8".into());
+    }
+    let document: Document = serde_json::from_slice(bytes)
+        .map_err(|error| format!("is not as expected: {error}; {SHAPE}"))?;
+    let entries = match document.labels {
+        None => Vec::new(),
+        Some(Json::Array(entries)) => entries,
+        Some(_) => return Err(format!("its \"labels\" are no list; {SHAPE}")),
+    };
+    if entries.is_empty() {
+        return Err("holds no labels".into());
+    }
+    let mut by_name = HashMap::with_capacity(entries.len());
+    for (number, entry) in entries.iter().enumerate() {
+        let pair = entry.as_array().map(Vec::as_slice);
+        let Some([Json::String(name), value]) = pair else {
+            let entry = short(entry);
+            return Err(format!(
+                "entry {number} of its \"labels\" is {entry}; {SHAPE}"
+            ));
+        };
+        let label = label(value).ok_or_else(|| {
+            let (name, value) = (name.escape_debug(), short(value));
+            format!(
+                "the label of \"{name}\" is {value}; a label is the number of a class (0, 1, ...) or a list of numbers"
+            )
+        })?;
+        by_name.insert(name.replace('\\', "/"), label);
+    }
+    Ok(by_name)
+}
+
+/// A class may be written as a whole float, as in `1.0`.
+fn label(value: &Json) -> Option<Label> {
+    if let Some(number) = value.as_f64() {
+        let class = number as u32;
+        return (f64::from(class) == number).then_some(Label::Class(class));
+    }
+    let numbers = value.as_array()?.iter().map(|x| Some(x.as_f64()? as f32));
+    let numbers: Vec<f32> = numbers.collect::<Option<_>>()?;
+    numbers
+        .iter()
+        .all(|x| x.is_finite())
+        .then_some(Label::Vector(numbers))
+}
+
+/// A value for a message.
+fn short(value: &Json) -> String {
+    const LONGEST: usize = 40;
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 /// The size that all labels share.
 fn dim(values: &[Label]) -> std::result::Result<usize, String> {
     let mut classes = 0;
-    let mut lengths = std::collections::BTreeSet::new();
+    let mut lengths = BTreeSet::new();
     for value in values {
         match value {
             Label::Class(class) => classes = classes.max(*class as usize + 1),
-            Label::Vector(vector) if vector.iter().all(|x| x.is_finite()) => {
+            Label::Vector(vector) => {
                 lengths.insert(vector.len());
             }
-            Label::Vector(_) => return Err("holds a label that is not finite".into()),
         }
     }
     let dim = match (classes, lengths.len()) {

@@ -3,13 +3,15 @@
 use candle_core::{DType, Tensor};
 use domex_data::picture;
 use domex_latent::subspace::Subspaces;
+use domex_latent::{Expansion, Generator};
 use domex_random::Streams;
-use domex_stylegan2::{Expansion, Generator, Model, Noise, mapping::broadcast};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
-use crate::phases::normal;
-use crate::{Error, Result};
+use crate::Result;
+use crate::step::normal;
+
+use super::Expanded;
 
 /// Columns of the aligned pictures.
 const PEOPLE: usize = 8;
@@ -38,8 +40,8 @@ pub struct Gallery {
 
 /// Makes them: people by the run's seed, in the model's domains.
 pub struct Pictures<'a> {
-    model: &'a Model,
-    source: Option<&'a Model>,
+    generator: &'a dyn Generator,
+    source: Option<&'a dyn Generator>,
     expansion: &'a Expansion,
     subspaces: Subspaces,
     z: Tensor,    // [people, z_dim]
@@ -47,26 +49,23 @@ pub struct Pictures<'a> {
 }
 
 impl<'a> Pictures<'a> {
-    pub fn new(model: &'a Model, source: Option<&'a Model>, seed: u64) -> Result<Self> {
-        let Some(expansion) = model.expansion() else {
-            return Err(Error::setting(
-                "model of the report",
-                "one without domains",
-                "an expanded one",
-            ));
-        };
-        let generator = &model.g_ema;
-        let device = generator.synthesis().device();
+    pub fn new(model: Expanded<'a>, source: Option<&'a dyn Generator>, seed: u64) -> Result<Self> {
+        let Expanded {
+            generator,
+            expansion,
+            ..
+        } = model;
+        let device = generator.device();
         // The same people as in the grids of the run's ticks.
         let mut stream = Streams::new(seed).stream("aligned grid");
-        let z = normal(&mut stream, &[PEOPLE, generator.config().z_dim()], device)?;
-        let w = generator.mapping().forward(Some(&z), None)?;
+        let z = normal(&mut stream, &[PEOPLE, generator.noise_dim()], device)?;
+        let w = generator.map(&z, None)?;
         let subspaces = expansion
             .layout
             .subspaces(&expansion.basis, device, DType::F32)?;
         let base = subspaces.project(&w, Some(&expansion.mean))?;
         Ok(Self {
-            model,
+            generator,
             source,
             expansion,
             subspaces,
@@ -79,14 +78,14 @@ impl<'a> Pictures<'a> {
     pub fn aligned(&self) -> Result<Gallery> {
         let mut rows = Vec::new();
         if let Some(source) = self.source {
-            let w = source.g_ema.mapping().forward(Some(&self.z), None)?;
-            rows.push(("before".to_owned(), made(&source.g_ema, &w)?));
+            let w = source.map(&self.z, None)?;
+            rows.push(("before".to_owned(), made(source, &w)?));
         }
-        rows.push(("base".to_owned(), made(&self.model.g_ema, &self.base)?));
+        rows.push(("base".to_owned(), made(self.generator, &self.base)?));
         let domains = self.expansion.layout.domains();
         for domain in domains.iter().take(MOST) {
             let w = self.moved(&self.base, &[(&domain.name, 1.0)])?;
-            rows.push((domain.name.clone(), made(&self.model.g_ema, &w)?));
+            rows.push((domain.name.clone(), made(self.generator, &w)?));
         }
         Ok(Gallery {
             columns: (1..=PEOPLE).map(|person| person.to_string()).collect(),
@@ -104,7 +103,7 @@ impl<'a> Pictures<'a> {
             let way = way.into_iter().collect::<Result<Vec<_>>>()?;
             rows.push((
                 domain.name.clone(),
-                made(&self.model.g_ema, &Tensor::cat(&way, 0)?)?,
+                made(self.generator, &Tensor::cat(&way, 0)?)?,
             ));
         }
         Ok(Gallery {
@@ -134,7 +133,7 @@ impl<'a> Pictures<'a> {
             }
             rows.push((
                 one.name.clone(),
-                made(&self.model.g_ema, &Tensor::cat(&row, 0)?)?,
+                made(self.generator, &Tensor::cat(&row, 0)?)?,
             ));
         }
         Ok(Some(Gallery {
@@ -151,15 +150,12 @@ impl<'a> Pictures<'a> {
 }
 
 /// Pictures of latents `[n, D]`.
-fn made(generator: &Generator, w: &Tensor) -> Result<Vec<RgbImage>> {
+fn made(generator: &dyn Generator, w: &Tensor) -> Result<Vec<RgbImage>> {
     let count = w.dim(0)?;
     let mut pictures = Vec::with_capacity(count);
     for start in (0..count).step_by(BATCH) {
         let part = w.narrow(0, start, BATCH.min(count - start))?;
-        let ws = broadcast(&part, generator.config().num_ws())?;
-        pictures.extend(picture::to_rgb(
-            &generator.synthesis().forward(&ws, Noise::Const)?,
-        )?);
+        pictures.extend(picture::to_rgb(&generator.synthesize(&part)?)?);
     }
     Ok(pictures)
 }

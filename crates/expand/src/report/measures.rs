@@ -1,6 +1,6 @@
 //! The numbers of a report.
 
-use domex_stylegan2::Expansion;
+use domex_latent::Expansion;
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 

@@ -22,12 +22,11 @@ mod page;
 use std::path::{Path, PathBuf};
 
 use domex_data::folder::write_atomic;
-use domex_latent::Generator as _;
 use domex_latent::basis::BasisKind;
-use domex_stylegan2::{Expansion, Model};
+use domex_latent::{Expansion, Generator};
 use serde_json::{Value as Json, json};
 
-use crate::{Error, Result};
+use crate::Result;
 use chart::{Chart, Line};
 use events::Events;
 use gallery::{Gallery, Pictures};
@@ -67,27 +66,32 @@ pub struct Report {
     pub numbers: Json,
 }
 
+/// The model that a report is on.
+#[derive(Clone, Copy)]
+pub struct Expanded<'a> {
+    /// Its generator.
+    pub generator: &'a dyn Generator,
+    /// Its domains.
+    pub expansion: &'a Expansion,
+    /// What its file says of where its weights come from.
+    pub provenance: &'a Json,
+}
+
 /// Writes the report of the run in `folder` on its `model`. With the `source`, the generator before
 /// the expansion, it says what was kept. `seed` draws the people that are shown. `judged` is what a judge says, where
 /// there is one.
 ///
 /// # Errors
 ///
-/// A model without domains or with classes, a failing network, or a folder that cannot be written.
+/// A model with classes, a failing network, or a folder that cannot be written.
 pub fn write(
     folder: &Path,
-    model: &Model,
-    source: Option<&Model>,
+    model: Expanded<'_>,
+    source: Option<&dyn Generator>,
     seed: u64,
     judged: Option<&Section>,
 ) -> Result<Report> {
-    let Some(expansion) = model.expansion() else {
-        return Err(Error::setting(
-            "model of the report",
-            "one without domains",
-            "an expanded one",
-        ));
-    };
+    let expansion = model.expansion;
     let pictures = Pictures::new(model, source, seed)?;
     let aligned = pictures.aligned()?;
     let events = Events::read(folder);
@@ -113,7 +117,7 @@ pub fn write(
     page.table(&measures.heads(), &measures.rows());
     losses(&mut page, &events);
     page.section("Directions of the latent space", SPECTRUM);
-    page.charts(&[spectrum(model, expansion)?]);
+    page.charts(&[spectrum(model.generator, expansion)?]);
     page.section(
         "Configuration",
         "What the run was asked for; going on with it keeps to this.",
@@ -123,7 +127,7 @@ pub fn write(
         "Provenance",
         "What the model's file says of where its weights come from.",
     );
-    page.json("provenance", &model.provenance);
+    page.json("provenance", model.provenance);
 
     let mut numbers = measures.to_json();
     if let Some(judged) = judged {
@@ -233,11 +237,11 @@ fn in_words(name: &str) -> &str {
     }
 }
 
-fn spectrum(model: &Model, expansion: &Expansion) -> Result<Chart> {
+fn spectrum(generator: &dyn Generator, expansion: &Expansion) -> Result<Chart> {
     let values = match expansion.basis.values() {
         Some(values) => values.to_vec(),
         None => {
-            let matrices = model.g_ema.acting_matrices()?;
+            let matrices = generator.acting_matrices()?;
             expansion
                 .basis
                 .gains(&BasisKind::DomainExpansion, &matrices)?

@@ -1,12 +1,14 @@
 //! Acting matrices from a case that holds only the affine weights of a synthesis network.
 
-use domex_latent::{ActingMatrix, Role};
+use candle_core::Tensor;
+use domex_latent::ActingMatrix;
+use domex_stylegan2::synthesis::basis_kinds;
 
 use crate::{Case, Result};
 
 /// Every `param.synthesis.b{n}.{layer}.affine.weight`, in parameter order.
 pub(super) fn matrices(case: &Case) -> Result<Vec<ActingMatrix>> {
-    let mut found = Vec::new();
+    let mut found: Vec<((usize, u8), &str, &str, &Tensor)> = Vec::new();
     for (name, weight) in case.with_prefix("param.") {
         let Some((resolution, layer)) = parse(name) else {
             continue;
@@ -20,21 +22,19 @@ pub(super) fn matrices(case: &Case) -> Result<Vec<ActingMatrix>> {
         if !resolution.is_power_of_two() || resolution < 4 {
             return Err(case.malformed(format!("`param.{name}`: resolution {resolution}?")));
         }
-        let matrix = ActingMatrix {
-            name: name.to_owned(),
-            role: if layer == "torgb" {
-                Role::ToRgb
-            } else {
-                Role::Conv
-            },
-            stage: resolution.ilog2() as usize - 2,
-            weight: weight.clone(),
-        };
-        found.push(((resolution, place), matrix));
+        found.push(((resolution, place), layer, name, weight));
     }
     // Block by block, not by the letters of the name: b16 comes after b8.
-    found.sort_by_key(|(place, _)| *place);
-    Ok(found.into_iter().map(|(_, matrix)| matrix).collect())
+    found.sort_by_key(|(place, ..)| *place);
+    let stage = |resolution: usize| resolution.ilog2() as usize - 2;
+    let blocks = found.last().map_or(0, |((at, _), ..)| stage(*at) + 1);
+    let matrix =
+        |((resolution, _), layer, name, weight): ((usize, u8), &str, &str, &Tensor)| ActingMatrix {
+            name: name.to_owned(),
+            kinds: basis_kinds(layer, stage(resolution), blocks),
+            weight: weight.clone(),
+        };
+    Ok(found.into_iter().map(matrix).collect())
 }
 
 fn parse(name: &str) -> Option<(usize, &str)> {

@@ -1,7 +1,7 @@
 //! A discriminator: logits, per-block activations and gradients; or the R1 penalty and its
 //! gradient, which is of second order.
 
-use domex_stylegan2::regularise::r1_penalty;
+use domex_gan::penalty::r1_penalty;
 
 use super::network;
 use crate::{

@@ -107,7 +107,7 @@ fn map(distances: &Tensor) -> Result<Tensor> {
     Ok(distances.reshape(((), 1, 1, 1))?)
 }
 
-fn backbone(case: &Case) -> Result<Backbone> {
+pub(super) fn backbone(case: &Case) -> Result<Backbone> {
     match case.setting("/net").and_then(serde_json::Value::as_str) {
         Some("alex") => Ok(Backbone::Alex),
         Some("vgg") => Ok(Backbone::Vgg),

@@ -5,11 +5,14 @@ mod bias_act;
 mod checkpoint;
 mod clip;
 mod clip_preprocess;
+pub(crate) mod diffae;
 mod discriminator;
 mod expansion;
 mod generator;
 mod lpips;
+pub(crate) mod metrics;
 mod modulated_conv2d;
+pub(crate) mod mystyle;
 pub(crate) mod nada;
 mod network;
 mod path_length;
@@ -58,12 +61,35 @@ pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Res
         CaseKind::ClipTerms => nada::terms::run(case),
         CaseKind::HyperdomainLosses => nada::domains::hyperdomain(case),
         CaseKind::DeganLosses => nada::domains::degan(case),
+        CaseKind::MystyleLosses => mystyle::losses(case),
+        CaseKind::MystyleTaskLoss => mystyle::task_loss(case),
+        CaseKind::MystyleHull => mystyle::hull(case),
+        CaseKind::MystyleAlphaSpace => mystyle::alpha_space(case),
+        CaseKind::MystyleEdits => mystyle::edits(case),
+        CaseKind::MystyleDegradation => mystyle::degradation(case),
         CaseKind::PhaseGAdversarial => expansion::phases::generator_adversarial(case),
         CaseKind::PhaseDAdversarial => expansion::phases::discriminator_adversarial(case),
-        CaseKind::PhaseDRegulariser => expansion::phases::discriminator_regulariser(case),
-        CaseKind::PhaseGRegulariser => expansion::phases::generator_regulariser(case),
+        CaseKind::PhaseDRegulariser => expansion::phases::discriminator_regularizer(case),
+        CaseKind::PhaseGRegulariser => expansion::phases::generator_regularizer(case),
         CaseKind::ExpansionStep => expansion::step::run(case),
         CaseKind::ExpansionTrajectory => expansion::trajectory::run(case),
+        CaseKind::DiffusionSchedule => diffae::schedule::run(case),
+        CaseKind::DiffusionBlocks => diffae::blocks::run(case),
+        CaseKind::DiffaeUNet => diffae::networks::unet(case),
+        CaseKind::DiffaeEncoder => diffae::networks::encoder(case),
+        CaseKind::DiffaeLoss => diffae::networks::training_loss(case),
+        CaseKind::DiffaeSampling => diffae::sampling::chains(case),
+        CaseKind::DiffaeRender => diffae::sampling::render(case),
+        CaseKind::LatentNet => diffae::latent::run(case),
+        CaseKind::DiffaeCheckpoint => diffae::checkpoint::run(case, checkpoint),
+        CaseKind::DiffaeBasis => diffae::basis::run(case),
+        CaseKind::Frechet => metrics::sets::frechet_distance(case),
+        CaseKind::KernelDistance => metrics::sets::kernel_distance(case),
+        CaseKind::PrecisionRecall => metrics::sets::precision_recall(case),
+        CaseKind::InceptionScore => metrics::scores::inception(case),
+        CaseKind::ClipScores => metrics::scores::clip(case),
+        CaseKind::PerceptualPathLength => metrics::path_length::run(case),
+        CaseKind::Inception => metrics::inception::run(case),
     }
 }
 
@@ -71,6 +97,6 @@ pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Res
 pub(crate) fn reads_checkpoints(kind: CaseKind) -> bool {
     matches!(
         kind,
-        CaseKind::NvlabsCheckpoint | CaseKind::RosinalityCheckpoint
+        CaseKind::NvlabsCheckpoint | CaseKind::RosinalityCheckpoint | CaseKind::DiffaeCheckpoint
     )
 }

@@ -58,6 +58,7 @@ pub(crate) fn run(case: &Case) -> Result<Computed> {
             demodulate: sub.demodulate,
             flip_weight: sub.flip_weight,
             noise: noise.as_deref(),
+            channel_factor: None,
         };
         let y = modulated_conv2d(&x, &weight, &styles, &op)?;
         let grads = dot(&y, input("R")?)?.backward()?;

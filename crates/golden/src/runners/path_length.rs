@@ -1,6 +1,7 @@
 //! Path length regularisation: penalty, and its gradient, which is of second order.
 
-use domex_stylegan2::{Noise, regularise::path_length};
+use domex_gan::penalty::path_length_penalty;
+use domex_stylegan2::Noise;
 
 use super::network;
 use crate::{
@@ -17,7 +18,7 @@ pub(crate) fn run(case: &Case) -> Result<Computed> {
     };
     let ws = var(case.input("ws")?)?;
     let synthesis = trainable.network.synthesis();
-    let path = path_length(
+    let path = path_length_penalty(
         &ws,
         |ws| synthesis.forward(ws, Noise::Const),
         case.input("pl_noise")?,

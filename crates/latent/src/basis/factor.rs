@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use faer::{Mat, MatRef};
 
 use super::BasisKind;
-use crate::{ActingMatrix, Error, Result, Role};
+use crate::{ActingMatrix, Error, Result};
 
 /// Two magnitudes closer than this, relatively, count as equal in the sign rule.
 const SIGN_TIE: f64 = 1e-6;
@@ -14,22 +14,10 @@ pub(super) fn choose<'a>(
     kind: &BasisKind,
     matrices: &'a [ActingMatrix],
 ) -> Result<(Vec<&'a ActingMatrix>, bool)> {
-    let (chosen, unit_rows): (Vec<_>, _) = match kind {
-        BasisKind::DomainExpansion => {
-            let keep = |m: &&ActingMatrix| m.role == Role::Conv || m.stage == 0;
-            (matrices.iter().filter(keep).collect(), false)
-        }
-        BasisKind::Genforce { layers } => {
-            let last = matrices.iter().rposition(|m| m.role == Role::ToRgb);
-            let keep = |&(i, m): &(usize, &ActingMatrix)| m.role == Role::Conv || Some(i) == last;
-            let all: Vec<_> = matrices
-                .iter()
-                .enumerate()
-                .filter(keep)
-                .map(|(_, m)| m)
-                .collect();
-            (pick_layers(&all, layers.as_deref())?, true)
-        }
+    let all: Vec<_> = matrices.iter().filter(|m| m.kinds.holds(kind)).collect();
+    let (chosen, unit_rows) = match kind {
+        BasisKind::DomainExpansion => (all, false),
+        BasisKind::Genforce { layers } => (pick_layers(&all, layers.as_deref())?, true),
         BasisKind::Given => {
             return Err(Error::setting(
                 "basis kind",
@@ -43,7 +31,7 @@ pub(super) fn choose<'a>(
         return Err(Error::setting(
             "acting matrices",
             found,
-            "at least one convolution",
+            "at least one that this kind of basis takes",
         ));
     }
     Ok((chosen, unit_rows))

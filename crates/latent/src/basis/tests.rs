@@ -1,5 +1,4 @@
 use super::*;
-use crate::Role;
 use domex_random::Streams;
 
 fn random(rows: usize, columns: usize, name: &str) -> Tensor {
@@ -8,26 +7,38 @@ fn random(rows: usize, columns: usize, name: &str) -> Tensor {
     Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
 }
 
-fn matrix(name: &str, role: Role, stage: usize, weight: Tensor) -> ActingMatrix {
+const DOMAIN_EXPANSION: BasisKinds = BasisKinds {
+    domain_expansion: true,
+    genforce: false,
+};
+const GENFORCE: BasisKinds = BasisKinds {
+    domain_expansion: false,
+    genforce: true,
+};
+const NONE: BasisKinds = BasisKinds {
+    domain_expansion: false,
+    genforce: false,
+};
+
+fn matrix(name: &str, kinds: BasisKinds, weight: Tensor) -> ActingMatrix {
     ActingMatrix {
         name: name.into(),
-        role,
-        stage,
+        kinds,
         weight,
     }
 }
 
 fn network() -> Vec<ActingMatrix> {
     [
-        ("b4.conv1", Role::Conv, 0, 9),
-        ("b4.torgb", Role::ToRgb, 0, 7),
-        ("b8.conv0", Role::Conv, 1, 6),
-        ("b8.torgb", Role::ToRgb, 1, 5),
-        ("b16.conv0", Role::Conv, 2, 4),
-        ("b16.torgb", Role::ToRgb, 2, 4),
+        ("b4.conv1", BasisKinds::ALL, 9),
+        ("b4.torgb", DOMAIN_EXPANSION, 7),
+        ("b8.conv0", BasisKinds::ALL, 6),
+        ("b8.torgb", NONE, 5),
+        ("b16.conv0", BasisKinds::ALL, 4),
+        ("b16.torgb", GENFORCE, 4),
     ]
     .into_iter()
-    .map(|(name, role, stage, rows)| matrix(name, role, stage, random(rows, 6, name)))
+    .map(|(name, kinds, rows)| matrix(name, kinds, random(rows, 6, name)))
     .collect()
 }
 
@@ -100,7 +111,7 @@ fn tall_stacks_keep_small_singular_values() -> Result<()> {
     let weight = scaled.matmul(&v.t()?)?;
     let basis = Basis::from_matrices(
         &BasisKind::DomainExpansion,
-        &[matrix("w", Role::Conv, 0, weight)],
+        &[matrix("w", BasisKinds::ALL, weight)],
     )?;
     for (found, wanted) in basis.values().unwrap().iter().zip(wanted) {
         assert!(
@@ -122,7 +133,7 @@ fn to_mat(t: &Tensor) -> faer::Mat<f64> {
 
 #[test]
 fn fewer_rows_than_dimensions_give_fewer_columns() -> Result<()> {
-    let short = matrix("w", Role::Conv, 0, random(3, 6, "short"));
+    let short = matrix("w", BasisKinds::ALL, random(3, 6, "short"));
     let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &[short])?;
     assert_eq!((basis.latent_dim(), basis.count()), (6, 3));
     assert_eq!(basis.eigenvalues().unwrap()[3..], [0.0; 3]);
@@ -195,8 +206,8 @@ fn bad_matrices_are_refused_by_name() -> Result<()> {
         Basis::from_matrices(kind, net).unwrap_err().to_string()
     };
     assert!(refuse(&[], &kind).contains("at least one"));
-    let late_rgb = matrix("rgb", Role::ToRgb, 3, random(4, 6, "rgb"));
-    assert!(refuse(&[late_rgb], &kind).contains("none of 1"));
+    let other = matrix("rgb", GENFORCE, random(4, 6, "rgb"));
+    assert!(refuse(&[other], &kind).contains("none of 1"));
     let mut net = network();
     net[2].weight = random(6, 5, "narrow");
     assert!(refuse(&net, &kind).contains("b8.conv0: shape [6, 5], expected [rows, 6]"));

@@ -70,14 +70,6 @@ pub struct RandomReport {
     pub similarities: Vec<f64>,
 }
 
-impl RandomReport {
-    /// Part of the directions tried that was kept.
-    #[must_use]
-    pub fn acceptance(&self) -> f64 {
-        self.kept.len() as f64 / self.tried.max(1) as f64
-    }
-}
-
 /// Draws unit directions, uniform on the sphere, and keeps those along which the cosine similarity of
 /// `G(w)` and `G(w ± s d)` (raw pixels in `[-1, 1]`, mean over samples and signs) stays at or above
 /// the threshold, until enough are found or the tries are used up.

@@ -62,14 +62,6 @@ pub struct DirectionEffect {
     pub dormant: bool,
 }
 
-impl DirectionEffect {
-    /// The pixel effect in grey levels, 0 to 255.
-    #[must_use]
-    pub fn grey_levels(&self) -> f64 {
-        self.pixel * 127.5
-    }
-}
-
 /// What all probed directions do to pictures.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ProbeReport {

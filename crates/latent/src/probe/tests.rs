@@ -38,7 +38,7 @@ fn dormant_directions_are_found_and_a_deceptive_one_is_not() -> Result<()> {
     assert_eq!((ranks[7], ranks[6], ranks[5]), (0, 1, 7), "{ranks:?}");
     let five = &report.directions[5];
     assert!((five.value.unwrap() - 0.02).abs() < 1e-9 && five.pixel > 0.2 && !five.dormant);
-    assert!(report.directions[7].grey_levels() < 0.2);
+    assert!(report.directions[7].pixel < 0.2 / 127.5);
     assert_eq!(report.ranked()[7].index, 5);
     Ok(())
 }
@@ -251,7 +251,6 @@ fn random_directions_are_kept_by_similarity_and_repeat_with_the_seed() -> Result
     assert!(!report.kept.is_empty(), "{:?}", report.similarities);
     let above = report.similarities.iter().filter(|&&s| s >= 0.9).count();
     assert_eq!(above, report.kept.len());
-    assert!((report.acceptance() - above as f64 / report.tried as f64).abs() < 1e-15);
     for (i, a) in report.kept.iter().enumerate() {
         for (j, b) in report.kept.iter().enumerate() {
             let product: f64 = a.vector.iter().zip(&b.vector).map(|(x, y)| x * y).sum();
@@ -280,7 +279,7 @@ fn random_directions_are_kept_by_similarity_and_repeat_with_the_seed() -> Result
         },
         1,
     )?;
-    assert!(none.kept.is_empty() && none.tried == 5 && none.acceptance() == 0.0);
+    assert!(none.kept.is_empty() && none.tried == 5);
     assert!(
         find(
             &RandomConfig {

@@ -2,8 +2,8 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use domex_random::Streams;
 
 use super::*;
-use crate::basis::{Basis, BasisKind};
-use crate::{ActingMatrix, Error, Result, Role};
+use crate::basis::{Basis, BasisKind, BasisKinds};
+use crate::{ActingMatrix, Error, Result};
 
 const DIM: usize = 7;
 const CPU: Device = Device::Cpu;
@@ -20,8 +20,7 @@ fn basis() -> Basis {
     let weight = random(&[12, DIM], "weight");
     let matrix = ActingMatrix {
         name: "w".into(),
-        role: Role::Conv,
-        stage: 0,
+        kinds: BasisKinds::ALL,
         weight,
     };
     Basis::from_matrices(&BasisKind::DomainExpansion, &[matrix]).unwrap()

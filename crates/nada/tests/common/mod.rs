@@ -7,6 +7,7 @@ use candle_nn::{VarBuilder, VarMap};
 use domex_clip::{Clip, Config, Tokenizer};
 use domex_nada::Guide;
 use domex_ops::testing::randn;
+use image::RgbImage;
 use serde_json::json;
 
 /// A network on bytes with random weights, in `f64`.
@@ -35,6 +36,12 @@ pub fn guide(seed: u64) -> Guide {
 /// Pictures `[n, 3, 20, 24]`.
 pub fn pictures(n: usize, seed: u64) -> Tensor {
     randn(&[n, 3, 20, 24], seed).tanh().unwrap()
+}
+
+/// Pictures as files hold them.
+#[allow(dead_code, reason = "not every test file asks for them")]
+pub fn files(n: usize, seed: u64) -> Vec<RgbImage> {
+    domex_data::picture::to_rgb(&pictures(n, seed)).unwrap()
 }
 
 /// A number.

@@ -9,6 +9,8 @@ use crate::{
     },
 };
 
+mod channel_factor;
+
 fn filter() -> Tensor {
     setup_filter(&[1.0, 3.0, 3.0, 1.0], None, &Device::Cpu, DType::F64).unwrap()
 }
@@ -74,7 +76,7 @@ fn gradients_of_first_and_second_order() {
             filter: Some(&filter),
             demodulate,
             flip_weight,
-            noise: None,
+            ..ModulatedConv::default()
         };
         let name = format!("modulated_conv2d k {k}, up {up}, down {down}");
         let f = |t: &[Tensor]| modulated_conv2d(&t[0], &t[1], &t[2], &how);

@@ -6,8 +6,9 @@ use candle_core::{
 
 use domex_kernels::rows::{self, LayerNorm, RowsShape};
 
+use super::BODIES;
 use crate::{
-    autograd::{in_backward, keeps_graph},
+    autograd::in_backward,
     axis::{self, Axis},
     cpu::{self, Borrowed, Element, by_dtype},
 };
@@ -82,7 +83,7 @@ impl Line {
     }
 
     /// `J g`, on the CPU.
-    fn gradient(self, x: &Tensor, g: &Tensor) -> Result<Tensor> {
+    pub(super) fn gradient(self, x: &Tensor, g: &Tensor) -> Result<Tensor> {
         x.contiguous()?
             .apply_op2(&g.contiguous()?, NormaliseGrad(self))
     }
@@ -298,7 +299,8 @@ impl CustomOp3 for NormaliseAffine {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        if let Some(s) = self.rows().filter(|_| x.track_op() && !keeps_graph()) {
+        let one_pass = x.track_op() && BODIES.gradients_in_one_pass(&[x]);
+        if let Some(s) = self.rows().filter(|_| one_pass) {
             return self.fused(&s, [x, weight, bias], &g.contiguous()?);
         }
         let xd = in_backward(x);

@@ -10,9 +10,13 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::{
-    Result, check,
+    Result,
+    body::{Bodies, Body},
+    check,
     cpu::{self, Element, by_dtype},
 };
+
+const BODIES: Bodies = Bodies::CPU;
 
 /// A sparse matrix `[outputs, inputs]` whose rows are runs of consecutive weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,10 +138,10 @@ impl Separable {
             &[n, c, self.rows.outputs(), self.cols.outputs()],
             x.dtype(),
         )?;
-        if check::on_cpu(&[x]) {
-            return Ok(x.contiguous()?.apply_op1(self.clone())?);
+        if BODIES.of(&[x]) == Body::Composed {
+            return self.reference(x);
         }
-        self.reference(x)
+        Ok(x.contiguous()?.apply_op1(self.clone())?)
     }
 
     /// The same by matrix products.

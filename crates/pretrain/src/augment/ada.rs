@@ -35,7 +35,7 @@ impl Default for AdaConfig {
     }
 }
 
-/// The controller, with all of its state: it goes on from a snapshot where it stopped.
+/// The controller, with all of its state: it is resumed from a snapshot where it stopped.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ada {

@@ -345,7 +345,7 @@ fn the_controller_holds_its_target() {
     steps(&mut ada, 9);
     assert!((ada.p() - 80.0 / 500_000.0).abs() < 1e-15);
     assert!((ada.sign().unwrap() - 0.8).abs() < 1e-12);
-    // Saved in between two adjustments, it goes on as it would have.
+    // Saved in between two adjustments, it continues as it would have.
     ada.observe(&logits(10, 10)).unwrap();
     ada.step(20);
     let saved = serde_json::to_string(&ada).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Without them the features of any two pictures begin nearly parallel: rectifiers leave a large mean,
 //! layer after layer, and a contrastive loss sees angles only. So before the first step one batch goes
-//! through the tower; each normalisation takes the batch's mean and variance of each channel as its own,
+//! through the image encoder; each normalisation takes the batch's mean and variance of each channel as its own,
 //! for good, and the last bias takes the features' mean away. From then on the network is the same for
 //! each picture alone, in training and at inference.
 
@@ -44,12 +44,12 @@ fn get(tensors: &Tensors, name: &str) -> Result<Tensor> {
         Error::config(
             format!("tensor {name}"),
             "missing",
-            "a tensor of a ResNet tower",
+            "a tensor of a ResNet encoder",
         )
     })
 }
 
-/// The tower's convolutions in order, as `domex_clip::resnet` runs them.
+/// The encoder's convolutions in order, as `domex_clip::resnet` runs them.
 struct Pass<'a> {
     tensors: &'a mut Tensors,
 }

@@ -4,7 +4,7 @@ use domex_clip::Config;
 use domex_nada::Augment;
 use serde::{Deserialize, Serialize};
 
-use super::forgeries::Forging;
+use super::hard_negatives::HardNegativeConfig;
 use crate::feed::Feed;
 use crate::trainer::Learning;
 
@@ -44,8 +44,9 @@ pub struct ClipConfig {
     pub feed: Feed,
     /// How it is attacked.
     pub robust: Robust,
-    /// What is steered to deceive it.
-    pub forging: Forging,
+    /// What is steered to be mistaken by it. Runs of earlier versions call it `forging`.
+    #[serde(alias = "forging")]
+    pub hard_negatives: HardNegativeConfig,
     /// How all of this is looked at, the noise being of any strength up to the one here.
     pub views: Augment,
     /// Weight of the captions' loss beside the domains'.

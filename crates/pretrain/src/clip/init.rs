@@ -17,7 +17,7 @@ use crate::init::{Begin, Tensors, draw};
 /// `exp` of it is the first factor on cosines, 1 / 0.07 (Radford et al. 2021).
 const LOGIT_SCALE: f64 = 2.659_26;
 
-/// The shipped shapes: a narrow text tower and a ResNet of 128², which takes 64² pictures enlarged: its stem
+/// The shipped shapes: a narrow text encoder and a ResNet of 128², which takes 64² pictures enlarged: its stem
 /// halves at once, and on the pictures themselves that leaves every other pixel's gradient a checkerboard.
 pub fn resnet(vocab_size: usize, width: usize, layers: [usize; 4]) -> Config {
     Config {
@@ -33,7 +33,7 @@ pub fn resnet(vocab_size: usize, width: usize, layers: [usize; 4]) -> Config {
     }
 }
 
-/// The same text tower with a vision transformer on patches of 8 × 8.
+/// The same text encoder with a vision transformer on patches of 8 × 8.
 pub fn vit(vocab_size: usize, width: usize, layers: usize) -> Config {
     Config {
         embed_dim: 128,

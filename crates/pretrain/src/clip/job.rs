@@ -15,7 +15,7 @@ use serde_json::json;
 use super::attack::Attack;
 use super::calibrate::calibrate;
 use super::config::ClipConfig;
-use super::forgeries::Forgeries;
+use super::hard_negatives::HardNegatives;
 use super::init;
 use super::objective::{Losses as Parts, TextFeatures, Truth, losses};
 use super::texts::Sentences;
@@ -37,7 +37,7 @@ pub struct ClipJob {
     tokenizer: Tokenizer,
     trainer: Trainer,
     streams: Draws,
-    forgeries: Option<Forgeries>,
+    hard_negatives: Option<HardNegatives>,
 }
 
 /// What a step's pictures are compared with, in words.
@@ -75,7 +75,7 @@ impl ClipJob {
         Self::from(tensors, config, scenes, device)
     }
 
-    /// One that goes on from a trained network, with a new optimiser.
+    /// One that begins with a trained network, and with a new optimizer.
     ///
     /// # Errors
     ///
@@ -88,9 +88,9 @@ impl ClipJob {
     ) -> Result<Self> {
         let tokenizer = Tokenizer::with_merges(&config.merges)?;
         let streams = Streams::new(config.seed);
-        config.forging.validate()?;
+        config.hard_negatives.validate()?;
         let job = Self {
-            forgeries: None,
+            hard_negatives: None,
             trainer: Trainer::new(tensors, init::is_statistic, config.learning, device)?,
             sentences: Sentences::of(&*scenes),
             streams: Draws {
@@ -216,12 +216,16 @@ impl ClipJob {
         let (radii, domains) = (self.radii(at), batch.domains());
         let (steps, attacks) = (self.config.robust.steps, &mut self.streams.attacks);
         let mut attack = Attack::start(&batch.pixels, &radii, steps, attacks)?;
-        self.begin_to_forge(at)?;
+        self.start_hard_negatives(at)?;
         let mut report = Losses::default();
         for climbed in 0..=steps {
             let clip = Clip::trainable(&self.trainer.trainable(), &self.config.network)?;
             let texts = self.text_features(&clip, &words)?;
-            let shown = self.forgeries.as_mut().map(Forgeries::show).transpose()?;
+            let shown = self
+                .hard_negatives
+                .as_mut()
+                .map(HardNegatives::show)
+                .transpose()?;
             let pictures = match &shown {
                 Some(shown) => {
                     Var::from_tensor(&Tensor::cat(&[&attack.at()?, &shown.pictures], 0)?)?
@@ -232,11 +236,11 @@ impl ClipJob {
             let scenes = images.narrow(0, 0, n)?;
             let parts = losses(&scenes, &texts, &truth)?;
             let mut loss = self.weighed(&parts)?;
-            if let (Some(forgeries), Some(shown)) = (&self.forgeries, &shown) {
+            if let (Some(negatives), Some(shown)) = (&self.hard_negatives, &shown) {
                 let rest = images.narrow(0, n, images.dim(0)? - n)?;
-                let (forged, taken) = forgeries.loss(shown, &rest, &texts)?;
-                loss = (loss + (forged * self.config.forging.weight)?)?;
-                report.put("taken/forged", taken);
+                let (mistaken, taken) = negatives.loss(shown, &rest, &texts)?;
+                loss = (loss + (mistaken * self.config.hard_negatives.weight)?)?;
+                report.put("taken/hard_negatives", taken);
             }
             if climbed == steps {
                 self.describe(&mut report, &parts, &texts, &scenes.detach(), &domains)?;
@@ -245,9 +249,9 @@ impl ClipJob {
             report.applied(step);
             let Some(gradient) = gradient else { break };
             attack.climb(&gradient.narrow(0, 0, n)?)?;
-            if let Some(forgeries) = &mut self.forgeries {
-                let rest = gradient.narrow(0, n, self.config.forging.pictures)?;
-                forgeries.climb(&rest, &self.config.feed, &*self.scenes)?;
+            if let Some(negatives) = &mut self.hard_negatives {
+                let rest = gradient.narrow(0, n, self.config.hard_negatives.pictures)?;
+                negatives.climb(&rest, &self.config.feed, &*self.scenes)?;
             }
         }
         Ok(report)
@@ -262,14 +266,15 @@ impl ClipJob {
         })
     }
 
-    fn begin_to_forge(&mut self, at: &Clock) -> Result<()> {
-        let how = self.config.forging;
+    fn start_hard_negatives(&mut self, at: &Clock) -> Result<()> {
+        let how = self.config.hard_negatives;
         let begins = how.after * self.config.learning.images as f64;
-        if self.forgeries.is_none() && how.pictures > 0 && at.images as f64 >= begins {
+        if self.hard_negatives.is_none() && how.pictures > 0 && at.images as f64 >= begins {
+            // The word names the numbers that are drawn: another one would draw others.
             let stream = Streams::new(self.config.seed).stream("clip forgeries");
             let (feed, device) = (&self.config.feed, self.trainer.device());
-            let forgeries = Forgeries::start(how, feed, &*self.scenes, stream, device)?;
-            self.forgeries = Some(forgeries);
+            let negatives = HardNegatives::start(how, feed, &*self.scenes, stream, device)?;
+            self.hard_negatives = Some(negatives);
         }
         Ok(())
     }
@@ -329,7 +334,7 @@ impl ClipJob {
     }
 }
 
-/// Unit features of pictures in `[-1, 1]` of any size, brought to the tower's as a guide would.
+/// Unit features of pictures in `[-1, 1]` of any size, brought to the encoder's size as a guide would.
 fn features(clip: &Clip, pictures: &Tensor) -> Result<Tensor> {
     let pixels = Preprocess::new(clip.image_size()).apply(pictures)?;
     Ok(unit_length(&clip.image_features(&pixels)?)?)
@@ -346,15 +351,16 @@ impl Job for ClipJob {
 
     fn save(&self, state: &mut State) -> JobResult<()> {
         state.put("draws", &self.streams)?;
-        if let Some(forgeries) = &self.forgeries {
-            forgeries.save(state)?;
+        if let Some(negatives) = &self.hard_negatives {
+            negatives.save(state)?;
         }
         Ok(self.trainer.save(state)?)
     }
 
     fn restore(&mut self, state: &State) -> JobResult<()> {
         self.streams = state.get("draws")?;
-        self.forgeries = Forgeries::restore(self.config.forging, state, self.trainer.device())?;
+        self.hard_negatives =
+            HardNegatives::restore(self.config.hard_negatives, state, self.trainer.device())?;
         Ok(self.trainer.restore(state)?)
     }
 

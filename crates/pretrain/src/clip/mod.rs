@@ -2,7 +2,7 @@
 //!
 //! CLIP's architecture (`domex_clip`) at a small size, with a [`vocabulary`] of its own. What sets it apart is
 //! what it is for: its gradient is to shape pictures. So it learns on pictures that were moved against it
-//! ([`mod@attack`]), and on some that followed it all the way to a text ([`forgeries`]); how it is trained says [`objective`], and
+//! ([`mod@attack`]), and on some that followed it all the way to a text ([`hard_negatives`]); how it is trained says [`objective`], and
 //! [`mod@steer`] tries it: pixels of the source
 //! domain follow the loss of an expansion, and a judge that no training saw says what became of them.
 //!
@@ -11,7 +11,7 @@
 pub mod attack;
 pub mod calibrate;
 mod config;
-pub mod forgeries;
+pub mod hard_negatives;
 pub mod init;
 mod job;
 pub mod objective;
@@ -21,6 +21,6 @@ pub mod vocabulary;
 
 pub use attack::Attack;
 pub use config::{ClipConfig, Robust};
-pub use forgeries::Forging;
+pub use hard_negatives::HardNegativeConfig;
 pub use job::ClipJob;
 pub use steer::{Steer, steer};

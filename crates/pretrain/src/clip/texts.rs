@@ -1,7 +1,7 @@
 //! Texts for a step: one sentence for each domain.
 //!
 //! Which words name a domain, and the sentence around them, are drawn anew each time, so that the text
-//! tower learns to look past both.
+//! text encoder learns to look past both.
 
 use domex_random::Stream;
 

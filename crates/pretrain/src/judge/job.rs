@@ -3,22 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
-use domex_checkpoint::container::{Container, Overwrite, Writer};
+use candle_core::Device;
+use domex_judge::{Config, Judge};
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::measure::loss;
-use super::{Config, Judge, KIND, measure};
+use super::{init, measure};
+use crate::Result;
 use crate::feed::Feed;
-use crate::init::Tensors;
 use crate::jitter::Jitter;
 use crate::scenes::Scenes;
 use crate::trainer::{Learning, Trainer};
-use crate::{Error, Result};
 
 /// Settings of a judge's training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,7 +73,7 @@ impl JudgeJob {
     ///
     /// Settings out of range.
     pub fn new(config: JudgeConfig, scenes: Arc<dyn Scenes>, device: &Device) -> Result<Self> {
-        let tensors = Judge::init(&config.network, config.seed)?;
+        let tensors = init(&config.network, config.seed)?;
         Ok(Self {
             trainer: Trainer::new(tensors, |_| false, config.learning, device)?,
             stream: Streams::new(config.seed).stream("judge scenes"),
@@ -90,7 +88,7 @@ impl JudgeJob {
     ///
     /// candle's own.
     pub fn judge(&self) -> Result<Judge> {
-        Judge::new(&self.trainer.averaged(), &self.config.network)
+        Ok(Judge::new(&self.trainer.averaged(), &self.config.network)?)
     }
 
     fn descend(&mut self, at: &Clock) -> Result<Losses> {
@@ -150,59 +148,11 @@ impl Job for JudgeJob {
 
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
         let provenance = json!({ "settings": self.config, "images": at.images });
-        Ok(write(
+        Ok(domex_judge::write(
             path,
             &self.config.network,
             &self.trainer.averaged_tensors(),
             &provenance,
         )?)
-    }
-}
-
-/// Writes a judge in half precision.
-///
-/// # Errors
-///
-/// A file that cannot be written.
-pub fn write(
-    path: &Path,
-    config: &Config,
-    tensors: &Tensors,
-    provenance: &serde_json::Value,
-) -> Result<()> {
-    let config = serde_json::to_value(config).map_err(Error::json("the judge's configuration"))?;
-    let mut writer = Writer::new(KIND, &config).provenance(provenance);
-    for (name, tensor) in tensors {
-        writer.tensor(name, &tensor.to_dtype(DType::F16)?)?;
-    }
-    Ok(writer.write(path, Overwrite::Replace)?)
-}
-
-impl Judge {
-    /// Reads a judge's container.
-    ///
-    /// # Errors
-    ///
-    /// A file that is no judge's.
-    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let container = Container::open(path.as_ref())?;
-        let what = || format!("configuration in {}", container.path().display());
-        if container.kind() != KIND {
-            return Err(Error::config(
-                format!("kind of {}", container.path().display()),
-                container.kind(),
-                KIND,
-            ));
-        }
-        container.check_finite()?;
-        let config: Config =
-            serde_json::from_value(container.config().clone()).map_err(Error::json(what()))?;
-        let names = container.names();
-        let tensors = names.map(|name| Ok((name.to_owned(), container.tensor(name, device)?)));
-        let tensors = tensors.collect::<Result<_>>()?;
-        Self::new(
-            &VarBuilder::from_tensors(tensors, DType::F32, device),
-            &config,
-        )
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use domex_judge::Judge;
 use domex_random::Stream;
 use serde::Serialize;
 
-use super::Judge;
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::losses::{accuracy, cross_entropy, one_hot};

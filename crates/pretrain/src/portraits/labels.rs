@@ -5,8 +5,7 @@
 use domex_data::portraits::{
     Background, Beard, Domain, EyeColour, Factors, Glasses, HairColour, HairStyle, Hat,
 };
-
-use crate::scenes::Factor;
+use domex_judge::Factor;
 
 /// A factor's name, its classes, and the class that a portrait has.
 struct Label {

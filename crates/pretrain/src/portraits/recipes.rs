@@ -5,7 +5,7 @@ use domex_nada::Augment;
 
 use super::{Painter, World};
 use crate::Result;
-use crate::clip::{ClipConfig, Forging, Robust, init, texts::Sentences, vocabulary};
+use crate::clip::{ClipConfig, HardNegativeConfig, Robust, init, texts::Sentences, vocabulary};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::judge::JudgeConfig;
@@ -20,9 +20,9 @@ const CAPTIONS: u64 = 8000;
 /// Merges at most; the words of the captions are fewer.
 const MERGES: usize = 1500;
 
-/// Which image tower.
+/// Which image encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tower {
+pub enum ImageEncoder {
     /// A modified ResNet.
     ResNet,
     /// A vision transformer on patches of 8 × 8.
@@ -65,8 +65,8 @@ pub fn perceptual(images: u64) -> PerceptualConfig {
 /// # Errors
 ///
 /// A world without words.
-pub fn plain(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
-    let mut config = contrastive(world, tower, images)?;
+pub fn plain(world: &World, encoder: ImageEncoder, images: u64) -> Result<ClipConfig> {
+    let mut config = contrastive(world, encoder, images)?;
     // Glasses and beards are a few pixels, and asked about in photographs only.
     (config.feed.jitter.blur, config.feed.jitter.noise) = (0.6, 0.06);
     config.feed.source_share = 0.6;
@@ -74,25 +74,25 @@ pub fn plain(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
     Ok(config)
 }
 
-/// A robust one, after `images` scenes from a plain one on: attacked, and deceived by what follows it.
+/// A robust one, after `images` scenes from a plain one on: attacked, and shown hard negatives.
 ///
 /// # Errors
 ///
 /// A world without words.
-pub fn robust(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
-    let mut config = contrastive(world, tower, images)?;
+pub fn robust(world: &World, encoder: ImageEncoder, images: u64) -> Result<ClipConfig> {
+    let mut config = contrastive(world, encoder, images)?;
     (config.learning.batch, config.learning.lr) = (32, 4e-4);
     config.robust = Robust {
         radius: 6.0,
         growth: 0.05,
         steps: 2,
     };
-    config.forging = Forging {
+    config.hard_negatives = HardNegativeConfig {
         pictures: 24,
         after: 0.4,
-        ..Forging::NONE
+        ..HardNegativeConfig::NONE
     };
-    // Noise comes with the views, on what is forged too: it must not tell that apart.
+    // Noise comes with the views, on hard negatives too: it must not tell these apart.
     (config.feed.jitter.blur, config.feed.jitter.noise) = (1.0, 0.0);
     (config.views.shift, config.views.noise) = (0.1, 0.2);
     Ok(config)
@@ -103,27 +103,27 @@ pub fn robust(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
 /// # Errors
 ///
 /// A world without words.
-pub fn fine(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
-    let mut config = robust(world, tower, images)?;
+pub fn fine(world: &World, encoder: ImageEncoder, images: u64) -> Result<ClipConfig> {
+    let mut config = robust(world, encoder, images)?;
     (config.robust.radius, config.robust.growth) = (3.0, 0.0);
     config.feed.jitter.blur = 0.8;
     Ok(config)
 }
 
 /// What they have in common.
-fn contrastive(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
+fn contrastive(world: &World, encoder: ImageEncoder, images: u64) -> Result<ClipConfig> {
     let merges = merges(world)?;
     let ids = Tokenizer::with_merges(&merges)?.len();
     Ok(ClipConfig {
-        network: match tower {
-            Tower::ResNet => init::resnet(ids, 24, [1, 1, 1, 1]),
-            Tower::Vit => init::vit(ids, 128, 4),
+        network: match encoder {
+            ImageEncoder::ResNet => init::resnet(ids, 24, [1, 1, 1, 1]),
+            ImageEncoder::Vit => init::vit(ids, 128, 4),
         },
         merges,
         learning: Learning {
             images,
             batch: 48,
-            lr: 5e-4, // twice that collapses both towers to a constant
+            lr: 5e-4, // twice that collapses both encoders to a constant
             weight_decay: 1e-2,
             longest_gradient: 2.0,
             ema_kimg: 5.0,
@@ -134,7 +134,7 @@ fn contrastive(world: &World, tower: Tower, images: u64) -> Result<ClipConfig> {
             jitter: Jitter::STRONG,
         },
         robust: Robust::NONE,
-        forging: Forging::NONE,
+        hard_negatives: HardNegativeConfig::NONE,
         views: Augment::default(),
         captions: 0.3,
         questions: 0.2,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use domex_clip::Bundle;
 use domex_data::{grid::Grid, picture};
+use domex_judge::Judge;
 use domex_nada::{Guide, Nada, Task};
 use domex_random::Streams;
 use image::RgbImage;
@@ -16,7 +17,6 @@ use crate::Result;
 use crate::clip::{Steer, steer};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
-use crate::judge::Judge;
 use crate::losses::{accuracy, log_softmax};
 use crate::scenes::Scenes;
 

@@ -1,7 +1,7 @@
 //! Sentences around the words for a domain.
 //!
 //! Whoever asks for a domain writes a sentence of his own, and the directional loss averages over many.
-//! The text tower is to hear the words in the middle, so training puts them into all kinds of
+//! The text encoder is to hear the words in the middle, so training puts them into all kinds of
 //! sentences, also into those that speak of photographs and drawings.
 
 /// `{}` stands for the words.

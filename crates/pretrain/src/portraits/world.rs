@@ -1,10 +1,11 @@
 //! Portraits as scenes.
 
 use domex_data::portraits::{self, Domain, Factors};
+use domex_judge::Factor;
 use domex_random::{Stream, Streams};
 
 use super::{labels, questions, templates::TEMPLATES, truth};
-use crate::scenes::{Factor, Question, Scene, Scenes, Triplet};
+use crate::scenes::{Question, Scene, Scenes, Triplet};
 
 /// The portrait renderer. A scene's seed decides its factors and its grain.
 #[derive(Debug, Clone)]

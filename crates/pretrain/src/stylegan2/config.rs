@@ -12,7 +12,7 @@
 //! | auto | by size | min(b, 4) | by size | by size | .0002 r²/b | 10 b/32 | .05 | 2 | |
 //! | portraits | 16 | 4 | 1536 | .0025 | .0002 r²/b, at least .05 | 5 | .05 | 2 | the world that ships |
 
-use domex_replay::PathLengthConfig;
+use domex_gan::PathLengthConfig;
 use domex_stylegan2::{Architecture, DiscriminatorConfig, GeneratorConfig, MappingConfig, config};
 use domex_train::adam::AdamConfig;
 use domex_train::ema::EmaConfig;
@@ -28,6 +28,9 @@ use crate::{Error, Result};
 pub struct Config {
     /// Width and height of the pictures: a power of two.
     pub resolution: usize,
+    /// Channels of the pictures: 3 for colours, 1 for grey.
+    #[serde(default = "colours")]
+    pub channels: usize,
     /// Size of the labels, 0 for none.
     pub label_dim: usize,
     /// Size of the noise input.
@@ -151,7 +154,7 @@ impl std::str::FromStr for Preset {
 type Row = (usize, usize, usize, f64, f64, f64, Option<f64>, usize);
 
 impl Config {
-    /// The settings of a preset for pictures of this size.
+    /// The settings of a preset for coloured pictures of this size.
     #[must_use]
     pub fn preset(preset: Preset, resolution: usize, label_dim: usize) -> Self {
         let heuristic = |batch: usize| 0.0002 * (resolution * resolution) as f64 / batch as f64;
@@ -186,6 +189,7 @@ impl Config {
         let cifar = preset == Preset::Cifar;
         Self {
             resolution,
+            channels: colours(),
             label_dim,
             z_dim: 512,
             w_dim: 512,
@@ -242,6 +246,7 @@ impl Config {
             lr_multiplier: self.map_lr_multiplier,
             ..MappingConfig::new(self.z_dim, self.label_dim, self.w_dim)
         };
+        config.synthesis.img_channels = self.channels;
         config.validate()?;
         Ok(config)
     }
@@ -258,7 +263,7 @@ impl Config {
         }
         let channels = config::channels(self.resolution, self.channel_base, self.channel_max)?;
         let top = channels[&4];
-        let mut config = DiscriminatorConfig::new(self.resolution, 3, channels);
+        let mut config = DiscriminatorConfig::new(self.resolution, self.channels, channels);
         config.architecture = self.discriminator;
         config.mbstd_group_size = Some(self.mbstd_group);
         if self.label_dim > 0 {
@@ -314,6 +319,9 @@ impl Config {
                 "0 to 1",
             ));
         }
+        if ![1, 3].contains(&self.channels) {
+            return Err(Error::config("channels", self.channels, "1 (grey) or 3"));
+        }
         if !(1..=1 << 16).contains(&self.batch) {
             return Err(Error::config("batch", self.batch, "1 to 65536"));
         }
@@ -349,6 +357,13 @@ impl Config {
                 let what = "size of the labels beside imitation";
                 return Err(Error::config(what, self.label_dim, "0"));
             }
+            if self.channels != colours() {
+                return Err(Error::config(
+                    "channels beside imitation",
+                    self.channels,
+                    "3",
+                ));
+            }
         }
         self.generator()?;
         self.discriminator()?;
@@ -356,6 +371,11 @@ impl Config {
             .as_ref()
             .map_or(Ok(()), |networks| networks.check(self))
     }
+}
+
+/// Channels of a coloured picture.
+fn colours() -> usize {
+    3
 }
 
 /// The published one.
@@ -388,6 +408,15 @@ mod tests {
     }
 
     #[test]
+    fn grey_pictures_make_networks_of_one_channel() {
+        let mut config = Config::preset(Preset::Auto, 32, 0);
+        config.channels = 1;
+        config.validate().unwrap();
+        assert_eq!(config.generator().unwrap().synthesis.img_channels, 1);
+        assert_eq!(config.discriminator().unwrap().img_channels, 1);
+    }
+
+    #[test]
     fn bad_numbers_are_named() {
         let good = Config::preset(Preset::Portraits, 64, 0);
         let says = |change: &dyn Fn(&mut Config), part: &str| {
@@ -403,6 +432,7 @@ mod tests {
         says(&|c| c.resolution = 48, "48");
         says(&|c| c.style_mixing = 1.5, "mixing");
         says(&|c| c.batch = 0, "batch");
+        says(&|c| c.channels = 2, "channels");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct StyleGan2 {
     /// Running mean of the path length, a scalar.
     pub(super) mean_length: Tensor,
     pub(super) device: Device,
-    pub(super) teacher: Option<Taught>,
+    pub(super) teaching: Option<Teaching>,
     source: Box<dyn PictureSource>,
     order: Order,
     samples: Samples,
@@ -47,8 +47,8 @@ pub struct StyleGan2 {
 }
 
 /// Who draws what belongs to a latent, and the stream of these latents.
-pub(super) struct Taught {
-    pub by: Box<dyn Teacher>,
+pub(super) struct Teaching {
+    pub teacher: Box<dyn Teacher>,
     pub latents: Stream,
 }
 
@@ -81,7 +81,6 @@ impl Purposes {
 /// Keys and tensors of a snapshot that are not the networks'.
 const STREAMS: &str = "streams";
 const ADA: &str = "ada";
-const CONFIG: &str = "config";
 const MEAN_LENGTH: &str = "mean_path_length";
 const IMITATION: &str = "imitation";
 
@@ -116,7 +115,7 @@ impl StyleGan2 {
             order: Order::new(seed, source.len()),
             samples: Samples::new(seed, config.z_dim, &*source, device)?,
             device: device.clone(),
-            teacher: None,
+            teaching: None,
             source,
             config,
             seed,
@@ -125,9 +124,9 @@ impl StyleGan2 {
 
     /// The same with pictures for its latents.
     #[must_use]
-    pub fn taught_by(mut self, teacher: Box<dyn Teacher>) -> Self {
-        self.teacher = Some(Taught {
-            by: teacher,
+    pub fn with_teacher(mut self, teacher: Box<dyn Teacher>) -> Self {
+        self.teaching = Some(Teaching {
+            teacher,
             latents: Streams::new(self.seed).stream("imitation"),
         });
         self
@@ -157,7 +156,7 @@ impl StyleGan2 {
             "images": at.images,
             "seconds": at.seconds,
             "data": self.source.describe(),
-            "teacher": self.teacher.as_ref().map(|teacher| teacher.by.describe()),
+            "teacher": self.teaching.as_ref().map(|it| it.teacher.describe()),
             "config": self.config,
         });
         Ok(model)
@@ -178,10 +177,11 @@ impl StyleGan2 {
             } else {
                 None
             };
-            out.push(Reals {
-                pictures: picture::from_rgb(&pictures, DType::F32, &self.device)?,
-                labels,
-            });
+            let pictures = match self.config.channels {
+                1 => picture::from_grey(&pictures, DType::F32, &self.device)?,
+                _ => picture::from_rgb(&pictures, DType::F32, &self.device)?,
+            };
+            out.push(Reals { pictures, labels });
         }
         Ok(out)
     }
@@ -238,33 +238,32 @@ impl Job for StyleGan2 {
         Ok(losses)
     }
 
+    fn settings(&self) -> JobResult<serde_json::Value> {
+        Ok(serde_json::to_value(&self.config)?)
+    }
+
     fn save(&self, state: &mut State) -> JobResult<()> {
         self.networks.save(state)?;
         state.put_tensor(MEAN_LENGTH, &self.mean_length)?;
         state.put(STREAMS, &self.streams)?;
-        state.put(CONFIG, &self.config)?;
         if let Some((_, ada)) = &self.augment {
             state.put(ADA, ada)?;
         }
-        if let Some(taught) = &self.teacher {
-            state.put(IMITATION, &taught.latents)?;
+        if let Some(teaching) = &self.teaching {
+            state.put(IMITATION, &teaching.latents)?;
         }
         Ok(())
     }
 
     fn restore(&mut self, state: &State) -> JobResult<()> {
-        if state.get::<Config>(CONFIG)? != self.config {
-            let expected = "those that the run was started with";
-            return Err(Error::config("settings of the training", "other ones", expected).into());
-        }
         self.networks = Networks::restore(&self.config, state, &self.device)?;
         self.mean_length = state.tensor(MEAN_LENGTH, &self.device)?;
         self.streams = state.get(STREAMS)?;
         if let Some((_, ada)) = &mut self.augment {
             *ada = state.get(ADA)?;
         }
-        if let Some(taught) = &mut self.teacher {
-            taught.latents = state.get(IMITATION)?;
+        if let Some(teaching) = &mut self.teaching {
+            teaching.latents = state.get(IMITATION)?;
         }
         Ok(())
     }
@@ -324,6 +323,15 @@ fn check_source(config: &Config, source: &dyn PictureSource) -> Result<()> {
         let expected = format!("{0} × {0}, as the settings say", config.resolution);
         let found = format!("{found} × {found}");
         return Err(Error::config("size of the pictures", found, expected));
+    }
+    // Grey pictures are fit for a network in colour; the reverse would lose what the pictures show.
+    if source.channels() > config.channels {
+        let expected = format!("{}, as the settings say", config.channels);
+        return Err(Error::config(
+            "channels of the pictures",
+            source.channels(),
+            expected,
+        ));
     }
     if source.label_dim() != config.label_dim {
         let expected = config.label_dim.to_string();

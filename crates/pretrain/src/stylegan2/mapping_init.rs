@@ -3,7 +3,7 @@
 //! A random one sees half-spaces through the middle of a space in which most coordinates decide nothing. What a teacher draws
 //! hangs on few of them, one by one, and in part on which side of a limit one of them lies: brown hair or blond, glasses or none.
 //! A network that has to find these limits first leaves a smear of both around each of them. So the first layers are given them,
-//! and learning goes on from there:
+//! and learning starts from there:
 //!
 //! ```text
 //! fc0   ramps relu(±(z_i − q)), q spread over the coordinate's distribution,

@@ -24,7 +24,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The model makes pictures of another size or with other labels than the settings have, or no colours.
+    /// The model makes pictures of another size or with other labels than the settings have, or grey ones for a set in
+    /// colour. A model in colour takes a grey set: its pictures are three equal channels then.
     pub fn with_networks_of(mut self, model: &Model) -> Result<Self> {
         // Single precision throughout: gradients of gradients need the range.
         let mut generator = model.config().clone();
@@ -36,6 +37,9 @@ impl Config {
             },
             None => self.discriminator_beside(&generator),
         };
+        if generator.synthesis.img_channels == 3 {
+            self.channels = 3;
+        }
         self.z_dim = generator.z_dim();
         self.w_dim = generator.w_dim();
         self.map_layers = generator.mapping.num_layers;
@@ -55,7 +59,11 @@ impl Config {
     fn discriminator_beside(&self, generator: &GeneratorConfig) -> DiscriminatorConfig {
         let channels = generator.synthesis.channels.clone();
         let top = channels.get(&4).copied().unwrap_or(self.channel_max);
-        let mut config = DiscriminatorConfig::new(generator.synthesis.img_resolution, 3, channels);
+        let mut config = DiscriminatorConfig::new(
+            generator.synthesis.img_resolution,
+            generator.synthesis.img_channels,
+            channels,
+        );
         config.conv_clamp = generator.synthesis.conv_clamp;
         config.mbstd_group_size = Some(self.mbstd_group);
         if generator.c_dim() > 0 {
@@ -78,7 +86,7 @@ impl NetworkConfigs {
             (
                 "channels of the model's pictures",
                 g.synthesis.img_channels,
-                3,
+                config.channels,
             ),
             ("size of the model's labels", g.c_dim(), config.label_dim),
             (
@@ -89,7 +97,7 @@ impl NetworkConfigs {
             (
                 "channels of the discriminator's pictures",
                 d.img_channels,
-                3,
+                config.channels,
             ),
             (
                 "size of the discriminator's labels",

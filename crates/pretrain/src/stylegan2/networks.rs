@@ -5,7 +5,7 @@
 //! generator on the averaged parameters.
 
 use candle_core::{DType, Device};
-use domex_replay::frozen;
+use domex_gan::frozen;
 use domex_stylegan2::{Discriminator, Generator, Kind, Model, Tensors, init};
 use domex_train::adam::{Adam, AdamConfig};
 use domex_train::ema::Ema;

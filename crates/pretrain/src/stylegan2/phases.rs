@@ -13,7 +13,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
-use domex_replay::{PictureTransform, generator_loss, latents};
+use domex_gan::{PictureTransform, generator_loss, latents};
 use domex_stylegan2::{Generator, Noise};
 use domex_train::Losses;
 use domex_train::adam::Adam;
@@ -26,7 +26,7 @@ use crate::{Error, Result};
 
 /// Real pictures of one pass.
 pub(super) struct Reals {
-    /// `[n, 3, h, w]` in [−1, 1].
+    /// `[n, c, h, w]` in [−1, 1].
     pub pictures: Tensor,
     /// `[n, label_dim]`, if there are labels.
     pub labels: Option<Tensor>,
@@ -56,13 +56,13 @@ impl StyleGan2 {
         sum.apply(&mut self.networks.adam_g, losses)
     }
 
-    /// A step of the generator towards the teacher's pictures; with `judged`, the discriminator has its say on the same ones.
-    pub(super) fn imitate(&mut self, judged: bool, losses: &mut Losses) -> Result<()> {
+    /// A step of the generator towards the teacher's pictures; with `adversarial`, the discriminator has its say on the same ones.
+    pub(super) fn imitate(&mut self, adversarial: bool, losses: &mut Losses) -> Result<()> {
         let settings = self.config.imitation.as_ref();
         let Some((weight, finest)) = settings.map(|it| (it.weight, it.finest)) else {
             return Ok(());
         };
-        let finest = if judged { finest } else { 0 };
+        let finest = if adversarial { finest } else { 0 };
         let mut sum = Sum::default();
         for pass in self.config.passes() {
             let share = pass as f64 / self.config.batch as f64;
@@ -71,14 +71,14 @@ impl StyleGan2 {
             let value = f64::from(distance.to_scalar::<f32>()?);
             sum.note("loss/imitation", value, share);
             let mut loss = (distance * weight)?;
-            if judged {
+            if adversarial {
                 let changed = self.draw_change(pass)?;
                 let change = changed.as_ref().map(transform);
                 let change = change.as_ref().map(|change| change as PictureTransform<'_>);
                 let d = &self.networks.d_frozen;
-                let opinion = domex_replay::realism(d, &made, None, change)?;
-                sum.note("score/fake", mean(&opinion.logits)?, share);
-                loss = (loss + opinion.loss)?;
+                let realism = domex_gan::realism(d, &made, None, change)?;
+                sum.note("score/fake", mean(&realism.logits)?, share);
+                loss = (loss + realism.loss)?;
             }
             sum.add("loss/G", &loss, share)?;
         }
@@ -87,16 +87,16 @@ impl StyleGan2 {
 
     /// Pictures of fresh latents, by the generator and by its teacher.
     fn shown(&mut self, n: usize) -> Result<(Tensor, Tensor)> {
-        let Some(taught) = &mut self.teacher else {
+        let Some(teaching) = &mut self.teaching else {
             let expected = "none, where nobody draws pictures for latents";
             return Err(Error::config("imitation", "a weight", expected));
         };
         let z_dim = self.config.z_dim;
         let mut numbers = vec![0f32; n * z_dim];
-        taught.latents.fill_normal(&mut numbers);
+        teaching.latents.fill_normal(&mut numbers);
         let pictures: Vec<_> = numbers
             .par_chunks(z_dim)
-            .map(|z| taught.by.picture(z))
+            .map(|z| teaching.teacher.picture(z))
             .collect();
         let target = picture::from_rgb(&pictures, DType::F32, &self.device)?;
         let z = Tensor::from_vec(numbers, (n, z_dim), &self.device)?;
@@ -107,7 +107,7 @@ impl StyleGan2 {
         Ok((made, target))
     }
 
-    /// Path length regularisation of the generator.
+    /// Path length regularization of the generator.
     pub(super) fn g_regularise(&mut self, losses: &mut Losses) -> Result<()> {
         let Some(config) = self.config.path_length else {
             return Ok(());
@@ -122,13 +122,13 @@ impl StyleGan2 {
             let share = n as f64 / total as f64;
             let labels = self.random_labels(n)?;
             let ws = self.latents(n, labels.as_ref(), Network::Live)?;
-            let size = self.config.resolution;
+            let (size, channels) = (self.config.resolution, self.config.channels);
             let direction = normal(
                 &mut self.streams.direction,
-                &[n, 3, size, size],
+                &[n, channels, size, size],
                 &self.device,
             )?;
-            let path = domex_replay::path_length(
+            let path = domex_gan::path_length(
                 &self.networks.g,
                 &ws,
                 Noise::Random(&mut self.streams.noise),
@@ -161,7 +161,7 @@ impl StyleGan2 {
             let changed = self.draw_change(n)?;
             let change = changed.as_ref().map(transform);
             let change = change.as_ref().map(|change| change as PictureTransform<'_>);
-            let fake = domex_replay::fake_loss(&self.networks.d, &fakes, labels.as_ref(), change)?;
+            let fake = domex_gan::fake_loss(&self.networks.d, &fakes, labels.as_ref(), change)?;
             // One graph at a time: this one is gone before the next is built.
             sum.add("loss/D_fake", &fake.loss, share)?;
             drop((fake, fakes));
@@ -169,15 +169,15 @@ impl StyleGan2 {
             let change = changed.as_ref().map(transform);
             let change = change.as_ref().map(|change| change as PictureTransform<'_>);
             let d = &self.networks.d;
-            let judged = domex_replay::real_loss(d, &real.pictures, real.labels.as_ref(), change)?;
-            self.observe(&judged.logits)?;
-            sum.note("score/real", mean(&judged.logits)?, share);
-            sum.add("loss/D_real", &judged.loss, share)?;
+            let found = domex_gan::real_loss(d, &real.pictures, real.labels.as_ref(), change)?;
+            self.observe(&found.logits)?;
+            sum.note("score/real", mean(&found.logits)?, share);
+            sum.add("loss/D_real", &found.loss, share)?;
         }
         sum.apply(&mut self.networks.adam_d, losses)
     }
 
-    /// R1 regularisation of the discriminator.
+    /// R1 regularization of the discriminator.
     pub(super) fn d_regularise(&mut self, reals: &[Reals], losses: &mut Losses) -> Result<()> {
         let gain = self.config.r1_interval as f64;
         let mut sum = Sum::default();
@@ -186,7 +186,7 @@ impl StyleGan2 {
             let share = n as f64 / self.config.batch as f64;
             let changed = self.draw_change(n)?;
             let change = changed.as_ref().map(transform);
-            let r1 = domex_replay::r1(
+            let r1 = domex_gan::r1(
                 &self.networks.d,
                 &real.pictures,
                 real.labels.as_ref(),
@@ -231,7 +231,11 @@ impl StyleGan2 {
             return Ok(None);
         };
         let size = self.config.resolution;
-        let drawn = augment.draw([n, 3, size, size], ada.p(), &mut self.streams.augment)?;
+        let drawn = augment.draw(
+            [n, self.config.channels, size, size],
+            ada.p(),
+            &mut self.streams.augment,
+        )?;
         Ok((!drawn.is_identity()).then_some(drawn))
     }
 
@@ -249,8 +253,8 @@ enum Network {
     Frozen,
 }
 
-fn transform(drawn: &Drawn) -> impl Fn(&Tensor) -> domex_replay::Result<Tensor> + Sync + '_ {
-    |x| drawn.apply(x).map_err(domex_replay::Error::transform)
+fn transform(drawn: &Drawn) -> impl Fn(&Tensor) -> domex_gan::Result<Tensor> + Sync + '_ {
+    |x| drawn.apply(x).map_err(domex_gan::Error::transform)
 }
 
 /// Standard normal numbers.

@@ -1,6 +1,7 @@
 //! A world of two factors, for tests: the ground's colour is the domain, a square is left or right.
 
-use domex_pretrain::scenes::{Factor, Scene, Scenes, Triplet};
+use domex_judge::Factor;
+use domex_pretrain::scenes::{Scene, Scenes, Triplet};
 use image::{Rgb, RgbImage};
 
 pub struct SmallWorld(Vec<Factor>);

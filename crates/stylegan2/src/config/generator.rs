@@ -123,27 +123,6 @@ impl GeneratorConfig {
         })
     }
 
-    /// The published FFHQ 1024² generator (config F).
-    pub fn ffhq1024() -> Self {
-        let channels = channel_table(1024, 32768, 512);
-        Self {
-            mapping: MappingConfig::new(512, 0, 512),
-            synthesis: SynthesisConfig::new(512, 1024, 3, channels),
-        }
-    }
-
-    /// The FFHQ 256² generator of stylegan2-ada-pytorch's `paper256` setting.
-    pub fn ffhq256() -> Self {
-        let channels = channel_table(256, 16384, 512);
-        let mut synthesis = SynthesisConfig::new(512, 256, 3, channels);
-        synthesis.num_fp16_res = 4;
-        synthesis.conv_clamp = Some(256.0);
-        Self {
-            mapping: MappingConfig::new(512, 0, 512),
-            synthesis,
-        }
-    }
-
     /// A network that draws a 64² picture in milliseconds: for tests and first steps, with
     /// [random weights](crate::Model::random).
     pub fn tiny() -> Self {

@@ -7,6 +7,7 @@
 //! add the 1 that TensorFlow keeps outside the style bias), so weights come through bit by bit.
 //! Buffers that a layout leaves out (`resample_filter`) are added.
 
+mod lost;
 pub mod rosinality;
 mod table;
 pub mod tensorflow;
@@ -14,6 +15,8 @@ pub mod tensorflow;
 use std::collections::BTreeMap;
 
 use domex_checkpoint::TensorData;
+
+pub use lost::lost;
 
 use crate::{Demodulation, Result};
 

@@ -14,17 +14,19 @@ use super::table::{
     CHANNELS, Direction, PLANE, ROW, Row, SAME, SCALAR, UNBATCH3, UNBATCH4,
     add_discriminator_filters, add_generator_filters, binomial, convert, resolutions, scaled,
 };
-use crate::Result;
+use crate::{Error, Result};
 
 /// A generator under the names of stylegan2-ada-pytorch.
 ///
-/// `average` is `latent_avg`, `[1, w]` or `[w]`, which may also stand among the tensors; without
-/// it the result has no `mapping.w_avg`.
+/// `average` is `latent_avg`, `[w]`, `[1, w]`, or the same row for every layer as pixel2style2pixel keeps it; it may also
+/// stand among the tensors. Without it the result has no `mapping.w_avg`.
 /// Files of early versions hold no noise; theirs becomes zero.
 ///
 /// # Errors
-/// [`crate::Error::Names`] for missing or unknown tensors.
+/// [`crate::Error::Names`] for missing or unknown tensors; [`crate::Error::NotAModel`] for a network that lost the
+/// embedding of its labels when it was brought into this layout.
 pub fn generator_to_nvlabs(tensors: &Weights, average: Option<&TensorData>) -> Result<Weights> {
+    refuse_lost_labels(tensors)?;
     let top = generator_size(tensors);
     let filter = match tensors.get("convs.0.conv.blur.kernel") {
         Some(kernel) => scaled(kernel, 0.25)?,
@@ -50,9 +52,44 @@ pub fn generator_to_nvlabs(tensors: &Weights, average: Option<&TensorData>) -> R
     }
     add_generator_filters(&mut out, &filter);
     if let Some(average) = average.or_else(|| tensors.get("latent_avg")) {
-        out.insert("mapping.w_avg".to_owned(), ROW.forward(average)?);
+        out.insert("mapping.w_avg".to_owned(), mean_row(average)?);
     }
     Ok(out)
+}
+
+/// In this layout z and w have one size. Programs that convert a class-conditional network leave its embedding out, and
+/// with it what half of the first layer's inputs meant; the rest makes pictures of nothing.
+fn refuse_lost_labels(tensors: &Weights) -> Result<()> {
+    let first = tensors.get("style.1.weight").map(TensorData::shape);
+    match first {
+        Some(&[w, inputs]) if inputs != w => Err(Error::NotAModel {
+            problem: format!(
+                "its mapping network takes {inputs} values and gives {w}, which are one number in this layout: it was \
+                 class-conditional, and lost the embedding of its labels when it was converted; take the file that it was \
+                 converted from"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The mean of w, of one row or of equal ones.
+fn mean_row(average: &TensorData) -> Result<TensorData> {
+    let &[rows, w] = average.shape() else {
+        return ROW.forward(average);
+    };
+    let values = average.to_f64_vec();
+    let Some((first, others)) = values.split_at_checked(w).filter(|_| rows > 1) else {
+        return ROW.forward(average);
+    };
+    if others.chunks(w).any(|row| row != first) {
+        return Err(Error::NotAModel {
+            problem: format!("its latent_avg has {rows} rows that differ; expected one mean of w"),
+        });
+    }
+    #[allow(clippy::cast_possible_truncation)] // Means are stored in 32 bits.
+    let first: Vec<f32> = first.iter().map(|&value| value as f32).collect();
+    Ok(TensorData::from_f32(vec![w], &first)?)
 }
 
 /// A generator under rosinality's names, and its `latent_avg` `[1, w]` if it has a mean.
@@ -289,7 +326,6 @@ mod tests {
 
     use super::super::{self as layout, Layout};
     use super::*;
-    use crate::Error;
 
     fn golden(name: &str) -> Foreign {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../checkpoint/tests/golden");
@@ -347,6 +383,31 @@ mod tests {
         assert_eq!(theirs.len(), 2 + 2 * 7 + 2 + 4);
         let (back, found) = layout::discriminator(&theirs).unwrap().unwrap();
         assert_eq!((back, found), (ours, Layout::Rosinality));
+    }
+
+    #[test]
+    fn a_conditional_network_that_lost_its_labels_is_refused() {
+        let mut tensors = network(&golden("rosinality_tiny.pt"), "g_ema");
+        let w = tensors["style.1.weight"].shape()[0];
+        let wide = TensorData::from_f32(vec![w, 2 * w], &vec![0.0; 2 * w * w]).unwrap();
+        tensors.insert("style.1.weight".to_owned(), wide);
+        let error = generator_to_nvlabs(&tensors, None).unwrap_err().to_string();
+        assert!(error.contains("class-conditional"), "{error}");
+    }
+
+    #[test]
+    fn a_mean_of_equal_rows_is_one_row() {
+        let tensors = network(&golden("rosinality_tiny.pt"), "g_ema");
+        let w = tensors["style.1.weight"].shape()[0];
+        let row: Vec<f32> = (0..w).map(|i| i as f32).collect();
+        let mut rows = row.repeat(3);
+        let of = |rows: &[f32]| TensorData::from_f32(vec![3, w], rows).unwrap();
+        let ours = generator_to_nvlabs(&tensors, Some(&of(&rows))).unwrap();
+        let expected = TensorData::from_f32(vec![w], &row).unwrap();
+        assert_eq!(ours["mapping.w_avg"], expected);
+        rows[w] = 7.0;
+        let error = generator_to_nvlabs(&tensors, Some(&of(&rows)));
+        assert!(error.unwrap_err().to_string().contains("rows that differ"));
     }
 
     #[test]

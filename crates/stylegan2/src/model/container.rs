@@ -4,16 +4,16 @@ use std::path::Path;
 
 use candle_core::Device;
 use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_latent::Expansion;
 use serde_json::{Value as Json, json};
 
-use super::expansion::{BASIS, Expansion, MEAN};
-use super::{Model, read};
+use super::{Model, Wanted, read};
 use crate::config::{DiscriminatorConfig, GeneratorConfig};
 use crate::weights::Tensors;
 use crate::{Discriminator, Error, Generator, Result};
 
 /// What `kind` in the metadata says.
-const KIND: &str = "stylegan2";
+pub const KIND: &str = "stylegan2";
 
 /// Prefixes of the networks.
 const GENERATOR_EMA: &str = "generator_ema.";
@@ -37,9 +37,10 @@ pub(super) fn save(model: &Model, path: &Path, overwrite: Overwrite) -> Result<(
         .map_err(|error| Error::config("config", error, "serialisable"))?;
     let mut writer = Writer::new(KIND, &config).provenance(&model.provenance);
     if let Some(expansion) = &model.expansion {
-        writer = writer.expansion(&expansion.to_json()?);
-        writer.tensor(BASIS, expansion.basis.vectors())?;
-        writer.tensor(MEAN, &expansion.mean)?;
+        writer = writer.expansion(&expansion.to_json());
+        for (name, tensor) in expansion.tensors() {
+            writer.tensor(&name, &tensor)?;
+        }
     }
     let mut put = |prefix: &str, tensors: Tensors| -> Result<()> {
         for (name, tensor) in tensors {
@@ -57,40 +58,47 @@ pub(super) fn save(model: &Model, path: &Path, overwrite: Overwrite) -> Result<(
     Ok(writer.write(path, overwrite)?)
 }
 
-pub(super) fn load(file: &Container, device: &Device) -> Result<Model> {
+pub(super) fn load(file: &Container, wanted: Wanted, device: &Device) -> Result<Model> {
     if file.kind() != KIND {
         return Err(Error::NotAModel {
             problem: format!("the container holds a {:?}, expected {KIND:?}", file.kind()),
         });
     }
-    file.check_finite()?;
+    file.check_whole()?;
     check_prefixes(file)?;
-    let config: Config = serde_json::from_value(file.config().clone())
-        .map_err(|error| Error::config("config of the container", error, "a StyleGAN2's"))?;
+    let all = wanted == Wanted::All;
+    let looked_at =
+        |name: &String| all || !(name.starts_with(GENERATOR) || name.starts_with(DISCRIMINATOR));
+    let mut tensors = file.tensors().clone();
+    tensors.retain(|name, _| looked_at(name));
+    domex_checkpoint::check_finite(file.path(), &tensors)?;
+    let config: Config = file.config_as()?;
     let below = |prefix: &str| read::tensors(&file.under(prefix), device);
-    let generator = |prefix: &str| -> Result<Generator> {
-        Generator::from_tensors(&below(prefix)?, &config.generator)
-    };
     let holds = |prefix: &str| file.names().any(|name| name.starts_with(prefix));
     let discriminator = match &config.discriminator {
-        Some(config) => Some(Discriminator::from_tensors(&below(DISCRIMINATOR)?, config)?),
-        None => None,
+        Some(config) if all => Some(Discriminator::from_tensors(&below(DISCRIMINATOR)?, config)?),
+        _ => None,
     };
     let expansion = match file.expansion() {
         Some(json) => {
-            let tensor = |name: &str| Ok(file.tensor(name, &Device::Cpu)?);
+            let tensor = |name: &str| -> Result<_> { Ok(file.tensor(name, &Device::Cpu)?) };
             let w_dim = config.generator.w_dim();
             Some(Expansion::from_json(json, w_dim, tensor)?)
         }
         None => None,
     };
+    let generator = |prefix: &str| -> Result<Generator> {
+        let mut generator = Generator::from_tensors(&below(prefix)?, &config.generator)?;
+        if let Some(expansion) = &expansion {
+            generator.follow_domains(expansion)?;
+        }
+        Ok(generator)
+    };
+    let g_ema = generator(GENERATOR_EMA)?;
+    let g = (all && holds(GENERATOR)).then(|| generator(GENERATOR));
     Ok(Model {
-        g_ema: generator(GENERATOR_EMA)?,
-        g: if holds(GENERATOR) {
-            Some(generator(GENERATOR)?)
-        } else {
-            None
-        },
+        g_ema,
+        g: g.transpose()?,
         discriminator,
         expansion,
         provenance: file.provenance().cloned().unwrap_or_else(|| json!({})),
@@ -104,7 +112,7 @@ fn check_prefixes(file: &Container) -> Result<()> {
         name.starts_with(GENERATOR_EMA)
             || name.starts_with(GENERATOR)
             || (has_discriminator && name.starts_with(DISCRIMINATOR))
-            || (file.expansion().is_some() && (name == BASIS || name == MEAN))
+            || (file.expansion().is_some() && Expansion::holds(name))
     };
     let unexpected: Vec<String> = file
         .names()

@@ -6,11 +6,14 @@
 //! | torch file of rosinality/stylegan2-pytorch | dicts `g_ema`, `g`, `d` |
 //! | pickle of the original TensorFlow StyleGAN2 | networks `Gs`, `G`, `D` |
 //! | safetensors, or a saved `state_dict` | names below `G_ema.`, `g_ema.`, ..., or no prefix |
+//! | pixel2style2pixel, encoder4editing | names below `decoder.` in the dict `state_dict`, rosinality's |
+//!
+//! What data-parallel training and `torch.compile` put around a network (`module.`, `_orig_mod.`) is left out.
 
 use std::collections::BTreeMap;
 
-use domex_checkpoint::Value;
 use domex_checkpoint::foreign::{self, Foreign, Format};
+use domex_checkpoint::{TensorData, Value};
 use serde_json::Value as Json;
 
 use crate::layout::{Weights, tensorflow};
@@ -19,6 +22,8 @@ use crate::{Error, Result};
 /// A network as the file has it.
 #[derive(Default)]
 pub(super) struct Source<'a> {
+    /// What the file calls it.
+    pub name: String,
     /// Tensors under the file's own names, without the network's prefix.
     pub weights: Weights,
     /// The network object of a pickle, with the attributes of its layers.
@@ -35,7 +40,7 @@ pub(super) struct Networks<'a> {
 }
 
 /// Names of a network, first choice first.
-const G_EMA: [&str; 4] = ["G_ema", "g_ema", "Gs", "generator_ema"];
+const G_EMA: [&str; 5] = ["G_ema", "g_ema", "Gs", "generator_ema", "decoder"];
 const G: [&str; 3] = ["G", "g", "generator"];
 const D: [&str; 3] = ["D", "d", "discriminator"];
 
@@ -70,21 +75,37 @@ pub(super) fn networks(file: &Foreign) -> Result<Networks<'_>> {
 }
 
 fn parts(file: &Foreign) -> Result<Parts<'_>> {
-    let mut parts = Parts::new();
-    for name in all_names() {
-        if let Some(value @ (Value::Dict(_) | Value::Object(_))) = file.value.get(name) {
-            parts.insert(name.to_string(), source(file, value)?);
+    // A training run's file may have the networks one level deeper.
+    let inner = file.value.get("state_dict");
+    for root in std::iter::once(&file.value).chain(inner) {
+        let parts = parts_of(file, root)?;
+        if !parts.is_empty() {
+            return Ok(parts);
         }
     }
-    let is_flat = match &file.value {
+    Ok(Parts::new())
+}
+
+fn parts_of<'a>(file: &'a Foreign, root: &'a Value) -> Result<Parts<'a>> {
+    let mut parts = Parts::new();
+    for name in all_names() {
+        if let Some(value @ (Value::Dict(_) | Value::Object(_))) = root.get(name) {
+            parts.insert(name.to_string(), source(file, name, value)?);
+        }
+    }
+    let is_outer = root
+        .get("state_dict")
+        .is_some_and(|inner| inner.as_dict().is_some());
+    let is_flat = match root {
         Value::Object(_) => true,
+        Value::Dict(_) if is_outer => false,
         Value::Dict(entries) => entries.iter().any(|(_, value)| value.as_tensor().is_some()),
         _ => false,
     };
     if !parts.is_empty() || !is_flat {
         return Ok(parts);
     }
-    let whole = source(file, &file.value)?;
+    let whole = source(file, G_EMA[0], root)?;
     for (key, tensor) in &whole.weights {
         if let Some((head, rest)) = key.split_once('.')
             && all_names().any(|name| name == head)
@@ -93,30 +114,48 @@ fn parts(file: &Foreign) -> Result<Parts<'_>> {
             part.weights.insert(rest.to_string(), tensor.clone());
         }
     }
+    for (name, part) in &mut parts {
+        part.name.clone_from(name);
+        part.weights = foreign::without_wrappers(std::mem::take(&mut part.weights));
+    }
     if parts.is_empty() {
-        parts.insert(G_EMA[0].to_string(), whole);
+        parts.insert(whole.name.clone(), whole);
     }
     Ok(parts)
 }
 
-fn source<'a>(file: &Foreign, value: &'a Value) -> Result<Source<'a>> {
+fn source<'a>(file: &Foreign, name: &str, value: &'a Value) -> Result<Source<'a>> {
+    let value = foreign::unwrapped(value);
+    let weights = foreign::state_dict(value).map_err(|error| error.of_file(&file.path))?;
     Ok(Source {
-        weights: file.weights(value)?,
+        name: name.to_owned(),
+        weights,
         object: value.as_object().map(|_| value),
         kwargs: None,
     })
 }
 
+impl Source<'_> {
+    /// Refuses NaN and infinity, with the network's name before the tensor's.
+    pub fn check_finite(&self, file: &Foreign) -> Result<()> {
+        let named = |(tensor, data): (&String, &TensorData)| {
+            (format!("{}.{tensor}", self.name), data.clone())
+        };
+        let named: Weights = self.weights.iter().map(named).collect();
+        Ok(domex_checkpoint::check_finite(&file.path, &named)?)
+    }
+}
+
 fn tensorflow(file: &Foreign) -> Result<Parts<'_>> {
     let mut parts = Parts::new();
     for network in foreign::tensorflow_networks(&file.value)? {
-        domex_checkpoint::check_finite(&file.path, &network.variables)?;
         let kwargs = if D.contains(&network.name.as_str()) {
             tensorflow::discriminator_kwargs(&network)
         } else {
             tensorflow::generator_kwargs(&network)
         };
         let source = Source {
+            name: network.name.clone(),
             weights: network.variables,
             object: None,
             kwargs: Some(kwargs),

@@ -15,20 +15,28 @@
 //! | metadata `expansion`, `provenance` | see [`Expansion`] and [`Model::provenance`] |
 
 mod container;
-mod expansion;
 mod find;
 mod hints;
 mod read;
+mod snapshot;
+
+pub use container::KIND;
 
 use std::path::Path;
 
 use candle_core::{DType, Device};
 use domex_checkpoint::container::Overwrite;
+use domex_latent::Expansion;
 use serde_json::{Value as Json, json};
 
-pub use expansion::Expansion;
-
 use crate::{Discriminator, Generator, GeneratorConfig, Result, init};
+
+/// Which networks of a file are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    Generator,
+}
 
 /// See the [module docs](self).
 ///
@@ -70,7 +78,18 @@ impl Model {
     /// A file that cannot be read or is no StyleGAN2, with the file's name and what was found.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        read::load(path, device).map_err(|error| error.in_file(path))
+        read::load(path, Wanted::All, device).map_err(|error| error.in_file(path))
+    }
+
+    /// [`load`](Self::load) without what only training needs: no discriminator and no [`g`](Self::g). Those are not
+    /// looked at either, so that pictures can be made with a file whose discriminator is of another kind or holds NaN.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn load_generator(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        read::load(path, Wanted::Generator, device).map_err(|error| error.in_file(path))
     }
 
     /// Writes the container, whole or not at all.

@@ -13,19 +13,23 @@ use domex_checkpoint::foreign::{self, Format};
 use serde_json::json;
 
 use super::find::{self, Source};
-use super::{Expansion, Model, container, hints, program};
+use super::{Model, Wanted, container, hints, program, snapshot};
 use crate::config::{DiscriminatorConfig, GeneratorConfig};
 use crate::layout::{self, Weights};
 use crate::resample;
 use crate::weights::{Tensors, shapes};
 use crate::{Discriminator, Error, Generator, Result};
 
-pub(super) fn load(path: &Path, device: &Device) -> Result<Model> {
+pub(super) fn load(path: &Path, wanted: Wanted, device: &Device) -> Result<Model> {
     let file = foreign::read(path)?;
     if file.format == Format::Domex {
-        return container::load(&Container::open(path)?, device);
+        return container::load(&Container::open(path)?, wanted, device);
     }
-    let networks = find::networks(&file)?;
+    let mut networks = find::networks(&file)?;
+    if wanted == Wanted::Generator {
+        networks.g = None;
+        networks.discriminator = None;
+    }
     let mut provenance = json!({
         "program": program(),
         "source": {
@@ -36,6 +40,7 @@ pub(super) fn load(path: &Path, device: &Device) -> Result<Model> {
     });
     let mean = file.value.get("latent_avg").and_then(Value::as_tensor);
     let read = |source: &Source<'_>| {
+        source.check_finite(&file)?;
         let found = layout::generator(&source.weights, mean)?;
         let (weights, layout) = found.ok_or_else(|| unknown("generator", &source.weights))?;
         generator(&weights, layout, source, device)
@@ -45,12 +50,13 @@ pub(super) fn load(path: &Path, device: &Device) -> Result<Model> {
     let discriminator = match &networks.discriminator {
         None => None,
         Some(source) => {
+            source.check_finite(&file)?;
             let found = layout::discriminator(&source.weights)?;
             let (weights, _) = found.ok_or_else(|| unknown("discriminator", &source.weights))?;
             Some(discriminator(&weights, source, device)?)
         }
     };
-    let expansion = Expansion::from_snapshot(&file.value, &g_ema.mean_w()?)?;
+    let expansion = snapshot::expansion(&file.value, &g_ema.mean_w()?)?;
     if let (Some(_), Some(config)) = (&expansion, file.value.get("expansion_cfg")) {
         provenance["source"]["expansion_cfg"] = config.to_json();
     }

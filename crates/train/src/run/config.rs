@@ -10,7 +10,7 @@ use crate::run::{Clock, Job, SETTINGS, models};
 use crate::stop::PlateauConfig;
 use crate::{Error, Result, events, snapshots};
 
-/// Whether a run starts anew.
+/// Whether a run is new or resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Resume {
     /// From its beginning.
@@ -23,9 +23,9 @@ pub enum Resume {
 /// Settings of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
-    /// The run's folder, made if absent.
+    /// The run's folder, created if absent.
     pub out: PathBuf,
-    /// Write into a folder that has files, and start anew where a run was.
+    /// Write into a folder that has files, and start a new run in place of an old one.
     pub force: bool,
     /// Files and folders that the run reads: none may lie in a folder that [`force`](Self::force) clears.
     pub inputs: Vec<PathBuf>,
@@ -35,13 +35,13 @@ pub struct RunConfig {
     pub tick_images: u64,
     /// Ticks from one snapshot to the next; 0 for one at the end only.
     pub snap: u64,
-    /// Snapshots that stay.
+    /// Number of snapshots that are kept.
     pub keep: usize,
-    /// Ticks from one exported model that stays to the next; 0 for none.
+    /// Ticks between exported models that are kept; 0 for none.
     pub keep_models: u64,
     /// Seed of the job's streams, for the record.
     pub seed: u64,
-    /// Whether to go on from a snapshot.
+    /// Whether to resume from a snapshot.
     pub resume: Resume,
     /// Steps in a row that may have something that is not finite.
     pub skip_limit: u64,
@@ -56,8 +56,8 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// A run of 25 000 kimg with a tick every 4 kimg, a snapshot every 50 ticks of which two stay, quiet, and with
-    /// signals caught.
+    /// A run of 25 000 kimg with a tick every 4 kimg and a snapshot every 50 ticks of which two are kept, which prints
+    /// nothing and catches signals.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self {
             out: out.into(),
@@ -132,13 +132,13 @@ impl RunConfig {
         }
     }
 
-    /// The run's folder: empty, or the one that is gone on with, or forced.
+    /// The run's folder: empty, or that of the resumed run, or forced.
     pub(super) fn folder(&self) -> Result<RunFolder> {
         let folder = OutputFolder::create(&self.out, self.force || self.goes_on())?;
         Ok(RunFolder { folder })
     }
 
-    /// Whether the run goes on in the folder it began in.
+    /// Whether the run is resumed in its own folder.
     pub(super) fn goes_on(&self) -> bool {
         match &self.resume {
             Resume::No => false,

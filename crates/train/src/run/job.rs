@@ -1,8 +1,9 @@
-//! What a run trains, and what it tells the loop.
+//! What a run trains, and what it reports to the loop.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::RunFolder;
 use crate::JobResult;
@@ -26,13 +27,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// What a rate that falls in a straight line over the last `share` of the run is multiplied with: 1 until then, 0 at
-    /// the end; always 1 for a share of 0 and for a run of unknown length (0).
+    /// The factor of a learning rate that falls linearly over the last `fraction` of the run: 1 until then, 0 at the end;
+    /// always 1 for a fraction of 0 and for a run of unknown length (0).
     ///
-    /// A step's size is the noise of what it leaves behind, so the end of a run should be quiet (Hägele et al. 2024, arXiv
-    /// 2405.18392).
-    pub fn cooled(&self, share: f64) -> f64 {
-        let last = share * self.length as f64;
+    /// The last steps leave noise in the weights in proportion to their size, so they should be small (Hägele et al. 2024,
+    /// arXiv 2405.18392).
+    pub fn cooled(&self, fraction: f64) -> f64 {
+        let last = fraction * self.length as f64;
         if last <= 0.0 {
             return 1.0;
         }
@@ -103,6 +104,16 @@ pub trait Job {
     /// Anything that ends the run. Numbers that are not finite do not: see [`Losses`].
     fn step(&mut self, at: &Clock) -> JobResult<Losses>;
 
+    /// What decides the steps, but for the length: the engine keeps it in snapshots and refuses to resume a run with
+    /// anything else.
+    ///
+    /// # Errors
+    ///
+    /// What JSON cannot hold.
+    fn settings(&self) -> JobResult<Json> {
+        Ok(Json::Null)
+    }
+
     /// Puts everything that later steps depend on into `state`.
     ///
     /// # Errors
@@ -110,7 +121,7 @@ pub trait Job {
     /// Anything that ends the run.
     fn save(&self, state: &mut State) -> JobResult<()>;
 
-    /// Takes it back, to the bit.
+    /// Restores it, to the bit.
     ///
     /// # Errors
     ///
@@ -152,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_falls_over_the_last_share_of_a_run() {
+    fn a_rate_falls_over_the_last_part_of_a_run() {
         let at = |images, length| Clock {
             images,
             length,
@@ -163,7 +174,7 @@ mod tests {
         assert_eq!(at(25, 100).cooled(1.0), 0.75);
         assert_eq!(at(99, 100).cooled(0.0), 1.0);
         assert_eq!(at(99, 0).cooled(0.4), 1.0);
-        // A run that went on beyond its length.
+        // A run beyond its length.
         assert_eq!(at(120, 100).cooled(0.4), 0.0);
     }
 

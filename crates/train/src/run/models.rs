@@ -46,7 +46,7 @@ impl Best {
         folder.best().is_file().then_some(best)
     }
 
-    /// Whether a score at `step` takes its place. A run that goes on from an older snapshot comes to the same tick again.
+    /// Whether a score at `step` takes its place. A run resumed from an older snapshot comes to the same tick again.
     fn gives_way_to(&self, step: u64, score: f64) -> bool {
         score < self.score || step == self.step
     }
@@ -96,7 +96,60 @@ impl RunFolder {
 
 /// Whether `run.json` in this folder was written by a run.
 pub(super) fn is_run(folder: &Path) -> bool {
-    let json = std::fs::read(folder.join(super::SETTINGS)).ok();
-    let json = json.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    json.is_some_and(|json| json["images"].is_u64() && json["batch"].is_u64())
+    settings(folder).is_some_and(|json| json["images"].is_u64() && json["batch"].is_u64())
+}
+
+/// The entry of `run.json` with the checksum of all others.
+pub(super) const CHECKSUM: &str = "checksum";
+
+/// Whether there is a `run.json` that is not as it was written. Older ones have no checksum.
+pub(super) fn is_damaged(folder: &Path) -> bool {
+    if !folder.join(super::SETTINGS).exists() {
+        return false;
+    }
+    let Some(json) = settings(folder) else {
+        return true;
+    };
+    let written = json.get(CHECKSUM).map(serde_json::Value::as_str);
+    written.is_some_and(|written| written != Some(&checksum(&json)))
+}
+
+/// CRC-32 of the settings but for the entry of the checksum itself, without blanks.
+pub(super) fn checksum(settings: &serde_json::Value) -> String {
+    let mut settings = settings.clone();
+    if let Some(entries) = settings.as_object_mut() {
+        entries.remove(CHECKSUM);
+    }
+    format!(
+        "crc32:{:08x}",
+        crc32fast::hash(settings.to_string().as_bytes())
+    )
+}
+
+fn settings(folder: &Path) -> Option<serde_json::Value> {
+    let json = std::fs::read(folder.join(super::SETTINGS)).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_setting_is_a_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(super::super::SETTINGS);
+        assert!(!is_damaged(folder.path()), "there is none");
+        let mut settings = serde_json::json!({ "seed": 1, "job": { "lr": 0.0025 } });
+        settings[CHECKSUM] = checksum(&settings).into();
+        let text = format!("{settings:#}");
+        std::fs::write(&file, &text).unwrap();
+        assert!(!is_damaged(folder.path()));
+        for (from, to) in [("0.0025", "0.0024"), ("{", "")] {
+            std::fs::write(&file, text.replace(from, to)).unwrap();
+            assert!(is_damaged(folder.path()), "{from}");
+        }
+        std::fs::write(&file, r#"{ "seed": 1 }"#).unwrap();
+        assert!(!is_damaged(folder.path()), "an older one");
+    }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use candle_core::{Device, Tensor, Var};
+use domex_error::Context as _;
 use domex_random::{Stream, Streams};
 use domex_train::adam::{Adam, AdamConfig};
 use domex_train::snapshots::latest;
@@ -111,7 +112,7 @@ impl Job for Walk {
         if self.plan.broken.contains(&at.step) {
             target[1] = f32::NAN;
         }
-        let x = self.parameters.get("x").ok_or("no x")?;
+        let x = self.parameters.get("x").context("no x")?;
         let loss = (x.as_tensor() - Tensor::new(&target, &Device::Cpu)?)?
             .sqr()?
             .sum_all()?;

@@ -1,16 +1,16 @@
 //! The pictures of the source domain, and whether they are still those that a run began with.
 
-use std::path::Path;
-
 use domex_data::portraits::Domain;
-use domex_data::source::{self, Mirrored, Opened, Options, PictureSource, Portraits};
+use domex_data::source::{Mirrored, Opened, Options, PictureSource, Portraits};
+use domex_error::user_error;
 use domex_stylegan2::Model;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::inputs::PORTRAITS;
 use super::settings::Settings;
-use crate::exit::mendable;
+use crate::context::Context;
+use crate::datasets;
 
 /// Seed of rendered portraits, so that the run's own seed need not be that of its pictures.
 const PEOPLE: u64 = 0x0d0e_7415;
@@ -29,7 +29,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn of(pictures: &dyn PictureSource) -> anyhow::Result<Self> {
+    fn of(pictures: &dyn PictureSource) -> domex_error::Result<Self> {
         let count = pictures.len();
         let mut hash = Sha256::new();
         for at in 0..LOOKED_AT.min(count) {
@@ -46,14 +46,15 @@ impl Fingerprint {
     }
 }
 
-/// The pictures, or a notice of what will be off without them. A new run's settings remember them; those of one that goes
-/// on must know them.
+/// The pictures, or a notice of what will be off without them. A new run's settings remember them; those of a resumed run
+/// must match them.
 pub fn open(
+    context: &Context,
     settings: &mut Settings,
     model: &Model,
     notices: &mut Vec<String>,
-) -> anyhow::Result<Option<Box<dyn PictureSource>>> {
-    if settings.config.src == 0.0 {
+) -> domex_error::Result<Option<Box<dyn PictureSource>>> {
+    if settings.source()?.src == 0.0 {
         return Ok(None);
     }
     let off = "the adversarial loss on the base subspace is off (--lambda-src 0 says so too); replay alignment alone holds it";
@@ -65,7 +66,12 @@ pub fn open(
         notices.push(format!("there are no pictures (--data): {off}"));
         return Ok(None);
     };
-    let opened = read(path, settings, model.config().synthesis.img_resolution)?;
+    let opened = read(
+        context,
+        path,
+        settings,
+        model.config().synthesis.img_resolution,
+    )?;
     for line in &opened.skipped {
         tracing::warn!("left out: {line}");
     }
@@ -73,11 +79,12 @@ pub fn open(
         let count = opened.skipped.len();
         notices.push(format!("{count} pictures that cannot be used are left out"));
     }
+    notices.extend(opened.notices);
     // Pictures of another size are refused by the run, which says more.
     let found = Fingerprint::of(&*opened.source)?;
     match &settings.pictures {
         Some(before) if *before != found => {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--data {path}: has {} pictures and is not the set of {} that the run began with; put the old one back, or \
                  start a new run",
                 found.count, before.count
@@ -88,22 +95,23 @@ pub fn open(
     Ok(Some(opened.source))
 }
 
-fn read(path: &str, settings: &Settings, side: usize) -> anyhow::Result<Opened> {
+fn read(
+    context: &Context,
+    path: &str,
+    settings: &Settings,
+    side: usize,
+) -> domex_error::Result<Opened> {
     if path != PORTRAITS {
         let options = Options {
             skip_bad: settings.skip_bad,
-            labels: false,
             mirror: settings.mirror,
+            ..Options::default()
         };
-        return Ok(source::open(Path::new(path), options)?);
+        return datasets::open(context, path, options);
     }
     let portraits = Portraits::new(PEOPLE, Domain::Photo, u32::try_from(side)?)?;
-    let source: Box<dyn PictureSource> = match settings.mirror {
+    Ok(Opened::rendered(match settings.mirror {
         true => Box::new(Mirrored(portraits)),
         false => Box::new(portraits),
-    };
-    Ok(Opened {
-        source,
-        skipped: Vec::new(),
-    })
+    }))
 }

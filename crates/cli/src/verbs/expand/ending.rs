@@ -1,11 +1,12 @@
-//! What is told of a run that has ended, and the page on what it made.
+//! What a run prints at its end, and its report.
 //!
-//! What has been learnt is in its file by now, whatever becomes of its report.
+//! The model has been written by now, whatever becomes of its report.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use domex_expand::{Expand as Job, report};
+use domex_error::AnyError;
+use domex_expand::report;
 use domex_stylegan2::Model;
 use domex_train::Outcome;
 use domex_train::signals::Signals;
@@ -14,7 +15,7 @@ use serde_json::{Value as Json, json};
 use super::judged;
 use super::settings::Settings;
 use crate::context::Context;
-use crate::exit;
+use crate::paths::text;
 
 /// A run that has ended.
 pub struct Ending<'a> {
@@ -26,16 +27,17 @@ pub struct Ending<'a> {
 
 impl Ending<'_> {
     /// Tells of it, makes the report if nobody waits for the end, and says the exit code.
-    pub fn tell(&self, job: &Job, source: &Model, notices: &[String]) -> anyhow::Result<ExitCode> {
+    pub fn tell(&self, source: &Model, notices: &[String]) -> domex_error::Result<ExitCode> {
         self.steps();
         // A run that was stopped has somebody waiting.
         let report = match self.outcome.signal {
             Some(_) => Ok(None),
-            None => self.report(job, source),
+            None => self.report(source),
         };
         let failed = report.as_ref().err().map(|error| {
             let hint = "the model is whole; `domex expand --resume` makes the report again";
-            exit::report(&anyhow::anyhow!("no report: {error:#}; {hint}"))
+            let error = error.message();
+            AnyError::internal(format!("no report: {error}; {hint}")).report("domex")
         });
         let report = report.ok().flatten();
         if let Some(report) = &report {
@@ -55,7 +57,7 @@ impl Ending<'_> {
         if outcome.signal.is_some() {
             let folder = self.out.display();
             context.say(&format!(
-                "stopped after {steps} steps; go on with: domex expand --resume {folder}"
+                "stopped after {steps} steps; resume with: domex expand --resume {folder}"
             ));
         } else {
             let why = match outcome.plateau {
@@ -75,20 +77,29 @@ impl Ending<'_> {
     }
 
     /// The page, with the judge's table; nothing where a signal came meanwhile.
-    fn report(&self, job: &Job, source: &Model) -> anyhow::Result<Option<report::Report>> {
+    fn report(&self, source: &Model) -> domex_error::Result<Option<report::Report>> {
         let Self {
             context,
             settings,
             outcome,
             out,
         } = self;
-        let expanded = job.model(&outcome.clock)?;
+        let expanded = Model::load(&outcome.model, &context.device)?;
         let judged = judged::section(context, settings, &expanded, source)?;
         if interrupted()?.is_some() {
             return Ok(None);
         }
         let seed = settings.seed;
-        let report = report::write(out, &expanded, Some(source), seed, judged.as_ref())?;
+        let Some(expansion) = expanded.expansion() else {
+            return Ok(None);
+        };
+        let model = report::Expanded {
+            generator: expanded.generator(),
+            expansion,
+            provenance: &expanded.provenance,
+        };
+        let source = Some(source.generator() as &dyn domex_latent::Generator);
+        let report = report::write(out, model, source, seed, judged.as_ref())?;
         Ok(Some(report))
     }
 
@@ -96,12 +107,12 @@ impl Ending<'_> {
         let outcome = self.outcome;
         let best = outcome.best.as_ref();
         json!({
-            "out": self.out,
-            "model": outcome.model,
-            "best": best.map(|(path, best)| json!({ "model": path, "step": best.step, "score": best.score })),
-            "report": report.map(|report| &report.page),
+            "out": text(self.out),
+            "model": text(&outcome.model),
+            "best": best.map(|(path, best)| json!({ "model": text(path), "step": best.step, "score": best.score })),
+            "report": report.map(|report| text(&report.page)),
             "measures": report.map_or(Json::Null, |report| report.numbers.clone()),
-            "snapshot": outcome.snapshot,
+            "snapshot": text(&outcome.snapshot),
             "step": outcome.clock.step,
             "images": outcome.clock.images,
             "seconds": outcome.clock.seconds,
@@ -115,6 +126,6 @@ impl Ending<'_> {
 }
 
 /// The signal that came, while the run trained or since.
-fn interrupted() -> anyhow::Result<Option<u8>> {
+fn interrupted() -> domex_error::Result<Option<u8>> {
     Ok(Signals::install()?.caught())
 }

@@ -1,15 +1,16 @@
-//! Which files a run reads: model, CLIP networks, perceptual network, pictures.
+//! Which files a run reads: model, CLIP models, perceptual network, pictures.
 
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use domex_error::user_error;
 use domex_expand::TaskFile;
+use domex_expand::methods::Needs;
 use domex_stylegan2::Model;
 
 use super::Expand;
-use super::settings::Tower;
-use crate::exit::mendable;
-use crate::{assets, models};
+use super::settings::ClipModel;
+use crate::{assets, kinds, models};
 
 /// The word for the built-in renderer, in place of a path.
 pub const PORTRAITS: &str = "portraits";
@@ -31,7 +32,7 @@ const PUBLISHED: [(&str, &str); 9] = [
 ];
 
 /// The model's file, as an absolute path: a resumed run may be typed in another folder.
-pub fn model(wanted: Option<&str>) -> anyhow::Result<String> {
+pub fn model(wanted: Option<&str>) -> domex_error::Result<String> {
     let wanted = match wanted {
         Some(wanted) => wanted.to_owned(),
         None => std::env::var("DOMEX_MODEL").unwrap_or_default(),
@@ -39,15 +40,15 @@ pub fn model(wanted: Option<&str>) -> anyhow::Result<String> {
     let path = match wanted.as_str() {
         models::TINY_RANDOM => return Ok(wanted),
         "" | models::PORTRAITS => assets::expect(assets::GENERATOR)
-            .map_err(|error| mendable(format!("no --model, and {error}")))?,
+            .map_err(|error| user_error(format!("no --model, and {error}")))?,
         wanted => models::resolve(wanted)?,
     };
     Ok(std::path::absolute(path)?.display().to_string())
 }
 
-/// Whether this is the shipped generator or one that grew from it: an expansion trains the synthesis and leaves the
+/// Whether this is the shipped generator or one that was expanded from it: an expansion trains the synthesis and leaves the
 /// mapping network alone.
-pub fn is_portraits(path: &str, model: &Model, device: &Device) -> anyhow::Result<bool> {
+pub fn is_portraits(path: &str, model: &Model, device: &Device) -> domex_error::Result<bool> {
     if assets::is_generator(Path::new(path)) {
         return Ok(true);
     }
@@ -71,7 +72,7 @@ pub fn is_portraits(path: &str, model: &Model, device: &Device) -> anyhow::Resul
     Ok(true)
 }
 
-fn same(a: &Tensor, b: &Tensor) -> anyhow::Result<bool> {
+fn same(a: &Tensor, b: &Tensor) -> domex_error::Result<bool> {
     if a.dims() != b.dims() {
         return Ok(false);
     }
@@ -79,51 +80,51 @@ fn same(a: &Tensor, b: &Tensor) -> anyhow::Result<bool> {
     Ok(values(a)? == values(b)?)
 }
 
-/// The shipped networks know portraits and nothing else: for other models they must be named.
+/// The shipped networks were trained on portraits only: for other models others must be given.
 pub fn refuse_shipped(
     args: &Expand,
     file: &TaskFile,
     model: &str,
-    perceptual: bool,
-) -> anyhow::Result<()> {
-    let clip = (args.clip.is_empty() && file.clip.is_empty()).then_some(
+    needs: Needs,
+) -> domex_error::Result<()> {
+    let clip = (needs.clip && args.clip.is_empty() && file.clip.is_empty()).then_some(
         "--clip (a file, or ViT-B/32 after `cargo xtask fetch clip-vit-b32`, or one of the shipped names)",
     );
-    let perceptual = (args.perceptual.is_none() && perceptual).then_some(
+    let perceptual = (args.perceptual.is_none() && needs.perceptual).then_some(
         "--perceptual (say the file that `cargo xtask fetch lpips-vgg` fetches; or do without by --lambda-lpips 0)",
     );
     let missing: Vec<&str> = clip.into_iter().chain(perceptual).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(mendable(format!(
-        "--model {model}: is not the shipped generator nor grown from it, and the shipped networks know its portraits only; \
-         name others by {}",
+    Err(user_error(format!(
+        "--model {model}: is neither the shipped generator nor expanded from it, and the shipped networks were trained on its \
+         portraits only; give others with {}",
         missing.join(" and ")
     )))
 }
 
 /// The CLIP networks of the flags, else of the file of tasks, else all shipped ones.
-pub fn towers(args: &Expand, file: &TaskFile) -> anyhow::Result<Vec<Tower>> {
+pub fn clip_models(args: &Expand, file: &TaskFile) -> domex_error::Result<Vec<ClipModel>> {
     if !args.clip.is_empty() {
-        return args.clip.iter().map(|text| tower(text)).collect();
+        return args.clip.iter().map(|text| clip_model(text)).collect();
     }
     if !file.clip.is_empty() {
-        let towers = file.towers();
-        return towers.map(|(name, weight)| named(name, weight)).collect();
+        let models = file.clip_models();
+        return models.map(|(name, weight)| named(name, weight)).collect();
     }
-    let shipped = assets::towers();
+    let shipped = assets::clip_models();
     if shipped.is_empty() {
-        return Err(mendable(
-            "no CLIP network is shipped with this program: give one or several as --clip FILE",
+        return Err(user_error(
+            "no CLIP model is shipped with this program: give one or several as --clip FILE",
         ));
     }
-    let towers = shipped.iter();
-    towers.map(|(name, _)| named(name, 1.0)).collect()
+    let models = shipped.iter();
+    models.map(|(name, _)| named(name, 1.0)).collect()
 }
 
 /// A network by name or file.
-pub fn named(name: &str, weight: f64) -> anyhow::Result<Tower> {
+pub fn named(name: &str, weight: f64) -> domex_error::Result<ClipModel> {
     let path = network(name)?;
     let stem = || {
         path.file_stem()
@@ -133,11 +134,11 @@ pub fn named(name: &str, weight: f64) -> anyhow::Result<Tower> {
         true => stem().unwrap_or_default(),
         false => name.to_owned(),
     };
-    Ok(Tower { name, path, weight })
+    Ok(ClipModel { name, path, weight })
 }
 
 /// A network with its weight after a colon, if there is one.
-fn tower(text: &str) -> anyhow::Result<Tower> {
+fn clip_model(text: &str) -> domex_error::Result<ClipModel> {
     let (name, weight) = match text.rsplit_once(':') {
         Some((name, number)) => match number.parse::<f64>() {
             Ok(weight) => (name, weight),
@@ -146,7 +147,7 @@ fn tower(text: &str) -> anyhow::Result<Tower> {
         None => (text, 1.0),
     };
     if !(weight.is_finite() && weight > 0.0) {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--clip {text}: the weight is {weight}, expected a number above 0"
         )));
     }
@@ -154,12 +155,13 @@ fn tower(text: &str) -> anyhow::Result<Tower> {
 }
 
 /// A file as given, a shipped network, or a fetched one.
-fn network(name: &str) -> anyhow::Result<PathBuf> {
+fn network(name: &str) -> domex_error::Result<PathBuf> {
     let path = Path::new(name);
     if path.is_file() {
+        kinds::expect(path, &kinds::CLIP)?;
         return Ok(std::path::absolute(path)?);
     }
-    let shipped = assets::towers();
+    let shipped = assets::clip_models();
     if let Some((_, path)) = shipped.iter().find(|(known, _)| known == name) {
         return Ok(std::path::absolute(path)?);
     }
@@ -179,20 +181,20 @@ fn network(name: &str) -> anyhow::Result<PathBuf> {
         .map(|(name, _)| name.as_str())
         .chain(PUBLISHED.map(|p| p.0))
         .collect();
-    Err(mendable(format!(
-        "CLIP network {name:?}: neither a file nor a network that is here (known: {}){hint}",
+    Err(user_error(format!(
+        "CLIP model {name:?}: neither a file nor a network that is here (known: {}){hint}",
         known.join(", ")
     )))
 }
 
 /// The perceptual network, where one is `needed`.
-pub fn perceptual(wanted: Option<&Path>, needed: bool) -> anyhow::Result<Option<PathBuf>> {
+pub fn perceptual(wanted: Option<&Path>, needed: bool) -> domex_error::Result<Option<PathBuf>> {
     let path = match wanted {
         Some(path) => models::perceptual(path)?,
         None if !needed => return Ok(None),
         None => assets::expect(assets::PERCEPTUAL).map_err(|error| {
-            mendable(format!(
-                "no --perceptual, and {error}; or do without by --lambda-lpips 0"
+            user_error(format!(
+                "no --perceptual, and {error}; or leave it out with --lambda-lpips 0"
             ))
         })?,
     };

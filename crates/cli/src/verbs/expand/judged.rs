@@ -1,10 +1,10 @@
 //! What the shipped judge says of an expanded generator of portraits, for its report.
 
 use candle_core::DType;
+use domex_eval::{Evaluators, outcomes};
 use domex_expand::report::Section;
+use domex_judge::Judge;
 use domex_lpips::Lpips;
-use domex_pretrain::judge::Judge;
-use domex_pretrain::portraits::{Eyes, outcomes};
 use domex_stylegan2::Model;
 
 use super::inputs;
@@ -26,7 +26,7 @@ pub fn section(
     settings: &Settings,
     expanded: &Model,
     source: &Model,
-) -> anyhow::Result<Option<Section>> {
+) -> domex_error::Result<Option<Section>> {
     if settings.data.as_deref() != Some(inputs::PORTRAITS) {
         return Ok(None);
     }
@@ -41,13 +41,13 @@ pub fn section(
         return Ok(None);
     }
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
-    let eyes = Eyes {
+    let by = Evaluators {
         judge: &judge,
         perceptual: &perceptual,
     };
     let progress = context.progress("judging", PICTURES);
     let source = Some(source.generator());
-    let found = outcomes(expanded, source, eyes, PICTURES, settings.seed, |n| {
+    let found = outcomes(expanded, source, by, PICTURES, settings.seed, |n| {
         progress.advance(n);
     })?;
     Ok(Some(Section {

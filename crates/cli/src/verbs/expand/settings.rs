@@ -1,19 +1,22 @@
-//! What an expansion does: a file of tasks, changed by flags; or what a run did up to now.
+//! What an expansion does: a file of tasks changed by flags; or, of a resumed run, its settings.
 //!
 //! Length, ticks and snapshots change nothing that a step computes, so a resumed run may change them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::Device;
-use domex_expand::{Config, TaskFile, TaskSpec, files, kept_source};
-use domex_latent::ImageDistance;
+use domex_error::user_error;
+use domex_expand::methods::{Needs, Networks};
+use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
+use domex_expand_stylegan2::SourceConfig;
 use domex_nada::Guide;
+use domex_replay::Perceptual;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Fingerprint;
 use super::{Expand, inputs};
 use crate::context::Context;
-use crate::exit::mendable;
 use crate::{models, runs};
 
 /// Everything that `run.json` and the snapshots of a run say of it.
@@ -23,10 +26,10 @@ pub struct Settings {
     /// A file, or the name of the random model.
     pub model: String,
     pub tasks: Vec<TaskSpec>,
-    pub clip: Vec<Tower>,
+    pub clip: Vec<ClipModel>,
     /// Of the texture term.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub texture: Option<Tower>,
+    pub texture: Option<ClipModel>,
     pub perceptual: Option<PathBuf>,
     /// A folder, a zip file, `portraits`, or nothing.
     pub data: Option<String>,
@@ -40,14 +43,14 @@ pub struct Settings {
     pub seed: u64,
     pub config: Config,
     pub length: Length,
-    /// SHA-256 of the files above, by their paths: a run goes on with what it began with.
+    /// SHA-256 of the files above, by their paths: a run is resumed with what it began with.
     pub sha256: Vec<(PathBuf, String)>,
 }
 
-/// A CLIP network and its weight.
+/// A CLIP model and its weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tower {
+pub struct ClipModel {
     /// What tasks call it; nothing in old runs, where no task did.
     #[serde(default)]
     pub name: String,
@@ -73,16 +76,23 @@ impl Settings {
         args: &Expand,
         file: TaskFile,
         (name, portraits): (String, bool),
-    ) -> anyhow::Result<Self> {
-        let needs = file.settings.objective.alignment.lpips > 0.0
-            || file.settings.objective.diversity > 0.0;
+    ) -> domex_error::Result<Self> {
+        let needs = needs(&file)?;
         if !portraits {
             inputs::refuse_shipped(args, &file, &name, needs)?;
         }
-        let clip = inputs::towers(args, &file)?;
+        let clip = match needs.clip {
+            true => inputs::clip_models(args, &file)?,
+            false if args.clip.is_empty() => Vec::new(),
+            false => {
+                return Err(user_error(
+                    "--clip: no task learns by CLIP; leave it out, or add a task of method \"nada\"",
+                ));
+            }
+        };
         let texture = file.texture_clip.as_deref();
         let texture = texture.map(|name| inputs::named(name, 1.0)).transpose()?;
-        let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs)?;
+        let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs.perceptual)?;
         let mut settings = Self {
             data: inputs::data(args.data.as_deref(), portraits),
             mirror: args.mirror.unwrap_or(false),
@@ -111,10 +121,10 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Of a run that goes on, in this folder: its own, but for the length.
-    pub fn gone_on_with(mut self, context: &Context, args: &Expand) -> anyhow::Result<Self> {
+    /// Of a resumed run: its own, but for the length.
+    pub fn resumed(mut self, context: &Context, args: &Expand) -> domex_error::Result<Self> {
         if let Some(seed) = context.given_seed.filter(|seed| *seed != self.seed) {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--seed {seed}: the run has {}; leave it out",
                 self.seed
             )));
@@ -127,7 +137,7 @@ impl Settings {
         for (path, before) in &self.sha256 {
             let is_kept = path.as_os_str() == self.model.as_str() && self.kept(args).is_some();
             if !is_kept && domex_checkpoint::sha256_file(path)? != *before {
-                return Err(mendable(format!(
+                return Err(user_error(format!(
                     "{}: has changed since the run began with it; put the old file back, or start a new run",
                     path.display()
                 )));
@@ -141,7 +151,7 @@ impl Settings {
         (self.model != models::TINY_RANDOM).then(|| Path::new(&self.model))
     }
 
-    /// The model's file that the run which is gone on with kept, if it is there and whole.
+    /// The copy of the model's file that the resumed run kept, if it is there and whole.
     pub fn kept(&self, args: &Expand) -> Option<PathBuf> {
         let folder = runs::folder(None, Some(args.resume.as_deref()?)).ok()?;
         let kept = kept_source(&folder, self.file()?);
@@ -153,48 +163,61 @@ impl Settings {
 
     fn files(&self) -> Vec<PathBuf> {
         let model = self.file().map(Path::to_owned);
-        let towers = self.clip.iter().chain(&self.texture);
-        let towers = towers.map(|tower| tower.path.clone());
+        let clip = self.clip.iter().chain(&self.texture);
+        let clip = clip.map(|model| model.path.clone());
         let tasks = self.tasks.iter();
-        let pictures = tasks.flat_map(|task| [&task.pictures[..], &task.texture].concat());
+        let own = tasks.flat_map(|task| task.kind().map_or(Vec::new(), |kind| kind.files(task)));
         model
             .into_iter()
-            .chain(towers)
+            .chain(clip)
             .chain(self.perceptual.clone())
-            .chain(pictures)
+            .chain(own)
             .collect()
     }
 
-    /// The CLIP networks.
-    pub fn guides(&self, device: &Device) -> anyhow::Result<Vec<Guide>> {
-        let guides = self.clip.iter();
-        guides.map(|tower| tower.guide(device)).collect()
+    /// The networks that losses are made of.
+    pub fn networks(&self, device: &Device) -> domex_error::Result<Networks> {
+        let clip = self.clip.iter().map(|model| model.guide(device));
+        let texture = self.texture.as_ref().map(|model| model.guide(device));
+        let distance = self.perceptual.as_deref();
+        let distance = distance
+            .map(|path| Perceptual::load(path, device))
+            .transpose()?;
+        Ok(Networks {
+            clip: clip.collect::<domex_error::Result<_>>()?,
+            texture: texture.transpose()?,
+            distance: distance.map(|network| Arc::new(network) as _),
+        })
     }
 
-    /// The perceptual network.
-    pub fn perceptual(&self, device: &Device) -> anyhow::Result<Option<Box<dyn ImageDistance>>> {
-        let network = self
-            .perceptual
-            .as_deref()
-            .map(|path| files::perceptual(path, device));
-        Ok(network.transpose()?)
+    /// How the generator goes on training on its source domain.
+    pub fn source(&self) -> domex_error::Result<SourceConfig> {
+        SourceConfig::read(&self.config.source).map_err(user_error)
     }
 
     /// What a person wants to know before a long run.
-    pub fn lines(&self) -> Vec<(&'static str, String)> {
+    pub fn lines(&self) -> domex_error::Result<Vec<(&'static str, String)>> {
         let (c, length) = (&self.config, &self.length);
         let clip = self
             .clip
             .iter()
-            .map(|tower| format!("{} × {}", tower.path.display(), tower.weight));
+            .map(|model| format!("{} × {}", model.path.display(), model.weight));
         let falling = if c.cooldown > 0.0 {
             format!(" falling to 0 over the last {:.0} %", 100.0 * c.cooldown)
         } else {
             String::new()
         };
         let (alignment, nada) = (c.objective.alignment, &c.nada.weights);
-        vec![
-            ("clip", clip.collect::<Vec<_>>().join(", ")),
+        let trained = match c.parametrisation {
+            ParametrisationKind::Full => "".to_owned(),
+            kind => format!(", parametrisation {}", kind.name()),
+        };
+        let clip = match self.clip.is_empty() {
+            true => "none".to_owned(),
+            false => clip.collect::<Vec<_>>().join(", "),
+        };
+        Ok(vec![
+            ("clip", clip),
             (
                 "data",
                 self.data.clone().unwrap_or_else(|| "none".to_owned()),
@@ -206,7 +229,7 @@ impl Settings {
                     c.objective.expand,
                     nada.direction,
                     nada.global,
-                    c.src,
+                    self.source()?.src,
                     alignment.lpips,
                     alignment.l2
                 ),
@@ -214,7 +237,7 @@ impl Settings {
             (
                 "learning",
                 format!(
-                    "batch {}, learning rate {}{falling}, seed {}",
+                    "batch {}, learning rate {}{falling}{trained}, seed {}",
                     c.batch, c.lr, self.seed
                 ),
             ),
@@ -225,14 +248,29 @@ impl Settings {
                     length.steps, length.tick, length.snap
                 ),
             ),
-        ]
+        ])
     }
 }
 
-impl Tower {
+/// Which networks the tasks and the weights of a file need.
+fn needs(file: &TaskFile) -> domex_error::Result<Needs> {
+    let objective = &file.settings.objective;
+    let mut needs = Needs {
+        clip: false,
+        perceptual: objective.alignment.lpips > 0.0 || objective.diversity > 0.0,
+    };
+    for task in &file.tasks {
+        let own = task.kind()?.needs();
+        needs.clip |= own.clip;
+        needs.perceptual |= own.perceptual;
+    }
+    Ok(needs)
+}
+
+impl ClipModel {
     /// The network, under the name that tasks call it.
-    pub fn guide(&self, device: &Device) -> anyhow::Result<Guide> {
-        let mut guide = files::guide(&self.path, self.weight, device)?;
+    pub fn guide(&self, device: &Device) -> domex_error::Result<Guide> {
+        let mut guide = Guide::load(&self.path, self.weight, device)?;
         if !self.name.is_empty() {
             guide.name.clone_from(&self.name);
         }

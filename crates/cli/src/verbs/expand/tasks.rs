@@ -2,49 +2,49 @@
 
 use std::path::{Path, PathBuf};
 
-use domex_expand::{Dimensions, Recipe, TaskFile, TaskSpec};
+use domex_data::picture;
+use domex_error::user_error;
+use domex_expand::methods::{ListFiles, nada};
+use domex_expand::{Dimensions, Error, ParametrisationKind, Recipe, TaskFile, TaskSpec};
+use serde_json::json;
 
 use super::Expand;
-use crate::exit::mendable;
 
 /// What stands between a domain's name and its pictures on the command line.
 const SHOWN: &str = "=@";
 
-/// How the names of pictures end.
-const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "gif", "webp"];
-
 /// The file of tasks, or an empty one, with the flags that were given, and below both what the model's recipe says.
-pub fn tasks(args: &Expand, recipe: &Recipe) -> anyhow::Result<TaskFile> {
+pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<TaskFile> {
     let mut file = match &args.tasks {
         Some(path) => TaskFile::read(path, recipe)?,
         None => recipe.file().clone(),
     };
-    // Pictures are named as the file's folder sees them.
+    // Files are named as the folder of the file of tasks sees them.
     let folder = match &args.tasks {
         Some(path) => std::path::absolute(path)?.parent().map(Path::to_owned),
         None => None,
     };
-    let folder = folder.unwrap_or_default();
+    let folder = Folder(folder.unwrap_or_default());
     for task in &mut file.tasks {
-        task.pictures = listed(&folder, &task.pictures)?;
-        task.texture = listed(&folder, &task.texture)?;
+        task.kind()?.resolve(task, &folder)?;
     }
     for text in &args.domain {
         file.tasks
             .push(domain(text, args.source.as_deref().unwrap_or("photo"))?);
     }
     if file.tasks.is_empty() {
-        return Err(mendable(
+        return Err(user_error(
             "no domains: give --domain \"pencil sketch\" once or more, or --tasks FILE",
         ));
     }
     flags(&mut file, args);
+    recipe.complete(&mut file)?;
     file.validate()?;
     Ok(file)
 }
 
 /// "source=>target", "name=@pictures" or a target.
-fn domain(text: &str, source: &str) -> anyhow::Result<TaskSpec> {
+fn domain(text: &str, source: &str) -> domex_error::Result<TaskSpec> {
     let Some((name, list)) = text.split_once(SHOWN) else {
         let (source, target) = text.split_once("=>").unwrap_or((source, text));
         return Ok(TaskSpec::texts(source.trim(), target.trim()));
@@ -52,47 +52,52 @@ fn domain(text: &str, source: &str) -> anyhow::Result<TaskSpec> {
     let names = list.split(',').map(str::trim);
     let names: Vec<PathBuf> = names.filter(|n| !n.is_empty()).map(PathBuf::from).collect();
     if names.is_empty() || name.trim().is_empty() {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "--domain {text:?}: expected NAME=@PICTURE, with a comma between several, or NAME=@FOLDER"
         )));
     }
-    let pictures = listed(&std::env::current_dir()?, &names)?;
-    Ok(TaskSpec::pictures(name.trim(), pictures))
+    let pictures = Folder(std::env::current_dir()?).pictures(&names)?;
+    Ok(nada::pictures(name.trim(), &pictures))
 }
 
-/// Files as absolute paths, and for a folder the pictures in it by the order of their names.
-fn listed(folder: &Path, paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        let path = folder.join(path);
-        if !path.is_dir() {
-            files.push(path);
-            continue;
-        }
-        let read = || -> std::io::Result<Vec<PathBuf>> {
-            let entries = std::fs::read_dir(&path)?;
-            entries.map(|entry| Ok(entry?.path())).collect()
-        };
-        let mut found = read().map_err(|error| mendable(format!("{}: {error}", path.display())))?;
-        found.retain(|file| is_picture(file));
-        if found.is_empty() {
-            return Err(mendable(format!(
-                "{}: a folder without pictures; expected files that end in .{}",
-                path.display(),
-                PICTURES.join(", .")
-            )));
-        }
-        found.sort();
-        files.append(&mut found);
+/// A folder that paths are relative to.
+struct Folder(PathBuf);
+
+impl ListFiles for Folder {
+    fn absolute(&self, path: &Path) -> domex_expand::Result<PathBuf> {
+        Ok(self.0.join(path))
     }
-    Ok(files)
-}
 
-fn is_picture(file: &Path) -> bool {
-    let extension = file.extension().map(|e| e.to_string_lossy().to_lowercase());
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let known = extension.is_some_and(|extension| PICTURES.contains(&extension.as_str()));
-    known && !name.starts_with('.') && file.is_file()
+    /// For a folder the pictures in it by the order of their names.
+    fn pictures(&self, paths: &[PathBuf]) -> domex_expand::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for path in paths {
+            let path = self.0.join(path);
+            if !path.is_dir() {
+                files.push(path);
+                continue;
+            }
+            let failed = |problem: String| Error::File {
+                path: path.clone(),
+                problem,
+            };
+            let read = || -> std::io::Result<Vec<PathBuf>> {
+                let entries = std::fs::read_dir(&path)?;
+                entries.map(|entry| Ok(entry?.path())).collect()
+            };
+            let mut found = read().map_err(|error| failed(error.to_string()))?;
+            found.retain(|file| picture::is_picture(file) && file.is_file());
+            if found.is_empty() {
+                let endings = picture::ENDINGS.join(", .");
+                return Err(failed(format!(
+                    "a folder without pictures; expected files that end in .{endings}"
+                )));
+            }
+            found.sort();
+            files.append(&mut found);
+        }
+        Ok(files)
+    }
 }
 
 fn flags(file: &mut TaskFile, args: &Expand) {
@@ -104,16 +109,23 @@ fn flags(file: &mut TaskFile, args: &Expand) {
     set(&mut config.objective.expand, args.lambda_expand);
     set(&mut config.nada.weights.direction, args.lambda_direction);
     set(&mut config.nada.weights.global, args.lambda_global);
-    set(&mut config.src, args.lambda_src);
     set(&mut config.objective.alignment.lpips, args.lambda_lpips);
     set(&mut config.objective.alignment.l2, args.lambda_l2);
-    set(&mut config.gamma, args.gamma);
+    for (key, value) in [("src", args.lambda_src), ("gamma", args.gamma)] {
+        if let Some(value) = value {
+            config.source.insert(key.to_owned(), json!(value));
+        }
+    }
     set(&mut config.ema.kimg, args.ema);
     let probed = args.dimensions.as_deref().map(|how| match how {
         "probed" => Dimensions::Probed,
         _ => Dimensions::Dormant,
     });
     set(&mut config.dimensions, probed);
+    let kinds = ParametrisationKind::ALL.into_iter();
+    let wanted = args.parametrisation.as_deref();
+    let wanted = wanted.and_then(|name| kinds.clone().find(|kind| kind.name() == name));
+    set(&mut config.parametrisation, wanted);
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -4,14 +4,15 @@ use candle_core::Tensor;
 use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::grid::Grid;
 use domex_data::picture::{encode_png, write_png};
+use domex_error::user_error;
 use domex_stylegan2::Model;
 use image::RgbImage;
 use serde_json::json;
 
-use crate::args::Generate;
+use super::Generate;
 use crate::context::Context;
 use crate::domains::{Domains, slugs};
-use crate::exit::mendable;
+use crate::paths::{text, texts};
 use crate::pictures::Painter;
 
 /// Pictures of the grid: more would not fit on a screen.
@@ -28,7 +29,7 @@ pub fn run(
     wanted: &str,
     model: &Model,
     folder: &OutputFolder,
-) -> anyhow::Result<()> {
+) -> domex_error::Result<()> {
     let domains = Domains::of(model, "--domains")?;
     let names = domains.chosen(wanted)?;
     let all: Vec<String> = std::iter::once(BASE.to_owned())
@@ -38,7 +39,7 @@ pub fn run(
     for name in &folders {
         let path = folder.file(name);
         std::fs::create_dir_all(&path)
-            .map_err(|error| mendable(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| user_error(format!("cannot write {}: {error}", path.display())))?;
     }
     let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
     let seeds = args.seeds.values();
@@ -92,9 +93,9 @@ pub fn run(
     let rows = all
         .iter()
         .zip(&files)
-        .map(|(name, files)| json!({ "domain": name, "pictures": files }));
+        .map(|(name, files)| json!({ "domain": name, "pictures": texts(files) }));
     context.result(&json!({
-        "domains": rows.collect::<Vec<_>>(), "grid": grid, "seeds": seeds, "trunc": args.synthesis.trunc,
+        "domains": rows.collect::<Vec<_>>(), "grid": grid.as_ref().map(text), "seeds": seeds, "trunc": args.synthesis.trunc,
     }));
     Ok(())
 }

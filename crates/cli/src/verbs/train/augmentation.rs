@@ -1,10 +1,10 @@
 //! From `--aug`, `--p`, `--target` and `--augpipe` to an augmentation.
 
+use domex_error::user_error;
 use domex_pretrain::augment::{AdaConfig, AugmentConfig};
 use domex_pretrain::stylegan2::Augmentation;
 
 use super::{Aug, Pipe, Train};
-use crate::exit::mendable;
 
 /// The augmentation of a new run.
 pub fn ada() -> Augmentation {
@@ -16,7 +16,7 @@ pub fn ada() -> Augmentation {
 }
 
 /// The augmentation that the flags make of the present one.
-pub fn augmentation(now: &Augmentation, args: &Train) -> anyhow::Result<Augmentation> {
+pub fn augmentation(now: &Augmentation, args: &Train) -> domex_error::Result<Augmentation> {
     let (kind, p, config, pipe) = match now {
         Augmentation::NoAug => (Aug::Noaug, None, AdaConfig::default(), Box::default()),
         Augmentation::Fixed { p, pipe } => {
@@ -28,7 +28,7 @@ pub fn augmentation(now: &Augmentation, args: &Train) -> anyhow::Result<Augmenta
     let kind = args.aug.unwrap_or(kind);
     let refuse = |flag: &str, needs: &str| {
         let problem = format!("{flag}: is for --aug {needs}");
-        Err(mendable(problem))
+        Err(user_error(problem))
     };
     if args.target.is_some() && kind != Aug::Ada {
         return refuse("--target", "ada");
@@ -44,7 +44,7 @@ pub fn augmentation(now: &Augmentation, args: &Train) -> anyhow::Result<Augmenta
     Ok(match kind {
         Aug::Noaug => Augmentation::NoAug,
         Aug::Fixed => {
-            let p = p.ok_or_else(|| mendable("--aug fixed: give its probability with --p"))?;
+            let p = p.ok_or_else(|| user_error("--aug fixed: give its probability with --p"))?;
             Augmentation::Fixed { p, pipe }
         }
         Aug::Ada => Augmentation::Ada {

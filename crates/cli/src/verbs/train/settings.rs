@@ -1,12 +1,14 @@
-//! What a training does: a preset, changed by flags; or what a run did up to now, which flags may only repeat.
+//! What a training run does: a preset changed by flags; or, of a resumed run, its settings, which flags may only repeat.
 //!
 //! Length, ticks and snapshots change nothing that a step computes, so a resumed run may change them. The data set may have
 //! moved, as long as it holds what it held.
 
 use std::path::Path;
 
+use domex_data::picture::Background;
 use domex_data::portraits::Domain;
 use domex_data::source::PictureSource;
+use domex_error::user_error;
 use domex_pretrain::stylegan2::{Augmentation, Config, Preset};
 use domex_stylegan2::Model;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,6 @@ use serde_json::Value as Json;
 use super::Train;
 use super::augmentation::{ada, augmentation};
 use crate::context::Context;
-use crate::exit::mendable;
 
 /// The word for the built-in renderer, in place of a path.
 pub const PORTRAITS: &str = "portraits";
@@ -47,6 +48,14 @@ pub struct DataSettings {
     pub labels: bool,
     pub mirror: bool,
     pub skip_bad: bool,
+    #[serde(default)]
+    pub background: Background,
+    /// Width and height to which files are resized.
+    #[serde(default)]
+    pub resize: Option<u32>,
+    /// 3, or 1 where all pictures are grey; found.
+    #[serde(default = "colours")]
+    pub channels: usize,
     /// Number of pictures, found.
     pub pictures: u64,
     /// Size of a label, found.
@@ -65,41 +74,55 @@ pub struct Length {
     pub keep_models: u64,
 }
 
-/// Ticks from one model that stays to the next.
+/// Channels of coloured pictures.
+fn colours() -> usize {
+    3
+}
+
+/// Ticks between models that are kept.
 fn models() -> u64 {
     50
 }
 
 impl DataSettings {
-    /// What the flags ask for, and the run that is gone on with where they say nothing.
-    pub fn wanted(args: &Train, context: &Context, old: Option<&Settings>) -> anyhow::Result<Self> {
+    /// What the flags ask for, and where they say nothing what the resumed run had.
+    pub fn wanted(
+        args: &Train,
+        context: &Context,
+        old: Option<&Settings>,
+    ) -> domex_error::Result<Self> {
         let old = old.map(|settings| &settings.data);
         let path = args
             .data
             .clone()
             .or_else(|| old.map(|old| old.path.clone()));
         let path =
-            path.ok_or_else(|| mendable("--data: give a folder, a zip file or portraits"))?;
+            path.ok_or_else(|| user_error("--data: give a folder, a zip file or portraits"))?;
         if path != PORTRAITS {
             for (flag, given) in [
                 ("--size", args.size.is_some()),
                 ("--domain", args.domain.is_some()),
             ] {
                 if given {
-                    return Err(mendable(format!(
-                        "{flag}: is for --data portraits; these pictures have their own"
+                    return Err(user_error(format!(
+                        "{flag}: is for --data portraits; these pictures have their own (--resize makes them smaller)"
                     )));
                 }
             }
         }
+        if path == PORTRAITS && args.resize.is_some() {
+            return Err(user_error(
+                "--resize: is for pictures in files; rendered portraits have the size that --size says",
+            ));
+        }
         let labels = args.cond.or(old.map(|old| old.labels)).unwrap_or(false);
         if path == PORTRAITS && labels {
-            return Err(mendable(
+            return Err(user_error(
                 "--cond: rendered portraits have no labels; `domex data portraits` writes a set that has",
             ));
         }
         let domain = args.domain.as_deref().map(str::parse::<Domain>).transpose();
-        let domain = domain.map_err(|error| mendable(format!("--domain: {error}")))?;
+        let domain = domain.map_err(|error| user_error(format!("--domain: {error}")))?;
         Ok(Self {
             path,
             domain: domain
@@ -110,6 +133,12 @@ impl DataSettings {
             labels,
             mirror: args.mirror.or(old.map(|old| old.mirror)).unwrap_or(false),
             skip_bad: args.skip_bad || old.is_some_and(|old| old.skip_bad),
+            background: args
+                .background
+                .or(old.map(|old| old.background))
+                .unwrap_or_default(),
+            resize: args.resize.or(old.and_then(|old| old.resize)),
+            channels: colours(),
             pictures: 0,
             label_dim: 0,
         })
@@ -119,6 +148,7 @@ impl DataSettings {
     pub fn seen(&self, pictures: &dyn PictureSource) -> Self {
         Self {
             resolution: pictures.resolution(),
+            channels: pictures.channels(),
             pictures: pictures.len(),
             label_dim: pictures.label_dim(),
             ..self.clone()
@@ -127,7 +157,7 @@ impl DataSettings {
 }
 
 /// The settings of the run in a folder or of a snapshot.
-pub fn of_run(path: &Path) -> anyhow::Result<Settings> {
+pub fn of_run(path: &Path) -> domex_error::Result<Settings> {
     crate::runs::settings(path, "train")
 }
 
@@ -138,7 +168,7 @@ impl Settings {
         context: &Context,
         data: DataSettings,
         model: Option<&Model>,
-    ) -> anyhow::Result<Self> {
+    ) -> domex_error::Result<Self> {
         let rendered = data.path == PORTRAITS;
         let cfg = match &args.cfg {
             Some(name) => preset(name)?,
@@ -146,6 +176,7 @@ impl Settings {
             None => Preset::Auto,
         };
         let mut config = Config::preset(cfg, data.resolution as usize, data.label_dim);
+        config.channels = data.channels;
         if !rendered {
             config.augment = ada();
         }
@@ -181,13 +212,13 @@ impl Settings {
         settings.changed(args)
     }
 
-    /// Of a run that goes on: its own, but for the length. Flags that say otherwise are refused.
-    pub fn gone_on_with(
+    /// Of a resumed run: its own, but for the length. Flags that say otherwise are refused.
+    pub fn resumed(
         &self,
         args: &Train,
         context: &Context,
         data: DataSettings,
-    ) -> anyhow::Result<Self> {
+    ) -> domex_error::Result<Self> {
         let mut wanted = Self {
             data,
             ..self.clone()
@@ -199,7 +230,7 @@ impl Settings {
         let wanted = wanted.changed(args)?;
         let differences = self.differences(&wanted)?;
         if !differences.is_empty() {
-            return Err(mendable(format!(
+            return Err(user_error(format!(
                 "--resume: the run was made with other settings: {}; leave them out, or start a new run (with --model to begin with this one's weights)",
                 differences.join(", ")
             )));
@@ -216,7 +247,7 @@ impl Settings {
     }
 
     /// With the flags that were given.
-    fn changed(mut self, args: &Train) -> anyhow::Result<Self> {
+    fn changed(mut self, args: &Train) -> domex_error::Result<Self> {
         let config = &mut self.config;
         set(&mut config.gamma, args.gamma);
         set(&mut config.lr, args.lr);
@@ -248,7 +279,7 @@ impl Settings {
     }
 
     /// What `other` has otherwise, in words.
-    fn differences(&self, other: &Self) -> anyhow::Result<Vec<String>> {
+    fn differences(&self, other: &Self) -> domex_error::Result<Vec<String>> {
         let mut found = Vec::new();
         compare(
             "",
@@ -271,7 +302,13 @@ impl Settings {
             }
         };
         let length = &self.length;
-        vec![
+        let channels = match (self.data.channels, c.channels) {
+            (1, 1) => Some("1: the pictures are grey"),
+            (1, _) => Some("3, as the model has; the pictures are grey, three equal channels"),
+            _ => None,
+        };
+        let channels = channels.map(|text| ("channels", text.to_owned()));
+        let rest = [
             (
                 "learning",
                 format!(
@@ -289,7 +326,8 @@ impl Settings {
                     length.snap
                 ),
             ),
-        ]
+        ];
+        channels.into_iter().chain(rest).collect()
     }
 }
 
@@ -299,16 +337,16 @@ fn set<T>(slot: &mut T, given: Option<T>) {
     }
 }
 
-fn preset(name: &str) -> anyhow::Result<Preset> {
+fn preset(name: &str) -> domex_error::Result<Preset> {
     name.parse()
-        .map_err(|error| mendable(format!("--cfg: {error}")))
+        .map_err(|error| user_error(format!("--cfg: {error}")))
 }
 
-fn images(flag: &str, kimg: f64) -> anyhow::Result<u64> {
+fn images(flag: &str, kimg: f64) -> domex_error::Result<u64> {
     let images = (kimg * 1000.0).round();
     // Beyond that a count of images is no longer exact, and no run is as long.
     if !(1.0..=1e15).contains(&images) {
-        return Err(mendable(format!(
+        return Err(user_error(format!(
             "{flag} {kimg}: expected thousands of images, at least 0.001"
         )));
     }

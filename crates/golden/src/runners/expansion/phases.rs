@@ -2,7 +2,7 @@
 //! style mixing. The noise is that of the buffers.
 
 use candle_core::Tensor;
-use domex_replay::{
+use domex_gan::{
     PathLengthConfig, fake_loss, frozen, generator_loss, latents, path_length, r1, real_loss,
 };
 use domex_stylegan2::{Generator, Noise};
@@ -14,9 +14,9 @@ use crate::{Case, Result, compare::values, computed::Computed};
 pub(crate) fn generator_adversarial(case: &Case) -> Result<Computed> {
     let mut computed = Computed::default();
     let mut trained = generator(case)?;
-    let judge = frozen::discriminator(&discriminator(case)?.network)?;
+    let d_frozen = frozen::discriminator(&discriminator(case)?.network)?;
     let ws = base_latents(case, &mut trained.network)?;
-    let phase = generator_loss(&trained.network, &judge, &ws, None, Noise::Const, None)?;
+    let phase = generator_loss(&trained.network, &d_frozen, &ws, None, Noise::Const, None)?;
     let grads = gained(case, &phase.loss)?.backward()?;
     answer(case, "G.", &trained.vars, &grads, &mut computed)?;
     mean_after(&trained.network, &mut computed)?;
@@ -51,7 +51,7 @@ pub(crate) fn discriminator_adversarial(case: &Case) -> Result<Computed> {
 }
 
 /// `phase_D_reg`: R1.
-pub(crate) fn discriminator_regulariser(case: &Case) -> Result<Computed> {
+pub(crate) fn discriminator_regularizer(case: &Case) -> Result<Computed> {
     let mut computed = Computed::default();
     let trained = discriminator(case)?;
     let gamma = number(case, "r1_gamma")?;
@@ -65,7 +65,7 @@ pub(crate) fn discriminator_regulariser(case: &Case) -> Result<Computed> {
 }
 
 /// `phase_G_reg`: path length, not projected.
-pub(crate) fn generator_regulariser(case: &Case) -> Result<Computed> {
+pub(crate) fn generator_regularizer(case: &Case) -> Result<Computed> {
     let mut computed = Computed::default();
     let mut trained = generator(case)?;
     let config = PathLengthConfig {

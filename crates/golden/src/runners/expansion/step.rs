@@ -2,16 +2,15 @@
 //! parts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{Tensor, backprop::GradStore};
-use domex_expand::{
-    Latents, Losses, Method, NadaMethod, Objective, ObjectiveConfig, Pictures, Place,
-    Reconstruction,
-};
+use domex_expand::methods::{mystyle::ByPictures, nada::ByClip};
+use domex_expand::{Latents, Losses, Method, Objective, ObjectiveConfig, Pictures, Place};
 use domex_nada::{Nada, Prepared};
 use domex_random::Streams;
 use domex_replay::AlignmentConfig;
-use domex_stylegan2::{Generator, Noise, Vars};
+use domex_stylegan2::{Generator, Noise, Vars, mapping::broadcast};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -91,17 +90,14 @@ impl Setting {
             .map(|(from, to)| format!("{from}|{to}"))
             .collect();
         let rows: Vec<Tensor> = directions.iter().map(|(_, rows)| rows.clone()).collect();
-        let by_clip = NadaMethod {
+        let by_clip = ByClip {
             nada: nada.clone(),
             tasks: Prepared::from_directions(names, &rows)?,
         };
         let l2 = tasks_losses
             .get("MyStyle")
             .and_then(|losses| losses.get("l2_weight")?.as_f64());
-        let by_picture = Reconstruction {
-            distance: Box::new(StandIn::new(case)?),
-            l2: l2.unwrap_or(1.0),
-        };
+        let by_picture = ByPictures::known(Arc::new(StandIn::new(case)?), l2.unwrap_or(1.0));
         let methods: Vec<Box<dyn Method>> = vec![Box::new(by_clip), Box::new(by_picture)];
         let config = ObjectiveConfig {
             expand: number(case, "lambda_expand")?,
@@ -112,7 +108,7 @@ impl Setting {
             diversity: 0.0,
         };
         let objective = Objective::new(subspaces(case)?, places, methods, config)?
-            .with_distance(Box::new(StandIn::new(case)?));
+            .with_distance(Arc::new(StandIn::new(case)?));
         Ok(Self {
             objective,
             source: source(case)?,
@@ -134,18 +130,27 @@ impl Setting {
         let names = noise_names(generator);
         let own = noise(case, &names, &["base", "edit"])?;
         let frozen = noise(case, &names, &["frozen"])?;
-        let pictures = self.objective.pictures(
-            generator,
-            Some(&self.source),
-            &latents,
-            own.as_deref().map_or(Noise::Const, Noise::Maps),
-            frozen.as_deref().map_or(Noise::Const, Noise::Maps),
-        )?;
+        let make = |network: &Generator, groups: &[&Tensor], maps: Option<&[Tensor]>| {
+            let ws = broadcast(&Tensor::cat(groups, 0)?, network.config().num_ws())?;
+            let noise = maps.map_or(Noise::Const, Noise::Maps);
+            let pictures = network.synthesis().forward(&ws, noise)?;
+            pictures.chunk(groups.len(), 0).map_err(crate::Error::from)
+        };
+        let pictures = self.objective.pictures(&latents, |trained, source| {
+            let wrong = |error: crate::Error| domex_expand::Error::trainee(error);
+            let trained = make(generator, trained, own.as_deref()).map_err(wrong)?;
+            let source = make(&self.source, source, frozen.as_deref()).map_err(wrong)?;
+            Ok((trained, source))
+        })?;
         let mut stream = Streams::new(0).stream("nothing is drawn");
         let targets = case.get("in.gt_img");
+        let target = |i| targets.map(|pictures| pictures.narrow(0, i, 1)).transpose();
+        let targets = (0..tasks.len())
+            .map(target)
+            .collect::<candle_core::Result<Vec<_>>>()?;
         let losses = self
             .objective
-            .loss(&pictures, tasks, targets, self.batch, &mut stream)?;
+            .loss(&pictures, tasks, &targets, self.batch, &mut stream)?;
         Ok((latents, pictures, losses))
     }
 }

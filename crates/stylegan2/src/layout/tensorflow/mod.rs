@@ -15,19 +15,20 @@ use super::table::{
     Change, Direction, PLANE, Row, SAME, UNBATCH3, add_discriminator_filters,
     add_generator_filters, binomial, convert, resolutions,
 };
-use crate::Result;
+use crate::{Error, Result};
 
 /// A generator under the names of stylegan2-ada-pytorch, from its variables and those of its
 /// components.
 ///
 /// # Errors
-/// [`Error::Names`](crate::Error::Names) for missing or unknown variables.
+/// [`Error::Names`] for missing or unknown variables.
 pub fn generator_to_nvlabs(variables: &Weights) -> Result<Weights> {
+    refuse_others(variables)?;
     let top = top_resolution(variables, "synthesis/");
     let variables = renamed(variables, "synthesis/", "ToRGB", top);
     let rows = generator_rows(top, &variables);
     let mut out = convert("generator", variables, &rows, Direction::ToOurs, |name| {
-        name == "lod"
+        name == "lod" || name == "synthesis/lod"
     })?;
     add_generator_filters(&mut out, &binomial()?);
     Ok(out)
@@ -36,7 +37,7 @@ pub fn generator_to_nvlabs(variables: &Weights) -> Result<Weights> {
 /// A discriminator under the names of stylegan2-ada-pytorch.
 ///
 /// # Errors
-/// [`Error::Names`](crate::Error::Names) for missing or unknown variables.
+/// [`Error::Names`] for missing or unknown variables.
 pub fn discriminator_to_nvlabs(variables: &Weights) -> Result<Weights> {
     let top = top_resolution(variables, "");
     let variables = renamed(variables, "", "FromRGB", top);
@@ -53,23 +54,38 @@ pub fn discriminator_to_nvlabs(variables: &Weights) -> Result<Weights> {
     Ok(out)
 }
 
+/// Says of networks of the same programs that are not StyleGAN2 as it is read here which they are.
+fn refuse_others(variables: &Weights) -> Result<()> {
+    let has = |part: &str| variables.keys().any(|name| name.contains(part));
+    let problem = if has("/StyleMod/") {
+        "this is a StyleGAN of 2018 (StyleGAN1; also config a of StyleGAN2), whose layers are normalised; only StyleGAN2 is read"
+    } else if has("LabelConcat/") {
+        "this is a class-conditional network of the first StyleGAN2 program, which joins label and latent before it \
+         normalises them; of class-conditional networks, those of stylegan2-ada are read"
+    } else {
+        return Ok(());
+    };
+    Err(Error::NotAModel {
+        problem: problem.to_owned(),
+    })
+}
+
 /// The variables; those that older code names by level of detail (0 = full size) get the name by
-/// resolution.
+/// resolution. Networks that grew during training (configs b to d) keep the layers of smaller pictures, which a grown one
+/// no longer uses: they are left out.
 fn renamed(variables: &Weights, prefix: &str, layer: &str, top: usize) -> Weights {
-    let variables = variables.iter().map(|(name, tensor)| {
+    let variables = variables.iter().filter_map(|(name, tensor)| {
         let bare = name.strip_prefix(prefix).unwrap_or(name);
         let level = bare
             .strip_prefix(layer)
             .and_then(|rest| rest.strip_prefix("_lod"));
         let level = level.and_then(|rest| rest.split_once('/'));
         let name = match level.and_then(|(lod, rest)| Some((lod.parse::<u32>().ok()?, rest))) {
-            Some((lod, rest)) => {
-                let size = top >> lod.min(16);
-                format!("{prefix}{size}x{size}/{layer}/{rest}")
-            }
+            Some((0, rest)) => format!("{prefix}{top}x{top}/{layer}/{rest}"),
+            Some(_) => return None,
             None => name.clone(),
         };
-        (name, tensor.clone())
+        Some((name, tensor.clone()))
     });
     variables.collect()
 }
@@ -299,6 +315,41 @@ mod tests {
         let converted = discriminator_to_nvlabs(&network.variables).unwrap();
         assert!(converted.contains_key("b8.fromrgb.weight"));
         assert_eq!(discriminator_kwargs(&network)["architecture"], "orig");
+    }
+
+    #[test]
+    fn layers_of_smaller_pictures_are_left_out() {
+        let mut network = networks().remove(1);
+        for part in ["weight", "bias"] {
+            let tensor = network
+                .variables
+                .remove(&format!("8x8/FromRGB/{part}"))
+                .unwrap();
+            for lod in 0..2 {
+                let name = format!("FromRGB_lod{lod}/{part}");
+                network.variables.insert(name, tensor.clone());
+            }
+        }
+        let converted = discriminator_to_nvlabs(&network.variables).unwrap();
+        let layers: Vec<_> = converted
+            .keys()
+            .filter(|name| name.ends_with("fromrgb.weight"))
+            .collect();
+        assert_eq!(layers, ["b8.fromrgb.weight"]);
+    }
+
+    #[test]
+    fn other_networks_of_the_same_programs_are_said_in_words() {
+        let extra = TensorData::from_f32(vec![1], &[0.0]).unwrap();
+        for (name, words) in [
+            ("synthesis/4x4/Const/StyleMod/weight", "StyleGAN1"),
+            ("mapping/LabelConcat/weight", "class-conditional"),
+        ] {
+            let mut variables = networks().remove(0).variables;
+            variables.insert(name.to_owned(), extra.clone());
+            let error = generator_to_nvlabs(&variables).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

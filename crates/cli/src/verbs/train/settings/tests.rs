@@ -26,18 +26,21 @@ fn data() -> DataSettings {
         labels: false,
         mirror: false,
         skip_bad: false,
+        background: Background::default(),
+        resize: None,
+        channels: 3,
         pictures: 100,
         label_dim: 0,
     }
 }
 
-fn new(flags: &str) -> anyhow::Result<Settings> {
+fn new(flags: &str) -> domex_error::Result<Settings> {
     let (args, context) = line(flags);
     Settings::new(&args, &context, data(), None)
 }
 
-fn refused(result: anyhow::Result<Settings>) -> String {
-    format!("{:#}", result.unwrap_err())
+fn refused(result: domex_error::Result<Settings>) -> String {
+    result.unwrap_err().message()
 }
 
 #[test]
@@ -112,14 +115,14 @@ fn bad_numbers_name_their_flag() {
 }
 
 #[test]
-fn a_run_that_goes_on_keeps_its_settings() {
+fn a_resumed_run_keeps_its_settings() {
     let run =
         new("--gamma 0.81920000001 --kimg 5 --micro-batch 4 --aug fixed --p 0.2 --seed 3").unwrap();
     let json = serde_json::to_string(&run).unwrap();
     assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), run);
     let on = |flags: &str| {
         let (args, context) = line(flags);
-        run.gone_on_with(&args, &context, data())
+        run.resumed(&args, &context, data())
     };
     assert_eq!(on("").unwrap(), run);
     let longer =
@@ -150,13 +153,13 @@ fn a_run_that_goes_on_keeps_its_settings() {
         path: "elsewhere".into(),
         ..data()
     };
-    let went_on = run.gone_on_with(&args, &context, moved).unwrap();
-    assert_eq!(went_on.data.path, "elsewhere");
+    let resumed = run.resumed(&args, &context, moved).unwrap();
+    assert_eq!(resumed.data.path, "elsewhere");
     let fewer = DataSettings {
         pictures: 99,
         ..data()
     };
-    let said = refused(run.gone_on_with(&args, &context, fewer));
+    let said = refused(run.resumed(&args, &context, fewer));
     assert!(
         said.contains("data.pictures (the run has 100, asked for 99)"),
         "{said}"

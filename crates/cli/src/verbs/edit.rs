@@ -1,0 +1,185 @@
+//! `domex edit`: real pictures in the domains of an expanded model.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use clap::Args;
+use domex_data::folder::OutputFolder;
+use domex_data::grid::Grid;
+use domex_data::picture::{self, write_png};
+use domex_error::{AnyError, user_error};
+use domex_invert::Code;
+use domex_stylegan2::{Generator, Noise};
+use image::RgbImage;
+use serde_json::json;
+
+use super::invert::{Invert, SpaceChoice, invert};
+use crate::args::{ModelArgs, OutArgs};
+use crate::context::Context;
+use crate::domains::{Domains, parts};
+use crate::models;
+
+/// Extensions of files that hold a latent.
+const EXTENSIONS: [&str; 5] = ["safetensors", "npz", "npy", "pt", "pth"];
+
+/// Flags of `domex edit`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex edit --model run/model.safetensors --image anna.jpg --set elf=1 --out elf\n  domex edit --model run/model.safetensors --latents anna/latents --set elf=1,sketch=0.5 --out both\n\nPictures are inverted first, as `domex invert` does it, into OUT/inverted; its latents can be used again by --latents.\n0 is the base subspace, 1 the domain as it was learnt. Writes a picture each, and grid.png with the base beside it."
+)]
+pub struct Edit {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// Pictures, or a folder of them; may be given several times
+    #[arg(
+        long,
+        value_name = "FILE|DIR",
+        required_unless_present = "latents",
+        conflicts_with = "latents"
+    )]
+    pub image: Vec<PathBuf>,
+    /// A latent that was found before, or a folder of them
+    #[arg(long, value_name = "FILE|DIR")]
+    pub latents: Option<PathBuf>,
+    /// Domains and their strengths; may be given several times
+    #[arg(long, value_name = "NAME=ALPHA,..", required = true)]
+    pub set: Vec<String>,
+    /// Steps of the search for the pictures' latents
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 300,
+        conflicts_with = "latents"
+    )]
+    pub steps: u32,
+    /// The perceptual network of that search: a file, or a fetched one's name [default: the shipped one]
+    #[arg(long, value_name = "FILE|NAME", conflicts_with = "latents")]
+    pub perceptual: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
+    let parts = parts(&args.set)?;
+    let model = models::load(context, &args.model)?;
+    let domains = Domains::of(&model, "edit")?;
+    let names: Vec<(&str, f64)> = parts
+        .iter()
+        .map(|(name, alpha)| (name.as_str(), *alpha))
+        .collect();
+    domains.layout().strengths(&names)?;
+    let given = args.latents.as_deref().map(files).transpose()?;
+    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let files = match given {
+        Some(files) => files,
+        None => {
+            let inverted = folder.file("inverted");
+            invert(context, &search(args, &inverted))?;
+            files(&inverted.join("latents"))?
+        }
+    };
+
+    let progress = context.progress("pictures", files.len());
+    let (mut cells, mut labels, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    for file in &files {
+        let code = Code::read(file, model.generator())?;
+        let base = domains.base(&code.latent)?;
+        let edited = domains.moved(&base, &parts)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let path = folder.file(format!("{name}.png"));
+        cells.push(paint(model.generator(), &base, &code.noise)?);
+        cells.push(paint(model.generator(), &edited, &code.noise)?);
+        write_png(&path, &cells[cells.len() - 1])?;
+        labels.push(name.into_owned());
+        written.push(path);
+        progress.advance(1);
+    }
+    drop(progress);
+    let set: Vec<String> = parts
+        .iter()
+        .map(|(name, alpha)| format!("{name} {alpha}"))
+        .collect();
+    let grid = folder.file("grid.png");
+    let drawing = Grid::new(2)
+        .column_labels(["base".to_owned(), set.join(" + ")])
+        .row_labels(labels)
+        .draw(&cells)?;
+    write_png(&grid, &drawing)?;
+    context.say(&format!(
+        "{} pictures and grid.png in {}",
+        written.len(),
+        folder.path().display()
+    ));
+    let set: Vec<_> = parts
+        .iter()
+        .map(|(name, alpha)| json!({ "domain": name, "alpha": alpha }))
+        .collect();
+    context.result(&json!({ "pictures": written, "grid": grid, "latents": files, "set": set }));
+    Ok(())
+}
+
+/// The search for the pictures' latents on the base subspace, into a folder of its own.
+fn search(args: &Edit, folder: &Path) -> Invert {
+    Invert {
+        model: ModelArgs {
+            model: args.model.model.clone(),
+        },
+        out: OutArgs {
+            out: folder.to_owned(),
+            force: args.out.force,
+        },
+        image: args.image.clone(),
+        space: SpaceChoice::W,
+        domain: None,
+        steps: args.steps,
+        l2: 0.0,
+        keep_noise: false,
+        tune: 0,
+        perceptual: args.perceptual.clone(),
+        batch: 4,
+    }
+}
+
+/// The file itself, or the latents of a folder, sorted by name.
+fn files(path: &Path) -> domex_error::Result<Vec<PathBuf>> {
+    let problem = |reason: String| user_error(format!("--latents {}: {reason}", path.display()));
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| problem(error.to_string()))?;
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|file| {
+            let extension = file.extension().unwrap_or_default().to_ascii_lowercase();
+            EXTENSIONS.iter().any(|known| extension == *known)
+        })
+        .collect();
+    files.sort();
+    match files.is_empty() {
+        true => Err(problem(format!(
+            "holds no latent; expected files that end in .{}",
+            EXTENSIONS.join(", .")
+        ))),
+        false => Ok(files),
+    }
+}
+
+/// The picture of one latent with its pixel noise, or with the generator's own.
+fn paint(
+    generator: &Generator,
+    latent: &Tensor,
+    noise: &[Tensor],
+) -> domex_error::Result<RgbImage> {
+    let noise = match noise {
+        [] => Noise::Const,
+        maps => Noise::Maps(maps),
+    };
+    let made = generator.synthesis().forward(latent, noise)?;
+    let pictures = picture::to_rgb(&made)?;
+    let first = pictures.into_iter().next();
+    first.ok_or_else(|| AnyError::internal("the generator made no picture"))
+}

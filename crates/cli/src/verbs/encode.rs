@@ -1,0 +1,85 @@
+//! `domex encode`: pictures to the codes of a diffusion autoencoder.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use candle_core::Tensor;
+use clap::Args;
+use domex_checkpoint::TensorData;
+use domex_checkpoint::container::Overwrite;
+use domex_checkpoint::safetensors;
+use domex_data::folder::OutputFolder;
+use domex_data::picture;
+use serde_json::json;
+
+use crate::args::{ModelArgs, OutArgs};
+use crate::context::Context;
+use crate::diffae;
+use crate::paths::{text, texts};
+
+/// The file in the output folder.
+const FILE: &str = "codes.safetensors";
+
+/// Flags of `domex encode`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex encode --model ffhq128.ckpt face.png --out codes\n  domex encode --model ffhq128.ckpt *.jpg --steps 0\n\nWrites codes.safetensors: z_sem, one row a picture, and x_T, the noise that brings back what z_sem leaves out."
+)]
+pub struct Encode {
+    /// Pictures: their middle square is brought to the model's size
+    #[arg(required = true, value_name = "PICTURE")]
+    pub pictures: Vec<PathBuf>,
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// Steps from a picture to its noise, 0 for z_sem alone
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub steps: usize,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
+    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let model = diffae::expect(context, &args.model)?;
+    let progress = context.progress("pictures", args.pictures.len());
+    let (mut codes, mut noises) = (Vec::new(), Vec::new());
+    for path in &args.pictures {
+        let picture = diffae::read_picture(&model, path)?;
+        let picture = picture::from_rgb(&[picture], model.dtype(), model.device())?;
+        let z = model.encode(&picture)?;
+        if args.steps > 0 {
+            noises.push(model.encode_noise(&picture, &z, args.steps)?);
+        }
+        codes.push(z);
+        progress.advance(1);
+    }
+    drop(progress);
+    let mut tensors = BTreeMap::new();
+    let mut put = |name: &str, parts: &[Tensor]| -> domex_error::Result<()> {
+        if !parts.is_empty() {
+            let whole = TensorData::from_tensor(&Tensor::cat(parts, 0)?)?;
+            tensors.insert(name.to_owned(), whole);
+        }
+        Ok(())
+    };
+    put("z_sem", &codes)?;
+    put("x_T", &noises)?;
+    let file = folder.file(FILE);
+    let overwrite = if args.out.force {
+        Overwrite::Replace
+    } else {
+        Overwrite::Refuse
+    };
+    safetensors::write(&file, &BTreeMap::new(), &tensors, overwrite)?;
+    context.say(&format!("{} codes in {}", codes.len(), file.display()));
+    context.result(&json!({
+        "codes": text(&file),
+        "pictures": texts(&args.pictures),
+        "size": model.config().unet.cond_channels,
+        "steps": args.steps,
+    }));
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! What a diffusion autoencoder's checkpoint holds.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use candle_core::Tensor;
+use domex_diffae::{Model, Resampling};
+use serde_json::{Value, json};
+
+use super::{Info, count, domains, listed, print_tensors, provenance};
+use crate::context::Context;
+use crate::stdout;
+
+/// Shows the model.
+pub(super) fn run(context: &Context, args: &Info, model: &Model) -> domex_error::Result<()> {
+    let networks = networks(model);
+    let mut result = summary(model, &networks);
+    if args.tensors {
+        let all = networks.iter();
+        result["tensors"] = all
+            .flat_map(|(name, tensors)| listed(name, tensors))
+            .collect();
+    }
+    if context.json {
+        context.result(&result);
+        return Ok(());
+    }
+    stdout::print(&table(model, &networks)?);
+    print_tensors(&result);
+    Ok(())
+}
+
+type Networks = Vec<(&'static str, BTreeMap<String, Tensor>)>;
+
+/// The tensors of each network, by their names below it.
+fn networks(model: &Model) -> Networks {
+    const PARTS: [(&str, &str); 2] = [("encoder", "encoder."), ("latent_net", "latent_net.")];
+    let mut networks: Networks = vec![("unet", BTreeMap::new())];
+    networks.extend(PARTS.map(|(name, _)| (name, BTreeMap::new())));
+    for (name, tensor) in model.tensors() {
+        let parts = PARTS.iter().enumerate();
+        let mut found =
+            parts.filter_map(|(i, (_, prefix))| Some((i + 1, name.strip_prefix(prefix)?)));
+        let (index, name) = found.next().unwrap_or((0, name));
+        networks[index].1.insert(name.to_owned(), tensor.clone());
+    }
+    networks.retain(|(_, tensors)| !tensors.is_empty());
+    networks
+}
+
+fn summary(model: &Model, networks: &Networks) -> Value {
+    let numbers = networks.iter().map(|(name, tensors)| {
+        let sizes = json!({ "tensors": tensors.len(), "numbers": count(tensors) });
+        ((*name).to_owned(), sizes)
+    });
+    let numbers: serde_json::Map<String, Value> = numbers.collect();
+    json!({
+        "kind": domex_diffae::model::KIND,
+        "config": model.config(),
+        "networks": numbers,
+        "averaged": model.averaged,
+        "limits": model.limits(),
+        "expansion": model.expansion.as_ref().map(|expansion| &expansion.layout),
+        "provenance": model.provenance,
+    })
+}
+
+fn table(model: &Model, networks: &Networks) -> domex_error::Result<String> {
+    let config = model.config();
+    let (unet, side) = (&config.unet, config.unet.image_size);
+    let mut out = String::new();
+    writeln!(
+        out,
+        "Diffusion autoencoder, {side}×{side} pixels, {} channels",
+        unet.in_channels
+    )?;
+    writeln!(
+        out,
+        "  latent         z_sem {}, one row",
+        unet.cond_channels
+    )?;
+    writeln!(
+        out,
+        "  diffusion      {} steps, {}; codes {}",
+        config.diffusion.train_steps, config.diffusion.betas, config.diffusion.latent_betas
+    )?;
+    let features = |channels: &[usize]| {
+        let level = |(i, n): (usize, &usize)| format!("{}²:{n}", side >> i);
+        let levels: Vec<String> = channels.iter().enumerate().map(level).collect();
+        levels.join(" ")
+    };
+    writeln!(out, "  features       {}", features(&unet.output_channels))?;
+    writeln!(
+        out,
+        "    of encoder   {}",
+        features(&config.encoder.channels)
+    )?;
+    let attention: Vec<String> = unet
+        .attention_resolutions
+        .iter()
+        .map(|r| format!("{r}²"))
+        .collect();
+    writeln!(
+        out,
+        "  attention      {}",
+        if attention.is_empty() {
+            "in the middle only".to_owned()
+        } else {
+            attention.join(" ")
+        }
+    )?;
+    let resampling = match unet.resampling {
+        Resampling::ResBlock => "residual blocks",
+        Resampling::Conv => "convolutions",
+        Resampling::Plain => "means and repetition",
+    };
+    writeln!(out, "  resampling     {resampling}")?;
+    for (name, tensors) in networks {
+        writeln!(
+            out,
+            "  {name:<14} {} tensors, {:.2} million numbers",
+            tensors.len(),
+            count(tensors) as f64 / 1e6
+        )?;
+    }
+    writeln!(
+        out,
+        "  averaged       {}",
+        if model.averaged { "yes" } else { "no" }
+    )?;
+    for limit in model.limits() {
+        writeln!(out, "  note           {limit}")?;
+    }
+    domains(&mut out, model.expansion.as_ref())?;
+    writeln!(out, "  provenance")?;
+    provenance(&mut out, &model.provenance, 4)?;
+    Ok(out)
+}

@@ -1,0 +1,382 @@
+//! `domex invert`: from real pictures to latents.
+
+mod inputs;
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Tensor};
+use clap::{Args, ValueEnum};
+use domex_checkpoint::safetensors::Overwrite;
+use domex_data::folder::{OutputFolder, write_atomic};
+use domex_data::grid::Grid;
+use domex_data::picture::{self, write_png};
+use domex_error::user_error;
+use domex_invert::{Config, Inversion, Likeness, Place, Projector, Space, TuneConfig, tune};
+use domex_lpips::Lpips;
+use domex_random::Streams;
+use domex_stylegan2::{Generator, Model, Noise};
+use image::RgbImage;
+use serde_json::{Value as Json, json};
+
+use self::inputs::{Given, files, read};
+use crate::args::{ModelArgs, OutArgs};
+use crate::context::Context;
+use crate::domains::{Domains, slugs};
+use crate::{assets, models};
+
+/// Flags of `domex invert`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n\nA picture of another size is resized along its shorter side and its middle is taken. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents."
+)]
+pub struct Invert {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
+    /// Pictures, or a folder of them; may be given several times
+    #[arg(long, value_name = "FILE|DIR", required = true)]
+    pub image: Vec<PathBuf>,
+    /// Where to look: w, which edits well, or w+, which comes nearer
+    #[arg(long, value_enum, default_value_t = SpaceChoice::W)]
+    pub space: SpaceChoice,
+    /// The pictures are of this domain of an expanded model [default: of the base]
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// Steps of the search
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub steps: u32,
+    /// Weight of the mean square difference of pixels, beside the perceptual distance
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub l2: f64,
+    /// Leave the generator's pixel noise as it is; otherwise it is searched for too
+    #[arg(long)]
+    pub keep_noise: bool,
+    /// Steps of tuning the generator to the pictures afterwards (pivotal tuning)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub tune: u32,
+    /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
+    #[arg(long, value_name = "FILE|NAME")]
+    pub perceptual: Option<PathBuf>,
+    /// Pictures looked for at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: u16,
+}
+
+/// Where to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SpaceChoice {
+    /// One row for all layers.
+    W,
+    /// A row for each layer.
+    #[value(name = "w+")]
+    WPlus,
+}
+
+/// What was found for one picture.
+struct Found {
+    picture: RgbImage,
+    distance: f64,
+    psnr: f64,
+    /// The same latent in every domain of an expanded model.
+    domains: Vec<RgbImage>,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Invert) -> domex_error::Result<()> {
+    let json = invert(context, args)?;
+    let pictures = json["pictures"].as_array().map_or(&[][..], Vec::as_slice);
+    for picture in pictures {
+        let figures = picture.get("tuned").unwrap_or(&picture["found"]);
+        context.say(&format!(
+            "{}: distance {:.4}, {:.1} dB",
+            picture["name"].as_str().unwrap_or_default(),
+            figures["distance"].as_f64().unwrap_or(f64::NAN),
+            figures["psnr"].as_f64().unwrap_or(f64::NAN)
+        ));
+    }
+    let folder = args.out.out.display();
+    context.say(&format!("latents and beside.png in {folder}"));
+    context.result(&json);
+    Ok(())
+}
+
+/// Looks for the pictures and writes what is found, and its figures.
+pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
+    let perceptual = match &args.perceptual {
+        Some(path) => models::perceptual(path)?,
+        None => assets::expect(assets::PERCEPTUAL)
+            .map_err(|error| user_error(format!("no --perceptual, and {error}")))?,
+    };
+    if !(args.l2.is_finite() && args.l2 >= 0.0) {
+        return Err(user_error(format!(
+            "--l2 {}: give 0 or a positive number",
+            args.l2
+        )));
+    }
+    let files = files(&args.image)?;
+    let model = models::load(context, &args.model)?;
+    let domains = match (model.expansion(), &args.domain) {
+        (None, None) => None,
+        _ => Some(Domains::of(&model, "--domain")?),
+    };
+    let place = domains
+        .as_ref()
+        .map(|domains| place(domains, args.domain.as_deref()));
+    let place = place.transpose()?;
+    let side = model.config().synthesis.img_resolution as u32;
+    let given = files
+        .iter()
+        .map(|file| read(file, side))
+        .collect::<domex_error::Result<Vec<_>>>()?;
+    let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
+    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+
+    let search = Search {
+        context,
+        args,
+        generator: model.generator(),
+        perceptual: &perceptual,
+        place: place.as_ref(),
+        domains: domains.as_ref(),
+    };
+    let (latents, found) = search.latents(&given, &folder)?;
+    let tuned = match args.tune {
+        0 => None,
+        _ => Some(search.tuned(&given, &latents)?),
+    };
+    if let Some((generator, _)) = &tuned {
+        save(&model, generator, &folder, args.out.force)?;
+    }
+    let tuned = tuned.as_ref().map(|(_, found)| found.as_slice());
+    let beside = folder.file("beside.png");
+    write_png(&beside, &draw(&given, &found, search.names(), tuned)?)?;
+    let json = report(&given, &found, tuned);
+    let path = folder.file("invert.json");
+    write_atomic(&path, format!("{json:#}\n").as_bytes())?;
+    Ok(json)
+}
+
+/// What a search works with.
+struct Search<'a> {
+    context: &'a Context,
+    args: &'a Invert,
+    generator: &'a Generator,
+    perceptual: &'a Lpips,
+    place: Option<&'a Place>,
+    domains: Option<&'a Domains<'a>>,
+}
+
+impl Search<'_> {
+    /// Looks for all pictures, a batch at a time, and writes what is found: latents `[n, num_ws, D]`, and pictures.
+    fn latents(
+        &self,
+        given: &[Given],
+        folder: &OutputFolder,
+    ) -> domex_error::Result<(Tensor, Vec<Found>)> {
+        let projector = Projector {
+            generator: self.generator,
+            perceptual: self.perceptual,
+            place: self.place,
+            config: self.config(),
+        };
+        let force = self.args.out.force;
+        let codes = OutputFolder::create(folder.file("latents"), force)?;
+        let made = OutputFolder::create(folder.file("pictures"), force)?;
+        let steps = self.args.steps as usize;
+        let progress = self.context.progress("steps", steps * given.len());
+        let (mut latents, mut all) = (Vec::new(), Vec::new());
+        for (index, batch) in given.chunks(self.args.batch.into()).enumerate() {
+            // Each batch has draws of its own.
+            let streams = Streams::new(self.context.seed.wrapping_add(index as u64));
+            let found = projector.invert(&self.tensor(batch)?, &streams, &mut |_, _| {
+                progress.advance(batch.len());
+            })?;
+            for (picture, given) in batch.iter().enumerate() {
+                let latent = codes.file(format!("{}.safetensors", given.name));
+                found.write(picture, &latent, overwrite(force))?;
+            }
+            let pictures = self.pictures(&found)?;
+            for (given, found) in batch.iter().zip(&pictures) {
+                write_png(&made.file(format!("{}.png", given.name)), &found.picture)?;
+                for (domain, picture) in slugs(&self.names()).iter().zip(&found.domains) {
+                    write_png(&made.file(format!("{}-{domain}.png", given.name)), picture)?;
+                }
+            }
+            latents.push(found.latents);
+            all.extend(pictures);
+        }
+        Ok((Tensor::cat(&latents, 0)?, all))
+    }
+
+    /// The generator that gives the pictures at these latents, and what it makes of them.
+    fn tuned(
+        &self,
+        given: &[Given],
+        latents: &Tensor,
+    ) -> domex_error::Result<(Generator, Vec<Found>)> {
+        let config = TuneConfig {
+            steps: self.args.tune as usize,
+            batch: self.args.batch.into(),
+            ..TuneConfig::default()
+        };
+        let progress = self.context.progress("steps of tuning", config.steps);
+        let wanted = self.tensor(given)?;
+        let mut stream = Streams::new(self.context.seed).stream("invert.tune");
+        let tuned = tune(
+            self.generator,
+            self.perceptual,
+            latents,
+            &wanted,
+            &config,
+            &mut stream,
+            &mut |step, _| progress.set(step),
+        )?;
+        let mut found = Vec::new();
+        for start in (0..given.len()).step_by(config.batch) {
+            let n = config.batch.min(given.len() - start);
+            let part = latents.narrow(0, start, n)?;
+            let made = tuned.synthesis().forward(&part, Noise::Const)?;
+            let likeness = Likeness::between(self.perceptual, &made, &wanted.narrow(0, start, n)?)?;
+            found.extend(paired(picture::to_rgb(&made)?, &likeness));
+        }
+        Ok((tuned, found))
+    }
+
+    /// What was found as pictures, in the base and in every domain.
+    fn pictures(&self, found: &Inversion) -> domex_error::Result<Vec<Found>> {
+        let mut all = paired(picture::to_rgb(&found.pictures)?, &found.likeness);
+        let Some(domains) = self.domains else {
+            return Ok(all);
+        };
+        let maps: Vec<Tensor> = found.noise.iter().map(|(_, map)| map.clone()).collect();
+        let base = domains.base(&found.latents)?;
+        for name in self.names() {
+            let moved = domains.moved(&base, &[(name, 1.0)])?;
+            let noise = match maps.as_slice() {
+                [] => Noise::Const,
+                maps => Noise::Maps(maps),
+            };
+            let made = self.generator.synthesis().forward(&moved, noise)?;
+            for (found, picture) in all.iter_mut().zip(picture::to_rgb(&made)?) {
+                found.domains.push(picture);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The domains of an expanded model.
+    fn names(&self) -> Vec<String> {
+        let domains = self.domains.map(|domains| domains.layout().domains());
+        let domains = domains.unwrap_or_default().iter();
+        domains.map(|domain| domain.name.clone()).collect()
+    }
+
+    fn config(&self) -> Config {
+        let published = Config::default();
+        Config {
+            space: match self.args.space {
+                SpaceChoice::W => Space::W,
+                SpaceChoice::WPlus => Space::WPlus,
+            },
+            steps: self.args.steps as usize,
+            pixel_noise: published.pixel_noise.filter(|_| !self.args.keep_noise),
+            l2: self.args.l2,
+            ..published
+        }
+    }
+
+    fn tensor(&self, given: &[Given]) -> domex_error::Result<Tensor> {
+        let pictures: Vec<RgbImage> = given.iter().map(|given| given.picture.clone()).collect();
+        let dtype = self.generator.synthesis().dtype();
+        Ok(picture::from_rgb(&pictures, dtype, &self.context.device)?)
+    }
+}
+
+fn paired(pictures: Vec<RgbImage>, likeness: &Likeness) -> Vec<Found> {
+    let figures = likeness.distance.iter().zip(&likeness.psnr);
+    let pairs = pictures.into_iter().zip(figures);
+    pairs
+        .map(|(picture, (&distance, &psnr))| Found {
+            picture,
+            distance,
+            psnr,
+            domains: Vec::new(),
+        })
+        .collect()
+}
+
+/// The subspace to look on: the base, or a domain's.
+fn place(domains: &Domains<'_>, domain: Option<&str>) -> domex_error::Result<Place> {
+    let part: Vec<(&str, f64)> = domain.iter().map(|&name| (name, 1.0)).collect();
+    Ok(Place {
+        strengths: domains.layout().strengths(&part)?,
+        subspaces: domains.subspaces().clone(),
+        mean: domains.mean().clone(),
+    })
+}
+
+/// The model with the tuned generator, which has nothing to go on training from.
+fn save(
+    model: &Model,
+    generator: &Generator,
+    folder: &OutputFolder,
+    force: bool,
+) -> domex_error::Result<()> {
+    let mut model = model.clone();
+    model.g_ema = generator.clone();
+    model.g = None;
+    model.discriminator = None;
+    model.provenance["tuned"] = json!(true);
+    Ok(model.save(folder.file("model.safetensors"), overwrite(force))?)
+}
+
+fn overwrite(force: bool) -> Overwrite {
+    match force {
+        true => Overwrite::Replace,
+        false => Overwrite::Refuse,
+    }
+}
+
+/// A row for each picture: as given, as found, in every domain, and by the tuned generator.
+fn draw(
+    given: &[Given],
+    found: &[Found],
+    domains: Vec<String>,
+    tuned: Option<&[Found]>,
+) -> domex_error::Result<RgbImage> {
+    let mut labels = vec!["given".to_owned(), "found".to_owned()];
+    labels.extend(domains);
+    labels.extend(tuned.map(|_| "tuned".to_owned()));
+    let mut cells = Vec::new();
+    for (index, given) in given.iter().enumerate() {
+        cells.push(given.picture.clone());
+        cells.push(found[index].picture.clone());
+        cells.extend(found[index].domains.iter().cloned());
+        cells.extend(tuned.map(|tuned| tuned[index].picture.clone()));
+    }
+    let names = given.iter().map(|given| given.name.clone());
+    Ok(Grid::new(labels.len())
+        .column_labels(labels)
+        .row_labels(names)
+        .draw(&cells)?)
+}
+
+fn report(given: &[Given], found: &[Found], tuned: Option<&[Found]>) -> Json {
+    let figures = |found: &Found| json!({ "distance": found.distance, "psnr": found.psnr });
+    let pictures = given.iter().enumerate().map(|(index, given)| {
+        let mut one = json!({ "name": given.name, "found": figures(&found[index]) });
+        if let Some(tuned) = tuned {
+            one["tuned"] = figures(&tuned[index]);
+        }
+        one
+    });
+    json!({ "pictures": pictures.collect::<Vec<_>>() })
+}

@@ -1,0 +1,85 @@
+//! A model as the upper floors see it: the latent is `z_sem`, the noise of a picture is fixed.
+
+use candle_core::{DType, Device, Tensor};
+use domex_latent::{ActingMatrix, Generator};
+
+use super::Model;
+use crate::error::expect_dims;
+use crate::{Error, Result};
+
+impl Generator for Model {
+    fn latent_dim(&self) -> usize {
+        self.config().unet.cond_channels
+    }
+
+    /// One: all blocks read the same code.
+    fn layers(&self) -> usize {
+        1
+    }
+
+    fn noise_dim(&self) -> usize {
+        self.latent_dim()
+    }
+
+    fn label_dim(&self) -> usize {
+        0
+    }
+
+    fn resolution(&self) -> usize {
+        self.config().unet.image_size
+    }
+
+    fn channels(&self) -> usize {
+        self.config().unet.in_channels
+    }
+
+    fn device(&self) -> &Device {
+        Self::device(self)
+    }
+
+    fn dtype(&self) -> DType {
+        Self::dtype(self)
+    }
+
+    fn mean(&self) -> domex_latent::Result<Tensor> {
+        let mean = || Ok(self.statistics()?.mean.squeeze(0)?);
+        mean().map_err(foreign)
+    }
+
+    fn map(&self, z: &Tensor, label: Option<&Tensor>) -> domex_latent::Result<Tensor> {
+        if label.is_some() {
+            let error = Error::config("label", "given", "none: this network has no classes");
+            return Err(foreign(error));
+        }
+        self.sample_codes(z, self.latent_steps).map_err(foreign)
+    }
+
+    fn acting_matrices(&self) -> domex_latent::Result<Vec<ActingMatrix>> {
+        Ok(self.networks.unet.acting_matrices())
+    }
+
+    fn synthesize(&self, latent: &Tensor) -> domex_latent::Result<Tensor> {
+        let pictures = || -> Result<Tensor> {
+            let z = match latent.rank() {
+                3 => {
+                    expect_dims("latent", latent, &[None, Some(1), Some(self.latent_dim())])?;
+                    latent.squeeze(1)?
+                }
+                _ => latent.clone(),
+            };
+            expect_dims("latent", &z, &[None, Some(self.latent_dim())])?;
+            let noise = self.fixed_noise()?;
+            let (_, c, h, w) = noise.dims4()?;
+            let noise = noise.broadcast_as((z.dim(0)?, c, h, w))?.contiguous()?;
+            self.decode(&z, &noise, self.steps)
+        };
+        pictures().map_err(foreign)
+    }
+}
+
+fn foreign(error: Error) -> domex_latent::Error {
+    match error {
+        Error::Latent(error) => error,
+        error => domex_latent::Error::network("diffusion autoencoder", error),
+    }
+}

@@ -1,0 +1,137 @@
+//! Whether two domains of an expanded generator are seen in one picture.
+//!
+//! A judge of domains names one. It counts as having seen both where the two are its likeliest; renderings of a
+//! character in a technique, which it never saw either, say how often it can.
+
+use candle_core::{DType, Device, Tensor};
+use domex_data::picture;
+use domex_data::portraits::{Domain, Factors, render_both};
+use domex_judge::Judge;
+use domex_latent::Generator as _;
+use domex_random::Streams;
+use domex_stylegan2::Model;
+
+use crate::outcomes::paint;
+use crate::samples::normal;
+use crate::{Error, Result};
+
+/// Pictures at once.
+const BATCH: usize = 32;
+
+/// The share of `pictures` that are seen as both domains where the model composes them.
+///
+/// # Errors
+///
+/// A model without these domains.
+pub fn composed(
+    model: &Model,
+    judge: &Judge,
+    pair: [Domain; 2],
+    names: [&str; 2],
+    pictures: usize,
+    seed: u64,
+) -> Result<f64> {
+    let generator = model.generator();
+    let expansion = model
+        .expansion()
+        .ok_or_else(|| Error::config("domains of the model", 0, "at least 2"))?;
+    let (device, dtype) = (generator.device(), generator.dtype());
+    let subspaces = expansion
+        .layout
+        .subspaces(&expansion.basis, device, dtype)?;
+    let mean = expansion.mean.to_device(device)?.to_dtype(dtype)?;
+    let strengths = expansion.layout.strengths(&names.map(|name| (name, 1.0)))?;
+    let mut latents = Streams::new(seed).stream("composed");
+    share(judge, pair, pictures, |n| {
+        let z = normal(&mut latents, n, generator.config().z_dim(), device)?;
+        let w = generator.mapping().forward(Some(&z), None)?;
+        let base = subspaces.project(&w, Some(&mean))?;
+        paint(generator, &subspaces.compose(&base, &strengths)?)
+    })
+}
+
+/// The same share for any generator, such as a mean of two.
+///
+/// # Errors
+///
+/// A network of another size.
+pub fn blended(
+    model: &Model,
+    judge: &Judge,
+    pair: [Domain; 2],
+    pictures: usize,
+    seed: u64,
+) -> Result<f64> {
+    let generator = model.generator();
+    let mut latents = Streams::new(seed).stream("composed");
+    share(judge, pair, pictures, |n| {
+        let dim = generator.config().z_dim();
+        let z = normal(&mut latents, n, dim, generator.device())?;
+        paint(generator, &generator.mapping().forward(Some(&z), None)?)
+    })
+}
+
+/// The same share of renderings: `pair` is a character and a technique.
+///
+/// # Errors
+///
+/// A judge of another world.
+pub fn rendered(judge: &Judge, pair: [Domain; 2], pictures: usize, seed: u64) -> Result<f64> {
+    let mut stream = Streams::new(seed).stream("rendered");
+    let side = judge.config().size as u32;
+    share(judge, pair, pictures, |n| {
+        let mut draw = || {
+            let factors = Factors::draw(&mut stream);
+            render_both(
+                &factors,
+                Some(pair[0]),
+                Some(pair[1]),
+                stream.next_u64(),
+                side,
+            )
+        };
+        let pictures: Vec<_> = (0..n).map(|_| draw()).collect();
+        Ok(picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?)
+    })
+}
+
+/// The share of what `make` makes whose two likeliest domains are these.
+fn share(
+    judge: &Judge,
+    pair: [Domain; 2],
+    pictures: usize,
+    mut make: impl FnMut(usize) -> Result<Tensor>,
+) -> Result<f64> {
+    let mut both = 0;
+    for start in (0..pictures).step_by(BATCH) {
+        let x = make(BATCH.min(pictures - start))?;
+        let domains = judge.forward(&x)?.swap_remove(0);
+        for logits in domains.to_vec2::<f32>()? {
+            both += usize::from(likeliest(&logits) == sorted(pair.map(Domain::index)));
+        }
+    }
+    Ok(both as f64 / pictures.max(1) as f64)
+}
+
+/// The two largest, in the order of their numbers.
+fn likeliest(logits: &[f32]) -> [usize; 2] {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    sorted([order.first(), order.get(1)].map(|at| at.copied().unwrap_or_default()))
+}
+
+fn sorted([a, b]: [usize; 2]) -> [usize; 2] {
+    [a.min(b), a.max(b)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_likeliest_count_in_any_order() {
+        assert_eq!(likeliest(&[0.1, 3.0, -1.0, 2.0]), [1, 3]);
+        assert_eq!(likeliest(&[2.0, 1.0]), [0, 1]);
+        assert_eq!(sorted([5, 2]), [2, 5]);
+    }
+}

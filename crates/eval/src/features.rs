@@ -1,0 +1,63 @@
+//! On which features sets of pictures are compared: those of the perceptual network, of Inception-v3 as FID has them, or of a
+//! CLIP model as CMMD has them.
+
+use candle_core::Tensor;
+use domex_clip::{Clip, Preprocess};
+use domex_inception::{Inception, Pipeline, prepare};
+use domex_lpips::Lpips;
+
+use crate::Result;
+
+/// Pictures that go through a network of 299² at once: a bound for memory.
+const CHUNK: usize = 8;
+
+/// The network whose features a set is reduced to.
+#[derive(Debug, Clone)]
+pub enum Features {
+    /// The perceptual network's last depth, averaged over the picture.
+    Perceptual,
+    /// The 2048 numbers of FID, prepared as pytorch-fid does.
+    Inception(Box<Inception>),
+    /// A CLIP model's picture features.
+    Clip(Box<Clip>),
+}
+
+impl Features {
+    /// What the network is called.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Perceptual => "perceptual",
+            Self::Inception(_) => "inception",
+            Self::Clip(_) => "clip",
+        }
+    }
+
+    /// Features `[n, d]` of `pictures: [n, 3, h, w]` in `[-1, 1]`.
+    pub(crate) fn of(&self, perceptual: &Lpips, pictures: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Perceptual => Ok(perceptual.pooled(pictures)?),
+            Self::Inception(network) => in_chunks(pictures, |x| {
+                let levels = ((x + 1.0)? * 127.5)?;
+                Ok(network.features(&prepare(&levels, Pipeline::PytorchFid)?)?)
+            }),
+            Self::Clip(clip) => {
+                let preprocess = Preprocess {
+                    antialias: true,
+                    ..Preprocess::new(clip.image_size())
+                };
+                in_chunks(
+                    pictures,
+                    |x| Ok(clip.image_features(&preprocess.apply(x)?)?),
+                )
+            }
+        }
+    }
+}
+
+fn in_chunks(pictures: &Tensor, see: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let n = pictures.dim(0)?;
+    let chunks = (0..n).step_by(CHUNK);
+    let chunks = chunks.map(|start| see(&pictures.narrow(0, start, CHUNK.min(n - start))?));
+    Ok(Tensor::cat(&chunks.collect::<Result<Vec<_>>>()?, 0)?)
+}

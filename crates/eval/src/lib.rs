@@ -1,0 +1,48 @@
+//! What a generator makes, before and after an expansion, measured by networks that did not train it.
+//!
+//! | question | function | by |
+//! | --- | --- | --- |
+//! | what did an expanded model learn, and what did it keep? | [`outcomes()`] | judge, perceptual network |
+//! | the same of a generator adapted to one domain | [`adapted`] | judge, perceptual network |
+//! | are two domains seen in one picture? | [`composed()`], [`blended`], [`rendered`] | judge |
+//! | how well does it make the source domain's scenes? | [`fidelity()`] | judge, perceptual network, fresh renderings |
+//! | how near are its samples to any set of pictures? | [`likeness()`] | [`Features`] of a network, perceptual network |
+//! | how evenly do pictures change along paths? | [`path_length()`] | perceptual network |
+//! | do its domains show their texts, and each other's? | [`text_scores()`] | CLIP model |
+//!
+//! Every figure follows from its seed. The measures themselves, on features and labels, are `domex_metrics`.
+//!
+//! Deliberately not here: training, of anything; the files that figures are written to.
+
+mod cache;
+mod composed;
+mod error;
+mod features;
+mod fidelity;
+mod likeness;
+mod outcomes;
+mod path_length;
+mod samples;
+mod text_scores;
+
+pub use cache::FeatureCache;
+pub use composed::{blended, composed, rendered};
+pub use error::{Error, Result};
+pub use features::Features;
+pub use fidelity::{Fidelity, Rendering, fidelity};
+pub use likeness::{Likeness, Networks, likeness};
+pub use outcomes::{Outcome, Outcomes, adapted, outcomes};
+pub use path_length::path_length;
+pub use text_scores::{TextScore, TextScores, text_scores};
+
+use domex_judge::Judge;
+use domex_lpips::Lpips;
+
+/// The networks that measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Evaluators<'a> {
+    /// Names domain and factors.
+    pub judge: &'a Judge,
+    /// Says how different two pictures look.
+    pub perceptual: &'a Lpips,
+}

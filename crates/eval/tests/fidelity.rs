@@ -1,0 +1,104 @@
+//! The figures of a generator, against renderings of a square and by networks of made-up weights.
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{VarBuilder, VarMap};
+use domex_eval::{Evaluators, Fidelity, fidelity};
+use domex_judge::{Config, Factor, Judge};
+use domex_lpips::{Backbone, Lpips};
+use domex_stylegan2::{GeneratorConfig, Model};
+use image::{Rgb, RgbImage};
+
+const SIZE: u32 = 16;
+
+/// Weights of a size that keeps signals alive, the same in every run.
+fn filled<T, E: std::fmt::Debug>(build: impl Fn(&VarBuilder<'_>) -> Result<T, E>) -> T {
+    let map = VarMap::new();
+    build(&VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu)).unwrap();
+    let data = map.data().lock().unwrap();
+    let weights = data.iter().map(|(name, var)| {
+        let (n, fan_in) = (var.elem_count(), var.elem_count() / var.dims()[0]);
+        let scale = (4.0 / fan_in as f32).sqrt();
+        let value = |i: usize| match name.starts_with("lin") {
+            true => 1.0 / (1 + i % 7) as f32,
+            false => scale * (i as f32 * 2.399).sin(),
+        };
+        let values: Vec<f32> = (0..n).map(value).collect();
+        let tensor = Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap();
+        (name.clone(), tensor)
+    });
+    let weights = weights.collect();
+    build(&VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu)).unwrap()
+}
+
+fn judge() -> Judge {
+    let mut config = Config::new(&[
+        Factor::new("domain", ["day", "night", "dusk"]),
+        Factor::new("place", ["left", "right"]),
+    ]);
+    config.size = SIZE as usize;
+    config.widths = [8; 6];
+    filled(|vb| Judge::new(vb, &config))
+}
+
+/// A grey square on the left or the right, with some grain.
+fn rendering(seed: u64) -> RgbImage {
+    RgbImage::from_fn(SIZE, SIZE, |x, y| {
+        let right = seed % 2 == 1;
+        let inside = (x > SIZE / 2) == right && (SIZE / 4..3 * SIZE / 4).contains(&y);
+        let grain = ((u64::from(x * 31 + y * 17) ^ (seed >> 1)) % 13) as u8;
+        let base: [u8; 3] = if inside { [128; 3] } else { [200, 220, 240] };
+        Rgb(base.map(|v| v - 6 + grain))
+    })
+}
+
+fn measured(pictures: usize, seed: u64) -> (domex_eval::Result<Fidelity>, usize) {
+    let judge = judge();
+    let perceptual = filled(|vb| Lpips::new(vb, &domex_lpips::Config::new(Backbone::Small)));
+    let by = Evaluators {
+        judge: &judge,
+        perceptual: &perceptual,
+    };
+    let config = GeneratorConfig::with_defaults(8, 12, SIZE as usize, 128, 8).unwrap();
+    let model = Model::random(&config, 3, &Device::Cpu).unwrap();
+    let mut seen = 0;
+    let figures = fidelity(&model, by, &rendering, pictures, seed, |n| seen += n);
+    (figures, seen)
+}
+
+#[test]
+fn a_random_generator_is_farther_off_than_other_renderings() {
+    let figures = measured(40, 5).0.unwrap();
+    assert!(
+        figures.frechet > 3.0 * figures.frechet_of_renderings,
+        "{figures:?}"
+    );
+    assert!((0.0..=1.0).contains(&figures.source) && figures.diversity > 0.0);
+}
+
+#[test]
+fn every_factor_but_the_domain_has_its_variation() {
+    let figures = measured(8, 5).0.unwrap();
+    let names: Vec<&str> = figures.marginals.keys().map(String::as_str).collect();
+    assert_eq!(names, ["place"]);
+    assert!((0.0..=1.0).contains(&figures.marginals["place"]));
+}
+
+#[test]
+fn progress_counts_every_picture_of_three_sets() {
+    let (figures, seen) = measured(40, 5);
+    assert_eq!((figures.unwrap().pictures, seen), (40, 120));
+}
+
+#[test]
+fn the_seed_decides_the_figures() {
+    let figures = |seed| measured(8, seed).0.unwrap();
+    assert_eq!(figures(5), figures(5));
+    assert_ne!(figures(5), figures(6));
+}
+
+#[test]
+fn a_single_picture_is_refused() {
+    let error = measured(1, 5).0.unwrap_err().to_string();
+    assert!(error.contains("at least 2"), "{error}");
+}

@@ -1,0 +1,392 @@
+//! The trainee.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use domex_data::source::PictureSource;
+use domex_error::AnyError;
+use domex_expand::trainee::PictureGroups;
+use domex_expand::{Config, Error, Noise, Result, SourceStep, Trainee, Weights};
+use domex_gan::{frozen, latents};
+use domex_latent::Expansion;
+use domex_latent::modulation::{Layer, Modulator};
+use domex_random::{Stream, Streams};
+use domex_stylegan2::{self as stylegan2, Generator, Model, Overwrite, mapping::broadcast};
+use domex_train::adam::AdamConfig;
+use domex_train::lazy::Lazy;
+use domex_train::{Losses, Parameters, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::networks::{Adversary, Reals};
+use crate::settings::SourceConfig;
+
+/// A StyleGAN2 that is expanded. See the [crate's docs](crate).
+pub struct StyleGan2 {
+    pub(crate) live: Generator,
+    live_frozen: Generator,
+    averaged: Generator,
+    source: Generator,
+    pub(crate) adversary: Option<Adversary>,
+    pub(crate) reals: Option<Reals>,
+    pub(crate) settings: SourceConfig,
+    pub(crate) streams: Purposes,
+    /// Running mean of the path length, a scalar.
+    pub(crate) mean_length: Tensor,
+    expansion: Option<Expansion>,
+    provenance: Json,
+}
+
+/// One stream for each purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Purposes {
+    pub mixing: Stream,
+    pub direction: Stream,
+    pub pictures: Stream,
+}
+
+/// Keys of a snapshot.
+const STREAMS: &str = "source streams";
+const MEAN: &str = "mean_w";
+const MEAN_LENGTH: &str = "mean_path_length";
+
+impl StyleGan2 {
+    /// The model at its beginning. `pictures` of its source domain are used where `config` weighs its own training and the
+    /// model has a discriminator.
+    ///
+    /// # Errors
+    ///
+    /// Settings out of range, pictures of another size or none at all, or a weight of the discriminator's opinion where
+    /// there is no discriminator.
+    pub fn new(
+        model: &Model,
+        config: &Config,
+        pictures: Option<Box<dyn PictureSource>>,
+        seed: u64,
+    ) -> Result<Self> {
+        let settings = SourceConfig::read(&config.source)
+            .map_err(|problem| setting("settings of the source", problem, "those of StyleGAN2"))?;
+        let side = model.config().synthesis.img_resolution;
+        let reals = pictures
+            .map(|pictures| Reals::new(pictures, side))
+            .transpose()?;
+        if settings.realism > 0.0 && model.discriminator.is_none() {
+            let expected = "0, as the model has no discriminator";
+            return Err(setting("realism", settings.realism, expected));
+        }
+        let adversarial = settings.src > 0.0 && reals.is_some();
+        let discriminator = model.discriminator.as_ref();
+        let discriminator = discriminator.filter(|_| adversarial || settings.realism > 0.0);
+        let r1 = Lazy::new(settings.r1_interval)?;
+        let adversary = discriminator.map(|d| Adversary::new(d, r1.corrected(config.adam())));
+        let streams = Streams::new(seed);
+        let g = &model.g_ema;
+        Ok(Self {
+            live: frozen::generator(g).map_err(own)?,
+            live_frozen: frozen::generator(g).map_err(own)?,
+            averaged: frozen::generator(g).map_err(own)?,
+            source: frozen::generator(g).map_err(own)?,
+            adversary: adversary.transpose()?,
+            reals: reals.filter(|_| adversarial),
+            mean_length: Tensor::zeros((), DType::F32, g.synthesis().device())?,
+            streams: Purposes {
+                mixing: streams.stream("style mixing"),
+                direction: streams.stream("path length direction"),
+                pictures: streams.stream("pictures"),
+            },
+            expansion: model.expansion.clone(),
+            provenance: model.provenance.clone(),
+            settings,
+        })
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        self.live.synthesis().device()
+    }
+
+    /// Latents of a training step `[n, D]`, one after the other: each moves the running mean.
+    pub(crate) fn draw(&mut self, n: usize, stream: &mut Stream) -> Result<Tensor> {
+        let z_dim = self.live.config().z_dim();
+        let device = self.device().clone();
+        let mut rows = Vec::with_capacity(n);
+        for _ in 0..n {
+            let z = normal(stream, &[1, z_dim], &device)?;
+            let w = latents::map(&mut self.live, &z, None).map_err(own)?;
+            rows.push(w.detach());
+        }
+        self.mean_moved()?;
+        Ok(Tensor::cat(&rows, 0)?)
+    }
+
+    /// Tells all who measure from the mean where it is now.
+    fn mean_moved(&self) -> Result<()> {
+        let synthesis = [self.live.synthesis(), self.averaged.synthesis()];
+        let modulators = synthesis
+            .iter()
+            .flat_map(|synthesis| synthesis.modulators());
+        let mut mean = None;
+        for modulator in modulators {
+            let mean = match &mean {
+                Some(mean) => mean,
+                None => mean.insert(self.live.mean_w().map_err(own)?),
+            };
+            modulator.set_mean(mean)?;
+        }
+        Ok(())
+    }
+
+    fn network(&self, weights: Weights) -> &Generator {
+        match weights {
+            Weights::Live => &self.live,
+            Weights::Frozen => &self.live_frozen,
+            Weights::Averaged => &self.averaged,
+            Weights::Source => &self.source,
+        }
+    }
+}
+
+impl Trainee for StyleGan2 {
+    fn kind(&self) -> &'static str {
+        stylegan2::model::KIND
+    }
+
+    fn generator(&self, weights: Weights) -> &dyn domex_latent::Generator {
+        self.network(weights)
+    }
+
+    fn expansion(&self) -> Option<&Expansion> {
+        self.expansion.as_ref()
+    }
+
+    fn train_weights(&mut self) -> Result<Parameters> {
+        let config = self.source.config().clone();
+        let spec = Generator::spec(&config).map_err(own)?;
+        let (mut vars, mut live) = spec.trainable(&self.source.tensors()).map_err(own)?;
+        vars.retain(|name, _| name.starts_with("synthesis."));
+        for (name, tensor) in &mut live {
+            if !vars.contains_key(name) {
+                *tensor = tensor.detach();
+            }
+        }
+        self.live = self.live.with_tensors(&live).map_err(own)?;
+        self.live_frozen = frozen::generator(&self.live).map_err(own)?;
+        Ok(Parameters::new(vars))
+    }
+
+    fn average_weights(&mut self, averages: &BTreeMap<String, Tensor>) -> Result<()> {
+        let mut tensors = averages.clone();
+        for (name, tensor) in self.source.tensors() {
+            tensors.entry(name).or_insert(tensor.detach());
+        }
+        self.averaged = self.averaged.with_tensors(&tensors).map_err(own)?;
+        Ok(())
+    }
+
+    /// In StyleGAN2 a row is read by one convolution, or by a `torgb` and the next block's first convolution. The constant
+    /// goes with the first row.
+    fn row_of(&self, weight: &str) -> Option<usize> {
+        row_of(weight)
+    }
+
+    fn layers(&self) -> Vec<Layer> {
+        self.live.synthesis().modulated_layers()
+    }
+
+    fn modulate(&mut self, live: Arc<dyn Modulator>, averaged: Arc<dyn Modulator>) {
+        self.live.synthesis_mut().add_modulator(live.clone());
+        self.live_frozen.synthesis_mut().add_modulator(live);
+        self.averaged.synthesis_mut().add_modulator(averaged);
+    }
+
+    fn mean(&self) -> Result<Tensor> {
+        self.live.mean_w().map_err(own)
+    }
+
+    fn draw_latents(&mut self, n: usize, stream: &mut Stream) -> Result<Tensor> {
+        self.draw(n, stream)
+    }
+
+    fn pictures(
+        &self,
+        weights: Weights,
+        latents: &[&Tensor],
+        source: &[&Tensor],
+        noise: Noise<'_>,
+    ) -> Result<(PictureGroups, PictureGroups)> {
+        let network = self.network(weights);
+        Ok(match noise {
+            Noise::Fixed => (
+                groups(network, latents, stylegan2::Noise::Const)?,
+                groups(&self.source, source, stylegan2::Noise::Const)?,
+            ),
+            Noise::Fresh { live, source: from } => (
+                groups(network, latents, stylegan2::Noise::Random(live))?,
+                groups(&self.source, source, stylegan2::Noise::Random(from))?,
+            ),
+        })
+    }
+
+    fn judge_edited(&self, edited: &Tensor, losses: &mut Losses) -> Result<Option<Tensor>> {
+        let Some(adversary) = self
+            .adversary
+            .as_ref()
+            .filter(|_| self.settings.realism > 0.0)
+        else {
+            return Ok(None);
+        };
+        let judged = domex_gan::realism(&adversary.frozen, edited, None, None).map_err(own)?;
+        let value = judged.loss.detach().to_dtype(DType::F64)?.to_scalar()?;
+        losses.put("loss/realism", value);
+        Ok(Some((judged.loss * self.settings.realism)?))
+    }
+
+    fn trains_source(&self) -> bool {
+        self.reals.is_some() && self.adversary.is_some()
+    }
+
+    fn optimizer(&self, adam: AdamConfig) -> Result<AdamConfig> {
+        Ok(match &self.adversary {
+            Some(_) => Lazy::new(self.settings.path_length_interval)?.corrected(adam),
+            None => adam,
+        })
+    }
+
+    fn scale_learning_rates(&mut self, factor: f64) {
+        if let Some(adversary) = &mut self.adversary {
+            adversary.scale_learning_rate(factor);
+        }
+    }
+
+    fn source_phases(&mut self, step: SourceStep<'_>) -> Result<()> {
+        self.train_on_source(step)
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        state.put_tensor(MEAN, &self.mean()?)?;
+        state.put_tensor(MEAN_LENGTH, &self.mean_length)?;
+        state.put(STREAMS, &self.streams)?;
+        match &self.adversary {
+            Some(adversary) => adversary.save(state),
+            None => Ok(()),
+        }
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let device = self.device().clone();
+        self.live
+            .set_mean_w(&state.tensor(MEAN, &device)?)
+            .map_err(own)?;
+        self.mean_moved()?;
+        self.mean_length = state.tensor(MEAN_LENGTH, &device)?;
+        self.streams = state.get(STREAMS)?;
+        match &mut self.adversary {
+            Some(adversary) => adversary.restore(state),
+            None => Ok(()),
+        }
+    }
+
+    fn export(
+        &self,
+        expansion: Option<Expansion>,
+        made: Map<String, Json>,
+        path: &Path,
+    ) -> Result<()> {
+        let mut averaged = self.averaged.clone();
+        averaged.set_mean_w(&self.mean()?).map_err(own)?;
+        let mut model = Model::new(averaged);
+        // The discriminator goes with a generator of the same source domain.
+        let adversary = self.adversary.as_ref().filter(|_| expansion.is_some());
+        model.discriminator = adversary.map(|adversary| adversary.live.clone());
+        model.expansion = expansion;
+        model.provenance["source"] = self.provenance.clone();
+        for (key, value) in made {
+            model.provenance[key] = value;
+        }
+        model.save(path, Overwrite::Replace).map_err(own)
+    }
+}
+
+/// Pictures of groups of latents `[n, D]`, made in one batch.
+fn groups(
+    network: &Generator,
+    latents: &[&Tensor],
+    noise: stylegan2::Noise<'_>,
+) -> Result<PictureGroups> {
+    if latents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = match latents {
+        [one] => (*one).clone(),
+        several => Tensor::cat(several, 0)?,
+    };
+    let ws = broadcast(&all, network.config().num_ws()).map_err(own)?;
+    let pictures = network.synthesis().forward(&ws, noise).map_err(own)?;
+    let mut start = 0;
+    let mut group = |latents: &&Tensor| {
+        let n = latents.dim(0)?;
+        start += n;
+        Ok(pictures.narrow(0, start - n, n)?)
+    };
+    latents.iter().map(&mut group).collect()
+}
+
+fn row_of(name: &str) -> Option<usize> {
+    let (side, rest) = name.strip_prefix("synthesis.b")?.split_once('.')?;
+    let block = (side.parse::<usize>().ok()?.checked_ilog2()? as usize).checked_sub(2)?;
+    match rest.split('.').next()? {
+        "const" => Some(0),
+        "conv0" | "skip" => (2 * block).checked_sub(1),
+        "conv1" => Some(2 * block),
+        "torgb" => Some(2 * block + 1),
+        _ => None,
+    }
+}
+
+/// Standard normal numbers.
+pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Result<Tensor> {
+    let mut values = vec![0f32; dims.iter().product()];
+    stream.fill_normal(&mut values);
+    Ok(Tensor::from_vec(values, dims, device)?)
+}
+
+/// An error of the networks.
+pub(crate) fn own(error: impl Into<AnyError>) -> Error {
+    Error::trainee(error)
+}
+
+fn setting(what: &str, found: impl std::fmt::Display, expected: &str) -> Error {
+    Error::Setting {
+        what: what.to_owned(),
+        found: found.to_string(),
+        expected: expected.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domex_stylegan2::GeneratorConfig;
+
+    #[test]
+    fn every_parameter_of_the_synthesis_belongs_to_a_row() {
+        let config = GeneratorConfig::with_defaults(8, 12, 16, 128, 8).unwrap();
+        let model = Model::random(&config, 0, &Device::Cpu).unwrap();
+        let spec = Generator::spec(&config).unwrap();
+        let (vars, _) = spec.trainable(&model.g_ema.tensors()).unwrap();
+        let mut rows = BTreeMap::<usize, Vec<&str>>::new();
+        for name in vars.keys().filter(|name| name.starts_with("synthesis.")) {
+            rows.entry(row_of(name).expect(name))
+                .or_default()
+                .push(name);
+        }
+        assert!(rows.keys().copied().eq(0..config.num_ws()));
+        let holds = |row: usize, layer: &str| rows[&row].iter().any(|name| name.contains(layer));
+        assert!(holds(0, "b4.const") && holds(0, "b4.conv1.affine"));
+        assert!(holds(1, "b4.torgb") && holds(1, "b8.conv0") && !holds(1, "b8.conv1"));
+        assert!(holds(5, "b16.torgb"));
+        assert_eq!(row_of("mapping.fc0.weight"), None);
+    }
+}

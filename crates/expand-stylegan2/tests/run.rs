@@ -1,0 +1,453 @@
+//! The run at a tiny size: every snapshot leads to the same weights, and what was learnt earlier keeps its place.
+
+#![allow(clippy::unwrap_used)]
+
+use domex_test_support::networks as tiny;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use domex_checkpoint::container::Container;
+use domex_data::portraits::Domain;
+use domex_data::source::Portraits;
+use domex_expand::{
+    Config, Dimensions, Expand, Networks, ParametrisationKind, Parts, Placement, TaskSpec,
+};
+use domex_expand_stylegan2::{SETTINGS, StyleGan2};
+use domex_latent::basis::{Basis, BasisKind};
+use domex_latent::probe::{ProbeConfig, probe};
+use domex_latent::{Generator as _, PixelRms};
+use domex_nada::Guide;
+use domex_random::Streams;
+use domex_replay::Perceptual;
+use domex_stylegan2::Model;
+use domex_train::{Clock, Job, Resume, RunConfig, State};
+use serde_json::json;
+
+/// Steps of a run.
+const STEPS: u64 = 6;
+
+fn config() -> Config {
+    let mut config = Config {
+        batch: 2,
+        ..Config::default()
+    };
+    // All phases within a few steps.
+    for (key, steps) in [("r1_interval", 2), ("path_length_interval", 3)] {
+        config.source.insert(key.to_owned(), json!(steps));
+    }
+    config.complete(&SETTINGS).unwrap();
+    config
+}
+
+fn tasks(names: &[&str]) -> Vec<TaskSpec> {
+    names
+        .iter()
+        .map(|name| TaskSpec::texts("photo", *name))
+        .collect()
+}
+
+/// A run on the networks in `world`, on its shipped generator or on another model.
+fn job(
+    world: &Path,
+    model: Option<&Model>,
+    config: Config,
+    tasks: &[TaskSpec],
+) -> domex_expand::Result<Expand> {
+    let shipped = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
+    let guide = |name: &str| Guide::load(&world.join(name), 1.0, &Device::Cpu).unwrap();
+    let portraits = Portraits::new(1, Domain::Photo, tiny::SIDE as u32).unwrap();
+    let distance = Perceptual::load(&world.join("perceptual.safetensors"), &Device::Cpu).unwrap();
+    let model = model.unwrap_or(&shipped);
+    let trainee = StyleGan2::new(model, &config, Some(Box::new(portraits)), 7)?;
+    Expand::new(
+        config,
+        Parts {
+            trainee: Box::new(trainee),
+            tasks,
+            networks: Networks {
+                clip: vec![guide("clip-one.safetensors"), guide("clip-two.safetensors")],
+                texture: None,
+                distance: Some(Arc::new(distance)),
+            },
+            cache: Some(world),
+            seed: 7,
+        },
+    )
+}
+
+fn clock(step: u64) -> Clock {
+    Clock {
+        step,
+        images: 2 * step,
+        ..Clock::default()
+    }
+}
+
+fn steps(job: &mut Expand, from: u64, to: u64) {
+    for step in from..to {
+        let losses = job.step(&clock(step)).unwrap();
+        assert!(losses.not_finite.is_empty(), "{losses:?}");
+    }
+}
+
+fn save(job: &Expand, path: &Path) {
+    let mut state = State::new();
+    job.save(&mut state).unwrap();
+    state.write(path).unwrap();
+}
+
+/// Every bit of a snapshot.
+fn bits(path: &Path) -> (Vec<(String, Vec<u8>)>, String) {
+    let file = Container::open(path).unwrap();
+    let tensors = file.tensors().iter();
+    let tensors = tensors
+        .map(|(name, data)| (name.clone(), data.bytes().to_vec()))
+        .collect();
+    (tensors, file.config().to_string())
+}
+
+#[test]
+fn fifty_resumes_reach_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let tasks = tasks(&["sketch", "zombie", "robot"]);
+    let at = |step: u64| world.join(format!("{step}.safetensors"));
+    let mut whole = job(world, None, config(), &tasks).unwrap();
+    assert!(whole.trainee().trains_source());
+    for step in 0..STEPS {
+        save(&whole, &at(step));
+        steps(&mut whole, step, step + 1);
+    }
+    save(&whole, &at(STEPS));
+    let end = bits(&at(STEPS));
+    assert!(
+        end.0 != bits(&at(STEPS - 1)).0,
+        "the last step did something"
+    );
+
+    let mut stream = Streams::new(3).stream("kills");
+    let again = world.join("again.safetensors");
+    // The same object, with all that a run leaves in it, and now and then a new one.
+    let mut other = job(world, None, config(), &tasks).unwrap();
+    for round in 0..50 {
+        if round % 10 == 9 {
+            other = job(world, None, config(), &tasks).unwrap();
+        }
+        let step = stream.index(STEPS as usize).unwrap() as u64;
+        other.restore(&State::read(&at(step)).unwrap()).unwrap();
+        // Late kills are as likely as early ones, and cost less to check.
+        steps(&mut other, step, STEPS);
+        save(&other, &again);
+        assert!(bits(&again) == end, "round {round}, from step {step}");
+    }
+}
+
+/// What resuming a run with another job says.
+fn resumed_with(world: &Path, config: Config, tasks: &[TaskSpec]) -> String {
+    let folder = world.join("run");
+    let run = |resume, images| RunConfig {
+        images,
+        resume,
+        signals: false,
+        ..RunConfig::new(&folder)
+    };
+    let names = ["sketch", "zombie", "robot"];
+    let started = &mut job(world, None, self::config(), &self::tasks(&names)).unwrap();
+    domex_train::run(started, &run(Resume::No, 2)).unwrap();
+    let other = &mut job(world, None, config, tasks).unwrap();
+    let error = domex_train::run(other, &run(Resume::From(folder.clone()), 4)).unwrap_err();
+    error.to_string()
+}
+
+#[test]
+fn a_run_is_not_resumed_with_other_tasks() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let error = resumed_with(root.path(), config(), &tasks(&["sketch", "zombie"]));
+    assert!(
+        error.contains("setting tasks") || error.contains("setting layout"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_run_is_not_resumed_with_other_settings() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let other = Config {
+        lr: 0.5,
+        ..config()
+    };
+    let error = resumed_with(root.path(), other, &tasks(&["sketch", "zombie", "robot"]));
+    assert!(
+        error.contains("setting config.lr: found 0.5, expected 0.001"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_model_that_is_expanded_again_keeps_what_it_has() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let mut first = job(world, None, config(), &tasks(&["sketch", "zombie"])).unwrap();
+    steps(&mut first, 0, 1);
+    let path = world.join("expanded.safetensors");
+    first.export(&clock(1), &path).unwrap();
+    let model = Model::load(&path, &Device::Cpu).unwrap();
+
+    let second = job(world, Some(&model), config(), &tasks(&["robot"])).unwrap();
+    let (old, new) = (first.layout().domains(), second.layout().domains());
+    assert_eq!(new[..2], *old);
+    assert_eq!(
+        (new[2].name.as_str(), new[2].dimension),
+        ("robot", tiny::DIM - 3)
+    );
+    // Neither the basis nor the mean is computed anew.
+    let again = world.join("again.safetensors");
+    second.export(&clock(0), &again).unwrap();
+    let again = Model::load(&again, &Device::Cpu).unwrap();
+    let values = |model: &Model| {
+        let expansion = model.expansion().unwrap();
+        let basis = expansion.basis.vectors().flatten_all().unwrap();
+        basis
+            .to_dtype(DType::F64)
+            .unwrap()
+            .to_vec1::<f64>()
+            .unwrap()
+    };
+    assert_eq!(values(&again), values(&model));
+
+    let refused = |tasks: &[TaskSpec], word: &str| {
+        let error = job(world, Some(&model), config(), tasks)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains(word), "{error}");
+    };
+    refused(&tasks(&["sketch"]), "exists already");
+    let mut taken = TaskSpec::texts("photo", "robot");
+    taken.dimension = Some(tiny::DIM - 1);
+    refused(&[taken], "sketch");
+    let names: Vec<String> = (0..tiny::DIM).map(|i| format!("domain {i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    refused(&tasks(&names), "number of domains");
+}
+
+#[test]
+fn dimensions_are_the_most_dormant_or_those_that_show_least() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let dims = |dimensions| {
+        let config = Config {
+            dimensions,
+            ..config()
+        };
+        let mut tasks = tasks(&["a", "b", "c"]);
+        tasks[1].dimension = Some(tiny::DIM - 1);
+        let job = job(world, None, config, &tasks).unwrap();
+        job.layout().repurposed()
+    };
+    assert_eq!(
+        dims(Dimensions::Dormant),
+        [tiny::DIM - 2, tiny::DIM - 1, tiny::DIM - 3]
+    );
+    // By what the pictures show.
+    let model = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
+    let matrices = model.g_ema.acting_matrices().unwrap();
+    let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &matrices).unwrap();
+    let settings = ProbeConfig {
+        samples: 4,
+        ..ProbeConfig::default()
+    };
+    let mut stream = Streams::new(7).stream("probe");
+    let report = probe(
+        &model.g_ema,
+        &basis,
+        &PixelRms,
+        &settings,
+        &mut stream,
+        &mut |_| (),
+    );
+    let ranked = report.unwrap();
+    let ranked = ranked.ranked().into_iter().map(|effect| effect.index);
+    let free: Vec<usize> = ranked.filter(|&index| index != tiny::DIM - 1).collect();
+    assert_eq!(dims(Dimensions::Probed), [free[0], tiny::DIM - 1, free[1]]);
+}
+
+/// One domain that gets the whole generator, after some steps, as a model's file.
+fn adapted(world: &Path, kill_at: Option<u64>) -> Model {
+    let new = || {
+        let config = Config {
+            placement: Placement::Whole,
+            ..config()
+        };
+        job(world, None, config, &tasks(&["zombie"])).unwrap()
+    };
+    let mut run = new();
+    for step in 0..4 {
+        if kill_at == Some(step) {
+            let mut state = State::new();
+            run.save(&mut state).unwrap();
+            run = new();
+            run.restore(&state).unwrap();
+        }
+        steps(&mut run, step, step + 1);
+    }
+    let path = world.join("adapted.safetensors");
+    run.export(&clock(4), &path).unwrap();
+    Model::load(&path, &Device::Cpu).unwrap()
+}
+
+fn values(x: &candle_core::Tensor) -> Vec<f32> {
+    x.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn an_adaptation_moves_the_whole_generator_and_has_no_domains() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let source = Model::load(root.path().join("generator.safetensors"), &Device::Cpu).unwrap();
+    let model = adapted(root.path(), None);
+    assert!(model.expansion().is_none());
+    let now = model.g_ema.tensors();
+    let before = source.g_ema.tensors();
+    let moved = before
+        .iter()
+        .filter(|(name, x)| values(x) != values(&now[*name]));
+    assert!(moved.count() > 10);
+}
+
+#[test]
+fn a_resumed_adaptation_reaches_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let whole = adapted(root.path(), None).g_ema.tensors();
+    let parts = adapted(root.path(), Some(2)).g_ema.tensors();
+    for (name, tensor) in &whole {
+        assert_eq!(values(tensor), values(&parts[name]), "{name}");
+    }
+}
+
+/// Offsets to styles, trained, saved and made pictures with.
+fn stylespace(world: &Path, kill_at: Option<u64>) -> Model {
+    let new = || {
+        let config = Config {
+            parametrisation: ParametrisationKind::Stylespace,
+            ..config()
+        };
+        job(world, None, config, &tasks(&["sketch", "zombie"])).unwrap()
+    };
+    let mut run = new();
+    for step in 0..4 {
+        if kill_at == Some(step) {
+            let mut state = State::new();
+            run.save(&mut state).unwrap();
+            run = new();
+            run.restore(&state).unwrap();
+        }
+        steps(&mut run, step, step + 1);
+    }
+    let path = world.join("offsets.safetensors");
+    run.export(&clock(4), &path).unwrap();
+    Model::load(&path, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn offsets_leave_the_weights_as_they_were() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let source = Model::load(root.path().join("generator.safetensors"), &Device::Cpu).unwrap();
+    let model = stylespace(root.path(), None);
+    let now = model.g_ema.tensors();
+    for (name, tensor) in source.g_ema.tensors() {
+        if name.starts_with("synthesis.") {
+            assert_eq!(values(&tensor), values(&now[&name]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn offsets_change_pictures_in_their_domain_and_nowhere_else() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let source = Model::load(root.path().join("generator.safetensors"), &Device::Cpu).unwrap();
+    let model = stylespace(root.path(), None);
+    let expansion = model.expansion().unwrap();
+    let base = expansion.mean.unsqueeze(0).unwrap();
+    let layout = &expansion.layout;
+    let spaces = layout
+        .subspaces(&expansion.basis, &Device::Cpu, DType::F32)
+        .unwrap();
+    let change = |strength: f64| {
+        let strengths = layout.strengths(&[("zombie", strength)]).unwrap();
+        let w = spaces.compose(&base, &strengths).unwrap();
+        let (a, b) = (
+            source.g_ema.synthesize(&w).unwrap(),
+            model.g_ema.synthesize(&w).unwrap(),
+        );
+        let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+        difference.to_scalar::<f32>().unwrap()
+    };
+    assert!(change(1.0) > 1e-4, "{}", change(1.0));
+    assert!(change(0.0) < 1e-5, "{}", change(0.0));
+}
+
+#[test]
+fn a_resumed_run_of_offsets_reaches_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let whole = stylespace(root.path(), None);
+    let parts = stylespace(root.path(), Some(2));
+    let offsets = |model: &Model| model.expansion().unwrap().offsets.clone();
+    let (whole, parts) = (offsets(&whole), offsets(&parts));
+    assert!(!whole.is_empty());
+    for (layer, rows) in &whole {
+        assert_eq!(values(rows), values(&parts[layer]), "{layer}");
+    }
+}
+
+#[test]
+fn a_model_with_offsets_keeps_them_when_its_weights_are_trained() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let first = stylespace(root.path(), None);
+    let mut second = job(root.path(), Some(&first), config(), &tasks(&["robot"])).unwrap();
+    steps(&mut second, 0, 1);
+    let path = root.path().join("second.safetensors");
+    second.export(&clock(1), &path).unwrap();
+    let second = Model::load(&path, &Device::Cpu).unwrap();
+    let (before, after) = (first.expansion().unwrap(), second.expansion().unwrap());
+    for (layer, rows) in &before.offsets {
+        assert_eq!(after.offsets[layer].dims()[0], 3, "{layer}");
+        let kept = after.offsets[layer].narrow(0, 0, 2).unwrap();
+        assert_eq!(values(rows), values(&kept), "{layer}");
+    }
+}
+
+#[test]
+fn offsets_of_new_domains_stand_beside_those_of_earlier_ones() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let first = stylespace(root.path(), None);
+    let config = Config {
+        parametrisation: ParametrisationKind::Stylespace,
+        ..config()
+    };
+    let mut second = job(root.path(), Some(&first), config, &tasks(&["robot"])).unwrap();
+    steps(&mut second, 0, 2);
+    let path = root.path().join("second.safetensors");
+    second.export(&clock(2), &path).unwrap();
+    let second = Model::load(&path, &Device::Cpu).unwrap();
+    let (before, after) = (first.expansion().unwrap(), second.expansion().unwrap());
+    for (layer, rows) in &before.offsets {
+        let kept = after.offsets[layer].narrow(0, 0, 2).unwrap();
+        assert_eq!(values(rows), values(&kept), "{layer}");
+        let new = values(&after.offsets[layer].narrow(0, 2, 1).unwrap());
+        assert!(new.iter().any(|x| *x != 0.0), "{layer}");
+    }
+}

@@ -1,0 +1,105 @@
+//! What is trained: the numbers by which a generator learns its new domains.
+//!
+//! | `parametrisation` | trained | in the model's file |
+//! | --- | --- | --- |
+//! | [`full`] | the generator's weights | the weights |
+//! | [`stylespace`] | an offset to each style of each layer, for each new domain | the offsets, beside the source's weights |
+//!
+//! A parametrisation owns the variables and makes the trainee depend on them: [`Full`](full::Full) asks it to train its
+//! weights, others give it a [`Modulator`](domex_latent::modulation::Modulator), which says how each layer is modulated for
+//! each sample. The optimizer and the moving average know the variables only.
+
+pub mod full;
+pub mod stylespace;
+
+use domex_latent::Expansion;
+use domex_latent::basis::Basis;
+use domex_latent::subspace::Layout;
+use domex_train::Parameters;
+use domex_train::ema::{Ema, EmaConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, Trainee};
+
+/// The parametrisations that settings can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParametrisationKind {
+    /// See [`full`].
+    #[default]
+    Full,
+    /// See [`stylespace`].
+    Stylespace,
+}
+
+impl ParametrisationKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Full, Self::Stylespace];
+
+    /// What settings call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Stylespace => "stylespace",
+        }
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where a run's domains lie: those that the generator had, then the new ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Domains<'a> {
+    /// All domains.
+    pub layout: &'a Layout,
+    /// How many the generator had.
+    pub earlier: usize,
+    /// Their directions.
+    pub basis: &'a Basis,
+}
+
+/// See the [module docs](self).
+pub trait Parametrisation {
+    /// What is trained, by name.
+    fn parameters(&self) -> &Parameters;
+
+    /// Its moving average.
+    fn ema(&self) -> &Ema;
+
+    /// The row of a latent that the layer of this parameter reads; `None` for what belongs to no layer.
+    fn row_of(&self, parameter: &str, trainee: &dyn Trainee) -> Option<usize>;
+
+    /// Whether what is trained changes pictures of the base subspace, so that training on the source domain holds something.
+    fn changes_base(&self) -> bool {
+        true
+    }
+
+    /// The domains as they go into the model's file: with what of the parametrisation is not the generator's own weights.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    fn record(&self, expansion: Expansion) -> Result<Expansion>;
+}
+
+/// Makes `trainee` depend on the variables of a parametrisation, and its averaged network on their average.
+///
+/// # Errors
+///
+/// A generator that cannot be parametrised so.
+pub fn attach(
+    kind: ParametrisationKind,
+    trainee: &mut dyn Trainee,
+    domains: Domains<'_>,
+    ema: EmaConfig,
+) -> Result<Box<dyn Parametrisation>> {
+    Ok(match kind {
+        ParametrisationKind::Full => Box::new(full::Full::attach(trainee, ema)?),
+        ParametrisationKind::Stylespace => {
+            Box::new(stylespace::Stylespace::attach(trainee, domains, ema)?)
+        }
+    })
+}

@@ -1,0 +1,134 @@
+//! The expansion's own phase of a step, from latents to parameters that have moved: new domains and replay alignment. What
+//! the generator does for its source domain besides is the [trainee's](crate::Trainee::source_phases).
+//!
+//! A loss or gradient that is not finite leaves the parameters as they were.
+
+use candle_core::{DType, Device, Tensor};
+use domex_random::Stream;
+use domex_replay::alignment;
+use domex_train::Losses;
+
+use crate::job::Expand;
+use crate::trainee::{Noise, Weights};
+use crate::{Error, Result};
+
+impl Expand {
+    /// New domains, alignment with the source, and what else is weighted.
+    pub(crate) fn expand_phase(&mut self, losses: &mut Losses) -> Result<()> {
+        let n = self.config.batch;
+        let tasks = draw(&mut self.streams.tasks, self.objective.tasks().len(), n)?;
+        let random = self.trainee.draw_latents(n, &mut self.streams.latents)?;
+        let sampled = self
+            .objective
+            .sample(&tasks, &random, &mut self.streams.samples)?;
+        let (w, targets) = sampled;
+        let mean = self.trainee.mean()?;
+        let frozen = match &mut self.layers {
+            None => Vec::new(),
+            Some(layers) => layers.frozen(
+                &tasks,
+                &self.objective,
+                &*self.trainee,
+                &*self.trained,
+                losses,
+            )?,
+        };
+        let latents = self.objective.latents(&w, &mean, &tasks)?;
+        let noise = Noise::Fresh {
+            live: &mut self.streams.noise,
+            source: &mut self.streams.source_noise,
+        };
+        let make = |latents: &[&_], source: &[&_]| {
+            self.trainee.pictures(Weights::Live, latents, source, noise)
+        };
+        let pictures = self.objective.pictures(&latents, make)?;
+        let step =
+            self.objective
+                .loss(&pictures, &tasks, &targets, n, &mut self.streams.methods)?;
+        losses.put("loss/expand", number(&step.expand)?);
+        losses.put("loss/l2", number(&step.alignment.l2)?);
+        losses.put("loss/lpips", number(&step.alignment.perceptual)?);
+        // What is not finite is told of by the sum, and must not enter the means.
+        let finite = tasks.iter().zip(&step.per_sample);
+        for (task, value) in finite.filter(|(_, value)| value.is_finite()) {
+            let name = &self.names[*task];
+            losses.values.push((format!("domain/{name}"), *value));
+        }
+        let mut total = step.total;
+        if let Some(diversity) = &step.diversity {
+            losses.put("loss/diversity", number(diversity)?);
+        }
+        if let Some(earlier) = self.earlier_domains() {
+            total = (total + self.hold_earlier(earlier, &latents.base, losses)?)?;
+        }
+        if let Some(opinion) = self.trainee.judge_edited(&pictures.edited, losses)? {
+            total = (total + opinion)?;
+        }
+        Ok(self.optimizer.descend(&total, 1.0, &frozen, losses)?)
+    }
+
+    /// How many domains the model had, where they are held as they were.
+    pub(crate) fn earlier_domains(&self) -> Option<usize> {
+        let held =
+            self.objective.subspaces().is_some() && !self.config.objective.alignment.is_off();
+        Some(self.domains.earlier).filter(|&earlier| held && earlier > 0)
+    }
+
+    /// Alignment on the domains that the model had: each sample moves along one of theirs.
+    fn hold_earlier(
+        &mut self,
+        earlier: usize,
+        base: &Tensor,
+        losses: &mut Losses,
+    ) -> Result<Tensor> {
+        let domains = draw(&mut self.streams.earlier, earlier, base.dim(0)?)?;
+        let moved = self.moved(base, &domains)?;
+        let noise = Noise::Fresh {
+            live: &mut self.streams.noise,
+            source: &mut self.streams.source_noise,
+        };
+        let (now, before) = self
+            .trainee
+            .pictures(Weights::Live, &[&moved], &[&moved], noise)?;
+        let term = self.aligned(&now[0], &before[0])?;
+        losses.put("loss/earlier", number(&term)?);
+        Ok(term)
+    }
+
+    /// Base latents `[n, D]`, each moved into one of all domains.
+    pub(crate) fn moved(&self, base: &Tensor, domains: &[usize]) -> Result<Tensor> {
+        let none = || Error::setting("subspaces", "none", "those of the domains");
+        let subspaces = self.objective.subspaces().ok_or_else(none)?;
+        let columns = subspaces.count();
+        let mut steps = vec![0.0; domains.len() * columns];
+        for (sample, &domain) in domains.iter().enumerate() {
+            steps[sample * columns + domain] = self.domains.layout.domains()[domain].distance;
+        }
+        let steps = Tensor::from_vec(steps, (domains.len(), columns), base.device())?;
+        Ok(subspaces.shift(base, &steps)?)
+    }
+
+    /// The weighted difference of pictures from what the source makes of the same latents.
+    pub(crate) fn aligned(&self, now: &Tensor, before: &Tensor) -> Result<Tensor> {
+        let weights = &self.config.objective.alignment;
+        Ok(alignment(now, before, self.distance.as_deref(), weights)?.loss)
+    }
+}
+
+/// `n` numbers below `count`.
+fn draw(stream: &mut Stream, count: usize, n: usize) -> Result<Vec<usize>> {
+    let drawn = (0..n).map(|_| stream.index(count));
+    let drawn: std::result::Result<_, _> = drawn.collect();
+    drawn.map_err(|error| Error::setting("tasks", error, "at least one"))
+}
+
+/// Standard normal numbers.
+pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Result<Tensor> {
+    let mut values = vec![0f32; dims.iter().product()];
+    stream.fill_normal(&mut values);
+    Ok(Tensor::from_vec(values, dims, device)?)
+}
+
+pub(crate) fn number(x: &Tensor) -> Result<f64> {
+    Ok(x.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?)
+}

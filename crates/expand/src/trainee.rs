@@ -1,0 +1,221 @@
+//! What an expansion knows of a generator: the trait [`Trainee`].
+//!
+//! A trainee holds three networks on the same architecture: the *live* one that is trained, its moving *average*, which
+//! becomes the model, and the *source*, as it was before. Which of its numbers are trained is said by a
+//! [parametrisation](crate::parametrisation); how a domain is learnt by a [method](crate::method). The trainee makes
+//! pictures, draws latents, and keeps training on its own source domain where it can.
+//!
+//! One crate for each kind of generator implements it; this one names none.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use domex_latent::modulation::{Layer, Modulator};
+use domex_latent::subspace::Subspaces;
+use domex_latent::{Expansion, Generator};
+use domex_random::Stream;
+use domex_train::adam::{Adam, AdamConfig};
+use domex_train::{Clock, Losses, Parameters, State};
+use serde_json::{Map, Value as Json};
+
+use crate::Result;
+
+/// Which of a trainee's networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// The one that is trained, with its graph.
+    Live,
+    /// The same weights at any time, as constants.
+    Frozen,
+    /// The moving average.
+    Averaged,
+    /// The generator as it was before the expansion.
+    Source,
+}
+
+/// What is random in a picture besides its latent: a GAN's pixel noise, the start of a diffusion chain.
+pub enum Noise<'a> {
+    /// The same at every call.
+    Fixed,
+    /// Fresh, from one stream for the network that is trained and one for the source. A kind whose pictures of one latent
+    /// must share their noise draws from the first alone.
+    Fresh {
+        /// For the live network.
+        live: &'a mut Stream,
+        /// For the source.
+        source: &'a mut Stream,
+    },
+}
+
+/// A generator's own training in a step: what keeps it good at its source domain.
+pub struct SourceStep<'a> {
+    /// Which step.
+    pub at: &'a Clock,
+    /// Pictures of a step.
+    pub batch: usize,
+    /// The domains' directions: this training sees the base subspace only.
+    pub subspaces: &'a Subspaces,
+    /// For latents.
+    pub latents: &'a mut Stream,
+    /// For what else is random in pictures.
+    pub noise: &'a mut Stream,
+    /// Moves what is trained.
+    pub optimizer: &'a mut Adam,
+    /// What is reported.
+    pub losses: &'a mut Losses,
+}
+
+/// Pictures of several groups of latents, `[n, c, h, w]` each.
+pub type PictureGroups = Vec<Tensor>;
+
+/// A generator that can be expanded. See the [module docs](self).
+pub trait Trainee {
+    /// `kind` of its files, such as `stylegan2`.
+    fn kind(&self) -> &'static str;
+
+    /// One of its networks as the latent maths sees it, with fixed noise.
+    fn generator(&self, weights: Weights) -> &dyn Generator;
+
+    /// The domains that it has already.
+    fn expansion(&self) -> Option<&Expansion>;
+
+    /// Makes the weights trainable and returns them, by their names in the file: what the parametrisation `full` trains.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    fn train_weights(&mut self) -> Result<Parameters>;
+
+    /// Builds the averaged network on these tensors, which follow the average of [those](Self::train_weights).
+    ///
+    /// # Errors
+    ///
+    /// A name or shape that is not the network's.
+    fn average_weights(&mut self, averages: &BTreeMap<String, Tensor>) -> Result<()>;
+
+    /// The row of a latent that the layer of this weight reads; `None` for what is no layer.
+    fn row_of(&self, weight: &str) -> Option<usize>;
+
+    /// The layers that a [`Modulator`] can change; none where the kind knows no such thing.
+    fn layers(&self) -> Vec<Layer> {
+        Vec::new()
+    }
+
+    /// Lets these modulate the live and the averaged network.
+    fn modulate(&mut self, live: Arc<dyn Modulator>, averaged: Arc<dyn Modulator>);
+
+    /// The mean latent `[D]` as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the network fails.
+    fn mean(&self) -> Result<Tensor>;
+
+    /// Latents of a training step `[n, D]`, without a graph. May move the mean.
+    ///
+    /// # Errors
+    ///
+    /// When the network fails.
+    fn draw_latents(&mut self, n: usize, stream: &mut Stream) -> Result<Tensor>;
+
+    /// Pictures by one network of several groups of latents `[n, D]`, and by the source of others. Row `i` of every group
+    /// is one sample: a kind that can makes it with the same noise.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape, or a failing network.
+    fn pictures(
+        &self,
+        weights: Weights,
+        latents: &[&Tensor],
+        source: &[&Tensor],
+        noise: Noise<'_>,
+    ) -> Result<(PictureGroups, PictureGroups)>;
+
+    /// What the trainee itself adds to the loss of pictures moved into new domains, weighted; `None` where it adds nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a network fails.
+    fn judge_edited(&self, _edited: &Tensor, _losses: &mut Losses) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// Whether [`source_phases`](Self::source_phases) do something.
+    fn trains_source(&self) -> bool {
+        false
+    }
+
+    /// The optimizer's settings, corrected for what the source phases add.
+    ///
+    /// # Errors
+    ///
+    /// A setting out of range.
+    fn optimizer(&self, adam: AdamConfig) -> Result<AdamConfig> {
+        Ok(adam)
+    }
+
+    /// Scales the learning rates of networks beside the generator, such as a discriminator.
+    fn scale_learning_rates(&mut self, _factor: f64) {}
+
+    /// A step of training on the source domain.
+    ///
+    /// # Errors
+    ///
+    /// When a network or a picture fails.
+    fn source_phases(&mut self, _step: SourceStep<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Puts what later steps depend on into a snapshot, but for what is trained.
+    ///
+    /// # Errors
+    ///
+    /// A name that is taken.
+    fn save(&self, state: &mut State) -> Result<()>;
+
+    /// Takes it back.
+    ///
+    /// # Errors
+    ///
+    /// A snapshot of something else.
+    fn restore(&mut self, state: &State) -> Result<()>;
+
+    /// Writes the averaged network as a model's file, with its domains and, in its provenance, `made` beside that of the
+    /// source.
+    ///
+    /// # Errors
+    ///
+    /// A folder that cannot be written.
+    fn export(
+        &self,
+        expansion: Option<Expansion>,
+        made: Map<String, Json>,
+        path: &Path,
+    ) -> Result<()>;
+}
+
+/// Settings by key, completed, or what is wrong with them.
+pub type Complete = fn(&Map<String, Json>) -> std::result::Result<Map<String, Json>, String>;
+
+/// What is known of a kind of generator before one is opened: which settings its source phases have.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceSettings {
+    /// `kind` of its files.
+    pub kind: &'static str,
+    /// Their keys in `[settings]`.
+    pub keys: &'static [&'static str],
+    /// Completes them with their defaults, or says what is wrong with them.
+    pub complete: Complete,
+}
+
+impl SourceSettings {
+    /// Of a generator that has none.
+    pub const NONE: Self = Self {
+        kind: "none",
+        keys: &[],
+        complete: |keys| Ok(keys.clone()),
+    };
+}

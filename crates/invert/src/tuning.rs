@@ -1,0 +1,212 @@
+//! Pivotal tuning (Roich et al. 2021, arXiv 2106.05744): the latents stay, and the generator is fine-tuned until they give
+//! the pictures.
+//!
+//! `L = Σ_n LPIPS(G(w_n), x_n) + l2 ‖G(w_n) − x_n‖²`, means over pixels, and around the pivots the generator is held to what
+//! it was: `λ (LPIPS + ‖·‖²)(G(w_r), G_before(w_r))` at `w_r = w_n + d (w_z − w_n) / ‖w_z − w_n‖`, with a random latent `w_z`
+//! (locality, section 3.3).
+
+use candle_core::{DType, Tensor};
+use domex_latent::sample::{draw_latents, truncate};
+use domex_lpips::Lpips;
+use domex_random::Stream;
+use domex_stylegan2::{Generator, Noise};
+use domex_train::adam::{Adam, AdamConfig};
+use domex_train::params::Parameters;
+
+use crate::likeness::{Target, check};
+use crate::projector::descend;
+use crate::{Error, Result};
+
+/// Truncation of the random latents that tell the direction away from a pivot.
+const PSI: f64 = 0.5;
+
+/// Settings of [`tune`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TuneConfig {
+    /// Steps of Adam.
+    pub steps: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight of the mean square difference of pixels.
+    pub l2: f64,
+    /// Stops once every picture's loss is below this.
+    pub enough: f64,
+    /// Weight of what holds the generator around the pivots; 0 leaves it out.
+    pub locality: f64,
+    /// How far from its pivot a latent lies where the generator is held.
+    pub locality_distance: f64,
+    /// Pictures in a step; they take turns.
+    pub batch: usize,
+}
+
+impl Default for TuneConfig {
+    /// The published values: at most 350 steps of 0.0003, enough at 0.06; locality 0.1 at distance 30.
+    fn default() -> Self {
+        Self {
+            steps: 350,
+            lr: 3e-4,
+            l2: 1.0,
+            enough: 0.06,
+            locality: 0.1,
+            locality_distance: 30.0,
+            batch: 4,
+        }
+    }
+}
+
+impl TuneConfig {
+    fn validate(&self) -> Result<()> {
+        let not_negative = [
+            ("weight of the squared difference", self.l2),
+            ("loss that is enough", self.enough),
+            ("weight of the locality", self.locality),
+        ];
+        for (what, value) in not_negative {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::setting(what, value, "0 or a positive number"));
+            }
+        }
+        for (what, value) in [
+            ("learning rate", self.lr),
+            ("distance of the locality", self.locality_distance),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(Error::setting(what, value, "a positive number"));
+            }
+        }
+        match self.batch {
+            0 => Err(Error::setting("pictures in a step", 0, "at least 1")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A copy of `generator` whose synthesis network gives `pictures: [n, 3, h, w]` at `latents: [n, num_ws, D]`, with its own
+/// pixel noise. `on_step` gets the number of steps done and the mean loss of the last one's pictures.
+///
+/// # Errors
+///
+/// Pictures of another size than the generator's, as many latents as pictures not given, settings out of range, or a loss
+/// that is not finite.
+pub fn tune(
+    generator: &Generator,
+    perceptual: &Lpips,
+    latents: &Tensor,
+    pictures: &Tensor,
+    config: &TuneConfig,
+    stream: &mut Stream,
+    on_step: &mut dyn FnMut(usize, f64),
+) -> Result<Generator> {
+    config.validate()?;
+    let shape = &generator.config().synthesis;
+    let n = check(pictures, shape.img_resolution, shape.img_channels)?;
+    if latents.dims() != [n, shape.num_ws(), shape.w_dim] {
+        let expected = format!(
+            "[{n}, {}, {}], one for each picture",
+            shape.num_ws(),
+            shape.w_dim
+        );
+        return Err(Error::shape("latents", latents.dims(), expected));
+    }
+    let (tuned, mut adam) = trainable(generator, config.lr)?;
+    let mean = generator.mean_w()?;
+    let latents = latents.detach();
+    // The last losses of each picture.
+    let mut last = vec![f64::INFINITY; n];
+    for step in 0..config.steps {
+        let turn = turn(step, config.batch, n);
+        let index: Vec<u32> = turn.iter().map(|&i| i as u32).collect();
+        let index = Tensor::new(index.as_slice(), latents.device())?;
+        let pivots = latents.index_select(&index, 0)?;
+        let target = Target::new(perceptual, config.l2, &pictures.index_select(&index, 0)?)?;
+        let each = target.distance(&tuned.synthesis().forward(&pivots, Noise::Const)?)?;
+        let found: Vec<f64> = each.to_dtype(DType::F64)?.to_vec1()?;
+        for (&picture, &loss) in turn.iter().zip(&found) {
+            last[picture] = loss;
+        }
+        let value = found.iter().sum::<f64>() / found.len() as f64;
+        if last.iter().all(|&loss| loss < config.enough) {
+            on_step(config.steps, value);
+            break;
+        }
+        let mut loss = each.sum_all()?;
+        if config.locality > 0.0 {
+            let around = around(generator, &pivots, &mean, config.locality_distance, stream)?;
+            let before = generator.synthesis().forward(&around, Noise::Const)?;
+            let now = tuned.synthesis().forward(&around, Noise::Const)?;
+            let held = Target::new(perceptual, 1.0, &before)?
+                .distance(&now)?
+                .sum_all()?;
+            loss = (loss + (held * config.locality)?)?;
+        }
+        descend(&mut adam, &loss, value, step)?;
+        on_step(step + 1, value);
+    }
+    frozen(&tuned)
+}
+
+/// The pictures of a step: `batch` of `n`, going round.
+fn turn(step: usize, batch: usize, n: usize) -> Vec<usize> {
+    let batch = batch.min(n);
+    (0..batch).map(|i| (step * batch + i) % n).collect()
+}
+
+/// The generator on variables of its synthesis' weights, and their optimiser. Pixel noise and filters are no weights.
+fn trainable(generator: &Generator, lr: f64) -> Result<(Generator, Adam)> {
+    let is_weight = |name: &str| {
+        name.starts_with("synthesis.")
+            && !name.ends_with("noise_const")
+            && !name.ends_with("resample_filter")
+    };
+    let mut tensors = generator.tensors();
+    let weights = tensors.iter().filter(|(name, _)| is_weight(name));
+    let weights = weights
+        .map(|(name, weight)| (name.clone(), weight.clone()))
+        .collect();
+    let parameters = Parameters::copy_of(&weights)?;
+    for (name, var) in parameters.iter() {
+        tensors.insert(name.to_owned(), var.as_tensor().clone());
+    }
+    let config = AdamConfig {
+        lr,
+        ..AdamConfig::default()
+    };
+    let adam = Adam::new(&parameters, config)?;
+    Ok((Generator::from_tensors(&tensors, generator.config())?, adam))
+}
+
+/// The same generator on tensors of its own, without variables.
+fn frozen(generator: &Generator) -> Result<Generator> {
+    let mut tensors = generator.tensors();
+    for tensor in tensors.values_mut() {
+        *tensor = tensor.detach().copy()?;
+    }
+    Ok(Generator::from_tensors(&tensors, generator.config())?)
+}
+
+/// Latents at `distance` from the pivots `[m, num_ws, D]`, towards random ones.
+fn around(
+    generator: &Generator,
+    pivots: &Tensor,
+    mean: &Tensor,
+    distance: f64,
+    stream: &mut Stream,
+) -> Result<Tensor> {
+    let random = draw_latents(generator, pivots.dim(0)?, stream)?;
+    let random = truncate(&random, mean, PSI)?.unsqueeze(1)?;
+    let away = random.broadcast_sub(pivots)?;
+    let length = away.sqr()?.sum_keepdim((1, 2))?.sqrt()?.maximum(1e-12)?;
+    Ok((pivots + (away.broadcast_div(&length)? * distance)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turn;
+
+    #[test]
+    fn pictures_take_turns() {
+        assert_eq!(turn(0, 2, 5), [0, 1]);
+        assert_eq!(turn(2, 2, 5), [4, 0]);
+        assert_eq!(turn(3, 4, 2), [0, 1]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Which body computes an operator: the one place that looks at devices and element types.
+//!
+//! An operator states which bodies of its own it has ([`Bodies`]) and asks once per call which one takes the operands
+//! ([`Body`]). Where none does, it is composed of candle's operations, as its `reference` is.
+//!
+//! A body for another device is a kernel, the method of the operator's custom op that runs it (candle calls `cpu_fwd` or
+//! `cuda_fwd` by the device), and an entry in the operator's `Bodies`. Nothing else changes: backward passes are made of operators,
+//! which ask for themselves, and a kernel that computes all gradients in one pass asks [`Bodies::gradients_in_one_pass`].
+
+use candle_core::{DType, Tensor};
+
+use crate::autograd::keeps_graph;
+
+/// What computes an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// A kernel on slices, on the CPU.
+    Cpu,
+    /// candle's operations: any device, any float type.
+    Composed,
+}
+
+/// The bodies of its own that an operator has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bodies {
+    /// The element types of its CPU kernel.
+    cpu: &'static [DType],
+}
+
+impl Bodies {
+    /// A CPU kernel for float32 and float64.
+    pub(crate) const CPU: Self = Self {
+        cpu: &[DType::F32, DType::F64],
+    };
+    /// A CPU kernel for float32 alone.
+    pub(crate) const CPU_F32: Self = Self { cpu: &[DType::F32] };
+
+    /// The body that can take all of `operands`.
+    pub(crate) fn of(self, operands: &[&Tensor]) -> Body {
+        let cpu = |t: &&Tensor| t.device().is_cpu() && self.cpu.contains(&t.dtype());
+        if operands.iter().all(cpu) {
+            Body::Cpu
+        } else {
+            Body::Composed
+        }
+    }
+
+    /// Whether a backward pass may use the CPU kernel that computes all its gradients in one pass. Where the graph of the
+    /// gradients is kept they are made of operators instead.
+    pub(crate) fn gradients_in_one_pass(self, operands: &[&Tensor]) -> bool {
+        !keeps_graph() && self.of(operands) == Body::Cpu
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn zeros(dtype: DType) -> Tensor {
+        Tensor::zeros(1, dtype, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn kernels_take_their_own_types() {
+        for (dtype, both, single) in [
+            (DType::F32, Body::Cpu, Body::Cpu),
+            (DType::F64, Body::Cpu, Body::Composed),
+            (DType::F16, Body::Composed, Body::Composed),
+            (DType::BF16, Body::Composed, Body::Composed),
+        ] {
+            let t = zeros(dtype);
+            assert_eq!(Bodies::CPU.of(&[&t]), both, "{dtype:?}");
+            assert_eq!(Bodies::CPU_F32.of(&[&t]), single, "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn one_operand_that_does_not_fit_decides() {
+        let (single, half) = (zeros(DType::F32), zeros(DType::F16));
+        assert_eq!(Bodies::CPU.of(&[&single, &half]), Body::Composed);
+        assert_eq!(Bodies::CPU.of(&[&single, &single]), Body::Cpu);
+    }
+}

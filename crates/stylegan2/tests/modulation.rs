@@ -1,0 +1,283 @@
+//! Passes that change layers: StyleSpace offsets, and factors behind demodulation.
+
+#![allow(clippy::unwrap_used)] // Also in the helpers.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, IndexOp, Tensor, Var};
+use common::{Case, Check, Outcome, distance, peak, same_bits};
+use domex_checkpoint::TensorData;
+use domex_latent::modulation::{Modulation, Modulations};
+use domex_random::Streams;
+use domex_stylegan2::{
+    Generator, GeneratorConfig, Noise, Precision, Synthesis, Tensors, Truncation, init, layout,
+    weights::shapes,
+};
+
+const CPU: Device = Device::Cpu;
+
+fn normal(name: &str, shape: &[usize]) -> Tensor {
+    let mut values = vec![0f32; shape.iter().product()];
+    Streams::new(7).stream(name).fill_normal(&mut values);
+    Tensor::from_vec(values, shape, &CPU).unwrap()
+}
+
+fn network() -> Generator {
+    let config = GeneratorConfig::with_defaults(6, 10, 16, 64, 8).unwrap();
+    let tensors = init::generator(&config, 3, DType::F32, &CPU).unwrap();
+    Generator::from_tensors(&tensors, &config).unwrap()
+}
+
+fn latents() -> Tensor {
+    normal("ws", &[2, 6, 10])
+}
+
+/// An offset and a factor for every layer, with `rows` rows.
+fn everywhere(net: &Synthesis, rows: usize) -> Modulations {
+    let modulation = |name: &str, channels: usize| {
+        let random = |what: &str| normal(&format!("{what} {name}"), &[rows, channels]);
+        Modulation {
+            style_offset: Some((random("offset") * 0.3).unwrap()),
+            channel_factor: Some(random("factor").affine(0.3, 1.0).unwrap()),
+        }
+    };
+    net.modulated_layers()
+        .into_iter()
+        .map(|layer| {
+            let modulation = modulation(&layer.name, layer.channels);
+            (layer.name, modulation)
+        })
+        .collect()
+}
+
+#[test]
+fn a_pass_that_changes_nothing_has_the_same_bits() -> Outcome {
+    let net = network();
+    let (net, ws) = (net.synthesis(), latents());
+    let want = net.forward(&ws, Noise::Const)?;
+    let none = net.forward_modulated(&ws, &Modulations::new(), Noise::Const)?;
+    assert!(same_bits(&want, &none));
+    let empty = [("b8.conv0".to_string(), Modulation::default())];
+    let empty = net.forward_modulated(&ws, &empty.into(), Noise::Const)?;
+    assert!(same_bits(&want, &empty));
+    Ok(())
+}
+
+#[test]
+fn the_layers_are_those_of_the_styles() -> Outcome {
+    let net = network();
+    let styles = net.synthesis().styles(&latents())?;
+    let layers = net.synthesis().modulated_layers();
+    let found = layers.iter().map(|l| (l.name.as_str(), l.channels));
+    let styles = styles.iter().map(|(name, s)| (name.as_str(), s.dims()[1]));
+    assert!(found.eq(styles));
+    Ok(())
+}
+
+#[test]
+fn an_offset_is_a_step_in_style_space() -> Outcome {
+    let net = network();
+    let (net, ws) = (net.synthesis(), latents());
+    let mut modulations = everywhere(net, 2);
+    for modulation in modulations.values_mut() {
+        modulation.channel_factor = None;
+    }
+    let mut styles = net.styles(&ws)?;
+    for (name, style) in &mut styles {
+        let offset = modulations[name].style_offset.as_ref().unwrap();
+        *style = (&*style + offset)?;
+    }
+    let want = net.forward_styles(&styles, Noise::Const)?;
+    let got = net.forward_modulated(&ws, &modulations, Noise::Const)?;
+    assert!(same_bits(&want, &got));
+    assert!(distance(&got, &net.forward(&ws, Noise::Const)?) > 1e-2);
+    Ok(())
+}
+
+#[test]
+fn one_row_serves_all_samples() -> Outcome {
+    let net = network();
+    let (net, ws) = (net.synthesis(), latents());
+    let one = everywhere(net, 1);
+    let twice = |t: &Option<Tensor>| t.as_ref().map(|t| t.repeat((2, 1)).unwrap());
+    let each: Modulations = one
+        .iter()
+        .map(|(name, m)| {
+            let modulation = Modulation {
+                style_offset: twice(&m.style_offset),
+                channel_factor: twice(&m.channel_factor),
+            };
+            (name.clone(), modulation)
+        })
+        .collect();
+    let want = net.forward_modulated(&ws, &each, Noise::Const)?;
+    let got = net.forward_modulated(&ws, &one, Noise::Const)?;
+    assert!(same_bits(&want, &got));
+    Ok(())
+}
+
+#[test]
+fn a_batch_equals_its_samples() -> Outcome {
+    let net = network();
+    let (net, ws) = (net.synthesis(), latents());
+    let modulations = everywhere(net, 2);
+    let all = net.forward_modulated(&ws, &modulations, Noise::Const)?;
+    for sample in 0..2 {
+        let row = |t: &Option<Tensor>| t.as_ref().map(|t| t.i(sample..=sample).unwrap());
+        let own: Modulations = modulations
+            .iter()
+            .map(|(name, m)| {
+                let modulation = Modulation {
+                    style_offset: row(&m.style_offset),
+                    channel_factor: row(&m.channel_factor),
+                };
+                (name.clone(), modulation)
+            })
+            .collect();
+        let one = net.forward_modulated(&ws.i(sample..=sample)?, &own, Noise::Const)?;
+        let found = all.i(sample..=sample)?;
+        assert!(distance(&one, &found) < 1e-5 * peak(&one), "{sample}");
+    }
+    Ok(())
+}
+
+/// The sum over the samples of the gradient that arrives at the layer's style.
+#[test]
+fn a_shared_offset_learns() -> Outcome {
+    let net = network();
+    let (net, ws) = (net.synthesis(), latents());
+    let r = normal("r", &[2, 3, 16, 16]);
+    let name = "b8.conv1";
+    let offset = Var::zeros((1, 8), DType::F32, &CPU)?;
+    let modulation = Modulation {
+        style_offset: Some(offset.as_tensor().clone()),
+        ..Modulation::default()
+    };
+    let modulations = [(name.to_string(), modulation)].into();
+    let img = net.forward_modulated(&ws, &modulations, Noise::Const)?;
+    let grads = (img * &r)?.sum_all()?.backward()?;
+    let found = grads.get(&offset).expect("reaches the offset");
+
+    let mut styles = net.styles(&ws)?;
+    let (_, style) = styles.iter_mut().find(|(n, _)| n == name).unwrap();
+    let code = Var::from_tensor(style)?;
+    *style = code.as_tensor().clone();
+    let img = net.forward_styles(&styles, Noise::Const)?;
+    let grads = (img * &r)?.sum_all()?.backward()?;
+    let want = grads.get(&code).unwrap().sum_keepdim(0)?;
+    assert!(distance(found, &want) < 1e-5 * peak(&want));
+    Ok(())
+}
+
+#[test]
+fn half_precision_takes_offsets_and_factors() -> Outcome {
+    let mut net = network();
+    let mut config = net.config().clone();
+    config.synthesis.num_fp16_res = 2;
+    config.synthesis.conv_clamp = Some(256.0);
+    net = Generator::from_tensors(&net.tensors(), &config)?;
+    let (ws, modulations) = (latents(), everywhere(net.synthesis(), 2));
+    let draw = |net: &Generator| {
+        net.synthesis()
+            .forward_modulated(&ws, &modulations, Noise::Const)
+    };
+    let full = draw(&net)?;
+    net.synthesis_mut().set_precision(Precision::Half);
+    let half = draw(&net)?;
+    let error = distance(&full, &half);
+    assert!(error > 0.0 && error < 2e-2 * peak(&full), "{error}");
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let net = network();
+    let offset = |name: &str, dims: &[usize]| {
+        let modulation = Modulation {
+            style_offset: Some(normal("offset", dims)),
+            ..Modulation::default()
+        };
+        (name.to_string(), modulation)
+    };
+    let factor = |dims: &[usize]| {
+        let modulation = Modulation {
+            channel_factor: Some(normal("factor", dims)),
+            ..Modulation::default()
+        };
+        ("b8.conv0".to_string(), modulation)
+    };
+    for (modulation, part) in [
+        (
+            offset("b8.conv2", &[1, 8]),
+            "modulated layer: b8.conv2, expected b4.conv1, ",
+        ),
+        (
+            offset("b8.conv0", &[8]),
+            "style offset of b8.conv0: shape [8], expected [2, 8] or [1, 8]",
+        ),
+        (
+            factor(&[3, 8]),
+            "channel factor of b8.conv0: shape [3, 8], expected [2, 8]",
+        ),
+    ] {
+        let modulations = BTreeMap::from([modulation]);
+        let result = net
+            .synthesis()
+            .forward_modulated(&latents(), &modulations, Noise::Const);
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+/// A generator whose convolutions, but not the layers to RGB, have a factor `1 + in` each.
+#[test]
+fn channel_in_modulation_of_hyperdomainnet() -> Outcome {
+    let case = Case::open("hyperdomain/generator_offsets.safetensors");
+    let weights = case
+        .below("param.")
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), TensorData::from_tensor(tensor)?)))
+        .collect::<Result<_, domex_checkpoint::Error>>()?;
+    let (weights, layout) = layout::generator(&weights, None)?.expect("a known layout");
+    let tensors: Tensors = weights
+        .iter()
+        .map(|(name, data)| Ok((name.clone(), data.to_tensor(&CPU)?)))
+        .collect::<Result<_, domex_checkpoint::Error>>()?;
+    let mut config = GeneratorConfig::deduce(&shapes(&tensors))?;
+    config.synthesis.demodulation = layout.demodulation();
+    config.mapping.lr_multiplier = case.number("lr_mlp");
+    let net = Generator::from_tensors(&tensors, &config)?;
+    let ws = net.latents(case.get("in.z"), None, Truncation::NONE)?;
+
+    let convs = ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1"];
+    let mut offsets = Vec::new();
+    let mut modulations = Modulations::new();
+    for (index, conv) in convs.into_iter().enumerate() {
+        let name = format!("cin_mult.conv_{index}.in");
+        let offset = Var::from_tensor(case.get(&format!("in.{name}")))?;
+        let modulation = Modulation {
+            channel_factor: Some((offset.reshape((1, ()))? + 1.0)?),
+            ..Modulation::default()
+        };
+        modulations.insert(conv.to_string(), modulation);
+        offsets.push((name, offset));
+    }
+    let mut outputs = Check::new(2e-4, 2e-5);
+    let plain = net.synthesis().forward(&ws, Noise::Const)?;
+    outputs.add("no_offsets", &plain, case.get("out.no_offsets"));
+    let img = net
+        .synthesis()
+        .forward_modulated(&ws, &modulations, Noise::Const)?;
+    outputs.add("cin_mult", &img, case.get("out.cin_mult.img"));
+    outputs.finish();
+    let grads = img.mul(case.get("in.R"))?.sum_all()?.backward()?;
+    let mut gradients = Check::new(7e-2, 4e-5);
+    for (name, offset) in &offsets {
+        let found = grads.get(offset).expect("reaches the offset");
+        gradients.add(name, found, case.get(&format!("grad.{name}")));
+    }
+    gradients.finish();
+    Ok(())
+}

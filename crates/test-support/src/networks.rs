@@ -1,0 +1,108 @@
+//! Networks of a few thousand random weights, as files: what ships with the program, in small.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{VarBuilder, VarMap};
+use domex_checkpoint::container::Overwrite;
+use domex_clip::{Clip, Config as ClipConfig, bundle};
+use domex_judge::{Config as JudgeConfig, Factor};
+use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
+use domex_pretrain::judge;
+use domex_random::Streams;
+use domex_stylegan2::{Discriminator, DiscriminatorConfig, GeneratorConfig, Model, init};
+use serde_json::{Value as Json, json};
+
+/// Pixels on a side.
+pub const SIDE: usize = 16;
+
+/// Size of w.
+pub const DIM: usize = 12;
+
+/// Writes all of them into a folder, under the names of the shipped ones.
+pub fn world(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    generator(&folder.join("generator.safetensors"), 3, true);
+    clip(&folder.join("clip-one.safetensors"), 1);
+    clip(&folder.join("clip-two.safetensors"), 2);
+    perceptual(&folder.join("perceptual.safetensors"));
+}
+
+/// A generator with the weights of this seed, with a discriminator or without.
+pub fn generator(path: &Path, seed: u64, with_discriminator: bool) {
+    let mut config = GeneratorConfig::with_defaults(8, DIM, SIDE, 128, 8).unwrap();
+    config.mapping.num_layers = 2;
+    let mut model = Model::random(&config, seed, &Device::Cpu).unwrap();
+    if with_discriminator {
+        let config = DiscriminatorConfig::new(SIDE, 3, config.synthesis.channels.clone());
+        let tensors = init::discriminator(&config, 4, DType::F32, &Device::Cpu).unwrap();
+        model.discriminator = Some(Discriminator::from_tensors(&tensors, &config).unwrap());
+    }
+    model.save(path, Overwrite::Refuse).unwrap();
+}
+
+/// A CLIP network that reads bytes.
+pub fn clip(path: &Path, seed: u64) {
+    let encoder = json!({
+        "width": 16, "layers": 1, "heads": 2, "mlp_width": 32, "activation": "quick_gelu", "eps": 1e-5,
+    });
+    let config: ClipConfig = serde_json::from_value(json!({
+        "embed_dim": 8,
+        "vision": { "kind": "vit", "image_size": 16, "patch_size": 8, "transformer": encoder },
+        "text": { "vocab_size": 514, "context_length": 96, "end_token": null, "transformer": encoder },
+    }))
+    .unwrap();
+    let tensors = drawn(seed, |vb| drop(Clip::new(vb, &config).unwrap()));
+    bundle::writer(&tensors, &config, "", &Json::Null)
+        .unwrap()
+        .write(path, Overwrite::Refuse)
+        .unwrap();
+}
+
+/// A perceptual network.
+pub fn perceptual(path: &Path) {
+    let config = LpipsConfig::new(Backbone::Small);
+    let mut tensors = drawn(5, |vb| drop(Lpips::new(vb, &config).unwrap()));
+    for (name, tensor) in &mut tensors {
+        // Heads weigh squares: they are not negative.
+        if name.starts_with("lin") {
+            *tensor = tensor.abs().unwrap();
+        }
+    }
+    let writer = domex_lpips::file::writer(&tensors, &config, &Json::Null).unwrap();
+    writer.write(path, Overwrite::Refuse).unwrap();
+}
+
+/// A judge of pictures of `size` pixels on a side, with these classes of the factor `domain`.
+pub fn judge(path: &Path, size: usize, domains: &[&str]) {
+    let config = JudgeConfig {
+        size,
+        widths: [4; 6],
+        factors: vec![
+            Factor::new("domain", domains.iter().copied()),
+            Factor::new("glasses", ["none", "round"]),
+        ],
+    };
+    let tensors = judge::init(&config, 6).unwrap();
+    domex_judge::write(path, &config, &tensors, &Json::Null).unwrap();
+}
+
+/// The tensors that a network asks for, drawn by the seed and their names.
+fn drawn(seed: u64, build: impl Fn(&VarBuilder<'_>)) -> BTreeMap<String, Tensor> {
+    let map = VarMap::new();
+    build(&VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu));
+    let data = map.data().lock().unwrap();
+    let draw = |(name, var): (&String, &candle_core::Var)| {
+        let mut values = vec![0f32; var.elem_count()];
+        Streams::new(seed).stream(name).fill_normal(&mut values);
+        for value in &mut values {
+            *value *= 0.3;
+        }
+        (
+            name.clone(),
+            Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap(),
+        )
+    };
+    data.iter().map(draw).collect()
+}

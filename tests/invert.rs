@@ -1,0 +1,162 @@
+//! `domex invert` from end to end, on small networks.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::Output;
+
+use domex_checkpoint::foreign;
+use domex_test_support::networks::DIM;
+use domex_test_support::program::{World, ok, refused};
+use serde_json::Value as Json;
+
+fn world() -> World {
+    World::new(env!("CARGO_BIN_EXE_domex"))
+}
+
+fn json(output: &Output) -> Json {
+    serde_json::from_str(&ok(output)).unwrap()
+}
+
+#[test]
+fn pictures_become_latents_and_a_tuned_model_makes_them() {
+    let root = world();
+    ok(&root.run("generate --seeds 0-1 --no-grid --out made"));
+    // A picture of another size and shape is cropped.
+    ok(&root.run("data portraits --out set --count 1 --size 32"));
+    let wide = image::RgbImage::new(40, 20);
+    wide.save(root.path("wide.png")).unwrap();
+    let invert = |rest: &str| root.run(&format!("invert {rest}"));
+
+    let line = "--image made --image wide.png --space w+ --steps 20 --tune 10 --batch 2 --out found --json";
+    let result = json(&invert(line));
+    let names: Vec<_> = (0..3)
+        .map(|i| result["pictures"][i]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["seed0000", "seed0001", "wide"]);
+    for picture in result["pictures"].as_array().unwrap() {
+        let name = picture["name"].as_str().unwrap();
+        let latent = root.path(&format!("found/latents/{name}.safetensors"));
+        let latent = foreign::read(latent).unwrap();
+        let w = latent.get("w").unwrap().as_tensor().unwrap();
+        assert_eq!(w.shape(), [1, 6, DIM]);
+        assert!(latent.get("noise.b4.conv1").is_ok());
+        assert!(root.path(&format!("found/pictures/{name}.png")).is_file());
+        for stage in ["found", "tuned"] {
+            assert!(
+                picture[stage]["distance"].as_f64().unwrap() >= 0.0,
+                "{picture}"
+            );
+        }
+    }
+    assert!(root.path("found/beside.png").is_file() && root.path("found/invert.json").is_file());
+    let text = ok(&root.run("info --model found/model.safetensors"));
+    assert!(text.contains("16"), "{text}");
+
+    // The same again is the same.
+    let again = json(&invert(&line.replace("--out found", "--out again")));
+    assert_eq!(again, result);
+    refused(&invert("--image made --steps 1 --out found"), &["--force"]);
+}
+
+#[test]
+fn a_picture_is_looked_for_on_a_domain_of_an_expanded_model() {
+    let root = world();
+    ok(&root.run("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet"));
+    ok(&root.run("generate --seeds 3 --no-grid --out made"));
+    let model = "invert --model run/model.safetensors --image made --steps 3 --keep-noise";
+    ok(&root.run(&format!("{model} --out base")));
+    ok(&root.run(&format!("{model} --domain zombie --out zombie")));
+    // On the base and on the domain the same coordinates are free: what differs lies along the domain's direction.
+    let latent = |run: &str| {
+        let file =
+            foreign::read(root.path(&format!("{run}/latents/seed0003.safetensors"))).unwrap();
+        file.get("w").unwrap().as_tensor().unwrap().to_f64_vec()
+    };
+    let apart: Vec<f64> = latent("base")
+        .iter()
+        .zip(latent("zombie"))
+        .map(|(a, b)| (a - b).powi(2))
+        .collect();
+    let distance = apart[..DIM].iter().sum::<f64>().sqrt();
+    assert!(distance > 19.9, "{distance}");
+    refused(
+        &root.run(&format!("{model} --domain elf --out x")),
+        &["elf", "zombie"],
+    );
+}
+
+#[test]
+fn pictures_and_flags_that_do_not_fit_are_refused() {
+    let root = world();
+    std::fs::create_dir_all(root.path("empty")).unwrap();
+    std::fs::create_dir_all(root.path("other")).unwrap();
+    let picture = image::RgbImage::new(16, 16);
+    picture.save(root.path("a.png")).unwrap();
+    picture.save(root.path("other/a.png")).unwrap();
+    std::fs::write(root.path("text.png"), "no picture").unwrap();
+    for (rest, words) in [
+        ("--image empty", &["empty", "no picture"][..]),
+        ("--image absent.png", &["absent.png"]),
+        ("--image text.png", &["text.png"]),
+        (
+            "--image a.png --image other",
+            &["another picture is called a"],
+        ),
+        ("--image a.png --domain sketch", &["--domain", "no domains"]),
+        ("--image a.png --space z", &["--space"]),
+        ("--image a.png --l2 -1 --steps 1", &["--l2"]),
+        ("--image a.png --perceptual absent", &["absent"]),
+        ("", &["--image"]),
+    ] {
+        refused(&root.run(&format!("invert {rest} --out x")), words);
+    }
+}
+
+#[test]
+fn a_picture_is_shown_in_a_domain_from_the_file_or_from_its_latent() {
+    let root = world();
+    ok(&root.run("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet"));
+    ok(&root.run("generate --seeds 3 --no-grid --out made"));
+    let edit = |rest: &str| root.run(&format!("edit --model run/model.safetensors {rest}"));
+    let line = "--image made --steps 3 --set zombie=1 --out one --json";
+    let result = json(&edit(line));
+    assert_eq!(result["set"][0]["domain"], "zombie");
+    assert!(root.path("one/grid.png").is_file());
+    // The latent that was found gives the same picture.
+    ok(&edit(
+        "--latents one/inverted/latents --set zombie=1 --out two",
+    ));
+    let bytes = |run: &str| std::fs::read(root.path(&format!("{run}/seed0003.png"))).unwrap();
+    assert_eq!(bytes("one"), bytes("two"));
+    // At 0 it is what was found, up to the rounding of a second projection.
+    ok(&edit(
+        "--latents one/inverted/latents/seed0003.safetensors --set zombie=0 --out none",
+    ));
+    let open = |path: &str| image::open(root.path(path)).unwrap().into_rgb8().into_raw();
+    let found = open("one/inverted/pictures/seed0003.png");
+    let pairs = found.iter().zip(open("none/seed0003.png"));
+    assert!(pairs.into_iter().all(|(a, b)| a.abs_diff(b) <= 1));
+
+    std::fs::create_dir_all(root.path("empty")).unwrap();
+    refused(&edit("--set zombie=1 --out x"), &["--image"]);
+    refused(
+        &edit("--latents empty --set zombie=1 --out x"),
+        &["holds no latent"],
+    );
+    refused(
+        &edit("--latents made --image made --set zombie=1 --out x"),
+        &["cannot be used"],
+    );
+    refused(
+        &edit("--latents one/grid.png --set zombie=1 --out x"),
+        &["grid.png"],
+    );
+    refused(
+        &edit("--latents one --set elf=1 --out x"),
+        &["elf", "zombie"],
+    );
+    refused(
+        &root.run("edit --image made --set elf=1 --out x"),
+        &["no domains"],
+    );
+}
