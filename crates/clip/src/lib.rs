@@ -105,7 +105,7 @@ impl Clip {
 
     /// The same network on the builder's own tensors: where they are variables, gradients reach them.
     ///
-    /// What is derived from a variable here goes stale once an optimiser has written it, so a
+    /// What is derived from a variable here goes stale once an optimizer has written it, so a
     /// training builds the network anew at each step; that copies nothing. The statistics of batch
     /// normalisation are constants: it is a learned factor and shift, as at inference.
     ///

@@ -126,7 +126,7 @@ fn a_task_is_looked_at_by_the_networks_that_it_names() {
     let with = |names: &[&str]| zombie().with("clip", json!(names));
     let both = first(&[zombie()], &[ONE, TWO]);
     // By its name, or by the file that it is named after.
-    for name in ["clip-two", "towers/clip-two.safetensors"] {
+    for name in ["clip-two", "models/clip-two.safetensors"] {
         let alone = first(&[with(&[name])], &[ONE, TWO]);
         assert_eq!(alone, first(&[zombie()], &[TWO]), "{name}");
         assert!(alone != both);

@@ -1,4 +1,4 @@
-//! The networks of an expansion and their optimisers.
+//! The networks of an expansion and their optimizers.
 //!
 //! The synthesis of the generator is trained and nothing else of it: the mapping network decides
 //! which latents occur, and stays. The source is the generator as it was. Everything begins at the

@@ -82,7 +82,7 @@ fn each_phase_gives_gradients_to_its_own_network_only() {
 }
 
 #[test]
-fn a_frozen_network_follows_the_optimiser() {
+fn a_frozen_network_follows_the_optimizer() {
     let ((g, g_vars), (d, d_vars)) = (generator(), discriminator());
     let (still_g, still_d) = (
         frozen::generator(&g).unwrap(),

@@ -92,7 +92,7 @@ pub enum Error {
     /// A step of an expansion could not be computed.
     #[error(transparent)]
     Expand(Box<domex_expand::Error>),
-    /// An optimiser could not be run.
+    /// An optimizer could not be run.
     #[error(transparent)]
     Train(#[from] domex_train::Error),
     /// The Inception network could not be built or run.

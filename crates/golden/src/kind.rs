@@ -88,7 +88,7 @@ pub enum CaseKind {
     PhaseGRegulariser,
     /// A step of the expansion: tasks and reconstruction.
     ExpansionStep,
-    /// Steps of the expansion with an optimiser.
+    /// Steps of the expansion with an optimizer.
     ExpansionTrajectory,
     /// Noise schedules, timestep maps and timestep embeddings.
     DiffusionSchedule,

@@ -24,7 +24,7 @@ pub enum Error {
     /// The perceptual network failed.
     #[error(transparent)]
     Lpips(#[from] domex_lpips::Error),
-    /// The optimiser failed.
+    /// The optimizer failed.
     #[error(transparent)]
     Train(Box<domex_train::Error>),
     /// A file could not be written.

@@ -165,7 +165,7 @@ impl Projector<'_> {
     }
 }
 
-/// One step of the optimiser, unless something is not finite.
+/// One step of the optimizer, unless something is not finite.
 pub(crate) fn descend(adam: &mut Adam, loss: &Tensor, value: f64, step: usize) -> Result<()> {
     let not_finite = |what: String| Error::NotFinite {
         step: step + 1,

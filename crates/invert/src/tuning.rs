@@ -151,7 +151,7 @@ fn turn(step: usize, batch: usize, n: usize) -> Vec<usize> {
     (0..batch).map(|i| (step * batch + i) % n).collect()
 }
 
-/// The generator on variables of its synthesis' weights, and their optimiser. Pixel noise and filters are no weights.
+/// The generator on variables of its synthesis' weights, and their optimizer. Pixel noise and filters are no weights.
 fn trainable(generator: &Generator, lr: f64) -> Result<(Generator, Adam)> {
     let is_weight = |name: &str| {
         name.starts_with("synthesis.")

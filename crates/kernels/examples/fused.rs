@@ -131,7 +131,7 @@ fn by_rows() {
     line("softmax 4800 x 50", || rows::softmax(&s, &x, &mut y));
 }
 
-fn optimiser() {
+fn optimizer() {
     let len = 16 << 20;
     let (mut parameters, mut m, g) = (noise(len), noise(len), noise(len));
     let mut v = vec![0.1; len];
@@ -157,5 +157,5 @@ fn main() {
     resampling();
     epilogues();
     by_rows();
-    optimiser();
+    optimizer();
 }

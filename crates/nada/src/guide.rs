@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use crate::{Error, Result};
 
-/// Pictures that go through the tower at once where there may be many: a bound for memory.
+/// Pictures that go through the image encoder at once where there may be many: a bound for memory.
 const CHUNK: usize = 16;
 
 /// A network with what it needs to look at pictures and texts, and its say.

@@ -42,27 +42,27 @@ pub struct Layers {
     pub chosen: Vec<usize>,
 }
 
-/// Moves `ws: [n, layers, w]` and says which layers moved most. `synthesise` makes pictures of latents,
+/// Moves `ws: [n, layers, w]` and says which layers moved most. `synthesize` makes pictures of latents,
 /// `loss` a scalar of pictures: [`Nada::global`](crate::Nada::global), say.
 ///
-/// The weights of the generator get no part of this; where they are variables, let `synthesise` run inside
+/// The weights of the generator get no part of this; where they are variables, let `synthesize` run inside
 /// of [`without_weight_grads`](domex_ops::autograd::without_weight_grads), or their gradients are computed
 /// for nothing.
 ///
 /// # Errors
 ///
 /// No step, more layers to keep than there are, a gradient that does not reach the latents or is not
-/// finite, and what `synthesise` and `loss` return.
+/// finite, and what `synthesize` and `loss` return.
 pub fn choose_layers<E: From<Error>>(
     ws: &Tensor,
     choice: &LayerChoice,
-    mut synthesise: impl FnMut(&Tensor) -> Result<Tensor, E>,
+    mut synthesize: impl FnMut(&Tensor) -> Result<Tensor, E>,
     mut loss: impl FnMut(&Tensor) -> Result<Tensor, E>,
 ) -> Result<Layers, E> {
     let layers = check(ws, choice)?;
     let moved = variable(&ws.detach())?;
     for _ in 0..choice.steps {
-        let loss = loss(&synthesise(&moved)?)?;
+        let loss = loss(&synthesize(&moved)?)?;
         descend(&moved, &loss, choice.learning_rate)?;
     }
     Ok(rank(ws, &moved, layers, choice.keep)?)

@@ -12,7 +12,7 @@
 //! [`pairs`] and [`offsets`], which is for generators that a domain changes by a few offsets: no run of this program does;
 //! [`augment`] and [`patches`] hold what is random, drawn from the caller's stream.
 //!
-//! What this crate deliberately is not: it knows no generator, no optimiser and no file of pictures, and it
+//! What this crate deliberately is not: it knows no generator, no optimizer and no file of pictures, and it
 //! does not train CLIP.
 //!
 //! ```

@@ -10,7 +10,7 @@ use domex_nada::{Config, Error, LayerChoice, Nada, Task, choose_layers};
 use domex_ops::testing::randn;
 
 /// Pictures `[n, 3, 20, 24]` to which layer 2 of 4 adds most, layer 0 a little, the others nothing.
-fn synthesise(ws: &Tensor) -> Result<Tensor, Error> {
+fn synthesize(ws: &Tensor) -> Result<Tensor, Error> {
     let n = ws.dim(0)?;
     let layer = |k: usize| ws.narrow(1, k, 1).and_then(|row| row.squeeze(1));
     let basis = randn(&[5, 3 * 20 * 24], 9);
@@ -36,7 +36,7 @@ fn the_layers_that_matter_are_chosen() {
             steps,
             ..LayerChoice::default()
         };
-        let layers = choose_layers(&ws, &choice, synthesise, loss).unwrap();
+        let layers = choose_layers(&ws, &choice, synthesize, loss).unwrap();
         assert_eq!(layers.chosen, [2, 0]);
         assert_eq!((layers.movement[1], layers.movement[3]), (0.0, 0.0));
         assert!(layers.movement[2] > 3.0 * layers.movement[0]);
@@ -62,7 +62,7 @@ fn going_down_lowers_the_global_term() {
         Ok::<_, Error>(loss)
     };
     let ws = (randn(&[2, 4, 5], 3) * 0.1).unwrap();
-    choose_layers(&ws, &choice, synthesise, loss).unwrap();
+    choose_layers(&ws, &choice, synthesize, loss).unwrap();
     let seen = seen.into_inner();
     assert!(seen.windows(2).all(|pair| pair[1] < pair[0]), "{seen:?}");
 }
@@ -72,7 +72,7 @@ fn what_cannot_work_is_refused() {
     let ws = randn(&[1, 4, 5], 3);
     let run = |choice: LayerChoice, ws: &Tensor| {
         let loss = |pictures: &Tensor| Ok::<_, Error>(pictures.mean_all()?);
-        choose_layers(ws, &choice, synthesise, loss).map_err(|error| error.to_string())
+        choose_layers(ws, &choice, synthesize, loss).map_err(|error| error.to_string())
     };
     let base = LayerChoice::default();
     let message = run(LayerChoice { keep: 5, ..base }, &ws).unwrap_err();

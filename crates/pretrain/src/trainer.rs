@@ -1,4 +1,4 @@
-//! What the classifiers here have in common: variables, an optimiser with its schedule, an average.
+//! What the classifiers here have in common: variables, an optimizer with its schedule, an average.
 
 use std::collections::HashMap;
 
@@ -174,7 +174,7 @@ impl Trainer {
             }
         }
         let factor = self.learning.longest_gradient / square.sqrt().max(1e-12);
-        // One that is not finite stays for the optimiser to find.
+        // One that is not finite stays for the optimizer to find.
         if factor >= 1.0 || !factor.is_finite() || !square.is_finite() {
             return Ok(());
         }

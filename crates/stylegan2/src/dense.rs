@@ -2,7 +2,7 @@
 //!
 //! `y = act(x (gain W)^T + lr b)` with `gain = lr / sqrt(in)`; stored are `weight: [out, in]` and
 //! `bias: [out]`. The gains are applied in the forward pass: a scaled copy would go stale once an
-//! optimiser writes the variable.
+//! optimizer writes the variable.
 
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};

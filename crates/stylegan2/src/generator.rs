@@ -57,7 +57,7 @@ impl Generator {
     }
 
     /// Builds the network on exactly these tensors. Variables among them stay live: the network
-    /// follows every write of an optimiser.
+    /// follows every write of an optimizer.
     ///
     /// # Errors
     ///

@@ -34,7 +34,7 @@
 //! ```
 //!
 //! Tensors have the published `state_dict` keys of stylegan2-ada-pytorch. Weights are stored as
-//! trained and scaled in the forward pass, so a network built on variables follows an optimiser,
+//! trained and scaled in the forward pass, so a network built on variables follows an optimizer,
 //! and no gradient is computed for a weight that is none. See [`weights`] for how names are
 //! checked and parameters become variables.
 //!

@@ -22,7 +22,7 @@ pub type Vars = BTreeMap<String, Var>;
 /// Whether a tensor is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Written by an optimiser.
+    /// Written by an optimizer.
     Parameter,
     /// A constant or a running mean: `resample_filter`, `noise_const`, `w_avg`.
     Buffer,
@@ -133,7 +133,7 @@ impl Spec {
     /// Turns every parameter of `tensors` into a [`Var`] for training; buffers stay constants.
     ///
     /// The second result has the variables in place of the parameters: a network built on it
-    /// follows every write of an optimiser. All tensors are copied, so that the source stays as
+    /// follows every write of an optimizer. All tensors are copied, so that the source stays as
     /// it is.
     ///
     /// # Errors

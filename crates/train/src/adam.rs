@@ -20,7 +20,7 @@ use crate::run::Losses;
 use crate::state::State;
 use crate::{Error, Result};
 
-/// Settings of the optimiser.
+/// Settings of the optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdamConfig {
@@ -88,7 +88,7 @@ pub enum Step {
     Skipped(String),
 }
 
-/// An optimiser over a set of parameters.
+/// An optimizer over a set of parameters.
 #[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,

@@ -1,6 +1,6 @@
 //! Lazy regularisation (appendix B of arXiv 1912.04958): a regulariser is computed every k-th step, k times as strong.
 //!
-//! It then shares its optimiser with the main loss, which takes k + 1 steps where it took k. To keep the pace, with
+//! It then shares its optimizer with the main loss, which takes k + 1 steps where it took k. To keep the pace, with
 //! `c = k / (k + 1)`: `lr ← c lr`, `β ← βᶜ`.
 
 use crate::adam::AdamConfig;
@@ -45,7 +45,7 @@ impl Lazy {
         self.interval as f64
     }
 
-    /// The optimiser's settings, corrected for the additional steps.
+    /// The optimizer's settings, corrected for the additional steps.
     #[must_use]
     pub fn corrected(self, adam: AdamConfig) -> AdamConfig {
         let c = self.gain() / (self.gain() + 1.0);

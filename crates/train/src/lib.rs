@@ -1,6 +1,6 @@
 //! The engine of any training run.
 //!
-//! What every run needs, whatever it trains: [parameters by name](params), an [optimiser](adam) that works in place,
+//! What every run needs, whatever it trains: [parameters by name](params), an [optimizer](adam) that works in place,
 //! [lazy regularisation](lazy), a [moving average](ema), a [state] that is saved and restored to the bit,
 //! [snapshots] of which the last few stay, a [guard] against numbers that are not finite,
 //! [events] for programs and for TensorBoard, [progress] for people, [signals], an

@@ -1,6 +1,6 @@
 //! The variables that a run trains, by name.
 //!
-//! An order is needed wherever parameters are walked over (optimiser, average, snapshot), so that two runs add and
+//! An order is needed wherever parameters are walked over (optimizer, average, snapshot), so that two runs add and
 //! write the same numbers in the same order: it is the order of the names.
 
 use std::collections::BTreeMap;

@@ -92,9 +92,9 @@ pub fn stylegan2(resolution: usize, channel_base: usize, n: usize) -> Result<Run
     }))
 }
 
-/// CLIP with the image tower ViT-B/32, and a text tower of one layer for `vocabulary` ids and texts of `context`.
+/// CLIP with the image encoder ViT-B/32, and a text encoder of one layer for `vocabulary` ids and texts of `context`.
 pub fn vit_b_32(vocabulary: usize, context: usize) -> Config {
-    let tower = |width, heads| config::TransformerConfig {
+    let transformer = |width, heads| config::TransformerConfig {
         width,
         layers: 12,
         heads,
@@ -105,14 +105,14 @@ pub fn vit_b_32(vocabulary: usize, context: usize) -> Config {
     Config {
         embed_dim: 512,
         vision: config::VisionConfig::Vit(config::VitConfig {
-            transformer: tower(768, 12),
+            transformer: transformer(768, 12),
             image_size: 224,
             patch_size: 32,
         }),
         text: config::TextConfig {
             transformer: config::TransformerConfig {
                 layers: 1,
-                ..tower(512, 8)
+                ..transformer(512, 8)
             },
             vocab_size: vocabulary,
             context_length: context,

@@ -59,7 +59,7 @@ pub enum Work {
         /// Which program of the peer's: `published` or `best`.
         peer: String,
     },
-    /// CLIP ViT-B/32's image tower.
+    /// CLIP ViT-B/32's image encoder.
     Clip { n: usize, pass: Pass },
     /// The perceptual distance of two batches; its gradient is that of the first.
     Lpips {

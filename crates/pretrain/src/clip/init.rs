@@ -80,7 +80,7 @@ pub fn init(config: &Config, seed: u64) -> Result<Tensors> {
     )
 }
 
-/// Whether a tensor is a constant of batch normalisation, which no optimiser may touch.
+/// Whether a tensor is a constant of batch normalisation, which no optimizer may touch.
 pub fn is_statistic(name: &str) -> bool {
     name.ends_with(".running_mean") || name.ends_with(".running_var")
 }

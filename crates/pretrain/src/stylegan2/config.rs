@@ -54,7 +54,7 @@ pub struct Config {
     pub batch: usize,
     /// Pictures in one pass through a network; the passes of a step are added up. At most `batch`.
     pub micro_batch: usize,
-    /// Learning rate of both networks; the optimiser's other numbers are 0, 0.99 and 1e-8.
+    /// Learning rate of both networks; the optimizer's other numbers are 0, 0.99 and 1e-8.
     pub lr: f64,
     /// Weight of R1.
     pub gamma: f64,
@@ -275,7 +275,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The optimiser's settings, before they are corrected for lazy regularisation.
+    /// The optimizer's settings, before they are corrected for lazy regularisation.
     #[must_use]
     pub fn adam(&self) -> AdamConfig {
         AdamConfig {

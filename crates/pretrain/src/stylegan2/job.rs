@@ -85,7 +85,7 @@ const MEAN_LENGTH: &str = "mean_path_length";
 const IMITATION: &str = "imitation";
 
 impl StyleGan2 {
-    /// Networks, optimisers and streams at their beginning.
+    /// Networks, optimizers and streams at their beginning.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The three networks of a training and their optimisers.
+//! The three networks of a training and their optimizers.
 //!
 //! Generator and discriminator stand on variables. Beside each stands a frozen twin on the same memory, for the phase of
 //! the other network: it follows every step, and no gradient is computed for its weights. The third network is the
@@ -94,7 +94,7 @@ impl Weights {
 }
 
 impl Networks {
-    /// Networks on copies of these weights, with fresh optimisers.
+    /// Networks on copies of these weights, with fresh optimizers.
     pub fn new(config: &Config, weights: &Weights) -> Result<Self> {
         let (g_config, d_config) = (config.generator()?, config.discriminator()?);
         let (vars, live) = Generator::spec(&g_config)?.trainable(&weights.g)?;
@@ -169,7 +169,7 @@ impl Networks {
     }
 }
 
-/// The generator's optimiser, corrected for path length regularisation where there is any.
+/// The generator's optimizer, corrected for path length regularisation where there is any.
 pub(super) fn generator_adam(config: &Config) -> Result<AdamConfig> {
     Ok(match config.path_length {
         Some(_) => Lazy::new(config.path_length_interval)?.corrected(config.adam()),

@@ -7,7 +7,7 @@
 //! | D | always | frozen generator, live discriminator | to the discriminator |
 //! | R1 | every k-th step, k times as strong | live discriminator | to the discriminator |
 //!
-//! Each phase is a step of its network's optimiser. The passes of a step are added up, each weighted by its share of the
+//! Each phase is a step of its network's optimizer. The passes of a step are added up, each weighted by its share of the
 //! batch. A loss or gradient that is not finite leaves the network as it was.
 
 use candle_core::backprop::GradStore;

@@ -75,7 +75,7 @@ impl Losses {
         }
     }
 
-    /// Adds what became of an optimiser's step.
+    /// Adds what became of an optimizer's step.
     pub fn applied(&mut self, step: crate::adam::Step) {
         if let crate::adam::Step::Skipped(what) = step {
             self.not_finite.push(what);

@@ -1,9 +1,9 @@
 //! Cases of the expansion's training: several networks, a basis, and the tasks in the config.
 
+mod clip_models;
 mod perceptual;
 pub(super) mod phases;
 pub(super) mod step;
-mod towers;
 pub(super) mod trajectory;
 
 use candle_core::{Tensor, backprop::GradStore};

@@ -14,7 +14,7 @@ use domex_stylegan2::{Generator, Noise, Vars, mapping::broadcast};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{gained, generator, number, perceptual::StandIn, source, subspaces, towers};
+use super::{clip_models, gained, generator, number, perceptual::StandIn, source, subspaces};
 use crate::{Case, Result, compare::values, computed::Computed};
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ impl Setting {
             tasks,
             tasks_losses,
         } = case.config::<Config>()?.expansion_cfg;
-        let nada = towers::nada(case)?;
+        let nada = clip_models::nada(case)?;
         let mut places = Vec::new();
         let mut texts = Vec::new();
         for (column, task) in tasks.iter().enumerate() {
@@ -81,7 +81,7 @@ impl Setting {
         for guide in nada.guides() {
             let rows = texts
                 .iter()
-                .map(|(from, to)| towers::between(case, &guide.name, from, to));
+                .map(|(from, to)| clip_models::between(case, &guide.name, from, to));
             let rows = rows.collect::<Result<Vec<_>>>()?;
             directions.push((guide.name.clone(), Tensor::cat(&rows, 0)?));
         }

@@ -1,6 +1,6 @@
-//! The image towers of a case's CLIP networks, and its directions between texts.
+//! The image encoders of a case's CLIP models, and its directions between texts.
 //!
-//! A case has no text tower but text features. A tower of zeros makes each network whole; nothing
+//! A case has no text encoder but text features. An encoder of zeros makes each network whole; nothing
 //! asks it anything.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,12 +14,12 @@ use crate::{Case, Result};
 
 #[derive(Deserialize)]
 struct Settings {
-    clip: BTreeMap<String, Tower>,
+    clip: BTreeMap<String, Model>,
     expansion_cfg: Expansion,
 }
 
 #[derive(Deserialize)]
-struct Tower {
+struct Model {
     embed_dim: usize,
     heads: usize,
     #[serde(default)]
@@ -49,14 +49,14 @@ pub(super) fn nada(case: &Case) -> Result<Nada> {
         .unwrap_or(&none);
     let mut guides = Vec::new();
     for (index, name) in losses.clip_models.iter().enumerate() {
-        let tower = settings
+        let model = settings
             .clip
             .get(name)
             .ok_or_else(|| case.malformed(format!("config has no CLIP network `{name}`")))?;
-        let clip = clip(case, name, tower)?;
+        let clip = clip(case, name, model)?;
         let mut guide = Guide::new(name, clip, Arc::new(Tokenizer::with_merges("")?));
         guide.weight = losses.clip_model_weights.get(index).copied().unwrap_or(1.0);
-        guide.antialias = tower.antialias;
+        guide.antialias = model.antialias;
         guides.push(guide);
     }
     Ok(Nada::new(guides, NadaConfig::default())?)
@@ -71,7 +71,7 @@ pub(super) fn between(case: &Case, model: &str, source: &str, target: &str) -> R
     Ok(direction(&mean(source)?, &mean(target)?)?.unsqueeze(0)?)
 }
 
-fn clip(case: &Case, name: &str, tower: &Tower) -> Result<Clip> {
+fn clip(case: &Case, name: &str, model: &Model) -> Result<Clip> {
     const WIDTH: usize = 2;
     let prefix = format!("param.clip.{name}.");
     let visual = case.with_prefix(&prefix);
@@ -99,7 +99,7 @@ fn clip(case: &Case, name: &str, tower: &Tower) -> Result<Clip> {
         ("transformer.resblocks.0.mlp.c_proj.bias", &[WIDTH]),
         ("ln_final.weight", &[WIDTH]),
         ("ln_final.bias", &[WIDTH]),
-        ("text_projection", &[WIDTH, tower.embed_dim]),
+        ("text_projection", &[WIDTH, model.embed_dim]),
         ("logit_scale", &[]),
     ];
     for (name, shape) in text {
@@ -107,6 +107,6 @@ fn clip(case: &Case, name: &str, tower: &Tower) -> Result<Clip> {
         tensors.insert(name.to_owned(), zeros);
     }
     let ours = layout::to_hugging_face(tensors)?;
-    let config = Config::deduce(&load::shapes(&ours))?.with_heads(tower.heads, 1)?;
+    let config = Config::deduce(&load::shapes(&ours))?.with_heads(model.heads, 1)?;
     Ok(Clip::from_tensors(ours, &config, DType::F32, &Device::Cpu)?)
 }
