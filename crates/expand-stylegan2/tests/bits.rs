@@ -70,8 +70,8 @@ fn trained(world: &Path) -> std::path::PathBuf {
     path
 }
 
-#[test]
-fn a_tiny_run_with_all_phases_has_the_known_bits() {
+/// SHA-256 of a run in a folder of its own.
+fn hash() -> String {
     let root = tempfile::tempdir().unwrap();
     let model = Container::open(trained(root.path())).unwrap();
     let mut bytes = Vec::new();
@@ -81,9 +81,13 @@ fn a_tiny_run_with_all_phases_has_the_known_bits() {
     }
     let file = root.path().join("tensors");
     std::fs::write(&file, bytes).unwrap();
-    let found = domex_checkpoint::sha256_file(&file).unwrap();
+    domex_checkpoint::sha256_file(&file).unwrap()
+}
+
+#[test]
+fn a_tiny_run_with_all_phases_has_the_known_bits() {
     let known = KNOWN.iter().find(|(isa, _)| *isa == Isa::best());
-    if let Some((isa, expected)) = known {
-        assert_eq!(found, *expected, "on {isa:?}");
-    }
+    // Where none are known, at least those of a second run.
+    let expected = known.map_or_else(hash, |(_, bits)| (*bits).to_owned());
+    assert_eq!(hash(), expected, "on {:?}", Isa::best());
 }
