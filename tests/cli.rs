@@ -298,7 +298,7 @@ fn a_diffusion_autoencoder_is_shown_as_published() {
 fn a_diffusion_autoencoder_makes_pictures_and_takes_them_in_and_out() {
     let (world, model) = (world(), autoencoder());
     world.ok(&format!(
-        "generate --model {model} --seeds 1,2 --steps 4 --out out"
+        "generate --model {model} --seeds 1,2 --sampling-steps 4 --out out"
     ));
     let picture = image::open(world.path("out/seed0001.png")).unwrap();
     assert_eq!(picture.into_rgb8().dimensions(), (16, 16));
@@ -312,6 +312,21 @@ fn a_diffusion_autoencoder_makes_pictures_and_takes_them_in_and_out() {
 }
 
 #[test]
+fn a_diffusion_autoencoder_is_moved_along_its_directions() {
+    let (world, model) = (world(), autoencoder());
+    world.ok(&format!(
+        "traverse --model {model} --dim 0 --seeds 1,2 --steps 3 --frames 2 --sampling-steps 4 --out way"
+    ));
+    assert!(world.path("way/grid.png").is_file());
+    world.ok(&format!(
+        "dormant --model {model} --probe 2 --samples 2 --batch 2 --out dormant"
+    ));
+    let report: serde_json::Value =
+        serde_json::from_slice(&world.read("dormant/dormant.json")).unwrap();
+    assert_eq!(report["singular_values"].as_array().unwrap().len(), 32);
+}
+
+#[test]
 fn what_a_diffusion_autoencoder_cannot_do_is_said() {
     let world = world();
     let refused = |line: &str, model: &str, texts: &[&str]| {
@@ -320,11 +335,15 @@ fn what_a_diffusion_autoencoder_cannot_do_is_said() {
     let model = autoencoder();
     refused("mix", &model, &["is a diffusion autoencoder", "domex info"]);
     let steps = ["1 to the 1000 steps of training"];
-    refused("generate --steps 1001", &model, &steps);
+    refused("generate --sampling-steps 1001", &model, &steps);
     let class = ["--class", "leave the flag out"];
     refused("generate --class 3", &model, &class);
     let other = golden("stylegan2/nvlabs_tiny.pkl");
     let needed = ["a diffusion autoencoder is needed here"];
     refused("encode x.png", &other, &needed);
-    refused("generate --steps 5", &other, &["leave the flag out"]);
+    refused(
+        "generate --sampling-steps 5",
+        &other,
+        &["leave the flag out"],
+    );
 }

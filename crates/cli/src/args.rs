@@ -82,6 +82,9 @@ pub struct SynthesisArgs {
     /// Per-pixel noise: the stored maps, fresh maps, or none
     #[arg(long, value_enum, default_value_t = Noise::Const)]
     pub noise_mode: Noise,
+    /// Sampling steps of a diffusion autoencoder [default: 20]
+    #[arg(long, value_name = "N")]
+    pub sampling_steps: Option<usize>,
     /// Batch size: pictures computed at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch: u16,

@@ -2,7 +2,8 @@
 
 use clap::ValueEnum;
 use domex_latent::basis::{Basis, BasisKind};
-use domex_stylegan2::Model;
+
+use crate::kinds::Model;
 
 /// Which factorisation gives the basis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,6 +32,6 @@ pub fn spectrum(model: &Model, basis: &Basis) -> domex_error::Result<Vec<f64>> {
     if let Some(values) = basis.values() {
         return Ok(values.to_vec());
     }
-    let matrices = domex_latent::Generator::acting_matrices(model.generator())?;
+    let matrices = model.generator().acting_matrices()?;
     Ok(basis.gains(&BasisKind::DomainExpansion, &matrices)?)
 }

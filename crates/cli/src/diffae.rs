@@ -9,41 +9,8 @@ use domex_error::user_error;
 use domex_random::RandomState;
 use image::RgbImage;
 
-use crate::args::{ModelArgs, Noise};
-use crate::context::Context;
-use crate::verbs::generate::Generate;
-use crate::{kinds, models};
-
-/// The model that the flags name, `None` when it is of another kind.
-pub fn open(context: &Context, args: &ModelArgs) -> domex_error::Result<Option<Model>> {
-    let name = models::name(args);
-    if name == models::TINY_RANDOM {
-        return Ok(None);
-    }
-    let path = models::resolve(name)?;
-    match kinds::is_diffae(&path)? {
-        true => load(context, &path).map(Some),
-        false => Ok(None),
-    }
-}
-
-/// The model that the flags name, which no other kind can replace.
-pub fn expect(context: &Context, args: &ModelArgs) -> domex_error::Result<Model> {
-    let name = models::name(args);
-    if name == models::TINY_RANDOM {
-        return Err(user_error(
-            "--model: give a diffusion autoencoder, ours or a published .ckpt",
-        ));
-    }
-    let path = models::resolve(name)?;
-    kinds::expect_diffae(&path)?;
-    load(context, &path)
-}
-
-fn load(context: &Context, path: &Path) -> domex_error::Result<Model> {
-    tracing::info!(path = %path.display(), "loading");
-    Ok(Model::load(path, &context.device)?)
-}
+use crate::args::{Noise, SynthesisArgs};
+use crate::pictures::Paint;
 
 /// A picture of the model's size: the middle square of the file's.
 pub fn read_picture(model: &Model, path: &Path) -> domex_error::Result<RgbImage> {
@@ -61,17 +28,17 @@ pub struct Painter<'a> {
     model: &'a Model,
     steps: usize,
     trunc: f64,
+    /// Of the seeds that were last asked for, `[n, c, h, w]`.
+    noises: Option<Tensor>,
 }
 
 impl<'a> Painter<'a> {
     /// Checks the flags against the model, before any work.
-    pub fn new(model: &'a Model, args: &Generate) -> domex_error::Result<Self> {
-        let synthesis = &args.synthesis;
+    pub fn new(model: &'a Model, args: &SynthesisArgs) -> domex_error::Result<Self> {
         for (flag, given) in [
-            ("--domains", args.domains.is_some()),
-            ("--trunc-cutoff", synthesis.trunc_cutoff.is_some()),
-            ("--class", synthesis.class.is_some()),
-            ("--noise-mode", synthesis.noise_mode != Noise::Const),
+            ("--trunc-cutoff", args.trunc_cutoff.is_some()),
+            ("--class", args.class.is_some()),
+            ("--noise-mode", args.noise_mode != Noise::Const),
         ] {
             if given {
                 return Err(user_error(format!(
@@ -79,21 +46,18 @@ impl<'a> Painter<'a> {
                 )));
             }
         }
-        if !synthesis.trunc.is_finite() {
-            return Err(user_error(format!(
-                "--trunc {}: give a finite number, usually 0.5 to 1",
-                synthesis.trunc
-            )));
-        }
         Ok(Self {
             model,
-            steps: args.steps.unwrap_or(model.steps),
-            trunc: synthesis.trunc,
+            steps: args.sampling_steps.unwrap_or(model.steps),
+            trunc: args.trunc,
+            noises: None,
         })
     }
+}
 
-    /// One picture a seed: `RandomState(seed)` draws the noise of the code, then that of the picture.
-    pub fn pictures(&self, seeds: &[u32]) -> domex_error::Result<Vec<RgbImage>> {
+impl Paint for Painter<'_> {
+    /// `RandomState(seed)` draws the noise of the code, then that of the picture.
+    fn latents(&mut self, seeds: &[u32]) -> domex_error::Result<Tensor> {
         let unet = &self.model.config().unet;
         let (codes, side) = (unet.cond_channels, unet.image_size);
         let pixels = unet.in_channels * side * side;
@@ -107,10 +71,25 @@ impl<'a> Painter<'a> {
             Tensor::from_vec(values, dims, self.model.device())?.to_dtype(self.model.dtype())
         };
         let z = tensor(z, &[seeds.len(), codes])?;
-        let x_t = tensor(x_t, &[seeds.len(), unet.in_channels, side, side])?;
+        self.noises = Some(tensor(x_t, &[seeds.len(), unet.in_channels, side, side])?);
         let z = self.model.sample_codes(&z, self.model.latent_steps)?;
         let mean = &self.model.statistics()?.mean;
         let z = (z.broadcast_sub(mean)? * self.trunc)?.broadcast_add(mean)?;
-        Ok(picture::to_rgb(&self.model.decode(&z, &x_t, self.steps)?)?)
+        Ok(z.unsqueeze(1)?)
+    }
+
+    fn paint(&mut self, ws: &Tensor, first: usize) -> domex_error::Result<Tensor> {
+        let z = ws.squeeze(1)?;
+        let noise = match &self.noises {
+            Some(noises) => {
+                let seeds = noises.dim(0)?;
+                let row = |index| (index % seeds) as u32;
+                let rows: Vec<u32> = (first..first + z.dim(0)?).map(row).collect();
+                let rows = Tensor::new(rows, noises.device())?;
+                noises.index_select(&rows, 0)?
+            }
+            None => self.model.fixed_noise()?,
+        };
+        Ok(self.model.decode(&z, &noise, self.steps)?)
     }
 }

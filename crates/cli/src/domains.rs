@@ -1,11 +1,9 @@
 //! The domains of an expanded model, as verbs that make pictures use them.
 
 use candle_core::Tensor;
-use domex_latent::Expansion;
-use domex_latent::subspace::{Layout, Subspaces};
-use domex_stylegan2::Model;
-
 use domex_error::user_error;
+use domex_latent::subspace::{Layout, Subspaces};
+use domex_latent::{Expansion, Generator};
 
 /// Base and directions in the type and on the device of the latents.
 pub struct Domains<'a> {
@@ -15,15 +13,18 @@ pub struct Domains<'a> {
 }
 
 impl<'a> Domains<'a> {
-    /// Of this model. `flag` is what asked for them.
-    pub fn of(model: &'a Model, flag: &str) -> domex_error::Result<Self> {
-        let expansion = model.expansion().ok_or_else(|| {
+    /// Of an expanded generator. `flag` is what asked for them.
+    pub fn of(
+        generator: &dyn Generator,
+        expansion: Option<&'a Expansion>,
+        flag: &str,
+    ) -> domex_error::Result<Self> {
+        let expansion = expansion.ok_or_else(|| {
             user_error(format!(
                 "{flag}: the model has no domains; give one that `domex expand` made, as --model"
             ))
         })?;
-        let synthesis = model.generator().synthesis();
-        let (device, dtype) = (synthesis.device(), synthesis.dtype());
+        let (device, dtype) = (generator.device(), generator.dtype());
         Ok(Self {
             expansion,
             subspaces: expansion

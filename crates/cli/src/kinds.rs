@@ -9,7 +9,7 @@ use std::path::Path;
 use candle_core::Device;
 use domex_checkpoint::container::Container;
 use domex_error::{AnyError, Result, user_error};
-use domex_stylegan2::Model;
+use domex_latent::{Expansion, Generator};
 
 /// Which networks of a generator's file are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,48 @@ pub enum Networks {
     All,
     /// Those that pictures are made with.
     Generator,
+}
+
+/// A generator of any kind.
+pub enum Model {
+    /// StyleGAN2.
+    StyleGan2(Box<domex_stylegan2::Model>),
+    /// A diffusion autoencoder.
+    DiffAe(Box<domex_diffae::Model>),
+}
+
+impl Model {
+    /// The network that pictures are made with.
+    pub fn generator(&self) -> &dyn Generator {
+        match self {
+            Self::StyleGan2(model) => model.generator(),
+            Self::DiffAe(model) => &**model,
+        }
+    }
+
+    /// Its domains, if it was expanded.
+    pub fn expansion(&self) -> Option<&Expansion> {
+        match self {
+            Self::StyleGan2(model) => model.expansion(),
+            Self::DiffAe(model) => model.expansion.as_ref(),
+        }
+    }
+
+    /// The StyleGAN2 that only it can serve; `wanted` is what was typed, for the refusal.
+    pub fn stylegan2(self, wanted: &str) -> Result<domex_stylegan2::Model> {
+        match self {
+            Self::StyleGan2(model) => Ok(*model),
+            Self::DiffAe(_) => Err(misplaced(Path::new(wanted), &DIFFAE, STYLEGAN2.what)),
+        }
+    }
+
+    /// The diffusion autoencoder that only it can serve.
+    pub fn diffae(self, wanted: &str) -> Result<domex_diffae::Model> {
+        match self {
+            Self::DiffAe(model) => Ok(*model),
+            Self::StyleGan2(_) => Err(misplaced(Path::new(wanted), &STYLEGAN2, DIFFAE.what)),
+        }
+    }
 }
 
 /// Reads a generator.
@@ -39,16 +81,15 @@ pub struct Kind {
 const STYLEGAN2: Kind = Kind {
     name: domex_stylegan2::model::KIND,
     what: "a StyleGAN2",
-    taken_by: "`--model`",
+    taken_by: "`--model` of every verb but `encode` and `decode`",
     generator: Some(stylegan2),
 };
 
-/// Diffusion autoencoders, which some verbs take beside StyleGAN2.
-pub const DIFFAE: Kind = Kind {
+const DIFFAE: Kind = Kind {
     name: domex_diffae::model::KIND,
     what: "a diffusion autoencoder",
-    taken_by: "`--model` of `domex info`, `generate`, `encode` and `decode`",
-    generator: None,
+    taken_by: "`--model` of `domex info`, `generate`, `encode`, `decode`, `traverse`, `compose` and `dormant`",
+    generator: Some(diffae),
 };
 
 /// CLIP networks with their tokenizer.
@@ -86,10 +127,16 @@ const RUN: Kind = Kind {
 const ALL: [&Kind; 6] = [&STYLEGAN2, &DIFFAE, &CLIP, &PERCEPTUAL, &JUDGE, &RUN];
 
 fn stylegan2(path: &Path, networks: Networks, device: &Device) -> Result<Model> {
-    Ok(match networks {
-        Networks::All => Model::load(path, device)?,
-        Networks::Generator => Model::load_generator(path, device)?,
-    })
+    let model = match networks {
+        Networks::All => domex_stylegan2::Model::load(path, device)?,
+        Networks::Generator => domex_stylegan2::Model::load_generator(path, device)?,
+    };
+    Ok(Model::StyleGan2(Box::new(model)))
+}
+
+fn diffae(path: &Path, _: Networks, device: &Device) -> Result<Model> {
+    let model = domex_diffae::Model::load(path, device)?;
+    Ok(Model::DiffAe(Box::new(model)))
 }
 
 /// Opens a generator: a container by its kind, or a published checkpoint.
@@ -100,36 +147,11 @@ pub fn open(path: &Path, networks: Networks, device: &Device) -> Result<Model> {
             let known: Vec<&str> = known.map(|kind| kind.what).collect();
             misplaced(path, kind, &known.join(" or "))
         })?,
-        None if is_published_diffae(path) => return Err(misplaced(path, &DIFFAE, STYLEGAN2.what)),
+        // By the names of its tensors. What is wrong with a file that cannot be read its reader says.
+        None if domex_diffae::model::recognizes(path).unwrap_or(false) => diffae,
         None => stylegan2,
     };
     opener(path, networks, device)
-}
-
-/// Whether a file is a diffusion autoencoder, ours or as published.
-pub fn is_diffae(path: &Path) -> Result<bool> {
-    Ok(match of(path)? {
-        Some(kind) => kind.name == DIFFAE.name,
-        None => is_published_diffae(path),
-    })
-}
-
-/// Refuses whatever is no diffusion autoencoder, and says what takes it.
-pub fn expect_diffae(path: &Path) -> Result<()> {
-    match of(path)? {
-        Some(kind) if kind.name != DIFFAE.name => Err(misplaced(path, kind, DIFFAE.what)),
-        None if !is_published_diffae(path) => Err(user_error(format!(
-            "{}: {} is needed here, and this is none",
-            path.display(),
-            DIFFAE.what
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// By the names of its tensors. What is wrong with a file that cannot be read its reader says.
-fn is_published_diffae(path: &Path) -> bool {
-    domex_diffae::model::recognizes(path).unwrap_or(false)
 }
 
 /// Refuses a container of another kind than `wanted`, and says what takes it.
@@ -199,14 +221,21 @@ mod tests {
         (folder, path)
     }
 
+    fn refusal(path: &Path) -> String {
+        let opened = open(path, Networks::All, &Device::Cpu);
+        opened.err().expect("refused").to_string()
+    }
+
     #[test]
     fn a_network_in_a_generators_place_is_told_its_own() {
-        for kind in [DIFFAE, CLIP, PERCEPTUAL, JUDGE, RUN] {
+        for kind in [CLIP, PERCEPTUAL, JUDGE, RUN] {
             let (_folder, path) = file(kind.name);
-            let error = open(&path, Networks::All, &Device::Cpu)
-                .unwrap_err()
-                .to_string();
-            for part in ["file.safetensors", "a StyleGAN2 is needed", kind.taken_by] {
+            let error = refusal(&path);
+            for part in [
+                "file.safetensors",
+                "a StyleGAN2 or a diffusion autoencoder is needed",
+                kind.taken_by,
+            ] {
                 assert!(error.contains(part), "{error}");
             }
         }
@@ -217,15 +246,13 @@ mod tests {
         let (_folder, path) = file(STYLEGAN2.name);
         let error = expect(&path, &CLIP).unwrap_err().to_string();
         assert!(error.contains("a CLIP model is needed"), "{error}");
-        assert!(error.contains("`--model` takes this file"), "{error}");
+        assert!(error.contains("`--model` of every verb"), "{error}");
     }
 
     #[test]
     fn an_unknown_kind_is_told_the_nearest_known_one_and_both_programs() {
         let (_folder, path) = file("stylegan3");
-        let error = open(&path, Networks::All, &Device::Cpu)
-            .unwrap_err()
-            .to_string();
+        let error = refusal(&path);
         let own = concat!("domex ", env!("CARGO_PKG_VERSION"));
         for part in ["\"stylegan3\"", "is \"stylegan2\"", "domex 9.1.0", own] {
             assert!(error.contains(part), "{error}");

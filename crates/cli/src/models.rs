@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use domex_error::user_error;
-use domex_stylegan2::{Generator, GeneratorConfig, Model};
+use domex_stylegan2::{Generator, GeneratorConfig};
 
 use crate::args::ModelArgs;
 use crate::assets;
 use crate::context::Context;
-use crate::kinds::{self, Networks};
+use crate::kinds::{self, Model, Networks};
 
 /// The model that needs no file: small, random, the same everywhere.
 pub const TINY_RANDOM: &str = "tiny-random";
@@ -20,6 +20,19 @@ pub const PORTRAITS: &str = "portraits";
 /// Loads the model that the flags name, without the networks that only training needs.
 pub fn load(context: &Context, args: &ModelArgs) -> domex_error::Result<Model> {
     open_with(&context.device, name(args), Networks::Generator)
+}
+
+/// As [`load`], for what only a StyleGAN2 can do.
+pub fn stylegan2(
+    context: &Context,
+    args: &ModelArgs,
+) -> domex_error::Result<domex_stylegan2::Model> {
+    load(context, args)?.stylegan2(name(args))
+}
+
+/// As [`load`], for what only a diffusion autoencoder can do.
+pub fn diffae(context: &Context, args: &ModelArgs) -> domex_error::Result<domex_diffae::Model> {
+    load(context, args)?.diffae(name(args))
 }
 
 /// What the flags name: without them the shipped generator, and where that is not there the random model.
@@ -50,6 +63,9 @@ fn open_with(device: &Device, wanted: &str, networks: Networks) -> domex_error::
 /// Numbers of w are of the order of one. A mean far from that is finite and still makes no picture.
 fn warn_of_mean(model: &Model) -> domex_error::Result<()> {
     const FAR: f32 = 1e4;
+    let Model::StyleGan2(model) = model else {
+        return Ok(());
+    };
     let mean = model.g_ema.mean_w()?.to_dtype(DType::F32)?;
     let largest = mean.abs()?.max_all()?.to_scalar::<f32>()?;
     if largest > FAR {
@@ -65,13 +81,15 @@ fn warn_of_mean(model: &Model) -> domex_error::Result<()> {
 fn tiny_random(device: &Device) -> domex_error::Result<Model> {
     const COLOURS: f64 = 0.2;
     let config = GeneratorConfig::tiny();
-    let mut tensors = Model::random(&config, 0, device)?.g_ema.tensors();
+    let random = domex_stylegan2::Model::random(&config, 0, device)?;
+    let mut tensors = random.g_ema.tensors();
     for (name, tensor) in &mut tensors {
         if name.ends_with("torgb.weight") {
             *tensor = (&*tensor * COLOURS)?;
         }
     }
-    Ok(Model::new(Generator::from_tensors(&tensors, &config)?))
+    let model = domex_stylegan2::Model::new(Generator::from_tensors(&tensors, &config)?);
+    Ok(Model::StyleGan2(Box::new(model)))
 }
 
 /// A path as given, or the converted file of a fetched model's name.

@@ -10,15 +10,24 @@ use image::RgbImage;
 
 use crate::args::{self, SynthesisArgs};
 use crate::context::Context;
+use crate::diffae;
 use crate::interrupt::Interrupt;
+use crate::kinds::Model;
+
+/// How a generator of one kind makes pictures.
+pub trait Paint {
+    /// Truncated latents `[n, rows, D]` of seeds.
+    fn latents(&mut self, seeds: &[u32]) -> domex_error::Result<Tensor>;
+
+    /// Pictures `[n, c, h, w]` of latents `[n, rows, D]`. `first` is the place of the first of them among all that
+    /// are painted: where a seed decides more than the latent, latents come in the order of the seeds, once or
+    /// several times.
+    fn paint(&mut self, ws: &Tensor, first: usize) -> domex_error::Result<Tensor>;
+}
 
 /// A generator with the flags that say how it is used, checked against each other.
 pub struct Painter<'a> {
-    generator: &'a Generator,
-    mode: NoiseMode,
-    truncation: Truncation,
-    label: Option<Tensor>, // [1, c_dim]
-    stream: Stream,
+    network: Box<dyn Paint + 'a>,
     batch: usize,
     interrupt: Interrupt,
 }
@@ -27,14 +36,86 @@ impl<'a> Painter<'a> {
     /// Checks the flags against the network, before any work.
     pub fn new(
         context: &Context,
-        generator: &'a Generator,
+        model: &'a Model,
         args: &SynthesisArgs,
     ) -> domex_error::Result<Self> {
-        let rows = generator.config().num_ws();
         if !args.trunc.is_finite() {
             return Err(user_error(format!(
                 "--trunc {}: give a finite number, usually 0.5 to 1",
                 args.trunc
+            )));
+        }
+        Ok(Self {
+            network: match model {
+                Model::StyleGan2(model) => {
+                    Box::new(StyleGan2::new(context, model.generator(), args)?)
+                }
+                Model::DiffAe(model) => Box::new(diffae::Painter::new(model, args)?),
+            },
+            batch: args.batch.into(),
+            interrupt: Interrupt::watch()?,
+        })
+    }
+
+    /// Truncated latents `[n, rows, D]` of seeds.
+    pub fn latents(&mut self, seeds: &[u32]) -> domex_error::Result<Tensor> {
+        self.network.latents(seeds)
+    }
+
+    /// Pictures of latents `[n, rows, D]`, a batch at a time, each handed to `done` in order. They are those of the
+    /// seeds that [`latents`](Self::latents) was last asked for, in that order, once or several times.
+    pub fn paint(
+        &mut self,
+        ws: &Tensor,
+        mut done: impl FnMut(usize, RgbImage) -> domex_error::Result<()>,
+    ) -> domex_error::Result<()> {
+        let count = ws.dim(0)?;
+        for start in (0..count).step_by(self.batch) {
+            let part = ws.narrow(0, start, self.batch.min(count - start))?;
+            let tensor = self.network.paint(&part, start)?;
+            for (offset, picture) in picture::to_rgb(&tensor)?.into_iter().enumerate() {
+                done(start + offset, picture)?;
+                self.interrupt.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All pictures of the latents.
+    pub fn paint_all(
+        &mut self,
+        context: &Context,
+        ws: &Tensor,
+    ) -> domex_error::Result<Vec<RgbImage>> {
+        let progress = context.progress("pictures", ws.dim(0)?);
+        let mut pictures = Vec::new();
+        self.paint(ws, |_, picture| {
+            progress.advance(1);
+            pictures.push(picture);
+            Ok(())
+        })?;
+        Ok(pictures)
+    }
+}
+
+struct StyleGan2<'a> {
+    generator: &'a Generator,
+    mode: NoiseMode,
+    truncation: Truncation,
+    label: Option<Tensor>, // [1, c_dim]
+    stream: Stream,
+}
+
+impl<'a> StyleGan2<'a> {
+    fn new(
+        context: &Context,
+        generator: &'a Generator,
+        args: &SynthesisArgs,
+    ) -> domex_error::Result<Self> {
+        let rows = generator.config().num_ws();
+        if let Some(steps) = args.sampling_steps {
+            return Err(user_error(format!(
+                "--sampling-steps {steps}: a StyleGAN2 makes a picture in one; leave the flag out"
             )));
         }
         if let Some(cutoff) = args.trunc_cutoff.filter(|&cutoff| cutoff > rows) {
@@ -63,13 +144,13 @@ impl<'a> Painter<'a> {
             },
             label: label(generator, args.class)?,
             stream: Streams::new(context.seed).stream("noise"),
-            batch: args.batch.into(),
-            interrupt: Interrupt::watch()?,
         })
     }
+}
 
-    /// Truncated latents `[n, rows, w_dim]` of NumPy seeds: `RandomState(seed).randn(1, z_dim)`.
-    pub fn latents(&self, seeds: &[u32]) -> domex_error::Result<Tensor> {
+impl Paint for StyleGan2<'_> {
+    /// Of NumPy seeds: `RandomState(seed).randn(1, z_dim)`.
+    fn latents(&mut self, seeds: &[u32]) -> domex_error::Result<Tensor> {
         let z_dim = self.generator.config().z_dim();
         let values: Vec<f32> = seeds
             .iter()
@@ -91,39 +172,9 @@ impl<'a> Painter<'a> {
             .latents(&z, label.as_ref(), self.truncation)?)
     }
 
-    /// Pictures of latents `[n, rows, w_dim]`, a batch at a time, each handed to `done` in order.
-    pub fn paint(
-        &mut self,
-        ws: &Tensor,
-        mut done: impl FnMut(usize, RgbImage) -> domex_error::Result<()>,
-    ) -> domex_error::Result<()> {
-        let count = ws.dim(0)?;
-        for start in (0..count).step_by(self.batch) {
-            let part = ws.narrow(0, start, self.batch.min(count - start))?;
-            let noise = Noise::new(self.mode, &mut self.stream);
-            let tensor = self.generator.synthesis().forward(&part, noise)?;
-            for (offset, picture) in picture::to_rgb(&tensor)?.into_iter().enumerate() {
-                done(start + offset, picture)?;
-                self.interrupt.check()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// All pictures of the latents.
-    pub fn paint_all(
-        &mut self,
-        context: &Context,
-        ws: &Tensor,
-    ) -> domex_error::Result<Vec<RgbImage>> {
-        let progress = context.progress("pictures", ws.dim(0)?);
-        let mut pictures = Vec::new();
-        self.paint(ws, |_, picture| {
-            progress.advance(1);
-            pictures.push(picture);
-            Ok(())
-        })?;
-        Ok(pictures)
+    fn paint(&mut self, ws: &Tensor, _: usize) -> domex_error::Result<Tensor> {
+        let noise = Noise::new(self.mode, &mut self.stream);
+        Ok(self.generator.synthesis().forward(ws, noise)?)
     }
 }
 

@@ -46,13 +46,13 @@ pub fn run(context: &Context, args: &Compose) -> domex_error::Result<()> {
     let parts = parts(&args.set)?;
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let model = models::load(context, &args.model)?;
-    let domains = Domains::of(&model, "compose")?;
+    let domains = Domains::of(model.generator(), model.expansion(), "compose")?;
     let names: Vec<(&str, f64)> = parts
         .iter()
         .map(|(name, alpha)| (name.as_str(), *alpha))
         .collect();
     domains.layout().strengths(&names)?;
-    let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
+    let mut painter = Painter::new(context, &model, &args.synthesis)?;
 
     let seeds = args.seeds.values();
     let progress = context.progress("pictures", seeds.len());

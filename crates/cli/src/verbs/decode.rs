@@ -13,7 +13,8 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::diffae;
+use crate::interrupt::Interrupt;
+use crate::models;
 use crate::paths::texts;
 
 /// Flags of `domex decode`.
@@ -42,9 +43,10 @@ pub struct Decode {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Decode) -> domex_error::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
-    let model = diffae::expect(context, &args.model)?;
+    let model = models::diffae(context, &args.model)?;
     let (codes, noises) = read(&model, args)?;
     let count = codes.dim(0)?;
+    let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", count);
     let mut files = Vec::new();
     for i in 0..count {
@@ -59,6 +61,7 @@ pub fn run(context: &Context, args: &Decode) -> domex_error::Result<()> {
             files.push(path);
         }
         progress.advance(1);
+        interrupt.check()?;
     }
     drop(progress);
     context.say(&format!(

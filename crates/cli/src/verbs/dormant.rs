@@ -7,11 +7,11 @@ use domex_error::user_error;
 use domex_latent::MsSsim;
 use domex_latent::probe::{self, DormantRule, ProbeConfig, ProbeReport, RandomConfig};
 use domex_random::Streams;
-use domex_stylegan2::Model;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
+use crate::kinds::Model;
 use crate::{basis, models};
 
 /// Lines of the table on the screen; dormant.json has them all.
@@ -260,7 +260,7 @@ fn random(
         )));
     }
     let config = RandomConfig {
-        wanted: tries.min(model.generator().config().w_dim()),
+        wanted: tries.min(model.generator().latent_dim()),
         tries,
         samples: args.samples.into(),
         batch: args.batch.into(),

@@ -64,8 +64,8 @@ pub struct Edit {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     let parts = parts(&args.set)?;
-    let model = models::load(context, &args.model)?;
-    let domains = Domains::of(&model, "edit")?;
+    let model = models::stylegan2(context, &args.model)?;
+    let domains = Domains::of(model.generator(), model.expansion(), "edit")?;
     let names: Vec<(&str, f64)> = parts
         .iter()
         .map(|(name, alpha)| (name.as_str(), *alpha))

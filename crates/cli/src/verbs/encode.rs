@@ -14,8 +14,9 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::diffae;
+use crate::interrupt::Interrupt;
 use crate::paths::{text, texts};
+use crate::{diffae, models};
 
 /// The file in the output folder.
 const FILE: &str = "codes.safetensors";
@@ -43,7 +44,8 @@ pub struct Encode {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
-    let model = diffae::expect(context, &args.model)?;
+    let model = models::diffae(context, &args.model)?;
+    let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", args.pictures.len());
     let (mut codes, mut noises) = (Vec::new(), Vec::new());
     for path in &args.pictures {
@@ -55,6 +57,7 @@ pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
         }
         codes.push(z);
         progress.advance(1);
+        interrupt.check()?;
     }
     drop(progress);
     let mut tensors = BTreeMap::new();

@@ -84,7 +84,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         None => assets::expect(assets::PERCEPTUAL)
             .map_err(|error| user_error(format!("no --perceptual, and {error}")))?,
     };
-    let model = models::load(context, &args.model)?;
+    let model = models::stylegan2(context, &args.model)?;
     let domains = model.expansion().is_some();
     if !domains && args.data.is_none() && !args.path_length {
         return Err(user_error(
@@ -255,7 +255,7 @@ impl Judged {
     fn new(context: &Context, args: &Eval, model: &Model) -> domex_error::Result<Option<Self>> {
         let source = args.source.as_deref();
         let source = source
-            .map(|wanted| models::open(&context.device, wanted))
+            .map(|wanted| models::open(&context.device, wanted)?.stylegan2(wanted))
             .transpose()?;
         let size = side(model.generator());
         if let Some(source) = &source

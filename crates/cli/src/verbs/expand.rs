@@ -254,11 +254,12 @@ fn settings_and_model(
     if let Some(before) = before {
         let settings = before.resumed(context, args)?;
         let kept = settings.kept(args).map(|path| path.display().to_string());
-        let model = models::open(&context.device, kept.as_ref().unwrap_or(&settings.model))?;
+        let name = kept.as_ref().unwrap_or(&settings.model);
+        let model = models::open(&context.device, name)?.stylegan2(name)?;
         return Ok((settings, model));
     }
     let name = inputs::model(args.model.as_deref())?;
-    let model = models::open(&context.device, &name)?;
+    let model = models::open(&context.device, &name)?.stylegan2(&name)?;
     let portraits = inputs::is_portraits(&name, &model, &context.device)?;
     let recipe = match assets::file(assets::RECIPE).filter(|_| portraits) {
         Some(path) => Recipe::read(&path, SETTINGS)?,

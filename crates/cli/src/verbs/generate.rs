@@ -6,16 +6,14 @@ use clap::Args;
 use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::write_png;
-use domex_error::user_error;
-use image::RgbImage;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
+use crate::models;
 use crate::paths::{text, texts};
 use crate::pictures::Painter;
 use crate::seeds::List;
-use crate::{diffae, models};
 
 /// A grid of more pictures than this says less than the single files.
 const MOST_IN_GRID: usize = 64;
@@ -44,61 +42,34 @@ pub struct Generate {
     /// Write the single pictures only, no grid.png
     #[arg(long)]
     pub no_grid: bool,
-    /// Sampling steps of a diffusion autoencoder [default: 20]
-    #[arg(long, value_name = "N")]
-    pub steps: Option<usize>,
 }
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
-    if let Some(model) = diffae::open(context, &args.model)? {
-        let painter = diffae::Painter::new(&model, args)?;
-        return pictures(context, args, &folder, |seeds| painter.pictures(seeds));
-    }
-    if let Some(steps) = args.steps {
-        return Err(user_error(format!(
-            "--steps {steps}: a StyleGAN2 makes a picture in one; leave the flag out"
-        )));
-    }
     let model = models::load(context, &args.model)?;
     if let Some(domains) = &args.domains {
         return aligned::run(context, args, domains, &model, &folder);
     }
-    let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
-    pictures(context, args, &folder, |seeds| {
-        let ws = painter.latents(seeds)?;
-        let mut pictures = Vec::new();
-        painter.paint(&ws, |_, picture| {
-            pictures.push(picture);
-            Ok(())
-        })?;
-        Ok(pictures)
-    })
-}
+    let mut painter = Painter::new(context, &model, &args.synthesis)?;
 
-/// Writes the pictures of all seeds, which `make` makes a batch at a time, and their grid.
-fn pictures(
-    context: &Context,
-    args: &Generate,
-    folder: &OutputFolder,
-    mut make: impl FnMut(&[u32]) -> domex_error::Result<Vec<RgbImage>>,
-) -> domex_error::Result<()> {
     let seeds = args.seeds.values();
     let progress = context.progress("pictures", seeds.len());
     let mut shown = Vec::new();
     let mut files = Vec::new();
     // Latents a chunk at a time: a long list of seeds must not be held in memory at once.
     for chunk in seeds.chunks(usize::from(args.synthesis.batch)) {
-        for (seed, picture) in chunk.iter().zip(make(chunk)?) {
-            let path = folder.file(format!("seed{seed:04}.png"));
+        let ws = painter.latents(chunk)?;
+        painter.paint(&ws, |index, picture| {
+            let path = folder.file(format!("seed{:04}.png", chunk[index]));
             write_png(&path, &picture)?;
             files.push(path);
             if shown.len() < MOST_IN_GRID {
                 shown.push(picture);
             }
             progress.advance(1);
-        }
+            Ok(())
+        })?;
     }
     drop(progress);
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::args::ModelArgs;
 use crate::context::Context;
 use crate::stdout;
-use crate::{diffae, models};
+use crate::{kinds, models};
 
 /// Flags of `domex info`.
 #[derive(Debug, Args)]
@@ -32,10 +32,10 @@ pub struct Info {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Info) -> domex_error::Result<()> {
-    if let Some(model) = diffae::open(context, &args.model)? {
-        return autoencoder::run(context, args, &model);
-    }
-    let model = models::open(&context.device, models::name(&args.model))?;
+    let model = match models::open(&context.device, models::name(&args.model))? {
+        kinds::Model::StyleGan2(model) => *model,
+        kinds::Model::DiffAe(model) => return autoencoder::run(context, args, &model),
+    };
     let networks = networks(&model);
     let mut result = summary(&model, &networks);
     if args.tensors {

@@ -122,10 +122,14 @@ pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
         )));
     }
     let files = files(&args.image)?;
-    let model = models::load(context, &args.model)?;
+    let model = models::stylegan2(context, &args.model)?;
     let domains = match (model.expansion(), &args.domain) {
         (None, None) => None,
-        _ => Some(Domains::of(&model, "--domain")?),
+        _ => Some(Domains::of(
+            model.generator(),
+            model.expansion(),
+            "--domain",
+        )?),
     };
     let place = domains
         .as_ref()

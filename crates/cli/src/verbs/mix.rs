@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
+use crate::kinds::Model;
 use crate::models;
 use crate::paths::{text, texts};
 use crate::pictures::Painter;
@@ -49,9 +50,9 @@ pub struct Mix {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
-    let model = models::load(context, &args.model)?;
-    let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
-    let styles = styles(args, model.generator().config().num_ws())?;
+    let model = Model::StyleGan2(Box::new(models::stylegan2(context, &args.model)?));
+    let mut painter = Painter::new(context, &model, &args.synthesis)?;
+    let styles = styles(args, model.generator().layers())?;
 
     let (rows, cols) = (args.rows.values(), args.cols.values());
     let row_ws = painter.latents(rows)?;

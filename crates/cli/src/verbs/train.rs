@@ -215,7 +215,7 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
         ..
     } = open(context, &data)?;
     let model = match &args.model {
-        Some(name) => Some(models::open(&context.device, name)?),
+        Some(name) => Some(models::open(&context.device, name)?.stylegan2(name)?),
         None => None,
     };
     if model

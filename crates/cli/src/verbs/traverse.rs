@@ -10,12 +10,12 @@ use domex_data::grid::Grid;
 use domex_data::picture::write_png;
 use domex_error::user_error;
 use domex_latent::subspace::choose_dimension;
-use domex_stylegan2::Model;
 use image::RgbImage;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
+use crate::kinds::Model;
 use crate::paths::text;
 use crate::pictures::Painter;
 use crate::seeds::List;
@@ -83,7 +83,7 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
     }
     let folder = OutputFolder::create(&args.out.out, args.out.force)?;
     let model = models::load(context, &args.model)?;
-    let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
+    let mut painter = Painter::new(context, &model, &args.synthesis)?;
     let ws = painter.latents(args.seeds.values())?;
     let way = way(&model, args, ws)?;
 

@@ -5,13 +5,13 @@ use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::grid::Grid;
 use domex_data::picture::{encode_png, write_png};
 use domex_error::user_error;
-use domex_stylegan2::Model;
 use image::RgbImage;
 use serde_json::json;
 
 use super::Generate;
 use crate::context::Context;
 use crate::domains::{Domains, slugs};
+use crate::kinds::Model;
 use crate::paths::{text, texts};
 use crate::pictures::Painter;
 
@@ -30,7 +30,7 @@ pub fn run(
     model: &Model,
     folder: &OutputFolder,
 ) -> domex_error::Result<()> {
-    let domains = Domains::of(model, "--domains")?;
+    let domains = Domains::of(model.generator(), model.expansion(), "--domains")?;
     let names = domains.chosen(wanted)?;
     let all: Vec<String> = std::iter::once(BASE.to_owned())
         .chain(names.iter().cloned())
@@ -41,7 +41,7 @@ pub fn run(
         std::fs::create_dir_all(&path)
             .map_err(|error| user_error(format!("cannot write {}: {error}", path.display())))?;
     }
-    let mut painter = Painter::new(context, model.generator(), &args.synthesis)?;
+    let mut painter = Painter::new(context, model, &args.synthesis)?;
     let seeds = args.seeds.values();
     let progress = context.progress("pictures", seeds.len() * all.len());
     let mut files: Vec<Vec<_>> = vec![Vec::new(); all.len()];
