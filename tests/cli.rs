@@ -82,9 +82,10 @@ fn traverse_goes_from_the_base_to_a_domain() {
     let model = golden(EXPANDED);
     let line = format!("traverse --model {model} --domain elf --seeds 0,1 --frames 3 --json");
     let result = world.json(&line);
+    let number = |name: &str| result[name].as_f64().unwrap();
     assert_eq!(
-        (result["from"].as_f64(), result["to"].as_f64()),
-        (Some(0.0), Some(20.0))
+        (number("from"), number("to"), number("unit")),
+        (0.0, 1.0, 20.0)
     );
     assert!(world.has("out/traverse.gif") && world.has("out/grid.png"));
 }
@@ -100,6 +101,41 @@ fn traverse_goes_along_a_dimension() {
     let world = world();
     world.ok("traverse --dim 0 --seeds 0 --steps 3 --frames 2 --out out");
     assert!(world.has("out/traverse.gif"));
+}
+
+#[test]
+fn an_animations_name_gets_the_animation_alone() {
+    let world = world();
+    world.ok("traverse --dim 0 --seeds 0 --steps 2 --frames 2 --size 40 --fps 10 --out way.webp");
+    let bytes = std::io::Cursor::new(world.read("way.webp"));
+    let decoder = image::codecs::webp::WebPDecoder::new(bytes).unwrap();
+    assert!(decoder.has_animation());
+    assert!(!world.has("out"));
+}
+
+#[test]
+fn a_pictures_name_gets_the_picture_of_one_seed_and_the_grid_of_several() {
+    let world = world();
+    let size = |file: &str| image::load_from_memory(&world.read(file)).unwrap().width();
+    world.ok("generate --seeds 3 --out one.png");
+    world.ok("generate --seeds 3-6 --out four.png");
+    assert!(size("one.png") < size("four.png"));
+    assert!(!world.has("out"));
+}
+
+#[test]
+fn without_a_folder_a_second_run_gets_one_of_its_own() {
+    let world = world();
+    world.ok("generate --seeds 1");
+    world.ok("generate --seeds 2");
+    assert!(world.has("out/seed0001.png") && world.has("out-2/seed0002.png"));
+}
+
+#[test]
+fn a_refused_command_leaves_no_folder() {
+    let world = world();
+    world.refused("generate --class 3 --out a/b", &["no classes"]);
+    assert!(!world.has("a"));
 }
 
 #[test]

@@ -254,8 +254,8 @@ fn domains_that_the_model_does_not_have_are_refused() {
             &["zombi", "zombie"][..],
         ),
         (
-            format!("compose {MODEL} --set zombie --out d2"),
-            &["NAME=ALPHA"],
+            format!("compose {MODEL} --set zombie=half --out d2"),
+            &["half", "NAME=ALPHA"],
         ),
         (
             "compose --set zombie=1 --out d3".into(),
@@ -345,7 +345,10 @@ fn what_cannot_be_trained_is_refused_and_nothing_is_written() {
         ),
         (
             "--domain elf --model shipped/clip-one.safetensors",
-            &["clip-one", "a StyleGAN2 is needed"],
+            &[
+                "clip-one",
+                "a StyleGAN2 or a diffusion autoencoder is needed",
+            ],
         ),
         ("--domain elf --lr=-1", &["lr", "above 0"]),
         ("--domain elf --lambda-l2=-1", &["-1", "0 or more"]),

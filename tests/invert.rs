@@ -54,7 +54,7 @@ fn pictures_become_latents_and_a_tuned_model_makes_them() {
 
     // The same again is the same.
     let again = json(&invert(&line.replace("--out found", "--out again")));
-    assert_eq!(again, result);
+    assert_eq!(again["pictures"], result["pictures"]);
     refused(&invert("--image made --steps 1 --out found"), &["--force"]);
 }
 

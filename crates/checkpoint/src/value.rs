@@ -209,11 +209,6 @@ impl Object {
         };
         state.or_else(|| lookup(&self.entries, name))
     }
-
-    /// The keyword arguments that a persistent object was made with.
-    pub fn init_kwargs(&self) -> Option<&Value> {
-        self.attribute("_init_kwargs")
-    }
 }
 
 fn lookup<'a>(entries: &'a [(Value, Value)], key: &str) -> Option<&'a Value> {

@@ -48,7 +48,11 @@ fn check_networks(pickle: &str, reference: &str) -> Foreign {
                 "Generator"
             }
         );
-        let size = object.init_kwargs().unwrap().get("img_resolution").unwrap();
+        let size = object
+            .attribute("_init_kwargs")
+            .unwrap()
+            .get("img_resolution")
+            .unwrap();
         assert_eq!(size.as_i64(), Some(16));
     }
     file

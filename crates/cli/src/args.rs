@@ -1,8 +1,10 @@
 //! Flags that several verbs share, with their help. A verb's own flags stand in its module.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use domex_data::folder::{OutputFolder, prepare_file};
+use domex_error::user_error;
 
 /// Flags that every verb takes, before or after it.
 #[derive(Debug, Args)]
@@ -53,18 +55,75 @@ pub struct ModelArgs {
 /// Where results go.
 #[derive(Debug, Args)]
 pub struct OutArgs {
-    /// Folder for the results, created if absent
-    #[arg(
-        short,
-        long,
-        visible_alias = "outdir",
-        value_name = "DIR",
-        default_value = "out"
-    )]
-    pub out: PathBuf,
+    /// Folder for the results, created if absent; verbs that make a grid also take the name of a PNG file, for the grid
+    /// alone [default: out; where that is taken, out-2, out-3, ...]
+    #[arg(short, long, visible_alias = "outdir", value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// Overwrite files that are already there
     #[arg(long)]
     pub force: bool,
+}
+
+impl OutArgs {
+    /// The folder to write to.
+    pub fn folder(&self) -> domex_error::Result<OutputFolder> {
+        let Some(out) = &self.out else {
+            return free_folder(self.force);
+        };
+        if ending(out).is_some() {
+            return Err(user_error(format!(
+                "--out {}: this verb writes several files; give a folder",
+                out.display()
+            )));
+        }
+        Ok(OutputFolder::create(out, self.force)?)
+    }
+
+    /// The one picture to write to, if `--out` names one.
+    pub fn picture(&self) -> domex_error::Result<Option<PathBuf>> {
+        let Some(out) = &self.out else {
+            return Ok(None);
+        };
+        match ending(out).as_deref() {
+            None => Ok(None),
+            Some("png") => {
+                prepare_file(out, self.force)?;
+                Ok(Some(out.clone()))
+            }
+            Some(other) => Err(user_error(format!(
+                "--out {}: pictures are written as PNG, not {}; give a name that ends in .png, or a folder",
+                out.display(),
+                other.to_uppercase()
+            ))),
+        }
+    }
+}
+
+/// The ending of a path that is no folder and ends as pictures do, in small letters.
+pub fn ending(path: &Path) -> Option<String> {
+    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+    let is_picture = image::ImageFormat::from_extension(&ending).is_some();
+    (is_picture && !path.is_dir()).then_some(ending)
+}
+
+/// `out`, or the first of `out-2`, `out-3`, ... that is not taken.
+fn free_folder(force: bool) -> domex_error::Result<OutputFolder> {
+    const NAME: &str = "out";
+    let mut name = PathBuf::from(NAME);
+    let mut number = 1;
+    while !force && is_taken(&name) {
+        number += 1;
+        name = PathBuf::from(format!("{NAME}-{number}"));
+    }
+    Ok(OutputFolder::create(name, force)?)
+}
+
+/// Whether something is there that is no empty folder.
+fn is_taken(path: &Path) -> bool {
+    match path.read_dir() {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => path.exists(),
+    }
 }
 
 /// How a latent becomes a picture.

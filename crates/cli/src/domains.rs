@@ -65,72 +65,80 @@ impl<'a> Domains<'a> {
             .compose(base, &self.layout().strengths(&parts)?)?)
     }
 
-    /// The domains of `--domains a,b` or `all`, checked, in the order asked for.
-    pub fn chosen(&self, text: &str) -> domex_error::Result<Vec<String>> {
-        let known = self
-            .layout()
-            .domains()
-            .iter()
-            .map(|domain| domain.name.clone());
-        if text.trim() == "all" {
-            return Ok(known.collect());
-        }
-        // A domain may be called "an old, grey elf".
-        let known: Vec<String> = known.collect();
-        let names = match known.iter().any(|name| name == text) {
-            true => vec![text.to_owned()],
-            false => text.split(',').map(|name| name.trim().to_owned()).collect(),
-        };
-        for (index, name) in names.iter().enumerate() {
-            self.layout().domain(name)?;
-            if names[..index].contains(name) {
-                return Err(user_error(format!(
-                    "--domains {text}: {name} is there twice"
-                )));
+    /// What `--set elf=1,sketch` says, all such flags together. A domain without a number has strength 1.
+    pub fn parts(&self, flag: &str, texts: &[String]) -> domex_error::Result<Vec<(String, f64)>> {
+        let known = self.names();
+        let mut parts: Vec<(String, f64)> = Vec::new();
+        for text in texts {
+            for (name, alpha) in split(flag, text, &known)? {
+                self.layout().domain(&name)?;
+                if parts.iter().any(|(earlier, _)| *earlier == name) {
+                    return Err(user_error(format!("{flag} {text}: {name} is there twice")));
+                }
+                parts.push((name, alpha));
             }
         }
-        Ok(names)
+        Ok(parts)
+    }
+
+    /// The domains of `--domains a,b=0.7` or `all`, checked, in the order asked for.
+    pub fn chosen(&self, text: &str) -> domex_error::Result<Vec<(String, f64)>> {
+        if text.trim() == "all" {
+            return Ok(self.names().into_iter().map(|name| (name, 1.0)).collect());
+        }
+        self.parts("--domains", &[text.to_owned()])
+    }
+
+    fn names(&self) -> Vec<String> {
+        let domains = self.layout().domains().iter();
+        domains.map(|domain| domain.name.clone()).collect()
     }
 }
 
-/// What `--set elf=1,sketch=0.5` says, all of them together.
-pub fn parts(texts: &[String]) -> domex_error::Result<Vec<(String, f64)>> {
-    let mut parts: Vec<(String, f64)> = Vec::new();
-    for text in texts {
-        let mut name = String::new();
-        for piece in text.split(',') {
-            let Some((end, number)) = piece.rsplit_once('=') else {
-                // A comma within a name.
-                name += piece;
-                name.push(',');
-                continue;
-            };
-            name += end;
-            let alpha: Option<f64> = number
-                .trim()
-                .parse()
-                .ok()
-                .filter(|alpha: &f64| alpha.is_finite());
-            let alpha = alpha.ok_or_else(|| {
-                user_error(format!(
-                    "--set {text}: {:?} is no number; write NAME=ALPHA, such as elf=0.5",
-                    number.trim()
-                ))
-            })?;
-            let found = std::mem::take(&mut name).trim().to_owned();
-            if parts.iter().any(|(earlier, _)| *earlier == found) {
-                return Err(user_error(format!("--set {text}: {found} is set twice")));
-            }
-            parts.push((found, alpha));
-        }
-        if !name.is_empty() {
-            let name = name.trim_end_matches(',').trim();
-            return Err(user_error(format!(
-                "--set {text}: {name:?} has no strength; write NAME=ALPHA, such as elf=0.5"
-            )));
-        }
+/// Cuts `elf=0.7,an old, grey elf` at the commas that are not within a known name. Names need not be known: who asks
+/// for them says so.
+fn split(flag: &str, text: &str, known: &[String]) -> domex_error::Result<Vec<(String, f64)>> {
+    let pieces: Vec<&str> = text.split(',').collect();
+    let mut parts = Vec::new();
+    let mut from = 0;
+    while from < pieces.len() {
+        // A stretch ends with the next number at the latest. The longest that is a known name, else all of it up to a
+        // number, else one piece.
+        let numbered = |at: &usize| pieces[*at - 1].contains('=');
+        let number = (from + 1..=pieces.len()).find(numbered);
+        let named = |to: &usize| {
+            let part = pieces[from..*to].join(",");
+            known.iter().any(|name| name == name_of(&part))
+        };
+        let to = (from + 1..=number.unwrap_or(pieces.len()))
+            .rev()
+            .find(named)
+            .or(number)
+            .unwrap_or(from + 1);
+        let part = pieces[from..to].join(",");
+        parts.push((name_of(&part).to_owned(), alpha(flag, &part)?));
+        from = to;
     }
     Ok(parts)
+}
+
+fn name_of(part: &str) -> &str {
+    part.rsplit_once('=').map_or(part, |(name, _)| name).trim()
+}
+
+fn alpha(flag: &str, part: &str) -> domex_error::Result<f64> {
+    let Some((_, number)) = part.rsplit_once('=') else {
+        return Ok(1.0);
+    };
+    let alpha = number.trim().parse().ok();
+    alpha
+        .filter(|alpha: &f64| alpha.is_finite())
+        .ok_or_else(|| {
+            user_error(format!(
+                "{flag} {part}: {:?} is no number; write NAME=ALPHA, such as elf=0.5",
+                number.trim()
+            ))
+        })
 }
 
 /// A domain's name as part of a file's name: letters and digits of any script stay.
@@ -168,24 +176,45 @@ pub fn slugs(names: &[String]) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Vec<(String, f64)> {
+        let known = ["elf", "sketch", "an old, grey elf"].map(str::to_owned);
+        split("--set", text, &known).unwrap()
+    }
+
+    fn part(name: &str, alpha: f64) -> (String, f64) {
+        (name.to_owned(), alpha)
+    }
+
     #[test]
-    fn strengths_are_read_and_commas_in_names_too() {
-        let read = |text: &str| parts(&[text.to_owned()]);
-        let found = read("elf=1, sketch = -0.5,an old, grey elf=2").unwrap();
-        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["elf", "sketch", "an old, grey elf"]);
+    fn strengths_are_read_and_one_where_there_is_none() {
         assert_eq!(
-            found.iter().map(|part| part.1).collect::<Vec<_>>(),
-            [1.0, -0.5, 2.0]
+            read("elf=0.5, sketch"),
+            [part("elf", 0.5), part("sketch", 1.0)]
         );
-        for (text, word) in [
-            ("elf", "no strength"),
-            ("elf=x", "no number"),
-            ("elf=nan", "no number"),
-            ("a=1,a=2", "twice"),
-        ] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
+        assert_eq!(read("sketch=-1"), [part("sketch", -1.0)]);
+    }
+
+    #[test]
+    fn commas_within_a_known_name_stay() {
+        let grey = "an old, grey elf";
+        assert_eq!(
+            read("elf,an old, grey elf=2,sketch"),
+            [part("elf", 1.0), part(grey, 2.0), part("sketch", 1.0)]
+        );
+        assert_eq!(read(grey), [part(grey, 1.0)]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_whole_up_to_its_number() {
+        assert_eq!(read("a red, wise owl=1"), [part("a red, wise owl", 1.0)]);
+        assert_eq!(read("owl,elf"), [part("owl", 1.0), part("elf", 1.0)]);
+    }
+
+    #[test]
+    fn a_strength_that_is_no_number_is_refused() {
+        for text in ["elf=x", "elf=nan", "elf="] {
+            let error = split("--set", text, &[]).unwrap_err().to_string();
+            assert!(error.contains("no number"), "{error}");
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use domex_checkpoint::container::Container;
 use domex_error::{AnyError, Result, user_error};
 use domex_latent::{Expansion, Generator};
@@ -42,6 +42,18 @@ impl Model {
         match self {
             Self::StyleGan2(model) => model.expansion(),
             Self::DiffAe(model) => model.expansion.as_ref(),
+        }
+    }
+
+    /// How far a domain lies from the base, unless it says otherwise. Of a StyleGAN2 as published; of a diffusion
+    /// autoencoder as far as its codes lie from their mean, root mean square.
+    pub fn distance(&self) -> Result<f64> {
+        match self {
+            Self::StyleGan2(_) => Ok(domex_expand::Config::default().distance),
+            Self::DiffAe(model) => {
+                let deviation = model.statistics()?.std.to_dtype(DType::F64)?;
+                Ok(deviation.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod context;
 mod datasets;
 mod diffae;
 mod domains;
+mod gallery;
 mod interrupt;
 mod kinds;
 mod models;

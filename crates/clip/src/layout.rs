@@ -8,7 +8,7 @@
 //! | query, key and value | one tensor `attn.in_proj_weight: [3w, w]` | three `[w, w]` |
 //! | last projections | `text_projection: [w, d]`, `visual.proj: [w, d]` | `text_projection.weight: [d, w]`, ... |
 //!
-//! Both ways only rename, cut, join and transpose, so weights come through bit by bit.
+//! The way from one to the other only renames, cuts and transposes, so weights come through bit by bit.
 
 use std::collections::BTreeMap;
 
@@ -132,71 +132,26 @@ pub fn to_hugging_face(mut tensors: Tensors) -> Result<Tensors> {
                 ours.insert(format!("{block}self_attn.{letter}_proj.{kind}"), part);
             }
         } else {
-            ours.insert(renamed(&name, Side::ToHuggingFace), tensor);
+            ours.insert(renamed(&name), tensor);
         }
     }
     Ok(ours)
 }
 
-/// The reverse of [`to_hugging_face`]: our names to OpenAI's.
-///
-/// # Errors
-///
-/// A block that has some but not all of query, key and value.
-pub fn to_openai(tensors: &Tensors) -> Result<Tensors> {
-    let mut theirs = Tensors::new();
-    for (name, tensor) in tensors {
-        if name == PATCHES.1 {
-            theirs.insert(PATCHES.0.to_owned(), tensor.clone());
-        } else if let Some((to, _)) = TRANSPOSED.iter().find(|(_, from)| from == name) {
-            theirs.insert((*to).to_owned(), transpose(name, tensor)?);
-        } else if let Some((prefix, kind)) = name.split_once(".self_attn.q_proj.") {
-            let part = |letter: &str| {
-                let name = format!("{prefix}.self_attn.{letter}_proj.{kind}");
-                tensors
-                    .get(&name)
-                    .ok_or_else(|| Error::not_clip(format!("no tensor {name}")))
-            };
-            let parts = [part("q")?, part("k")?, part("v")?];
-            let block = renamed(&format!("{prefix}."), Side::ToOpenAi);
-            theirs.insert(
-                format!("{block}attn.in_proj_{kind}"),
-                Tensor::cat(&parts, 0)?,
-            );
-        } else if !(name.contains(".self_attn.k_proj.") || name.contains(".self_attn.v_proj.")) {
-            theirs.insert(renamed(name, Side::ToOpenAi), tensor.clone());
-        }
-    }
-    Ok(theirs)
+/// `name` with its beginning replaced, where the table has it.
+fn replaced(table: &[(&str, &str)], name: &str) -> Option<String> {
+    table.iter().find_map(|&(openai, hugging_face)| {
+        let rest = name.strip_prefix(openai)?;
+        (rest.is_empty() || openai.ends_with('.')).then(|| format!("{hugging_face}{rest}"))
+    })
 }
 
-/// Which way to read the tables.
-#[derive(Clone, Copy)]
-enum Side {
-    ToHuggingFace,
-    ToOpenAi,
-}
-
-impl Side {
-    /// `name` with its beginning replaced, where the table has it.
-    fn replace(self, table: &[(&str, &str)], name: &str) -> Option<String> {
-        table.iter().find_map(|&(openai, hugging_face)| {
-            let (from, to) = match self {
-                Self::ToHuggingFace => (openai, hugging_face),
-                Self::ToOpenAi => (hugging_face, openai),
-            };
-            let rest = name.strip_prefix(from)?;
-            (rest.is_empty() || from.ends_with('.')).then(|| format!("{to}{rest}"))
-        })
-    }
-}
-
-/// The name on the other side; itself where there is none.
-fn renamed(name: &str, side: Side) -> String {
-    if let Some(name) = side.replace(RENAMED, name) {
+/// Our name; the same where OpenAI's is kept.
+fn renamed(name: &str) -> String {
+    if let Some(name) = replaced(RENAMED, name) {
         return name;
     }
-    let Some(name) = side.replace(BLOCKS, name) else {
+    let Some(name) = replaced(BLOCKS, name) else {
         return name.to_owned();
     };
     // `{blocks}{index}.{rest}`: the rest has a table of its own.
@@ -207,7 +162,7 @@ fn renamed(name: &str, side: Side) -> String {
         .find('.')
         .map_or(name.len(), |dot| digits + dot + 1);
     let (block, rest) = name.split_at(start);
-    match side.replace(IN_BLOCK, rest) {
+    match replaced(IN_BLOCK, rest) {
         Some(rest) => format!("{block}{rest}"),
         None => name,
     }
@@ -216,8 +171,7 @@ fn renamed(name: &str, side: Side) -> String {
 /// `(our name of the block with its dot, weight or bias)` of a joined tensor.
 fn joined_in_proj(name: &str) -> Option<(String, &str)> {
     let (block, kind) = name.split_once("attn.in_proj_")?;
-    let block = Side::ToHuggingFace.replace(BLOCKS, block)?;
-    Some((block, kind))
+    Some((replaced(BLOCKS, block)?, kind))
 }
 
 fn cut(name: &str, tensor: &Tensor) -> Result<Vec<Tensor>> {

@@ -101,16 +101,6 @@ impl Prompts {
 }
 
 impl Clip {
-    /// Features `[n, d]` of `n` texts, of any length, without a graph.
-    ///
-    /// # Errors
-    ///
-    /// A text that is longer than the context, or a tokenizer with ids that the encoder does not have.
-    pub fn features_of<T: AsRef<str>>(&self, tokenizer: &Tokenizer, texts: &[T]) -> Result<Tensor> {
-        let ids = self.ids_of(tokenizer, texts)?;
-        self.features_of_ids(&ids)
-    }
-
     /// The ids `[n, context]` of texts.
     pub(crate) fn ids_of<T: AsRef<str>>(
         &self,

@@ -6,7 +6,7 @@
 )]
 
 use candle_core::{DType, Device, Tensor, Var};
-use domex_clip::layout::{Tensors, to_hugging_face, to_openai};
+use domex_clip::layout::{Tensors, to_hugging_face};
 use domex_clip::{Clip, Config, ImageEncoder, Overflow, Preprocess, Tokenizer, load};
 use serde_json::Value;
 
@@ -139,10 +139,9 @@ fn the_same_network_in_openai_layout() {
     let config = case.deduced().with_heads(vision, text).unwrap();
     case.check(&case.clip(&config), 1e-5);
 
-    // The layouts differ in form only: bit by bit there and back.
+    // The layouts differ in form only: bit by bit.
     let theirs = other.params();
     assert_same(&to_hugging_face(case.params()).unwrap(), &theirs);
-    assert_same(&to_openai(&theirs).unwrap(), &case.params());
     let config = Config {
         text: domex_clip::config::TextConfig {
             end_token: Some(299),
@@ -172,8 +171,6 @@ fn openai_resnet() {
     let (vision, text) = heads(&case);
     assert_eq!(config, config.clone().with_heads(vision, text).unwrap());
     case.check(&case.clip(&config), 2e-5);
-    let ours = to_hugging_face(case.params()).unwrap();
-    assert_same(&to_openai(&ours).unwrap(), &case.params());
 }
 
 fn assert_same(found: &Tensors, wanted: &Tensors) {

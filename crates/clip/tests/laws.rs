@@ -8,7 +8,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 use domex_clip::config::Activation;
-use domex_clip::layout::{Tensors, to_openai};
+use domex_clip::layout::{Tensors, to_hugging_face};
 use domex_clip::{Clip, Config, Error, Preprocess, VisionConfig, load};
 use domex_ops::testing::{assert_gradients, max_difference, randn};
 use serde_json::json;
@@ -164,16 +164,28 @@ fn preprocessing_takes_any_size() {
     assert!(max_difference(&sharp, &smooth) > 0.1);
 }
 
+/// A network as OpenAI names its tensors, from the reference cases.
+fn openai(case: &str) -> Tensors {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/clip");
+    let path = format!("{folder}/{case}.safetensors");
+    let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let tensors = tensors.into_iter();
+    tensors
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("param.")?.to_owned(), tensor)))
+        .collect()
+}
+
 #[test]
 fn files_of_both_layouts_load() {
     let folder = tempfile::tempdir().unwrap();
     let ids = Tensor::new(&[[1u32, 7, 39]], &Device::Cpu).unwrap();
-    for config in [vit(), resnet()] {
-        let ours = weights(&config);
+    for case in ["openai_vit_same_net", "openai_rn"] {
+        let mut theirs = openai(case);
+        let ours = to_hugging_face(theirs.clone()).unwrap();
+        let config = Config::deduce(&load::shapes(&ours)).unwrap();
         let size = config.vision.image_size();
-        let pixels = randn(&[1, 3, size, size], 4);
-        let wanted = Clip::from_tensors(ours.clone(), &config, DType::F64, &Device::Cpu).unwrap();
-        let mut theirs = to_openai(&ours).unwrap();
+        let pixels = randn(&[1, 3, size, size], 4).to_dtype(DType::F32).unwrap();
+        let wanted = Clip::from_tensors(ours.clone(), &config, DType::F32, &Device::Cpu).unwrap();
         // What such files hold beside weights.
         theirs.insert(
             "context_length".into(),
@@ -187,21 +199,16 @@ fn files_of_both_layouts_load() {
             let path = folder.path().join(format!("{name}.safetensors"));
             candle_core::safetensors::save(&tensors.into_iter().collect(), &path).unwrap();
             let (tensors, deduced) = load::read(&path).unwrap();
-            let deduced = deduced.with_hugging_face(&json!({
-                "vision_config": { "num_attention_heads": 4, "hidden_act": "gelu" },
-                "text_config": { "num_attention_heads": 4, "hidden_act": "gelu", "eos_token_id": 2 },
-            }));
-            let mut deduced = deduced.unwrap();
-            if let VisionConfig::ResNet(_) = deduced.vision {
-                deduced = deduced.with_heads(2, 4).unwrap();
-            }
-            assert_eq!(deduced, config, "{name}");
-            let clip = Clip::from_tensors(tensors, &deduced, DType::F64, &Device::Cpu).unwrap();
+            assert_eq!(deduced, config, "{case}, {name}");
+            let clip = Clip::from_tensors(tensors, &deduced, DType::F32, &Device::Cpu).unwrap();
             let same = |a: Result<Tensor, Error>, b: Result<Tensor, Error>| {
                 max_difference(&a.unwrap(), &b.unwrap())
             };
-            assert!(same(clip.encode_image(&pixels), wanted.encode_image(&pixels)) < 1e-12);
-            assert!(same(clip.encode_text(&ids), wanted.encode_text(&ids)) < 1e-12);
+            assert_eq!(
+                same(clip.encode_image(&pixels), wanted.encode_image(&pixels)),
+                0.0
+            );
+            assert_eq!(same(clip.encode_text(&ids), wanted.encode_text(&ids)), 0.0);
         }
     }
 }
@@ -221,15 +228,30 @@ fn heads_and_activation_come_from_the_file_beside_the_weights() {
     let json = json!({ "vision_config": part, "text_config": part });
     let found = beside(weights(&vit()), "config.json", &json).unwrap();
     assert_eq!(found, vit());
+}
 
+#[test]
+fn heads_come_from_a_file_of_open_clip() {
+    let theirs = openai("openai_vit_same_net");
+    let deduced = Config::deduce(&load::shapes(&to_hugging_face(theirs.clone()).unwrap()));
+    let config = deduced.unwrap();
+    let VisionConfig::Vit(vit) = &config.vision else {
+        panic!("not a vision transformer")
+    };
     let json = json!({ "model_cfg": {
-        "embed_dim": 12, "vision_cfg": { "head_width": 8 }, "text_cfg": { "heads": 4 },
+        "embed_dim": config.embed_dim,
+        "vision_cfg": { "head_width": vit.transformer.width / 2 },
+        "text_cfg": { "heads": 2 },
     }});
-    let theirs = to_openai(&weights(&vit())).unwrap();
-    assert_eq!(
-        beside(theirs, "open_clip_config.json", &json).unwrap(),
-        vit()
-    );
+    let found = beside(theirs, "open_clip_config.json", &json).unwrap();
+    assert_eq!((vision_heads(&found), found.text.transformer.heads), (2, 2));
+}
+
+fn vision_heads(config: &Config) -> usize {
+    match &config.vision {
+        VisionConfig::Vit(vit) => vit.transformer.heads,
+        VisionConfig::ResNet(resnet) => resnet.heads,
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::TensorData;
 use domex_checkpoint::container::{Container, Overwrite, Writer};
 use domex_clip::templates::{FACE_PARTS, IMAGENET, PLACE};
-use domex_clip::{Clip, Config, Error, Prompts, TextMeans, Tokenizer, unit_length};
+use domex_clip::{Clip, Config, Error, Overflow, Prompts, TextMeans, Tokenizer, unit_length};
 use domex_ops::testing::{max_difference, randn};
 use serde_json::json;
 
@@ -42,6 +42,17 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::with_merges("").unwrap()
 }
 
+/// Features of unit length `[n, 8]`, each text alone.
+fn unit_features(clip: &Clip, texts: &[String]) -> Tensor {
+    let context = clip.config().text.context_length;
+    let one = |text: &String| {
+        let ids = tokenizer().tokenize(&[text], context, Overflow::Refuse, &Device::Cpu);
+        clip.text_features(&ids.unwrap()).unwrap()
+    };
+    let all: Vec<Tensor> = texts.iter().map(one).collect();
+    unit_length(&Tensor::cat(&all, 0).unwrap()).unwrap()
+}
+
 fn few() -> Prompts {
     Prompts::new(&["a photo of a {}.", "the {}", "{} art"]).unwrap()
 }
@@ -65,10 +76,7 @@ fn templates_are_the_published_ones() {
 #[test]
 fn a_direction_is_the_mean_step_between_unit_features() {
     let (clip, tokenizer, prompts) = (clip(1), tokenizer(), few());
-    let unit = |text: &str| {
-        let texts = prompts.fill(text).unwrap();
-        unit_length(&clip.features_of(&tokenizer, &texts).unwrap()).unwrap()
-    };
+    let unit = |text: &str| unit_features(&clip, &prompts.fill(text).unwrap());
     let step = (unit("robot") - unit("person")).unwrap().mean(0).unwrap();
     let step = step.unsqueeze(0).unwrap();
     let wanted = unit_length(&step).unwrap().squeeze(0).unwrap();
@@ -80,15 +88,13 @@ fn a_direction_is_the_mean_step_between_unit_features() {
 }
 
 #[test]
-fn many_prompts_equal_each_alone() {
-    let (clip, tokenizer) = (clip(1), tokenizer());
-    let texts = Prompts::imagenet().fill("cat").unwrap();
-    let together = clip.features_of(&tokenizer, &texts).unwrap();
-    assert_eq!(together.dims(), [79, 8]);
-    for row in [0, 31, 32, 78] {
-        let alone = clip.features_of(&tokenizer, &texts[row..=row]).unwrap();
-        assert!(max_difference(&alone, &together.narrow(0, row, 1).unwrap()) < 1e-5);
-    }
+fn a_mean_over_many_prompts_is_that_of_each_alone() {
+    let (clip, tokenizer, prompts) = (clip(1), tokenizer(), Prompts::imagenet());
+    let means = TextMeans::new(&clip, &tokenizer, None).unwrap();
+    let found = means.mean(&prompts, "cat").unwrap();
+    let alone = unit_features(&clip, &prompts.fill("cat").unwrap());
+    let wanted = alone.mean(0).unwrap().to_dtype(DType::F64).unwrap();
+    assert!(max_difference(&found, &wanted) < 1e-5);
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Animated pictures: GIF files that play in every browser and on every project page.
+//! Animated pictures: GIF files that play everywhere, and lossless WebP files with all their colours.
 //!
-//! All frames share one [`Palette`], so that still areas stay still. A traversal
+//! All frames of a GIF share one [`Palette`], so that still areas stay still. A traversal
 //! may carry a slider under the picture that shows where on the way the frame is.
+
+mod webp;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -16,12 +18,41 @@ use crate::palette::Palette;
 use crate::picture::same_size;
 use crate::text::Font;
 
-/// An animation being put together. Make one with [`Animation::new`], then [`Animation::write_gif`].
+/// The form of an animation's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// 256 colours for all frames.
+    Gif,
+    /// Lossless WebP.
+    WebP,
+}
+
+impl Format {
+    /// The ending of such files.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Gif => "gif",
+            Self::WebP => "webp",
+        }
+    }
+
+    /// The form that a file's ending asks for.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        [Self::Gif, Self::WebP]
+            .into_iter()
+            .find(|format| format.extension() == ending)
+    }
+}
+
+/// An animation being put together. Make one with [`Animation::new`], then [`Animation::write`].
 ///
 /// ```
-/// use domex_data::animation::Animation;
+/// use domex_data::animation::{Animation, Format};
 /// let frames = vec![image::RgbImage::new(64, 64); 5];
-/// let gif = Animation::new(frames).delay_ms(40).ping_pong(true).encode_gif()?;
+/// let gif = Animation::new(frames).fps(25.0).ping_pong(true).encode(Format::Gif)?;
 /// assert_eq!(&gif[..6], b"GIF89a");
 /// # Ok::<(), domex_data::Error>(())
 /// ```
@@ -29,11 +60,13 @@ use crate::text::Font;
 pub struct Animation {
     frames: Vec<RgbImage>,
     delay_ms: u32,
-    hold_ms: u32,
     ping_pong: bool,
-    at_least: u32,
+    height: Option<u32>,
     slider: Option<Slider>,
 }
+
+/// The side that small frames are enlarged to.
+const AT_LEAST: u32 = 256;
 
 /// What the slider shows.
 #[derive(Debug, Clone)]
@@ -49,24 +82,16 @@ impl Animation {
         Self {
             frames,
             delay_ms: 60,
-            hold_ms: 0,
             ping_pong: false,
-            at_least: 256,
+            height: None,
             slider: None,
         }
     }
 
-    /// How long a frame stands. GIF counts in hundredths of a second; browsers slow down below 20 ms.
+    /// Frames a second. GIF counts in hundredths of a second; browsers slow down above 50.
     #[must_use]
-    pub fn delay_ms(mut self, delay_ms: u32) -> Self {
-        self.delay_ms = delay_ms.clamp(20, 60_000);
-        self
-    }
-
-    /// How much longer the first and the last frame stand.
-    #[must_use]
-    pub fn hold_ms(mut self, hold_ms: u32) -> Self {
-        self.hold_ms = hold_ms.min(60_000);
+    pub fn fps(mut self, fps: f64) -> Self {
+        self.delay_ms = (1000.0 / fps).round().clamp(20.0, 60_000.0) as u32;
         self
     }
 
@@ -77,10 +102,11 @@ impl Animation {
         self
     }
 
-    /// The least side in which frames are shown: smaller ones are enlarged by a whole factor (256 unless set).
+    /// The height in which frames are shown, without the slider. Unless set, small frames are enlarged by a whole
+    /// factor until a side has 256 pixels.
     #[must_use]
-    pub fn at_least(mut self, side: u32) -> Self {
-        self.at_least = side.max(1);
+    pub fn height(mut self, height: u32) -> Self {
+        self.height = Some(height.max(1));
         self
     }
 
@@ -109,11 +135,15 @@ impl Animation {
                 expected: "at most 8192 × 8192".into(),
             });
         }
-        let factor = self.at_least.div_ceil(w.max(h)).clamp(1, 8192 / w.max(h));
+        let height = self
+            .height
+            .unwrap_or_else(|| h * AT_LEAST.div_ceil(w.max(h)))
+            .min(8192 * h / w.max(h));
+        let width = (f64::from(w) * f64::from(height) / f64::from(h)).round() as u32;
         let frames = self
             .frames
             .iter()
-            .map(|f| fitted(f, w * factor, h * factor));
+            .map(|f| fitted(f, width.max(1), height.max(1)));
         let Some(slider) = &self.slider else {
             return Ok(frames.collect());
         };
@@ -131,18 +161,25 @@ impl Animation {
             .collect())
     }
 
-    /// The animation as the bytes of a GIF file.
+    /// The animation as the bytes of a file.
     ///
     /// # Errors
     ///
     /// As [`Animation::frames`], and [`Error::Encode`].
-    pub fn encode_gif(&self) -> Result<Vec<u8>> {
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>> {
         let frames = self.frames()?;
-        let palette = Palette::of(&frames, 256);
         let mut order: Vec<usize> = (0..frames.len()).collect();
         if self.ping_pong {
             order.extend((1..frames.len().saturating_sub(1)).rev());
         }
+        match format {
+            Format::Gif => self.encode_gif(&frames, &order),
+            Format::WebP => webp::encode(&frames, &order, self.delay_ms),
+        }
+    }
+
+    fn encode_gif(&self, frames: &[RgbImage], order: &[usize]) -> Result<Vec<u8>> {
+        let palette = Palette::of(frames, 256);
         let failed = |e: image::ImageError| Error::Encode {
             what: "a GIF animation",
             reason: e.to_string(),
@@ -151,12 +188,10 @@ impl Animation {
         {
             let mut encoder = GifEncoder::new_with_speed(&mut bytes, 1);
             encoder.set_repeat(Repeat::Infinite).map_err(failed)?;
-            for i in order {
-                let ends = i == 0 || i + 1 == frames.len();
-                let delay = self.delay_ms + if ends { self.hold_ms } else { 0 };
+            for &i in order {
                 let picture =
                     image::DynamicImage::ImageRgb8(palette.apply(&frames[i])).into_rgba8();
-                let delay = Delay::from_numer_denom_ms(delay, 1);
+                let delay = Delay::from_numer_denom_ms(self.delay_ms, 1);
                 encoder
                     .encode_frame(Frame::from_parts(picture, 0, 0, delay))
                     .map_err(failed)?;
@@ -165,13 +200,13 @@ impl Animation {
         Ok(bytes.into_inner())
     }
 
-    /// Writes a GIF file, whole or not at all.
+    /// Writes a file, whole or not at all.
     ///
     /// # Errors
     ///
-    /// As [`Animation::encode_gif`], and [`Error::Write`] with the file's path.
-    pub fn write_gif(&self, path: &Path) -> Result<()> {
-        write_atomic(path, &self.encode_gif()?)
+    /// As [`Animation::encode`], and [`Error::Write`] with the file's path.
+    pub fn write(&self, path: &Path, format: Format) -> Result<()> {
+        write_atomic(path, &self.encode(format)?)
     }
 }
 
@@ -271,9 +306,9 @@ mod tests {
     #[test]
     fn frames_come_back_in_order_and_close() {
         let gif = Animation::new(frames())
-            .delay_ms(50)
-            .at_least(32)
-            .encode_gif()
+            .fps(20.0)
+            .height(24)
+            .encode(Format::Gif)
             .unwrap();
         let back = decode(gif);
         assert_eq!(back.len(), 4);
@@ -302,12 +337,12 @@ mod tests {
     fn ping_pong_returns_without_repeating_the_ends() {
         let gif = Animation::new(frames())
             .ping_pong(true)
-            .encode_gif()
+            .encode(Format::Gif)
             .unwrap();
         assert_eq!(decode(gif).len(), 6);
         let one = Animation::new(frames()[..1].to_vec())
             .ping_pong(true)
-            .encode_gif()
+            .encode(Format::Gif)
             .unwrap();
         assert_eq!(decode(one).len(), 1);
     }
@@ -337,6 +372,27 @@ mod tests {
                 .frames()
                 .is_err()
         );
-        assert!(Animation::new(Vec::new()).encode_gif().is_err());
+        assert!(Animation::new(Vec::new()).encode(Format::Gif).is_err());
+    }
+
+    #[test]
+    fn webp_frames_come_back_exactly() {
+        let animation = Animation::new(frames()).height(24).fps(25.0);
+        let bytes = Cursor::new(animation.encode(Format::WebP).unwrap());
+        let decoder = image::codecs::webp::WebPDecoder::new(bytes).unwrap();
+        assert!(decoder.has_animation());
+        let back = decoder.into_frames().collect_frames().unwrap();
+        assert_eq!(back.len(), 4);
+        for (frame, original) in back.iter().zip(frames()) {
+            assert_eq!(frame.delay().numer_denom_ms(), (40, 1));
+            let found = image::DynamicImage::ImageRgba8(frame.buffer().clone()).into_rgb8();
+            assert!(found == original);
+        }
+    }
+
+    #[test]
+    fn frames_have_the_height_that_was_asked_for() {
+        let frames = Animation::new(frames()).height(100).frames().unwrap();
+        assert_eq!(frames[0].dimensions(), (133, 100));
     }
 }

@@ -4,10 +4,12 @@
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// A folder that exists, may be written to, and was empty unless the user insisted.
+/// A folder that exists, may be written to, and was empty unless the user insisted. Where it was made for a command and
+/// nothing is written into it, it goes away again.
 ///
 /// ```
 /// use domex_data::folder::OutputFolder;
@@ -23,6 +25,22 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct OutputFolder {
     path: PathBuf,
+    made: Arc<Made>,
+}
+
+/// Folders that were made, the innermost first. Empty ones are removed with the last that knows of them.
+#[derive(Debug)]
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // Fails where something was written, which is the ordinary case.
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+    }
 }
 
 impl OutputFolder {
@@ -34,6 +52,10 @@ impl OutputFolder {
     /// is not given, [`Error::Write`] when it cannot be made or written.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
+        let absent = path
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let made = Arc::new(Made(absent.map(Path::to_owned).collect()));
         if path.exists() {
             if !path.is_dir() {
                 return Err(Error::NotFolder { path });
@@ -51,7 +73,14 @@ impl OutputFolder {
         // Permission bits do not tell the whole truth (read-only mounts, full disks): try.
         let mut probe = tempfile::tempfile_in(&path).map_err(Error::write(&path))?;
         probe.write_all(b"domex").map_err(Error::write(&path))?;
-        Ok(Self { path })
+        Ok(Self { path, made })
+    }
+
+    /// The folder stays, also when nothing is written into it.
+    pub fn keep(mut self) {
+        if let Some(made) = Arc::get_mut(&mut self.made) {
+            made.0.clear();
+        }
     }
 
     /// Where the folder is.
@@ -80,7 +109,7 @@ pub fn prepare_file(path: &Path, force: bool) -> Result<()> {
         });
     }
     let parent = parent_of(path);
-    OutputFolder::create(parent, true).map(|_| ())
+    OutputFolder::create(parent, true).map(OutputFolder::keep)
 }
 
 /// Writes a file in full or not at all: beside its place first, then synced and renamed.
@@ -135,9 +164,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let deep = root.path().join("a/b/c");
         let folder = OutputFolder::create(&deep, false).unwrap();
-        assert!(deep.is_dir());
         // The probe leaves nothing behind, so that the empty folder may be used again.
         assert!(OutputFolder::create(&deep, false).is_ok());
+        assert!(deep.is_dir());
 
         fs::write(folder.file("x"), "x").unwrap();
         let err = OutputFolder::create(&deep, false).unwrap_err();
@@ -148,6 +177,21 @@ mod tests {
         assert!(matches!(err, Error::NotFolder { .. }), "{err}");
         let err = OutputFolder::create(folder.file("x").join("y"), true).unwrap_err();
         assert!(err.to_string().contains("x/y"), "{err}");
+    }
+
+    #[test]
+    fn a_folder_that_stays_empty_goes_away_with_those_that_were_made_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let there = root.path().join("there");
+        fs::create_dir(&there).unwrap();
+        drop(OutputFolder::create(there.join("a/b"), false).unwrap());
+        assert!(there.is_dir() && !there.join("a").exists());
+        drop(OutputFolder::create(&there, false).unwrap());
+        assert!(there.is_dir(), "it was there before");
+        let folder = OutputFolder::create(there.join("c/d"), false).unwrap();
+        fs::write(folder.file("x"), "x").unwrap();
+        drop(folder);
+        assert!(there.join("c/d/x").is_file());
     }
 
     #[test]

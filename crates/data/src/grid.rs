@@ -236,8 +236,9 @@ impl Grid {
 
 /// The picture in the size of a cell: whole-factor nearest when it grows, a proper filter when it shrinks.
 pub(crate) fn fitted(picture: &RgbImage, w: u32, h: u32) -> RgbImage {
-    if w >= picture.width() {
-        enlarge(picture, w / picture.width())
+    let factor = w / picture.width();
+    if (picture.width() * factor, picture.height() * factor) == (w, h) {
+        enlarge(picture, factor)
     } else {
         imageops::resize(picture, w, h, FilterType::CatmullRom)
     }

@@ -1,16 +1,14 @@
 //! A palette for many pictures at once, for formats with 256 colours.
 //!
 //! Median cut (Heckbert 1982) over a histogram of 5 bits a channel gives the first guess, a few rounds of k-means
-//! on the same histogram refine it. One palette serves all frames of an animation, and the dither is an ordered
-//! one (an 8 × 8 Bayer matrix), because error diffusion flickers from frame to frame.
+//! on the same histogram refine it. One palette serves all frames of an animation. There is no dither: enlarged
+//! pixels show its pattern, and it moves from frame to frame.
 
 use image::RgbImage;
 
 /// Bits a channel keeps in the histogram.
 const BITS: u32 = 5;
 const BINS: usize = 1 << (3 * BITS);
-/// Strength of the dither, in byte values either way.
-const DITHER: f32 = 5.0;
 
 /// At most 256 colours, and for each histogram bin the nearest of them.
 #[derive(Debug, Clone)]
@@ -74,12 +72,8 @@ impl Palette {
             return picture.clone();
         }
         let mut out = picture.clone();
-        for (x, y, pixel) in out.enumerate_pixels_mut() {
-            let offset = (bayer(x, y) - 0.5) * 2.0 * DITHER;
-            let shifted = pixel
-                .0
-                .map(|v| (f32::from(v) + offset).clamp(0.0, 255.0) as u8);
-            pixel.0 = self.colours[usize::from(self.nearest[bin_of(shifted)])];
+        for pixel in out.pixels_mut() {
+            pixel.0 = self.colours[usize::from(self.nearest[bin_of(pixel.0)])];
         }
         out
     }
@@ -203,16 +197,6 @@ fn index_of(centres: &[[f64; 3]], colour: [f64; 3]) -> usize {
         .unwrap_or(0)
 }
 
-/// The Bayer matrix of order 8, in [0, 1).
-fn bayer(x: u32, y: u32) -> f32 {
-    let mut value = 0;
-    for bit in 0..3 {
-        let (bx, by) = ((x >> bit) & 1, (y >> bit) & 1);
-        value |= ((bx ^ by) << 1 | by) << (2 * (2 - bit));
-    }
-    value as f32 / 64.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,14 +229,5 @@ mod tests {
             .sum();
         let error = error / picture.as_raw().len() as f64;
         assert!(error < 8.0, "mean error {error}");
-    }
-
-    #[test]
-    fn the_dither_matrix_holds_each_level_once() {
-        let mut levels: Vec<_> = (0..64)
-            .map(|i| (bayer(i % 8, i / 8) * 64.0) as u32)
-            .collect();
-        levels.sort_unstable();
-        assert_eq!(levels, (0..64).collect::<Vec<_>>());
     }
 }

@@ -188,75 +188,104 @@ fn a_run_is_not_resumed_with_other_settings() {
     );
 }
 
-#[test]
-fn a_model_that_is_expanded_again_keeps_what_it_has() {
-    let root = tempfile::tempdir().unwrap();
-    let world = root.path();
-    tiny::world(world);
+/// A model with the domains sketch and zombie.
+fn expanded(world: &Path) -> Model {
     let mut first = job(world, None, config(), &tasks(&["sketch", "zombie"])).unwrap();
     steps(&mut first, 0, 1);
     let path = world.join("expanded.safetensors");
     first.export(&clock(1), &path).unwrap();
-    let model = Model::load(&path, &Device::Cpu).unwrap();
+    Model::load(&path, &Device::Cpu).unwrap()
+}
 
-    let second = job(world, Some(&model), config(), &tasks(&["robot"])).unwrap();
-    let (old, new) = (first.layout().domains(), second.layout().domains());
+#[test]
+fn a_model_that_is_expanded_again_keeps_its_domains() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let model = expanded(root.path());
+    let second = job(root.path(), Some(&model), config(), &tasks(&["robot"])).unwrap();
+    let (old, new) = (
+        model.expansion().unwrap().layout.domains(),
+        second.layout().domains(),
+    );
     assert_eq!(new[..2], *old);
     assert_eq!(
         (new[2].name.as_str(), new[2].dimension),
         ("robot", tiny::DIM - 3)
     );
-    // Neither the basis nor the mean is computed anew.
-    let again = world.join("again.safetensors");
-    second.export(&clock(0), &again).unwrap();
-    let again = Model::load(&again, &Device::Cpu).unwrap();
-    let values = |model: &Model| {
-        let expansion = model.expansion().unwrap();
-        let basis = expansion.basis.vectors().flatten_all().unwrap();
-        basis
-            .to_dtype(DType::F64)
-            .unwrap()
-            .to_vec1::<f64>()
-            .unwrap()
-    };
-    assert_eq!(values(&again), values(&model));
-
-    let refused = |tasks: &[TaskSpec], word: &str| {
-        let error = job(world, Some(&model), config(), tasks)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(error.contains(word), "{error}");
-    };
-    refused(&tasks(&["sketch"]), "exists already");
-    let mut taken = TaskSpec::texts("photo", "robot");
-    taken.dimension = Some(tiny::DIM - 1);
-    refused(&[taken], "sketch");
-    let names: Vec<String> = (0..tiny::DIM).map(|i| format!("domain {i}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    refused(&tasks(&names), "number of domains");
 }
 
 #[test]
-fn dimensions_are_the_most_dormant_or_those_that_show_least() {
+fn a_model_that_is_expanded_again_keeps_its_basis() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let model = expanded(root.path());
+    let second = job(root.path(), Some(&model), config(), &tasks(&["robot"])).unwrap();
+    let again = root.path().join("again.safetensors");
+    second.export(&clock(0), &again).unwrap();
+    let again = Model::load(&again, &Device::Cpu).unwrap();
+    let values = |model: &Model| {
+        let basis = model.expansion().unwrap().basis.vectors();
+        let basis = basis.flatten_all().unwrap().to_dtype(DType::F64).unwrap();
+        basis.to_vec1::<f64>().unwrap()
+    };
+    assert_eq!(values(&again), values(&model));
+}
+
+/// What is said to these tasks for a model with the domains sketch and zombie.
+#[track_caller]
+fn refused_again(tasks: &[TaskSpec], word: &str) {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let model = expanded(root.path());
+    let refused = job(root.path(), Some(&model), config(), tasks).err();
+    let error = refused.unwrap().to_string();
+    assert!(error.contains(word), "{error}");
+}
+
+#[test]
+fn a_domain_that_is_there_is_not_added_again() {
+    refused_again(&tasks(&["sketch"]), "exists already");
+}
+
+#[test]
+fn a_direction_that_a_domain_has_is_not_given_again() {
+    let mut taken = TaskSpec::texts("photo", "robot");
+    taken.dimension = Some(tiny::DIM - 1);
+    refused_again(&[taken], "sketch");
+}
+
+#[test]
+fn more_domains_than_directions_are_refused() {
+    let names: Vec<String> = (0..tiny::DIM).map(|i| format!("domain {i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    refused_again(&tasks(&names), "number of domains");
+}
+
+/// The directions that three domains get; the second asks for the last one.
+fn chosen(world: &Path, dimensions: Dimensions) -> Vec<usize> {
+    let config = Config {
+        dimensions,
+        ..config()
+    };
+    let mut tasks = tasks(&["a", "b", "c"]);
+    tasks[1].dimension = Some(tiny::DIM - 1);
+    let job = job(world, None, config, &tasks).unwrap();
+    job.layout().repurposed()
+}
+
+#[test]
+fn domains_get_the_last_directions_of_the_basis() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let found = chosen(root.path(), Dimensions::Dormant);
+    assert_eq!(found, [tiny::DIM - 2, tiny::DIM - 1, tiny::DIM - 3]);
+}
+
+#[test]
+fn domains_get_the_directions_that_change_pictures_least() {
     let root = tempfile::tempdir().unwrap();
     let world = root.path();
     tiny::world(world);
-    let dims = |dimensions| {
-        let config = Config {
-            dimensions,
-            ..config()
-        };
-        let mut tasks = tasks(&["a", "b", "c"]);
-        tasks[1].dimension = Some(tiny::DIM - 1);
-        let job = job(world, None, config, &tasks).unwrap();
-        job.layout().repurposed()
-    };
-    assert_eq!(
-        dims(Dimensions::Dormant),
-        [tiny::DIM - 2, tiny::DIM - 1, tiny::DIM - 3]
-    );
-    // By what the pictures show.
     let model = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
     let matrices = model.g_ema.acting_matrices().unwrap();
     let basis = Basis::from_matrices(&BasisKind::DomainExpansion, &matrices).unwrap();
@@ -276,7 +305,10 @@ fn dimensions_are_the_most_dormant_or_those_that_show_least() {
     let ranked = report.unwrap();
     let ranked = ranked.ranked().into_iter().map(|effect| effect.index);
     let free: Vec<usize> = ranked.filter(|&index| index != tiny::DIM - 1).collect();
-    assert_eq!(dims(Dimensions::Probed), [free[0], tiny::DIM - 1, free[1]]);
+    assert_eq!(
+        chosen(world, Dimensions::Probed),
+        [free[0], tiny::DIM - 1, free[1]]
+    );
 }
 
 /// One domain that gets the whole generator, after some steps, as a model's file.

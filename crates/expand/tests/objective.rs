@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use domex_expand::methods::mystyle::ByPictures;
-use domex_expand::{Error, Latents, Method, Objective, ObjectiveConfig, Pictures, Place, Result};
+use domex_expand::{Latents, Method, Objective, ObjectiveConfig, Pictures, Place, Result};
 use domex_latent::toy::{DIM, Toy};
 use domex_latent::{Generator as _, PixelRms, basis::Basis, subspace::Subspaces};
 use domex_ops::testing::{max_difference, randn};
@@ -199,54 +199,79 @@ fn an_lpips_only_alignment_counts() {
     assert!((number(&losses.total) - total).abs() < 1e-12);
 }
 
+/// What a wrong objective is told.
+fn refusal(tasks: Vec<Place>, config: ObjectiveConfig) -> String {
+    let refused = Objective::new(subspaces(), tasks, methods(), config).err();
+    refused.unwrap().to_string()
+}
+
 #[test]
-fn refusals_name_the_reason() {
-    let new = |tasks: Vec<Place>, config| {
-        let text = |error: Error| error.to_string();
-        Objective::new(subspaces(), tasks, methods(), config)
-            .err()
-            .map(text)
-            .unwrap_or_default()
-    };
-    let default = ObjectiveConfig::default();
-    assert!(new(vec![], default).contains("tasks"));
-    let twice = vec![place(0, 0, 1), place(0, 1, 1)];
-    assert!(new(twice, default).contains("task 0 has this one"));
-    assert!(new(vec![place(2, 0, 0)], default).contains("method of task 0"));
-    assert!(new(vec![place(0, 0, 3)], default).contains("direction of task 0"));
+fn tasks_that_cannot_be_are_refused_with_the_reason() {
     let nowhere = Place {
         distance: 0.0,
         ..place(0, 0, 0)
     };
-    assert!(new(vec![nowhere], default).contains("distance of task 0"));
+    for (tasks, reason) in [
+        (vec![], "tasks"),
+        (vec![place(0, 0, 1), place(0, 1, 1)], "task 0 has this one"),
+        (vec![place(2, 0, 0)], "method of task 0"),
+        (vec![place(0, 0, 3)], "direction of task 0"),
+        (vec![nowhere], "distance of task 0"),
+    ] {
+        let error = refusal(tasks, ObjectiveConfig::default());
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_refused() {
     let bad = ObjectiveConfig {
         expand: f64::NAN,
-        ..default
+        ..ObjectiveConfig::default()
     };
-    assert!(new(vec![place(0, 0, 0)], bad).contains("expand"));
+    assert!(refusal(vec![place(0, 0, 0)], bad).contains("expand"));
+}
 
-    let objective = objective(default);
+/// Two latents, one a task.
+fn two(objective: &Objective) -> Latents {
     let (w, mean) = (randn(&[2, DIM], 1), randn(&[DIM], 2));
-    let text = |r: Result<_>| r.map(|_: Latents| ()).unwrap_err().to_string();
-    assert!(text(objective.latents(&w, &mean, &[0])).contains("one for each task"));
-    assert!(text(objective.latents(&w, &mean, &[0, 2])).contains("below 2"));
-    let latents = objective.latents(&w, &mean, &[0, 1]).unwrap();
+    objective.latents(&w, &mean, &[0, 1]).unwrap()
+}
+
+#[test]
+fn latents_need_a_task_each() {
+    let objective = objective(ObjectiveConfig::default());
+    let (w, mean) = (randn(&[2, DIM], 1), randn(&[DIM], 2));
+    for (tasks, reason) in [(&[0][..], "one for each task"), (&[0, 2], "below 2")] {
+        let refused = objective.latents(&w, &mean, tasks).err().unwrap();
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
+}
+
+#[test]
+fn pictures_that_a_network_does_not_make_are_missed() {
+    let objective = objective(ObjectiveConfig::default());
     let trained = generator(0.5);
-    let missing = objective.pictures(&latents, |own, _| {
+    let missing = objective.pictures(&two(&objective), |own, _| {
         Ok((
             own.iter().map(|w| trained.synthesize(w).unwrap()).collect(),
             Vec::new(),
         ))
     });
-    assert!(
-        missing
-            .unwrap_err()
-            .to_string()
-            .contains("pictures of a step")
-    );
-    let pictures = pictures(&objective, &trained, &trained, &latents).unwrap();
-    let loss = |batch| objective.loss(&pictures, &[0, 1], &[None, None], batch, &mut stream());
-    assert!(loss(0).unwrap_err().to_string().contains("batch"));
+    let error = missing.err().unwrap().to_string();
+    assert!(error.contains("pictures of a step"), "{error}");
+}
+
+#[test]
+fn a_loss_needs_a_batch_and_the_pictures_that_its_method_asks_for() {
+    let objective = objective(ObjectiveConfig::default());
+    let trained = generator(0.5);
+    let pictures = pictures(&objective, &trained, &trained, &two(&objective)).unwrap();
+    let refused = |batch| {
+        let loss = objective.loss(&pictures, &[0, 1], &[None, None], batch, &mut stream());
+        loss.err().unwrap().to_string()
+    };
+    assert!(refused(0).contains("batch"));
     // Task 1 wants to know its picture.
-    assert!(loss(2).unwrap_err().to_string().contains("target pictures"));
+    assert!(refused(2).contains("target pictures"));
 }

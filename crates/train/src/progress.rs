@@ -1,7 +1,8 @@
 //! What a person, or a program, sees of a run while it trains.
 //!
-//! On a terminal a bar with speed and time left, and above it one line a tick with the losses. Without a terminal the
-//! lines alone; as JSON one object a tick on stderr.
+//! On a terminal a bar with speed and time left, and above it one line a tick with what matters most of its losses: as
+//! much as the line holds, the rest is in the events. Without a terminal the lines alone; as JSON one object a tick on
+//! stderr.
 
 use std::io::IsTerminal as _;
 
@@ -21,6 +22,9 @@ pub enum Show {
     /// One JSON object a tick.
     Json,
 }
+
+/// Columns of a line where there is no terminal to ask.
+const COLUMNS: usize = 120;
 
 /// See the [module docs](self).
 #[derive(Debug)]
@@ -65,7 +69,7 @@ impl Progress {
                 .bar
                 .suspend(|| stderr::line(&record.to_json().to_string())),
             Show::Text => {
-                let line = self.line(record);
+                let line = self.line(record, columns());
                 self.bar.suspend(|| stderr::line(&line));
             }
         }
@@ -78,33 +82,80 @@ impl Progress {
         }
     }
 
-    fn line(&self, record: &Record) -> String {
-        // That nothing was skipped is what one expects.
-        let shown = |(name, value): &(&String, &f64)| *name != "skipped" || **value != 0.0;
-        let values: Vec<String> = record
-            .values
-            .iter()
-            .filter(shown)
-            .map(|(name, value)| format!("{} {}", name.trim_start_matches("loss/"), short(*value)))
-            .collect();
-        format!(
-            "tick {:<4} kimg {:<8} {}  {:.1} images/s, {} left",
+    /// How long the run will take, by its first steps.
+    pub fn estimate(&self, steps: u64, seconds_a_step: f64, memory: Option<u64>) {
+        if self.show != Show::Text {
+            return;
+        }
+        let all = duration(steps as f64 * seconds_a_step);
+        let memory = memory.map_or(String::new(), |bytes| {
+            format!(", {:.1} GB of memory", bytes as f64 / 1e9)
+        });
+        self.say(&format!(
+            "estimate  {steps} steps of {} s: {all}{memory}",
+            short(seconds_a_step)
+        ));
+    }
+
+    /// A line of at most so many columns.
+    fn line(&self, record: &Record, columns: usize) -> String {
+        let mut line = format!(
+            "tick {:<4} kimg {:<8}",
             record.tick,
-            record.images as f64 / 1000.0,
-            values.join("  "),
+            record.images as f64 / 1000.0
+        );
+        let end = format!(
+            "  {:.1} images/s, {} left",
             record.images_per_second,
             self.left(record.images, record.images_per_second),
-        )
+        );
+        // That nothing was skipped is what one expects.
+        let shown = |(name, value): &(&String, &f64)| *name != "skipped" || **value != 0.0;
+        let mut values: Vec<(&String, &f64)> = record.values.iter().filter(shown).collect();
+        values.sort_by_key(|(name, _)| rank(name));
+        for (name, value) in values {
+            let name = name
+                .trim_start_matches("loss/")
+                .trim_start_matches("domain/");
+            let part = format!(" {name} {} ", short(*value));
+            let length = |text: &str| text.chars().count();
+            if length(&line) + length(&part) + length(&end) > columns {
+                break;
+            }
+            line += &part;
+        }
+        format!("{}{end}", line.trim_end())
     }
 
     fn left(&self, images: u64, speed: f64) -> String {
         let seconds = self.total.saturating_sub(images) as f64 / speed;
-        // A century is as good as never, and more than a duration holds.
-        if !(0.0..3e9).contains(&seconds) {
-            return "unknown time".to_string();
-        }
-        HumanDuration(std::time::Duration::from_secs_f64(seconds)).to_string()
+        duration(seconds)
     }
+}
+
+fn duration(seconds: f64) -> String {
+    // A century is as good as never, and more than a duration holds.
+    if !(0.0..3e9).contains(&seconds) {
+        return "unknown time".to_string();
+    }
+    HumanDuration(std::time::Duration::from_secs_f64(seconds)).to_string()
+}
+
+/// What stands first in a line: trouble, new domains, the base, validation, then all else.
+fn rank(name: &str) -> u8 {
+    match name {
+        "skipped" => 0,
+        _ if name.starts_with("domain/") => 1,
+        "loss/l2" | "loss/lpips" => 2,
+        "validation/loss" => 3,
+        _ if name.starts_with("loss/") => 4,
+        _ => 5,
+    }
+}
+
+fn columns() -> usize {
+    let size = console::Term::stderr().size_checked();
+    size.map_or(COLUMNS, |(_, columns)| columns.into())
 }
 
 /// Three places, or as many digits where a number is small.
@@ -137,7 +188,7 @@ mod tests {
                 .into(),
             ..Record::default()
         };
-        let line = progress.line(&record);
+        let line = progress.line(&record, COLUMNS);
         assert!(
             line.contains("kimg 4 ") && line.contains("G 0.750"),
             "{line}"
@@ -151,6 +202,33 @@ mod tests {
             images_per_second: 0.0,
             ..record
         };
-        assert!(progress.line(&stalled).contains("unknown time"));
+        assert!(progress.line(&stalled, COLUMNS).contains("unknown time"));
+    }
+
+    #[test]
+    fn a_line_holds_domains_and_base_before_other_losses() {
+        let progress = Progress::new(Show::Text, 10_000, 0);
+        let names = [
+            "loss/expand",
+            "loss/lpips",
+            "domain/zombie",
+            "aux/x",
+            "validation/loss",
+        ];
+        let record = Record {
+            tick: 3,
+            images: 4000,
+            images_per_second: 20.0,
+            values: names.map(|name| (name.to_string(), 0.5)).into(),
+            ..Record::default()
+        };
+        let line = progress.line(&record, 100);
+        assert!(
+            line.contains("zombie 0.500  lpips 0.500  validation/loss 0.500  20.0"),
+            "{line}"
+        );
+        for columns in 80..200 {
+            assert!(progress.line(&record, columns).chars().count() <= columns);
+        }
     }
 }

@@ -159,6 +159,8 @@ struct Running<'a> {
     means: Means,
     clock: Clock,
     pace: Pace,
+    /// Whether the run's length was told.
+    estimated: bool,
     last: Option<Record>,
 }
 
@@ -204,6 +206,7 @@ impl<'a> Running<'a> {
             guard: saved.guard,
             plateau: saved.plateau,
             means: saved.means,
+            estimated: false,
             last: None,
             best: Best::read(&folder),
             job,
@@ -269,7 +272,23 @@ impl<'a> Running<'a> {
         }
         let speed = self.pace.speed(&self.clock);
         self.progress.advance(self.clock.images, speed);
+        self.estimate();
         Ok(())
+    }
+
+    /// Once there is something to tell from: lazy terms fall due every few steps, and nobody waits long for a first line.
+    fn estimate(&mut self) {
+        const STEPS: u64 = 16;
+        const SECONDS: f64 = 4.0;
+        let (steps, seconds) = self.pace.since_start(&self.clock, self.job.batch() as u64);
+        if self.estimated || (steps < STEPS && seconds < SECONDS) {
+            return;
+        }
+        self.estimated = true;
+        let left = self.config.images.saturating_sub(self.clock.images);
+        let left = left.div_ceil(self.job.batch() as u64);
+        let memory = crate::memory::peak();
+        self.progress.estimate(left, seconds / steps as f64, memory);
     }
 
     /// Returns whether the run has come to a plateau.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use candle_core::Tensor;
 use clap::Args;
 use domex_checkpoint::foreign;
-use domex_data::folder::OutputFolder;
 use domex_data::picture::{self, write_png};
 use domex_diffae::Model;
 use domex_error::user_error;
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
+use crate::gallery::counted;
 use crate::interrupt::Interrupt;
 use crate::models;
 use crate::paths::texts;
@@ -42,7 +42,7 @@ pub struct Decode {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Decode) -> domex_error::Result<()> {
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let folder = args.out.folder()?;
     let model = models::diffae(context, &args.model)?;
     let (codes, noises) = read(&model, args)?;
     let count = codes.dim(0)?;
@@ -65,8 +65,8 @@ pub fn run(context: &Context, args: &Decode) -> domex_error::Result<()> {
     }
     drop(progress);
     context.say(&format!(
-        "{} pictures in {}",
-        files.len(),
+        "{} in {}",
+        counted(files.len(), "picture"),
         folder.path().display()
     ));
     context.result(&json!({ "pictures": texts(&files), "steps": args.steps }));

@@ -35,8 +35,8 @@ pub struct Dormant {
     /// Directions to probe: all, none, or this many, spread evenly over the spectrum
     #[arg(long, value_name = "all|none|N", default_value = "64")]
     pub probe: ProbeCount,
-    /// How far to move along each direction, both ways
-    #[arg(long, value_name = "S", default_value_t = 20.0)]
+    /// How far to move along each direction, both ways, as a share of a domain's distance
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     pub distance: f64,
     /// Number of latents to move
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
@@ -83,7 +83,7 @@ impl std::str::FromStr for ProbeCount {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let folder = args.out.folder()?;
     let model = models::load(context, &args.model)?;
     match args.random {
         Some(tries) => random(context, args, &model, &folder, tries),
@@ -166,7 +166,7 @@ fn measure(
     let config = ProbeConfig {
         samples: args.samples.into(),
         batch: args.batch.into(),
-        step: args.distance,
+        step: args.distance * model.distance()?,
         truncation: 1.0,
         directions: Some(directions),
         dormant: DormantRule::Pixel {
@@ -264,7 +264,7 @@ fn random(
         tries,
         samples: args.samples.into(),
         batch: args.batch.into(),
-        step: args.distance,
+        step: args.distance * model.distance()?,
         similarity: args.cosine,
         orthogonal: true,
     };

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
-use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::{self, write_png};
 use domex_error::{AnyError, user_error};
@@ -16,8 +15,10 @@ use serde_json::json;
 use super::invert::{Invert, SpaceChoice, invert};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::domains::{Domains, parts};
+use crate::domains::Domains;
+use crate::gallery::counted;
 use crate::models;
+use crate::paths::{text, texts};
 
 /// Extensions of files that hold a latent.
 const EXTENSIONS: [&str; 5] = ["safetensors", "npz", "npy", "pt", "pth"];
@@ -46,7 +47,7 @@ pub struct Edit {
     #[arg(long, value_name = "FILE|DIR")]
     pub latents: Option<PathBuf>,
     /// Domains and their strengths; may be given several times
-    #[arg(long, value_name = "NAME=ALPHA,..", required = true)]
+    #[arg(long, value_name = "NAME[=ALPHA],..", required = true)]
     pub set: Vec<String>,
     /// Steps of the search for the pictures' latents
     #[arg(
@@ -63,16 +64,11 @@ pub struct Edit {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
-    let parts = parts(&args.set)?;
     let model = models::stylegan2(context, &args.model)?;
     let domains = Domains::of(model.generator(), model.expansion(), "edit")?;
-    let names: Vec<(&str, f64)> = parts
-        .iter()
-        .map(|(name, alpha)| (name.as_str(), *alpha))
-        .collect();
-    domains.layout().strengths(&names)?;
+    let parts = domains.parts("--set", &args.set)?;
     let given = args.latents.as_deref().map(files).transpose()?;
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let folder = args.out.folder()?;
     let files = match given {
         Some(files) => files,
         None => {
@@ -109,15 +105,17 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         .draw(&cells)?;
     write_png(&grid, &drawing)?;
     context.say(&format!(
-        "{} pictures and grid.png in {}",
-        written.len(),
+        "{} and grid.png in {}",
+        counted(written.len(), "picture"),
         folder.path().display()
     ));
     let set: Vec<_> = parts
         .iter()
         .map(|(name, alpha)| json!({ "domain": name, "alpha": alpha }))
         .collect();
-    context.result(&json!({ "pictures": written, "grid": grid, "latents": files, "set": set }));
+    context.result(&json!({
+        "pictures": texts(&written), "grid": text(&grid), "latents": texts(&files), "set": set,
+    }));
     Ok(())
 }
 
@@ -128,7 +126,7 @@ fn search(args: &Edit, folder: &Path) -> Invert {
             model: args.model.model.clone(),
         },
         out: OutArgs {
-            out: folder.to_owned(),
+            out: Some(folder.to_owned()),
             force: args.out.force,
         },
         image: args.image.clone(),

@@ -8,7 +8,6 @@ use clap::Args;
 use domex_checkpoint::TensorData;
 use domex_checkpoint::container::Overwrite;
 use domex_checkpoint::safetensors;
-use domex_data::folder::OutputFolder;
 use domex_data::picture;
 use serde_json::json;
 
@@ -43,7 +42,7 @@ pub struct Encode {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let folder = args.out.folder()?;
     let model = models::diffae(context, &args.model)?;
     let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", args.pictures.len());

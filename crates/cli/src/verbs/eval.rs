@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 use clap::Args;
 use domex_clip::Bundle;
-use domex_data::folder::{OutputFolder, write_atomic};
+use domex_data::folder::write_atomic;
+use domex_data::picture::Background;
 use domex_data::portraits::Domain;
 use domex_data::source::{LabelsFrom, Options, PictureSource, Portraits};
 use domex_error::user_error;
@@ -44,6 +45,12 @@ pub struct Eval {
     /// Pictures to compare samples with: a folder, a zip file, or the built-in renderer
     #[arg(long, value_name = "DIR|ZIP|portraits")]
     pub data: Option<String>,
+    /// Take the square in the middle of every picture of --data, and resize it to the generator's size
+    #[arg(long, requires = "data")]
+    pub resize: bool,
+    /// What shows where a picture of --data is transparent: white, black, grey or #rrggbb [default: white]
+    #[arg(long, value_name = "COLOUR", requires = "data")]
+    pub background: Option<Background>,
     /// The model before it was expanded, to measure how far the base moved
     #[arg(long, value_name = "FILE|NAME")]
     pub source: Option<String>,
@@ -110,7 +117,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     let size = side(model.generator());
     let labels = model.config().mapping.c_dim > 0;
     let set = args.data.as_deref();
-    let set = set.map(|data| pictures(context, data, size, labels));
+    let set = set.map(|data| pictures(context, args, data, size, labels));
     let set = set.transpose()?;
     if set.is_none() && args.features != Choice::Perceptual {
         return Err(user_error(
@@ -120,7 +127,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     let (features, cache) = args.features.load(context)?;
     let clip = args.clip.as_deref();
     let clip = clip.map(|name| clip_model(context, name)).transpose()?;
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let folder = args.out.folder()?;
     let path = folder.file("eval.json");
 
     let mut json = json!({});
@@ -219,11 +226,17 @@ fn side(generator: &domex_stylegan2::Generator) -> usize {
 /// The pictures to compare with, with labels for a model that takes them. Their size is checked where they are looked at.
 fn pictures(
     context: &Context,
+    args: &Eval,
     data: &str,
     size: usize,
     labels: bool,
 ) -> domex_error::Result<Box<dyn PictureSource>> {
     if data == PORTRAITS {
+        if args.resize || args.background.is_some() {
+            return Err(user_error(
+                "--resize and --background: are for pictures in files; rendered portraits need neither",
+            ));
+        }
         return Ok(Box::new(Portraits::new(
             PEOPLE,
             Domain::Photo,
@@ -235,6 +248,8 @@ fn pictures(
             true => LabelsFrom::Json,
             false => LabelsFrom::Nowhere,
         },
+        background: args.background.unwrap_or_default(),
+        resize: args.resize.then_some(u32::try_from(size)?),
         ..Options::default()
     };
     let opened = datasets::open(context, data, options)?;

@@ -10,11 +10,14 @@ pub(super) mod inputs;
 mod judged;
 mod settings;
 mod tasks;
+mod verdict;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use domex_data::picture::Background;
 use domex_expand::{Expand as Job, Parts, Recipe};
 use domex_expand_stylegan2::{SETTINGS, StyleGan2};
 use domex_stylegan2::Model;
@@ -58,7 +61,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "mirror", "skip_bad", "batch", "lr", "cooldown", "distance", "dimensions", "parametrisation", "gamma", "ema",
+        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "parametrisation", "gamma", "ema",
         "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -96,6 +99,12 @@ pub struct Expand {
     /// Skip pictures that cannot be used, and report how many, instead of refusing the data set
     #[arg(long, help_heading = "Networks and data")]
     pub skip_bad: bool,
+    /// What shows where a picture of --data is transparent: white, black, grey or #rrggbb [default: white]
+    #[arg(long, value_name = "COLOUR", help_heading = "Networks and data")]
+    pub background: Option<Background>,
+    /// Take the square in the middle of every picture of --data, and resize it to the generator's size
+    #[arg(long, help_heading = "Networks and data")]
+    pub resize: bool,
 
     /// Length of the whole run in steps, including those before --resume [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Length")]
@@ -293,10 +302,12 @@ fn job(
         }
     });
     let trainee = StyleGan2::new(model, &settings.config, pictures, settings.seed)?;
+    let networks = settings.networks(&context.device)?;
+    notices.extend(words::notices(&settings.tasks, &networks)?);
     let parts = Parts {
         trainee: Box::new(trainee),
         tasks: &settings.tasks,
-        networks: settings.networks(&context.device)?,
+        networks,
         cache: cache.as_deref(),
         seed: settings.seed,
     };

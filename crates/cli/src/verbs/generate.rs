@@ -3,15 +3,13 @@
 mod aligned;
 
 use clap::Args;
-use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
-use domex_data::picture::write_png;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
+use crate::gallery::Gallery;
 use crate::models;
-use crate::paths::{text, texts};
 use crate::pictures::Painter;
 use crate::seeds::List;
 
@@ -21,7 +19,7 @@ const MOST_IN_GRID: usize = 64;
 /// Flags of `domex generate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex generate --seeds 0-15\n  domex generate --model ffhq.pkl --seeds 85,265,297 --trunc 0.7 --out pictures\n  domex generate --model expanded.safetensors --domains all --seeds 0-7\n\nA seed means the same latent as in NVlabs' generate.py, so it gives the same picture."
+    after_help = "Examples:\n  domex generate --seeds 0-15\n  domex generate --model ffhq.pkl --seeds 85,265,297 --trunc 0.7 --out pictures\n  domex generate --model expanded.safetensors --domains all --seeds 0-7\n  domex generate --model expanded.safetensors --domains elf=0.7,zombie --out both.png\n\nA seed means the same latent as in NVlabs' generate.py, so it gives the same picture."
 )]
 pub struct Generate {
     /// Which model.
@@ -36,8 +34,9 @@ pub struct Generate {
     /// Seeds, such as 0,3,10-19
     #[arg(long, value_name = "LIST", default_value = "0-15")]
     pub seeds: List,
-    /// Domains of an expanded model, by name, or "all": the same seeds on the base subspace and in each
-    #[arg(long, value_name = "NAMES|all")]
+    /// Domains of an expanded model, or "all": the same seeds on the base subspace and in each, with a strength if one is
+    /// given [strength: 1]
+    #[arg(long, visible_alias = "domain", value_name = "NAME[=ALPHA],..|all")]
     pub domains: Option<String>,
     /// Write the single pictures only, no grid.png
     #[arg(long)]
@@ -46,24 +45,23 @@ pub struct Generate {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let mut gallery = Gallery::new(&args.out)?;
+    if args.no_grid {
+        gallery.needs_grid("--no-grid")?;
+    }
     let model = models::load(context, &args.model)?;
     if let Some(domains) = &args.domains {
-        return aligned::run(context, args, domains, &model, &folder);
+        return aligned::run(context, args, domains, &model, gallery);
     }
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
-
     let seeds = args.seeds.values();
     let progress = context.progress("pictures", seeds.len());
     let mut shown = Vec::new();
-    let mut files = Vec::new();
     // Latents a chunk at a time: a long list of seeds must not be held in memory at once.
     for chunk in seeds.chunks(usize::from(args.synthesis.batch)) {
         let ws = painter.latents(chunk)?;
         painter.paint(&ws, |index, picture| {
-            let path = folder.file(format!("seed{:04}.png", chunk[index]));
-            write_png(&path, &picture)?;
-            files.push(path);
+            gallery.add(format!("seed{:04}.png", chunk[index]), &picture)?;
             if shown.len() < MOST_IN_GRID {
                 shown.push(picture);
             }
@@ -72,28 +70,24 @@ pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
         })?;
     }
     drop(progress);
-
-    let grid = (!args.no_grid).then(|| folder.file("grid.png"));
-    if let Some(path) = &grid {
-        let columns = shown.len().min(if shown.len() > 32 { 8 } else { 4 });
-        let captions = seeds
-            .iter()
-            .take(MOST_IN_GRID)
-            .map(|seed| format!("seed {seed}"));
-        let drawing = Grid::new(columns)
-            .title(title(args))
-            .captions(captions)
-            .draw(&shown)?;
-        write_png(path, &drawing)?;
+    if !args.no_grid {
+        let only = shown.first().filter(|_| seeds.len() == 1);
+        gallery.show(only, || {
+            let columns = shown.len().min(if shown.len() > 32 { 8 } else { 4 });
+            let captions = seeds
+                .iter()
+                .take(MOST_IN_GRID)
+                .map(|seed| format!("seed {seed}"));
+            Ok(Grid::new(columns)
+                .title(title(args))
+                .captions(captions)
+                .draw(&shown)?)
+        })?;
     }
-    context.say(&format!(
-        "{} pictures in {}",
-        files.len(),
-        folder.path().display()
-    ));
-    context.result(
-        &json!({ "pictures": texts(&files), "grid": grid.as_ref().map(text), "seeds": seeds, "trunc": args.synthesis.trunc }),
-    );
+    context.say(&gallery.told());
+    context.result(&json!({
+        "pictures": gallery.files(), "grid": gallery.grid(), "seeds": seeds, "trunc": args.synthesis.trunc,
+    }));
     Ok(())
 }
 

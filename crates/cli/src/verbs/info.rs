@@ -19,7 +19,7 @@ use crate::{kinds, models};
 /// Flags of `domex info`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex info --model expanded.safetensors --json\n  domex info --model ffhq.pkl --tensors"
+    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex info --model expanded.safetensors --json\n  domex info --model ffhq.pkl --tensors\n  domex info --model expanded.safetensors --all"
 )]
 pub struct Info {
     /// Which model.
@@ -28,7 +28,13 @@ pub struct Info {
     /// List every tensor with its shape
     #[arg(long)]
     pub tensors: bool,
+    /// List all domains and all that is known of where the weights come from
+    #[arg(long)]
+    pub all: bool,
 }
+
+/// Domains that a screen has room for.
+const MOST_DOMAINS: usize = 12;
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Info) -> domex_error::Result<()> {
@@ -48,7 +54,7 @@ pub fn run(context: &Context, args: &Info) -> domex_error::Result<()> {
         context.result(&result);
         return Ok(());
     }
-    stdout::print(&table(&model, &networks)?);
+    stdout::print(&table(&model, &networks, args.all)?);
     print_tensors(&result);
     Ok(())
 }
@@ -114,7 +120,7 @@ fn summary(model: &Model, networks: &[(&str, Tensors)]) -> Value {
     })
 }
 
-fn table(model: &Model, networks: &[(&str, Tensors)]) -> domex_error::Result<String> {
+fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error::Result<String> {
     let config = model.config();
     let synthesis = &config.synthesis;
     let mut out = String::new();
@@ -167,13 +173,12 @@ fn table(model: &Model, networks: &[(&str, Tensors)]) -> domex_error::Result<Str
             count(tensors) as f64 / 1e6
         )?;
     }
-    domains(&mut out, model.expansion())?;
-    writeln!(out, "  provenance")?;
-    provenance(&mut out, &model.provenance, 4)?;
+    domains(&mut out, model.expansion(), all)?;
+    origin(&mut out, &model.provenance, all)?;
     Ok(out)
 }
 
-fn domains(out: &mut String, expansion: Option<&Expansion>) -> std::fmt::Result {
+fn domains(out: &mut String, expansion: Option<&Expansion>, all: bool) -> std::fmt::Result {
     let Some(expansion) = expansion else {
         return writeln!(out, "  domains        none: this model is not expanded");
     };
@@ -183,14 +188,43 @@ fn domains(out: &mut String, expansion: Option<&Expansion>) -> std::fmt::Result 
         expansion.layout.domains().len(),
         expansion.layout.dimensions()
     )?;
-    for domain in expansion.layout.domains() {
+    let domains = expansion.layout.domains();
+    let shown = if all { domains.len() } else { MOST_DOMAINS };
+    for domain in domains.iter().take(shown) {
         writeln!(
             out,
             "    {:<20} dimension {:>4}, distance {}",
             domain.name, domain.dimension, domain.distance
         )?;
     }
-    Ok(())
+    match domains.len().saturating_sub(shown) {
+        0 => Ok(()),
+        more => writeln!(out, "    {more} more; --all lists them"),
+    }
+}
+
+/// Where the weights come from; without `all` in outline.
+fn origin(out: &mut String, value: &Value, all: bool) -> std::fmt::Result {
+    writeln!(out, "  provenance")?;
+    if all {
+        return provenance(out, value, 4);
+    }
+    provenance(out, &outline(value), 4)?;
+    writeln!(out, "    settings: --all")
+}
+
+/// Without settings and lists: programs, data, lengths, seeds.
+fn outline(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let short = |(key, value): (&String, &Value)| {
+                let left_out = key == "config" || value.is_array() || value.is_null();
+                (!left_out).then(|| (key.clone(), outline(value)))
+            };
+            Value::Object(entries.iter().filter_map(short).collect())
+        }
+        value => value.clone(),
+    }
 }
 
 /// An object as indented `key value` lines.

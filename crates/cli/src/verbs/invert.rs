@@ -102,7 +102,7 @@ pub fn run(context: &Context, args: &Invert) -> domex_error::Result<()> {
             figures["psnr"].as_f64().unwrap_or(f64::NAN)
         ));
     }
-    let folder = args.out.out.display();
+    let folder = json["folder"].as_str().unwrap_or_default();
     context.say(&format!("latents and beside.png in {folder}"));
     context.result(&json);
     Ok(())
@@ -141,7 +141,7 @@ pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
         .map(|file| read(file, side))
         .collect::<domex_error::Result<Vec<_>>>()?;
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let folder = args.out.folder()?;
 
     let search = Search {
         context,
@@ -162,9 +162,10 @@ pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
     let tuned = tuned.as_ref().map(|(_, found)| found.as_slice());
     let beside = folder.file("beside.png");
     write_png(&beside, &draw(&given, &found, search.names(), tuned)?)?;
-    let json = report(&given, &found, tuned);
+    let mut json = report(&given, &found, tuned);
     let path = folder.file("invert.json");
     write_atomic(&path, format!("{json:#}\n").as_bytes())?;
+    json["folder"] = json!(crate::paths::text(folder.path()));
     Ok(json)
 }
 

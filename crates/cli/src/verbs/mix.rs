@@ -2,9 +2,7 @@
 
 use candle_core::Tensor;
 use clap::Args;
-use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
-use domex_data::picture::write_png;
 use domex_error::user_error;
 use domex_stylegan2::replace_rows;
 use image::{Rgb, RgbImage};
@@ -12,9 +10,9 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
+use crate::gallery::Gallery;
 use crate::kinds::Model;
 use crate::models;
-use crate::paths::{text, texts};
 use crate::pictures::Painter;
 use crate::seeds::List;
 
@@ -49,7 +47,7 @@ pub struct Mix {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let mut gallery = Gallery::new(&args.out)?;
     let model = Model::StyleGan2(Box::new(models::stylegan2(context, &args.model)?));
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
     let styles = styles(args, model.generator().layers())?;
@@ -79,23 +77,24 @@ pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
         std::iter::once(String::new()).chain(cols.iter().map(|seed| format!("seed {seed}")));
     let row_labels =
         std::iter::once(String::new()).chain(rows.iter().map(|seed| format!("seed {seed}")));
-    let drawing = Grid::new(cols.len() + 1)
-        .title(format!(
-            "Columns give the styles {}, rows the rest",
-            crate::seeds::ranges(&styles)
-        ))
-        .column_labels(column_labels)
-        .row_labels(row_labels)
-        .draw(&cells)?;
-    let grid = folder.file("grid.png");
-    write_png(&grid, &drawing)?;
-    let files = write_singles(&folder, rows, cols, mixed)?;
-    context.say(&format!(
-        "{} mixed pictures and their grid in {}",
-        files.len(),
-        folder.path().display()
-    ));
-    context.result(&json!({ "grid": text(&grid), "pictures": texts(&files), "styles": styles }));
+    for (row, pictures) in rows.iter().zip(mixed.chunks(cols.len())) {
+        for (col, picture) in cols.iter().zip(pictures) {
+            gallery.add(format!("{row}-{col}.png"), picture)?;
+        }
+    }
+    gallery.show(None, || {
+        Ok(Grid::new(cols.len() + 1)
+            .title(format!(
+                "Columns give the styles {}, rows the rest",
+                crate::seeds::ranges(&styles)
+            ))
+            .column_labels(column_labels)
+            .row_labels(row_labels)
+            .draw(&cells)?)
+    })?;
+    context.say(&gallery.told());
+    context
+        .result(&json!({ "grid": gallery.grid(), "pictures": gallery.files(), "styles": styles }));
     Ok(())
 }
 
@@ -115,21 +114,4 @@ fn styles(args: &Mix, layers: usize) -> domex_error::Result<Vec<usize>> {
 
 fn blank(like: &RgbImage) -> RgbImage {
     RgbImage::from_pixel(like.width(), like.height(), Rgb([255; 3]))
-}
-
-fn write_singles(
-    folder: &OutputFolder,
-    rows: &[u32],
-    cols: &[u32],
-    mixed: &[RgbImage],
-) -> domex_error::Result<Vec<std::path::PathBuf>> {
-    let mut files = Vec::new();
-    for (row, pictures) in rows.iter().zip(mixed.chunks(cols.len())) {
-        for (col, picture) in cols.iter().zip(pictures) {
-            let path = folder.file(format!("{row}-{col}.png"));
-            write_png(&path, picture)?;
-            files.push(path);
-        }
-    }
-    Ok(files)
 }

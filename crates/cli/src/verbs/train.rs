@@ -236,6 +236,16 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
         Some(old) => old.resumed(args, context, data.seen(&*pictures))?,
         None => Settings::new(args, context, data.seen(&*pictures), model.as_ref())?,
     };
+    let small = [
+        args.kimg.is_some(),
+        args.channel_base.is_some(),
+        old.is_some(),
+    ];
+    if context.device.is_cpu() && settings.is_for_gpus() && !small.contains(&true) {
+        notices.push(
+            "these settings are made for GPUs and take weeks on a CPU; --cfg portraits --kimg 2000 fits one".to_owned(),
+        );
+    }
     let run = run_config(context, args, &settings, &out)?;
     run.check_inputs()?;
     tell(context, &settings, &*pictures, (&skipped, &notices), &out);

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use clap::Args;
-use domex_data::animation::Animation;
-use domex_data::folder::OutputFolder;
+use clap::{Args, ValueEnum};
+use domex_data::animation::{Animation, Format};
+use domex_data::folder::{OutputFolder, prepare_file};
 use domex_data::grid::Grid;
 use domex_data::picture::write_png;
 use domex_error::user_error;
@@ -21,13 +21,10 @@ use crate::pictures::Painter;
 use crate::seeds::List;
 use crate::{basis, models};
 
-/// The subspace distance of the published models.
-const DISTANCE: f64 = 20.0;
-
 /// Flags of `domex traverse`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex traverse --model ffhq.pkl --dim 0 --distance 5\n  domex traverse --model ffhq.pkl --dim 511 --seeds 0-3\n  domex traverse --model expanded.safetensors --domain sketch\n  domex traverse --model ffhq.pkl --direction smile.safetensors --distance 3\n\nWithout a direction the most dormant free dimension is shown."
+    after_help = "Examples:\n  domex traverse --model ffhq.pkl --dim 0 --distance 0.25\n  domex traverse --model ffhq.pkl --dim 511 --seeds 0-3\n  domex traverse --model expanded.safetensors --domain sketch\n  domex traverse --model ffhq.pkl --direction smile.safetensors --distance 0.2\n  domex traverse --model expanded.safetensors --domain sketch --size 256 --out sketch.webp\n\nWithout a direction the most dormant free dimension is shown. Distances are shares of a domain's distance, as in `domex compose`: 1 is the domain as it was trained, or as far as a new domain would lie. Writes grid.png and an animation; with --out x.png the grid alone, with --out x.gif or x.webp the animation."
 )]
 pub struct Traverse {
     /// Which model.
@@ -51,21 +48,53 @@ pub struct Traverse {
     /// A safetensors file with one vector of the latent's size
     #[arg(long, value_name = "FILE")]
     pub direction: Option<PathBuf>,
-    /// Largest distance along the direction [default: 20, or the domain's own]
-    #[arg(long, value_name = "S")]
-    pub distance: Option<f64>,
+    /// Largest distance along the direction, as a share of a domain's
+    #[arg(
+        long,
+        visible_alias = "strength",
+        value_name = "SHARE",
+        default_value_t = 1.0
+    )]
+    pub distance: f64,
     /// Columns of the grid
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(2..))]
     pub steps: u16,
     /// Frames of the animation
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(2..=600))]
     pub frames: u16,
+    /// Frames of the animation in a second
+    #[arg(long, value_name = "N", default_value_t = 16.0)]
+    pub fps: f64,
+    /// Height of the animation's pictures [default: their own, small ones enlarged]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=4096))]
+    pub size: Option<u32>,
+    /// Form of the animation [default: as --out ends, else gif]
+    #[arg(long, value_enum)]
+    pub format: Option<AnimationFormat>,
 }
 
-/// A way through the latent space: `start + step · direction`.
+/// Forms of an animation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AnimationFormat {
+    /// 256 colours, plays everywhere.
+    Gif,
+    /// All colours, lossless.
+    Webp,
+}
+
+/// Where grid and animation go: both into a folder, or the one that `--out` names.
+struct Places {
+    /// Kept until the end: it goes away if nothing is written.
+    _folder: Option<OutputFolder>,
+    grid: Option<PathBuf>,
+    animation: Option<(PathBuf, Format)>,
+}
+
+/// A way through the latent space: `start + share · unit · direction`.
 struct Way {
     start: Tensor,     // [n, rows, w_dim]
     direction: Tensor, // [w_dim], of unit length
+    unit: f64,
     from: f64,
     to: f64,
     name: String,
@@ -73,15 +102,14 @@ struct Way {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
-    if let Some(distance) = args
-        .distance
-        .filter(|distance| !distance.is_finite() || *distance <= 0.0)
-    {
-        return Err(user_error(format!(
-            "--distance {distance}: give a number above 0"
-        )));
+    for (flag, number) in [("--distance", args.distance), ("--fps", args.fps)] {
+        if !(number.is_finite() && number > 0.0) {
+            return Err(user_error(format!(
+                "{flag} {number}: give a number above 0"
+            )));
+        }
     }
-    let folder = OutputFolder::create(&args.out.out, args.out.force)?;
+    let places = places(args)?;
     let model = models::load(context, &args.model)?;
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
     let ws = painter.latents(args.seeds.values())?;
@@ -97,29 +125,69 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
     let pictures = painter.paint_all(context, &Tensor::cat(&latents, 0)?)?;
     let (for_grid, for_frames) = pictures.split_at(grid_steps.len() * args.seeds.values().len());
 
-    let grid = folder.file("grid.png");
-    write_png(&grid, &draw_grid(args, &way, &grid_steps, for_grid)?)?;
-    let animation = folder.file("traverse.gif");
-    animate(args, &way, &frame_steps, for_frames)?.write_gif(&animation)?;
-    context.say(&format!(
-        "{}: {} and {}",
-        way.name,
-        grid.display(),
-        animation.display()
-    ));
-    context.result(&json!({ "grid": text(&grid), "animation": text(&animation), "direction": way.name, "from": way.from, "to": way.to }));
+    if let Some(grid) = &places.grid {
+        write_png(grid, &draw_grid(args, &way, &grid_steps, for_grid)?)?;
+    }
+    if let Some((file, format)) = &places.animation {
+        animate(args, &way, &frame_steps, for_frames).write(file, *format)?;
+    }
+    let animation = places.animation.as_ref().map(|(file, _)| file);
+    let files = [places.grid.as_ref(), animation].into_iter().flatten();
+    let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+    context.say(&format!("{}: {}", way.name, files.join(" and ")));
+    context.result(&json!({
+        "grid": places.grid.as_ref().map(text), "animation": animation.map(text), "direction": way.name,
+        "from": way.from, "to": way.to, "unit": way.unit,
+    }));
     Ok(())
+}
+
+fn places(args: &Traverse) -> domex_error::Result<Places> {
+    let wanted = args.format.map(|format| match format {
+        AnimationFormat::Gif => Format::Gif,
+        AnimationFormat::Webp => Format::WebP,
+    });
+    let named = args.out.out.as_deref().filter(|out| !out.is_dir());
+    if let Some((file, format)) = named.and_then(|out| Some((out, Format::of(out)?))) {
+        if wanted.is_some_and(|wanted| wanted != format) {
+            return Err(user_error(format!(
+                "--format: --out {} ends in another one; leave --format out",
+                file.display()
+            )));
+        }
+        prepare_file(file, args.out.force)?;
+        return Ok(Places {
+            _folder: None,
+            grid: None,
+            animation: Some((file.to_owned(), format)),
+        });
+    }
+    if let Some(file) = args.out.picture()? {
+        return Ok(Places {
+            _folder: None,
+            grid: Some(file),
+            animation: None,
+        });
+    }
+    let folder = args.out.folder()?;
+    let format = wanted.unwrap_or(Format::Gif);
+    let name = format!("traverse.{}", format.extension());
+    Ok(Places {
+        grid: Some(folder.file("grid.png")),
+        animation: Some((folder.file(name), format)),
+        _folder: Some(folder),
+    })
 }
 
 fn way(model: &Model, args: &Traverse, ws: Tensor) -> domex_error::Result<Way> {
     if let Some(file) = &args.direction {
         let direction = read_direction(file, ws.dim(2)?, ws.device(), ws.dtype())?;
-        let distance = args.distance.unwrap_or(DISTANCE);
         return Ok(Way {
             start: ws,
             direction,
-            from: -distance,
-            to: distance,
+            unit: model.distance()?,
+            from: -args.distance,
+            to: args.distance,
             name: file.display().to_string(),
         });
     }
@@ -139,23 +207,18 @@ fn way(model: &Model, args: &Traverse, ws: Tensor) -> domex_error::Result<Way> {
     let direction = basis
         .directions(&[dim], ws.device(), ws.dtype())?
         .squeeze(0)?;
-    let distance = args.distance.unwrap_or(DISTANCE);
     Ok(Way {
         start: ws,
         direction,
-        from: -distance,
-        to: distance,
+        unit: model.distance()?,
+        from: -args.distance,
+        to: args.distance,
         name: format!("dimension {dim}"),
     })
 }
 
 /// From the base subspace along the domain's direction.
-fn domain_way(
-    model: &Model,
-    name: &str,
-    distance: Option<f64>,
-    ws: &Tensor,
-) -> domex_error::Result<Way> {
+fn domain_way(model: &Model, name: &str, distance: f64, ws: &Tensor) -> domex_error::Result<Way> {
     let expansion = model.expansion().ok_or_else(|| {
         user_error(format!(
             "--domain {name}: the model has no domains; use --dim, or give an expanded model"
@@ -175,8 +238,9 @@ fn domain_way(
             .basis
             .directions(&[domain.dimension], ws.device(), ws.dtype())?
             .squeeze(0)?,
+        unit: domain.distance,
         from: 0.0,
-        to: distance.unwrap_or(domain.distance),
+        to: distance,
         name: format!("domain {name}"),
     })
 }
@@ -215,7 +279,8 @@ fn read_direction(
 }
 
 fn at(way: &Way, step: f64) -> candle_core::Result<Tensor> {
-    way.start.broadcast_add(&(&way.direction * step)?)
+    way.start
+        .broadcast_add(&(&way.direction * (step * way.unit))?)
 }
 
 /// `count` steps, evenly from one end to the other.
@@ -240,22 +305,22 @@ fn draw_grid(
         .collect();
     Ok(Grid::new(steps.len())
         .title(format!("Along {}", way.name))
-        .column_labels(steps.iter().map(|step| format!("{step:+.1}")))
+        .column_labels(steps.iter().map(|step| format!("{step:+.2}")))
         .row_labels(seeds.iter().map(|seed| format!("seed {seed}")))
         .draw(&cells)?)
 }
 
-fn animate(
-    args: &Traverse,
-    way: &Way,
-    steps: &[f64],
-    pictures: &[RgbImage],
-) -> domex_error::Result<Animation> {
+fn animate(args: &Traverse, way: &Way, steps: &[f64], pictures: &[RgbImage]) -> Animation {
     let count = args.seeds.values().len();
     let frames = pictures.chunks(count).map(side_by_side).collect();
-    Ok(Animation::new(frames)
+    let animation = Animation::new(frames)
+        .fps(args.fps)
         .ping_pong(true)
-        .slider(way.name.clone(), steps))
+        .slider(way.name.clone(), steps);
+    match args.size {
+        Some(height) => animation.height(height),
+        None => animation,
+    }
 }
 
 fn side_by_side(pictures: &[RgbImage]) -> RgbImage {

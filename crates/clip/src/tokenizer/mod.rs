@@ -23,6 +23,7 @@
 //! Of the reference cases these are eight, which the test of `golden/clip/tokens.json` names.
 
 mod clean;
+mod known;
 mod vocabulary;
 
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,7 @@ use candle_core::{Device, Tensor};
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 use crate::{Error, Result};
+pub use known::UnknownWord;
 use vocabulary::{END_OF_WORD, damaged};
 
 /// The id before a text in the published vocabulary.

@@ -60,6 +60,11 @@ pub trait Kind: Sync {
     /// What a person reads of the task: `photo → zombie`.
     fn describe(&self, task: &TaskSpec) -> String;
 
+    /// The texts that CLIP models read for the task.
+    fn texts(&self, _: &TaskSpec) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the model's file says of the domain.
     fn record(&self, task: &TaskSpec) -> Json;
 

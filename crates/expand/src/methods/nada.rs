@@ -120,6 +120,13 @@ impl Kind for Nada {
         }
     }
 
+    fn texts(&self, task: &TaskSpec) -> Vec<String> {
+        match keys::<Keys>(task) {
+            Ok(own) if own.pictures.is_empty() => vec![own.source, own.target],
+            _ => Vec::new(),
+        }
+    }
+
     fn record(&self, task: &TaskSpec) -> Json {
         match keys::<Keys>(task) {
             Ok(own) if own.pictures.is_empty() => {

@@ -4,17 +4,16 @@ use candle_core::{DType, Tensor};
 use domex_data::picture;
 use domex_latent::subspace::Subspaces;
 use domex_latent::{Expansion, Generator};
-use domex_random::Streams;
+use domex_random::RandomState;
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
 use crate::Result;
-use crate::step::normal;
 
 use super::Expanded;
 
-/// Columns of the aligned pictures.
-const PEOPLE: usize = 8;
+/// Columns of the aligned pictures: the seeds 0 to 7 of `domex generate`.
+pub const SEEDS: u32 = 8;
 
 /// Domains that are shown, and those of which all pairs are.
 const MOST: usize = 40;
@@ -38,27 +37,27 @@ pub struct Gallery {
     pub left_out: usize,
 }
 
-/// Makes them: people by the run's seed, in the model's domains.
+/// Makes them: the first seeds, in the model's domains.
 pub struct Pictures<'a> {
     generator: &'a dyn Generator,
     source: Option<&'a dyn Generator>,
     expansion: &'a Expansion,
     subspaces: Subspaces,
-    z: Tensor,    // [people, z_dim]
     base: Tensor, // [people, D]
 }
 
 impl<'a> Pictures<'a> {
-    pub fn new(model: Expanded<'a>, source: Option<&'a dyn Generator>, seed: u64) -> Result<Self> {
+    pub fn new(model: Expanded<'a>, source: Option<&'a dyn Generator>) -> Result<Self> {
         let Expanded {
             generator,
             expansion,
             ..
         } = model;
         let device = generator.device();
-        // The same people as in the grids of the run's ticks.
-        let mut stream = Streams::new(seed).stream("aligned grid");
-        let z = normal(&mut stream, &[PEOPLE, generator.noise_dim()], device)?;
+        let noise = generator.noise_dim();
+        let z = (0..SEEDS).flat_map(|seed| RandomState::new(seed).randn(noise));
+        let z: Vec<f32> = z.map(|value| value as f32).collect();
+        let z = Tensor::from_vec(z, (SEEDS as usize, noise), device)?;
         let w = generator.map(&z, None)?;
         let subspaces = expansion
             .layout
@@ -69,17 +68,15 @@ impl<'a> Pictures<'a> {
             source,
             expansion,
             subspaces,
-            z,
             base,
         })
     }
 
-    /// The source's pictures where it is there, the base subspace, and every domain.
+    /// The base subspace, made by the source where it is there, and by the model, and every domain.
     pub fn aligned(&self) -> Result<Gallery> {
         let mut rows = Vec::new();
         if let Some(source) = self.source {
-            let w = source.map(&self.z, None)?;
-            rows.push(("before".to_owned(), made(source, &w)?));
+            rows.push(("before".to_owned(), made(source, &self.base)?));
         }
         rows.push(("base".to_owned(), made(self.generator, &self.base)?));
         let domains = self.expansion.layout.domains();
@@ -88,7 +85,7 @@ impl<'a> Pictures<'a> {
             rows.push((domain.name.clone(), made(self.generator, &w)?));
         }
         Ok(Gallery {
-            columns: (1..=PEOPLE).map(|person| person.to_string()).collect(),
+            columns: (0..SEEDS).map(|seed| format!("seed {seed}")).collect(),
             rows,
             left_out: domains.len().saturating_sub(MOST),
         })

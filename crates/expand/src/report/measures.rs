@@ -20,6 +20,44 @@ struct Row {
     loss: Option<(f64, f64)>,
 }
 
+/// What pictures and losses say of a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Pictures are those of the base.
+    Unchanged,
+    /// Pictures changed, and yet the loss did not fall.
+    LossNotLower,
+    /// Pictures changed, and the loss fell.
+    Changed,
+}
+
+impl Verdict {
+    /// Below this an eye hardly sees a difference: three levels of 255.
+    const VISIBLE: f64 = 6.0 / 255.0;
+    /// A loss that fell by less than this share moved within its noise.
+    const LOWER: f64 = 0.97;
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::LossNotLower => "loss not lower",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+impl Row {
+    /// `None` where there are neither pictures nor losses.
+    fn verdict(&self) -> Option<Verdict> {
+        let change = self.change?;
+        Some(match self.loss {
+            _ if change < Verdict::VISIBLE => Verdict::Unchanged,
+            Some((first, last)) if last > first * Verdict::LOWER => Verdict::LossNotLower,
+            _ => Verdict::Changed,
+        })
+    }
+}
+
 /// See the [module docs](self).
 #[derive(Debug)]
 pub struct Measures {
@@ -98,7 +136,7 @@ impl Measures {
         facts
     }
 
-    pub fn heads(&self) -> [&'static str; 6] {
+    pub fn heads(&self) -> [&'static str; 7] {
         [
             "domain",
             "direction",
@@ -106,6 +144,7 @@ impl Measures {
             "pixel change",
             "loss, first",
             "loss, last",
+            "pictures",
         ]
     }
 
@@ -121,6 +160,7 @@ impl Measures {
                 text(self.base_change),
                 none(),
                 none(),
+                none(),
             ]);
         }
         for row in &self.rows {
@@ -131,6 +171,7 @@ impl Measures {
                 text(row.change),
                 text(row.loss.map(|loss| loss.0)),
                 text(row.loss.map(|loss| loss.1)),
+                row.verdict().map_or("–", Verdict::word).to_owned(),
             ]);
         }
         rows
@@ -145,6 +186,7 @@ impl Measures {
                 "pixel_change": row.change,
                 "loss_first": row.loss.map(|loss| loss.0),
                 "loss_last": row.loss.map(|loss| loss.1),
+                "verdict": row.verdict().map(Verdict::word),
             })
         });
         json!({
@@ -182,6 +224,24 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn verdict(change: f64, loss: (f64, f64)) -> Option<Verdict> {
+        let row = Row {
+            name: "elf".to_owned(),
+            dimension: 1,
+            distance: 20.0,
+            change: Some(change),
+            loss: Some(loss),
+        };
+        row.verdict()
+    }
+
+    #[test]
+    fn a_domain_is_judged_by_its_pictures_first() {
+        assert_eq!(verdict(0.01, (1.0, 0.2)), Some(Verdict::Unchanged));
+        assert_eq!(verdict(0.3, (1.0, 0.99)), Some(Verdict::LossNotLower));
+        assert_eq!(verdict(0.3, (1.0, 0.6)), Some(Verdict::Changed));
+    }
 
     #[test]
     fn a_change_is_in_the_unit_of_pictures() {

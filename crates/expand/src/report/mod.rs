@@ -2,7 +2,7 @@
 //!
 //! | part | from |
 //! | --- | --- |
-//! | the same people in every domain | the model, at latents that the run's seed draws |
+//! | the same people in every domain | the model, at the latents of seeds 0 to 7 |
 //! | the way into each domain, α from 0 to 1.25 | base + α s v, for one person |
 //! | pairs of domains | base + s_i v_i + s_j v_j |
 //! | losses | the lines of `events.jsonl` |
@@ -78,8 +78,7 @@ pub struct Expanded<'a> {
 }
 
 /// Writes the report of the run in `folder` on its `model`. With the `source`, the generator before
-/// the expansion, it says what was kept. `seed` draws the people that are shown. `judged` is what a judge says, where
-/// there is one.
+/// the expansion, it says what was kept. `judged` is what a judge says, where there is one.
 ///
 /// # Errors
 ///
@@ -88,11 +87,10 @@ pub fn write(
     folder: &Path,
     model: Expanded<'_>,
     source: Option<&dyn Generator>,
-    seed: u64,
     judged: Option<&Section>,
 ) -> Result<Report> {
     let expansion = model.expansion;
-    let pictures = Pictures::new(model, source, seed)?;
+    let pictures = Pictures::new(model, source)?;
     let aligned = pictures.aligned()?;
     let events = Events::read(folder);
     let measures = Measures::new(expansion, &aligned, source.is_some(), &events);
@@ -102,6 +100,7 @@ pub fn write(
     page.section("The same people in every domain", ALIGNED);
     page.gallery(&aligned)?;
     left_out(&mut page, &aligned);
+    page.commands(&commands(expansion));
     page.section("On the way into each domain", TRANSITIONS);
     page.gallery(&pictures.transitions()?)?;
     if let Some(pairs) = pictures.pairs()? {
@@ -143,8 +142,41 @@ pub fn write(
     })
 }
 
-const ALIGNED: &str = "Each column is one person. The base subspace is what the generator made before; a domain is \
-    the same latent moved along the domain's direction. Pose, hair and light should stay from row to row.";
+/// What is typed to make the pictures of the page again, beside the model.
+fn commands(expansion: &Expansion) -> Vec<String> {
+    const MODEL: &str = "--model model.safetensors";
+    let last = gallery::SEEDS - 1;
+    let mut commands = vec![format!(
+        "domex generate {MODEL} --domains all --seeds 0-{last} --out aligned"
+    )];
+    let domains = expansion.layout.domains();
+    if let Some(domain) = domains.first() {
+        let name = quoted(&domain.name);
+        commands.push(format!(
+            "domex traverse {MODEL} --domain {name} --seeds 0 --distance 1.25 --out way"
+        ));
+    }
+    if let [one, other, ..] = domains {
+        let (one, other) = (&one.name, &other.name);
+        let set = quoted(&format!("{one}=1,{other}=1"));
+        commands.push(format!(
+            "domex compose {MODEL} --set {set} --seeds 0 --out both"
+        ));
+    }
+    commands
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-=,.".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+const ALIGNED: &str = "Each column is one person. The base should be as it was before the run; a domain is \
+    the same latent moved along the domain's direction. Pose, hair and light should stay from row to row. A click enlarges a picture.";
 const TRANSITIONS: &str =
     "One person, from the base subspace (0) to the domain (1) and a little beyond.";
 const PAIRS: &str = "Both directions at full strength: one person above the diagonal, another one below; on it, each \
@@ -185,11 +217,9 @@ fn losses(page: &mut Page, events: &Events) {
     };
     // One that is zero throughout has a weight of zero.
     let counts = |(_, points): &(&str, Vec<(f64, f64)>)| points.iter().any(|(_, y)| *y != 0.0);
-    let mut charts: Vec<Chart> = events
-        .starting_with("loss/")
-        .filter(counts)
-        .map(one)
-        .collect();
+    let terms = events.starting_with("loss/").filter(counts).map(one);
+    let terms: Vec<Chart> = terms.collect();
+    let mut charts = Vec::new();
     let validation = events
         .starting_with("validation/")
         .filter(|(name, _)| ["loss", "expand"].contains(name));
@@ -216,6 +246,7 @@ fn losses(page: &mut Page, events: &Events) {
         );
     }
     page.charts(&charts);
+    page.folded("Each term of the loss", &terms);
 }
 
 /// What a loss of the events is.

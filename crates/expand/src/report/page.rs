@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use domex_data::picture::encode_png;
 use html_escape::encode_double_quoted_attribute as escape;
 use serde_json::Value as Json;
@@ -64,11 +66,10 @@ impl Page {
 
     /// Pictures with the labels of their rows and columns.
     pub fn gallery(&mut self, gallery: &Gallery) -> Result<()> {
-        let n = gallery.columns.len();
         let _ = write!(
             self.body,
-            "<div class=\"scroll\" tabindex=\"0\"><table class=\"gallery n{}\"><tr><td></td>",
-            n.min(10)
+            "<div class=\"scroll\" tabindex=\"0\"><table class=\"gallery\" style=\"--columns:{}\"><tr><td></td>",
+            gallery.columns.len()
         );
         for column in &gallery.columns {
             let _ = write!(self.body, "<th scope=\"col\">{}</th>", escape(column));
@@ -80,10 +81,11 @@ impl Page {
             for (picture, column) in pictures.iter().zip(&gallery.columns) {
                 let picture = shown(picture);
                 let (w, h) = picture.dimensions();
-                let data = base64(&encode_png(&picture)?);
+                let data = BASE64.encode(encode_png(&picture)?);
                 let _ = write!(
                     self.body,
-                    "<td><img alt=\"{label}, {}\" width=\"{w}\" height=\"{h}\" src=\"data:image/png;base64,{data}\"></td>",
+                    "<td><label><input type=\"checkbox\" aria-label=\"enlarge {label}, {0}\">\
+                     <img alt=\"{label}, {0}\" width=\"{w}\" height=\"{h}\" src=\"data:image/png;base64,{data}\"></label></td>",
                     escape(column)
                 );
             }
@@ -116,6 +118,21 @@ impl Page {
             self.body += "</tr>\n";
         }
         self.body += "</table></div>\n";
+    }
+
+    /// Commands, one a line.
+    pub fn commands(&mut self, commands: &[String]) {
+        let _ = writeln!(self.body, "<pre>{}</pre>", escape(&commands.join("\n")));
+    }
+
+    /// Charts that are seen once their heading is opened.
+    pub fn folded(&mut self, heading: &str, charts: &[Chart]) {
+        if charts.is_empty() {
+            return;
+        }
+        let _ = write!(self.body, "<details><summary>{}</summary>", escape(heading));
+        self.charts(charts);
+        self.body += "</details>\n";
     }
 
     /// Charts side by side, as many as there is room for.
@@ -215,39 +232,9 @@ fn digits(v: f64) -> String {
     }
 }
 
-/// RFC 4648.
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let mut word = 0_u32;
-        for i in 0..3 {
-            word = word << 8 | u32::from(chunk.get(i).copied().unwrap_or(0));
-        }
-        for i in 0..4 {
-            let sign = SIGNS[(word >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= chunk.len() { sign as char } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_become_the_text_of_the_standard() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn numbers_are_short() {

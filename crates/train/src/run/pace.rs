@@ -35,6 +35,7 @@ impl Means {
 pub(super) struct Pace {
     start: Instant,
     before: f64,
+    images: u64,
     tick_start: Instant,
     tick_images: u64,
 }
@@ -45,9 +46,16 @@ impl Pace {
         Self {
             start: now,
             before: clock.seconds,
+            images: clock.images,
             tick_start: now,
             tick_images: clock.images,
         }
+    }
+
+    /// Steps of this part of the run, and its seconds.
+    pub fn since_start(&self, clock: &Clock, batch: u64) -> (u64, f64) {
+        let steps = clock.images.saturating_sub(self.images) / batch.max(1);
+        (steps.max(1), self.start.elapsed().as_secs_f64())
     }
 
     /// Seconds of training in all parts of the run.

@@ -1,5 +1,6 @@
 //! The pictures of the source domain, and whether they are still those that a run began with.
 
+use domex_data::picture::Background;
 use domex_data::portraits::Domain;
 use domex_data::source::{Mirrored, Opened, Options, PictureSource, Portraits};
 use domex_error::user_error;
@@ -101,10 +102,17 @@ fn read(
     settings: &Settings,
     side: usize,
 ) -> domex_error::Result<Opened> {
+    if path == PORTRAITS && (settings.resize || settings.background != Background::default()) {
+        return Err(user_error(
+            "--resize and --background: are for pictures in files; rendered portraits need neither",
+        ));
+    }
     if path != PORTRAITS {
         let options = Options {
             skip_bad: settings.skip_bad,
             mirror: settings.mirror,
+            background: settings.background,
+            resize: settings.resize.then_some(u32::try_from(side)?),
             ..Options::default()
         };
         return datasets::open(context, path, options);

@@ -12,8 +12,8 @@ use domex_train::Outcome;
 use domex_train::signals::Signals;
 use serde_json::{Value as Json, json};
 
-use super::judged;
 use super::settings::Settings;
+use super::{judged, verdict};
 use crate::context::Context;
 use crate::paths::text;
 
@@ -41,6 +41,9 @@ impl Ending<'_> {
         });
         let report = report.ok().flatten();
         if let Some(report) = &report {
+            for line in verdict::lines(&report.numbers, self.out, self.outcome.clock.step) {
+                self.context.say(&line);
+            }
             let line = format!("report    {}", report.page.display());
             self.context.say(&line);
         }
@@ -89,7 +92,6 @@ impl Ending<'_> {
         if interrupted()?.is_some() {
             return Ok(None);
         }
-        let seed = settings.seed;
         let Some(expansion) = expanded.expansion() else {
             return Ok(None);
         };
@@ -99,7 +101,7 @@ impl Ending<'_> {
             provenance: &expanded.provenance,
         };
         let source = Some(source.generator() as &dyn domex_latent::Generator);
-        let report = report::write(out, model, source, seed, judged.as_ref())?;
+        let report = report::write(out, model, source, judged.as_ref())?;
         Ok(Some(report))
     }
 

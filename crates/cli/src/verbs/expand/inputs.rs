@@ -154,7 +154,28 @@ fn clip_model(text: &str) -> domex_error::Result<ClipModel> {
     named(name, weight)
 }
 
-/// A file as given, a shipped network, or a fetched one.
+/// The weights in a folder as Hugging Face's programs save it.
+fn weights_in(folder: &Path) -> domex_error::Result<PathBuf> {
+    const NAMES: [&str; 4] = [
+        "model.safetensors",
+        "open_clip_model.safetensors",
+        "pytorch_model.bin",
+        "open_clip_pytorch_model.bin",
+    ];
+    let files = NAMES.map(|name| folder.join(name));
+    files
+        .into_iter()
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            user_error(format!(
+                "--clip {}: none of {} is in the folder",
+                folder.display(),
+                NAMES.join(", ")
+            ))
+        })
+}
+
+/// A file as given, one in a folder, a shipped network, or a fetched one.
 fn network(name: &str) -> domex_error::Result<PathBuf> {
     let path = Path::new(name);
     if path.is_file() {
@@ -163,6 +184,11 @@ fn network(name: &str) -> domex_error::Result<PathBuf> {
     }
     let shipped = assets::clip_models();
     if let Some((_, path)) = shipped.iter().find(|(known, _)| known == name) {
+        return Ok(std::path::absolute(path)?);
+    }
+    if path.is_dir() {
+        let path = weights_in(path)?;
+        kinds::expect(&path, &kinds::CLIP)?;
         return Ok(std::path::absolute(path)?);
     }
     let published = PUBLISHED.iter().find(|(known, _)| *known == name);

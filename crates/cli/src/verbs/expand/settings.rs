@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Device;
+use domex_data::picture::Background;
 use domex_error::user_error;
 use domex_expand::methods::{Needs, Networks};
 use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
@@ -37,6 +38,11 @@ pub struct Settings {
     pub mirror: bool,
     #[serde(default)]
     pub skip_bad: bool,
+    #[serde(default)]
+    pub background: Background,
+    /// Whether pictures are resized to the generator's size.
+    #[serde(default)]
+    pub resize: bool,
     /// What the pictures were when the run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Fingerprint>,
@@ -97,6 +103,8 @@ impl Settings {
             data: inputs::data(args.data.as_deref(), portraits),
             mirror: args.mirror.unwrap_or(false),
             skip_bad: args.skip_bad,
+            background: args.background.unwrap_or_default(),
+            resize: args.resize,
             pictures: None,
             model: name,
             tasks: file.tasks,

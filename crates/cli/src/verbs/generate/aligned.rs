@@ -1,9 +1,7 @@
 //! `domex generate --domains`: the same seeds in every domain.
 
 use candle_core::Tensor;
-use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::grid::Grid;
-use domex_data::picture::{encode_png, write_png};
 use domex_error::user_error;
 use image::RgbImage;
 use serde_json::json;
@@ -11,8 +9,8 @@ use serde_json::json;
 use super::Generate;
 use crate::context::Context;
 use crate::domains::{Domains, slugs};
+use crate::gallery::{Gallery, counted};
 use crate::kinds::Model;
-use crate::paths::{text, texts};
 use crate::pictures::Painter;
 
 /// Pictures of the grid: more would not fit on a screen.
@@ -28,37 +26,35 @@ pub fn run(
     args: &Generate,
     wanted: &str,
     model: &Model,
-    folder: &OutputFolder,
+    mut gallery: Gallery,
 ) -> domex_error::Result<()> {
     let domains = Domains::of(model.generator(), model.expansion(), "--domains")?;
-    let names = domains.chosen(wanted)?;
-    let all: Vec<String> = std::iter::once(BASE.to_owned())
-        .chain(names.iter().cloned())
+    let parts = domains.chosen(wanted)?;
+    let rows: Vec<String> = std::iter::once(BASE.to_owned())
+        .chain(parts.iter().map(label))
         .collect();
-    let folders = slugs(&all);
-    for name in &folders {
-        let path = folder.file(name);
-        std::fs::create_dir_all(&path)
-            .map_err(|error| user_error(format!("cannot write {}: {error}", path.display())))?;
+    let folders = slugs(&rows);
+    if let Some(folder) = gallery.folder() {
+        for path in folders.iter().map(|name| folder.file(name)) {
+            std::fs::create_dir_all(&path)
+                .map_err(|error| user_error(format!("cannot write {}: {error}", path.display())))?;
+        }
     }
     let mut painter = Painter::new(context, model, &args.synthesis)?;
     let seeds = args.seeds.values();
-    let progress = context.progress("pictures", seeds.len() * all.len());
-    let mut files: Vec<Vec<_>> = vec![Vec::new(); all.len()];
-    let mut shown: Vec<Vec<RgbImage>> = vec![Vec::new(); all.len()];
+    let progress = context.progress("pictures", seeds.len() * rows.len());
+    let mut files: Vec<Vec<String>> = vec![Vec::new(); rows.len()];
+    let mut shown: Vec<Vec<RgbImage>> = vec![Vec::new(); rows.len()];
     for chunk in seeds.chunks(usize::from(args.synthesis.batch)) {
         let base = domains.base(&painter.latents(chunk)?)?;
-        for row in 0..all.len() {
+        for row in 0..rows.len() {
             let latents: Tensor = match row {
                 0 => base.clone(),
-                _ => domains.moved(&base, &[(all[row].clone(), 1.0)])?,
+                _ => domains.moved(&base, &parts[row - 1..row])?,
             };
             painter.paint(&latents, |index, picture| {
-                let path = folder
-                    .file(&folders[row])
-                    .join(format!("seed{:04}.png", chunk[index]));
-                write_atomic(&path, &encode_png(&picture)?)?;
-                files[row].push(path);
+                let name = format!("{}/seed{:04}.png", folders[row], chunk[index]);
+                files[row].extend(gallery.add(name, &picture)?);
                 if row < ROWS && shown[row].len() < COLUMNS {
                     shown[row].push(picture);
                 }
@@ -69,33 +65,34 @@ pub fn run(
     }
     drop(progress);
 
-    let grid = (!args.no_grid).then(|| folder.file("grid.png"));
-    if let Some(path) = &grid {
-        let columns = shown[0].len();
-        let drawing = Grid::new(columns)
-            .column_labels(
-                seeds
-                    .iter()
-                    .take(columns)
-                    .map(|seed| format!("seed {seed}")),
-            )
-            .row_labels(all.iter().take(ROWS).cloned())
-            .draw(&shown.concat())?;
-        write_png(path, &drawing)?;
+    if !args.no_grid {
+        gallery.show(None, || {
+            let columns = shown[0].len();
+            let labels = seeds.iter().take(columns);
+            Ok(Grid::new(columns)
+                .column_labels(labels.map(|seed| format!("seed {seed}")))
+                .row_labels(rows.iter().take(ROWS).cloned())
+                .draw(&shown.concat())?)
+        })?;
     }
     context.say(&format!(
-        "{} pictures of {} seeds in {} domains and the base, in {}",
-        files.iter().map(Vec::len).sum::<usize>(),
-        seeds.len(),
-        names.len(),
-        folder.path().display()
+        "{} on the base and in {}: {}",
+        counted(seeds.len(), "seed"),
+        counted(parts.len(), "domain"),
+        gallery.told()
     ));
-    let rows = all
-        .iter()
-        .zip(&files)
-        .map(|(name, files)| json!({ "domain": name, "pictures": texts(files) }));
+    let result = rows.iter().zip(&files);
+    let result = result.map(|(name, files)| json!({ "domain": name, "pictures": files }));
     context.result(&json!({
-        "domains": rows.collect::<Vec<_>>(), "grid": grid.as_ref().map(text), "seeds": seeds, "trunc": args.synthesis.trunc,
+        "domains": result.collect::<Vec<_>>(), "grid": gallery.grid(), "seeds": seeds, "trunc": args.synthesis.trunc,
     }));
     Ok(())
+}
+
+/// "elf", or "elf 0.7" at another strength than its own.
+fn label((name, alpha): &(String, f64)) -> String {
+    match *alpha {
+        1.0 => name.clone(),
+        alpha => format!("{name} {alpha}"),
+    }
 }

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use domex_diffae::{Model, Resampling};
 use serde_json::{Value, json};
 
-use super::{Info, count, domains, listed, print_tensors, provenance};
+use super::{Info, count, domains, listed, origin, print_tensors};
 use crate::context::Context;
 use crate::stdout;
 
@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &Info, model: &Model) -> domex_error:
         context.result(&result);
         return Ok(());
     }
-    stdout::print(&table(model, &networks)?);
+    stdout::print(&table(model, &networks, args.all)?);
     print_tensors(&result);
     Ok(())
 }
@@ -65,7 +65,7 @@ fn summary(model: &Model, networks: &Networks) -> Value {
     })
 }
 
-fn table(model: &Model, networks: &Networks) -> domex_error::Result<String> {
+fn table(model: &Model, networks: &Networks, all: bool) -> domex_error::Result<String> {
     let config = model.config();
     let (unet, side) = (&config.unet, config.unet.image_size);
     let mut out = String::new();
@@ -131,8 +131,7 @@ fn table(model: &Model, networks: &Networks) -> domex_error::Result<String> {
     for limit in model.limits() {
         writeln!(out, "  note           {limit}")?;
     }
-    domains(&mut out, model.expansion.as_ref())?;
-    writeln!(out, "  provenance")?;
-    provenance(&mut out, &model.provenance, 4)?;
+    domains(&mut out, model.expansion.as_ref(), all)?;
+    origin(&mut out, &model.provenance, all)?;
     Ok(out)
 }

@@ -290,6 +290,11 @@ impl Settings {
         Ok(found)
     }
 
+    /// Whether the published settings are trained by, for the published length.
+    pub fn is_for_gpus(&self) -> bool {
+        self.cfg != Preset::Portraits
+    }
+
     /// What a person wants to know before a long run.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let c = &self.config;

@@ -1,0 +1,96 @@
+//! Which layers a step trains.
+
+use domex_expand::{Config, Expand, Placement, TaskSpec};
+use domex_train::{Clock, Job, Losses, State};
+
+use crate::world::{ONE, TWO, World, adaptive, config, moved, refused, step, tensors, zombie};
+
+fn tasks() -> [TaskSpec; 2] {
+    [zombie(), TaskSpec::texts("photo", "robot")]
+}
+
+fn job(world: &World) -> Expand {
+    let guides = &[ONE, TWO];
+    world.job(adaptive(1), &tasks(), guides, None).unwrap()
+}
+
+/// Rows of the latent whose layers were chosen, of all that are told of.
+fn chosen(losses: &Losses) -> (Vec<usize>, usize) {
+    let rows = losses.values.iter().filter_map(|(name, value)| {
+        let row = name.strip_prefix("layers/")?.parse::<usize>().unwrap();
+        Some((row, *value))
+    });
+    let rows: Vec<(usize, f64)> = rows.collect();
+    let chosen = rows.iter().filter(|(_, value)| *value == 1.0);
+    (chosen.map(|(row, _)| *row).collect(), rows.len())
+}
+
+#[test]
+fn a_step_trains_the_layers_that_matter_to_its_tasks() {
+    let world = World::new();
+    let at = world.file("snapshot.safetensors");
+    let mut job = job(&world);
+    let before = tensors(&job, &at);
+    let (rows, of) = chosen(&step(&mut job, 0));
+    assert_eq!((rows.len(), of), (1, 6));
+    let own: &[&str] = [
+        &["b4.const", "b4.conv1."][..],
+        &["b4.torgb.", "b8.conv0."],
+        &["b8.conv1."],
+        &["b8.torgb.", "b16.conv0."],
+        &["b16.conv1."],
+        &["b16.torgb."],
+    ][rows[0]];
+    let after = tensors(&job, &at);
+    let moved = after
+        .iter()
+        .filter(|(name, bytes)| before[*name] != **bytes);
+    let moved: Vec<&str> = moved
+        .filter_map(|(name, _)| name.strip_prefix("generator.synthesis."))
+        .collect();
+    assert!(!moved.is_empty());
+    let ours = |name: &&str| own.iter().any(|layer| name.starts_with(layer));
+    assert!(moved.iter().all(ours), "{moved:?} of {own:?}");
+}
+
+#[test]
+fn a_resumed_run_chooses_the_layers_that_it_would_have_chosen() {
+    let world = World::new();
+    let (mut whole, mut parts) = (job(&world), job(&world));
+    for at in 0..2 {
+        step(&mut whole, at);
+        step(&mut parts, at);
+    }
+    let mut state = State::new();
+    parts.save(&mut state).unwrap();
+    let mut parts = job(&world);
+    parts.restore(&state).unwrap();
+    for at in 2..4 {
+        assert_eq!(step(&mut whole, at), step(&mut parts, at));
+    }
+    let whole = tensors(&whole, &world.file("whole.safetensors"));
+    assert!(whole == tensors(&parts, &world.file("parts.safetensors")));
+}
+
+#[test]
+fn numbers_of_layers_out_of_range_are_refused() {
+    let world = World::new();
+    let job = |config| world.job(config, &tasks(), &[ONE], None);
+    refused(job(adaptive(7)), &["adaptive_layers.layers", "7", "1 to 6"]);
+    refused(job(adaptive(0)), &["adaptive_layers.layers", "1 or more"]);
+    let mut still = adaptive(1);
+    still.adaptive_layers.as_mut().unwrap().learning_rate = 0.0;
+    refused(job(still), &["adaptive_layers.learning_rate", "above 0"]);
+}
+
+#[test]
+fn a_domain_with_the_whole_generator_chooses_its_layers_too() {
+    let world = World::new();
+    let whole = |config: Config| Config {
+        placement: Placement::Whole,
+        ..config
+    };
+    let some = moved(&world, whole(adaptive(1)), &Clock::default());
+    let all = moved(&world, whole(config()), &Clock::default());
+    assert!(0 < some && some < all / 2, "{some} of {all}");
+}

@@ -1,0 +1,9 @@
+//! What a run's settings and tasks may choose, at a tiny size.
+
+#![allow(clippy::unwrap_used)]
+
+mod clip_models;
+mod course;
+mod layers;
+mod pictures;
+mod world;
