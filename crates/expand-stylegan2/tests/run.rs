@@ -7,7 +7,7 @@ use domex_test_support::networks as tiny;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::container::Container;
 use domex_data::portraits::Domain;
 use domex_data::source::Portraits;
@@ -16,6 +16,7 @@ use domex_expand::{
 };
 use domex_expand_stylegan2::{SETTINGS, StyleGan2};
 use domex_latent::basis::{Basis, BasisKind};
+use domex_latent::domain_vectors::Gate;
 use domex_latent::probe::{ProbeConfig, probe};
 use domex_latent::{Generator as _, PixelRms};
 use domex_nada::Guide;
@@ -335,7 +336,7 @@ fn adapted(world: &Path, kill_at: Option<u64>) -> Model {
     Model::load(&path, &Device::Cpu).unwrap()
 }
 
-fn values(x: &candle_core::Tensor) -> Vec<f32> {
+fn values(x: &Tensor) -> Vec<f32> {
     x.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -367,9 +368,14 @@ fn a_resumed_adaptation_reaches_the_same_bits() {
 
 /// Offsets to styles, trained, saved and made pictures with.
 fn stylespace(world: &Path, kill_at: Option<u64>) -> Model {
+    vectors(ParametrisationKind::Stylespace, world, kill_at)
+}
+
+/// Two domains as vectors beside the weights.
+fn vectors(kind: ParametrisationKind, world: &Path, kill_at: Option<u64>) -> Model {
     let new = || {
         let config = Config {
-            parametrisation: ParametrisationKind::Stylespace,
+            parametrisation: kind,
             ..config()
         };
         job(world, None, config, &tasks(&["sketch", "zombie"])).unwrap()
@@ -482,4 +488,96 @@ fn offsets_of_new_domains_stand_beside_those_of_earlier_ones() {
         let new = values(&after.offsets[layer].narrow(0, 2, 1).unwrap());
         assert!(new.iter().any(|x| *x != 0.0), "{layer}");
     }
+}
+
+/// Latents on the base of a model, and the same moved by so much of the zombie.
+fn moved(model: &Model, strength: f64) -> Tensor {
+    let expansion = model.expansion().unwrap();
+    let layout = &expansion.layout;
+    let spaces = layout
+        .subspaces(&expansion.basis, &Device::Cpu, DType::F32)
+        .unwrap();
+    let mut w = vec![0f32; 3 * tiny::DIM];
+    Streams::new(5).stream("latents").fill_normal(&mut w);
+    let w = Tensor::from_vec(w, (3, tiny::DIM), &Device::Cpu).unwrap();
+    let base = spaces.project(&w, Some(&expansion.mean)).unwrap();
+    let strengths = layout.strengths(&[("zombie", strength)]).unwrap();
+    spaces.compose(&base, &strengths).unwrap()
+}
+
+/// Pictures of the same latents by the source and by the expanded model.
+fn pictures(world: &Path, model: &Model, strength: f64) -> (Vec<f32>, Vec<f32>) {
+    let source = Model::load(world.join("generator.safetensors"), &Device::Cpu).unwrap();
+    let w = moved(model, strength);
+    (
+        values(&source.g_ema.synthesize(&w).unwrap()),
+        values(&model.g_ema.synthesize(&w).unwrap()),
+    )
+}
+
+#[test]
+fn behind_closed_gates_pictures_are_the_sources_to_the_bit() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let model = vectors(ParametrisationKind::Gated, root.path(), None);
+    for strength in [0.0, 0.09, -0.05] {
+        let (source, expanded) = pictures(root.path(), &model, strength);
+        assert!(source == expanded, "at {strength}");
+    }
+}
+
+#[test]
+fn open_gates_change_pictures() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let model = vectors(ParametrisationKind::Gated, root.path(), None);
+    let (source, expanded) = pictures(root.path(), &model, 1.0);
+    let largest = source.iter().zip(&expanded);
+    let largest = largest.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest > 1e-4, "{largest}");
+}
+
+/// Beside an edited picture in one batch, where other layers are changed.
+#[test]
+fn a_base_picture_keeps_its_bits_beside_others() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let model = vectors(ParametrisationKind::Gated, root.path(), None);
+    let source = Model::load(root.path().join("generator.safetensors"), &Device::Cpu).unwrap();
+    let both = Tensor::cat(&[moved(&model, 0.0), moved(&model, 1.0)], 0).unwrap();
+    let found = model.g_ema.synthesize(&both).unwrap();
+    let wanted = source.g_ema.synthesize(&both).unwrap();
+    let first = |x: &Tensor| values(&x.narrow(0, 0, 3).unwrap());
+    assert!(first(&found) == first(&wanted));
+}
+
+#[test]
+fn a_resumed_run_behind_gates_reaches_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let whole = vectors(ParametrisationKind::Gated, root.path(), None);
+    let parts = vectors(ParametrisationKind::Gated, root.path(), Some(2));
+    let (whole, parts) = (whole.expansion().unwrap(), parts.expansion().unwrap());
+    assert!(!whole.factors.is_empty());
+    for (layer, rows) in &whole.factors {
+        assert_eq!(values(rows), values(&parts.factors[layer]), "{layer}");
+    }
+}
+
+#[test]
+fn a_gated_domain_beside_offsets_leaves_them_their_gate() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let first = stylespace(root.path(), None);
+    let config = Config {
+        parametrisation: ParametrisationKind::Gated,
+        ..config()
+    };
+    let mut second = job(root.path(), Some(&first), config, &tasks(&["robot"])).unwrap();
+    steps(&mut second, 0, 1);
+    let path = root.path().join("second.safetensors");
+    second.export(&clock(1), &path).unwrap();
+    let second = Model::load(&path, &Device::Cpu).unwrap();
+    let gates = &second.expansion().unwrap().gates;
+    assert_eq!(*gates, [Gate::Linear, Gate::Linear, Gate::Smooth]);
 }

@@ -6,8 +6,9 @@
 //!   [`Layout`] and the names of two tensors;
 //! - the tensors: basis `[D, K]`, one direction per column, and mean latent `[D]`.
 //!
-//! Where domains are offsets to the generator's styles ([`DomainOffsets`]), the JSON also has
-//! `"offsets": ["b4.conv1", ..]`, the names of the layers, and the tensors `expansion.offsets.{layer}`, `[domains, channels]`.
+//! Where domains are vectors beside the generator's weights ([`DomainVectors`]), the JSON also has
+//! `"offsets": ["b4.conv1", ..]` and `"factors"`, the names of the layers, with tensors `expansion.offsets.{layer}` and
+//! `expansion.factors.{layer}`, `[domains, channels]`, and `"gates": ["linear", ..]`, one for each domain, unless all are linear.
 //!
 //! The basis is kept bit for bit: a column's sign decides in which direction its domain lies. Reading and writing
 //! files is the caller's, who has the container at hand: [`Expansion::to_json`] and [`Expansion::tensors`] are what to
@@ -19,7 +20,8 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value as Json, json};
 
 use crate::basis::Basis;
-use crate::modulation::{DomainOffsets, Layer};
+use crate::domain_vectors::{DomainVectors, Gate, LayerVectors};
+use crate::modulation::Layer;
 use crate::subspace::Layout;
 use crate::{Error, Result};
 
@@ -32,6 +34,12 @@ pub const MEAN: &str = "expansion.mean";
 /// What begins the names of a layer's offsets in a file.
 pub const OFFSETS: &str = "expansion.offsets.";
 
+/// What begins the names of a layer's factors in a file.
+pub const FACTORS: &str = "expansion.factors.";
+
+/// Vectors of all domains, `[domains, channels]`, by layer.
+pub type Rows = BTreeMap<String, Tensor>;
+
 /// The domains of a model and where they lie.
 #[derive(Debug, Clone)]
 pub struct Expansion {
@@ -42,7 +50,11 @@ pub struct Expansion {
     /// Mean latent `[D]`: the repurposed coordinates of the base subspace.
     pub mean: Tensor,
     /// Offsets of each domain to the styles of these layers, `[domains, channels]`; none where the weights say all.
-    pub offsets: BTreeMap<String, Tensor>,
+    pub offsets: Rows,
+    /// Factors of each domain to the input channels of these layers, less one.
+    pub factors: Rows,
+    /// How each domain's vectors come in.
+    pub gates: Vec<Gate>,
 }
 
 impl Expansion {
@@ -64,71 +76,103 @@ impl Expansion {
             ));
         }
         Ok(Self {
+            gates: vec![Gate::Linear; layout.domains().len()],
             layout,
             basis,
             mean,
-            offsets: BTreeMap::new(),
+            offsets: Rows::new(),
+            factors: Rows::new(),
         })
     }
 
-    /// The same with these offsets, `[domains, channels]` for each layer.
+    /// The same with these offsets and factors, `[domains, channels]` for each layer, and a gate for each domain.
     ///
     /// # Errors
     ///
-    /// Offsets for another number of domains.
-    pub fn with_offsets(mut self, offsets: BTreeMap<String, Tensor>) -> Result<Self> {
+    /// Vectors or gates for another number of domains.
+    pub fn with_vectors(mut self, offsets: Rows, factors: Rows, gates: Vec<Gate>) -> Result<Self> {
         let domains = self.layout.domains().len();
-        for (layer, offsets) in &offsets {
-            if !matches!(*offsets.dims(), [rows, _] if rows == domains) {
-                let what = format!("offsets of layer {layer}");
-                return Err(Error::shape(
-                    what,
-                    format!("[{domains}, channels]"),
-                    offsets.dims(),
-                ));
+        for (what, rows) in [("offsets", &offsets), ("factors", &factors)] {
+            for (layer, rows) in rows {
+                if !matches!(*rows.dims(), [count, _] if count == domains) {
+                    let what = format!("{what} of layer {layer}");
+                    let expected = format!("[{domains}, channels]");
+                    return Err(Error::shape(what, expected, rows.dims()));
+                }
             }
         }
+        if gates.len() != domains {
+            let expected = format!("{domains}, one for each domain");
+            return Err(Error::setting("number of gates", gates.len(), expected));
+        }
         self.offsets = offsets;
+        self.factors = factors;
+        self.gates = gates;
         Ok(self)
     }
 
-    /// What the offsets do to a generator with these layers, whose mean latent is `[D]` of the expansion; `None` where
-    /// there are no offsets.
+    /// Whether domains have vectors beside the weights.
+    #[must_use]
+    pub fn has_vectors(&self) -> bool {
+        !(self.offsets.is_empty() && self.factors.is_empty())
+    }
+
+    /// What the vectors do to a generator with these layers, whose mean latent is `[D]` of the expansion; `None` where
+    /// there are none.
     ///
     /// # Errors
     ///
-    /// Offsets of a layer that is not there, or of another size.
+    /// Vectors of a layer that is not there, or of another size.
     pub fn modulator(
         &self,
         layers: &[Layer],
         device: &Device,
         dtype: DType,
-    ) -> Result<Option<DomainOffsets>> {
-        if self.offsets.is_empty() {
+    ) -> Result<Option<DomainVectors>> {
+        if !self.has_vectors() {
             return Ok(None);
         }
-        let known = |name: &str| layers.iter().find(|layer| layer.name == name).cloned();
-        let mut rows = Vec::with_capacity(self.offsets.len());
-        for (name, offsets) in &self.offsets {
-            let layer = known(name).ok_or_else(|| {
-                Error::setting(
-                    "layer of the offsets",
+        for name in self.offsets.keys().chain(self.factors.keys()) {
+            if !layers.iter().any(|layer| layer.name == *name) {
+                let expected = "a layer of the generator";
+                return Err(Error::setting(
+                    "layer of the vectors",
                     format!("{name:?}"),
-                    "a layer of the generator",
-                )
-            })?;
-            rows.push((layer, offsets.to_dtype(dtype)?.to_device(device)?));
+                    expected,
+                ));
+            }
+        }
+        let there = |rows: &Rows, layer: &Layer| -> Result<Option<Tensor>> {
+            let rows = rows.get(&layer.name);
+            let rows = rows.map(|rows| rows.to_dtype(dtype)?.to_device(device));
+            Ok(rows.transpose()?)
+        };
+        let mut vectors = Vec::new();
+        for layer in layers {
+            let own = LayerVectors {
+                offset: there(&self.offsets, layer)?,
+                factor: there(&self.factors, layer)?,
+            };
+            if own.offset.is_some() || own.factor.is_some() {
+                vectors.push((layer.clone(), own));
+            }
         }
         let mean = self.mean.to_dtype(dtype)?.to_device(device)?;
-        DomainOffsets::new(rows, self.layout.domains(), &self.basis, &mean).map(Some)
+        let domains = self.layout.domains();
+        DomainVectors::new(vectors, &self.gates, domains, &self.basis, &mean).map(Some)
     }
 
     /// What a file says of the domains.
     #[must_use]
     pub fn to_json(&self) -> Json {
         let mut json = json!({ "layout": self.layout, "basis": BASIS, "mean": MEAN });
-        if !self.offsets.is_empty() {
-            json["offsets"] = self.offsets.keys().cloned().collect();
+        for (key, rows) in [("offsets", &self.offsets), ("factors", &self.factors)] {
+            if !rows.is_empty() {
+                json[key] = rows.keys().cloned().collect();
+            }
+        }
+        if self.gates.iter().any(|gate| *gate != Gate::Linear) {
+            json["gates"] = json!(self.gates);
         }
         json
     }
@@ -140,15 +184,17 @@ impl Expansion {
             (BASIS.to_owned(), self.basis.vectors().clone()),
             (MEAN.to_owned(), self.mean.clone()),
         ];
-        let offsets = self.offsets.iter();
-        tensors.extend(offsets.map(|(layer, rows)| (format!("{OFFSETS}{layer}"), rows.clone())));
+        for (prefix, rows) in [(OFFSETS, &self.offsets), (FACTORS, &self.factors)] {
+            let rows = rows.iter();
+            tensors.extend(rows.map(|(layer, rows)| (format!("{prefix}{layer}"), rows.clone())));
+        }
         tensors
     }
 
     /// Whether a tensor of this name belongs to the domains.
     #[must_use]
     pub fn holds(name: &str) -> bool {
-        name == BASIS || name == MEAN || name.starts_with(OFFSETS)
+        name == BASIS || name == MEAN || name.starts_with(OFFSETS) || name.starts_with(FACTORS)
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote, for a generator with latents of `latent_dim` numbers. `tensor`
@@ -171,14 +217,28 @@ impl Expansion {
         let basis = given(tensor(name("basis", "expansion.basis")?)?, latent_dim)?;
         let mean = tensor(name("mean", "expansion.mean")?)?;
         let expansion = Self::new(layout, basis, mean)?;
-        let mut offsets = BTreeMap::new();
-        for layer in json["offsets"].as_array().into_iter().flatten() {
-            let layer = layer
-                .as_str()
-                .ok_or_else(|| Error::setting("expansion.offsets", layer, "the names of layers"))?;
-            offsets.insert(layer.to_owned(), tensor(&format!("{OFFSETS}{layer}"))?);
-        }
-        Ok(expansion.with_offsets(offsets)?)
+        let rows = |key: &str, prefix: &str| -> std::result::Result<Rows, E> {
+            let mut rows = Rows::new();
+            for layer in json[key].as_array().into_iter().flatten() {
+                let layer = layer.as_str().ok_or_else(|| {
+                    Error::setting(
+                        "layers of expansion.offsets and .factors",
+                        layer,
+                        "names of layers",
+                    )
+                })?;
+                rows.insert(layer.to_owned(), tensor(&format!("{prefix}{layer}"))?);
+            }
+            Ok(rows)
+        };
+        let gates = match &json["gates"] {
+            Json::Null => expansion.gates.clone(),
+            gates => serde_json::from_value(gates.clone()).map_err(|error| {
+                Error::setting("expansion.gates", error, "a gate for each domain")
+            })?,
+        };
+        let (offsets, factors) = (rows("offsets", OFFSETS)?, rows("factors", FACTORS)?);
+        Ok(expansion.with_vectors(offsets, factors, gates)?)
     }
 }
 
@@ -234,6 +294,32 @@ mod tests {
             let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_eq!(values(&found), values(&stored));
         }
+    }
+
+    #[test]
+    fn vectors_and_gates_come_back() {
+        let rows = |value: f32| {
+            let row = Tensor::new(&[[value, 2.0]], &Device::Cpu).unwrap();
+            Rows::from([("b4.conv1".to_owned(), row)])
+        };
+        let stored = expansion()
+            .with_vectors(rows(1.0), rows(3.0), vec![Gate::Smooth])
+            .unwrap();
+        let found = Expansion::from_json::<Error>(&stored.to_json(), 3, |name| {
+            let mut tensors = stored.tensors().into_iter();
+            Ok(tensors.find(|(known, _)| known == name).unwrap().1)
+        })
+        .unwrap();
+        let values = |rows: &Rows| rows["b4.conv1"].to_vec2::<f32>().unwrap();
+        assert_eq!(values(&found.offsets), values(&stored.offsets));
+        assert_eq!(values(&found.factors), values(&stored.factors));
+        assert_eq!(found.gates, [Gate::Smooth]);
+        assert!(
+            stored
+                .tensors()
+                .iter()
+                .all(|(name, _)| Expansion::holds(name))
+        );
     }
 
     /// Files of earlier versions are read for ever.

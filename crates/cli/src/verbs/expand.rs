@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use domex_data::picture::Background;
-use domex_expand::{Expand as Job, Parts, Recipe};
+use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe};
 use domex_expand_stylegan2::{SETTINGS, StyleGan2};
 use domex_stylegan2::Model;
 use domex_train::stop::PlateauConfig;
@@ -153,9 +153,10 @@ pub struct Expand {
     /// least when they are moved along it [default: dormant]
     #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"], help_heading = "Settings")]
     pub dimensions: Option<String>,
-    /// What is trained: all weights, or offsets to the styles of each layer, in proportion to how far a latent has gone
-    /// into a domain, beside the weights as they were [default: full]
-    #[arg(long, value_name = "WHAT", value_parser = ["full", "stylespace"], help_heading = "Settings")]
+    /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
+    /// latent has gone into a domain; gated, offsets and factors of channels that come in along the domain's direction and
+    /// leave the base, and earlier domains, as they are to the bit [default: full]
+    #[arg(long, value_name = "WHAT", value_parser = ["full", "stylespace", "gated"], help_heading = "Settings")]
     pub parametrisation: Option<String>,
     /// Half-life of the generator's moving average, which is what becomes the model, in thousands of
     /// pictures; never more than a tenth of those seen so far [default: 10]
@@ -302,6 +303,15 @@ fn job(
         }
     });
     let trainee = StyleGan2::new(model, &settings.config, pictures, settings.seed)?;
+    let has_domains = model
+        .expansion()
+        .is_some_and(|e| !e.layout.domains().is_empty());
+    if has_domains && settings.config.parametrisation == ParametrisationKind::Full {
+        notices.push(
+            "the model has domains, and all its weights are trained: --parametrisation gated leaves them and the base as they are, to the bit"
+                .to_owned(),
+        );
+    }
     let networks = settings.networks(&context.device)?;
     notices.extend(words::notices(&settings.tasks, &networks)?);
     let parts = Parts {

@@ -1,6 +1,7 @@
 //! All weights that the trainee can train, as published.
 
 use domex_latent::Expansion;
+use domex_latent::domain_vectors::Gate;
 use domex_train::Parameters;
 use domex_train::ema::{Ema, EmaConfig};
 
@@ -11,7 +12,7 @@ use crate::{Result, Trainee};
 pub struct Full {
     parameters: Parameters,
     ema: Ema,
-    /// Offsets that the generator had, for domains that it had: they stay.
+    /// Vectors that the generator had, for domains that it had: they stay.
     kept: Option<Expansion>,
 }
 
@@ -42,15 +43,18 @@ impl Parametrisation for Full {
     }
 
     fn record(&self, expansion: Expansion) -> Result<Expansion> {
-        let Some(kept) = self.kept.as_ref().filter(|kept| !kept.offsets.is_empty()) else {
+        let Some(kept) = self.kept.as_ref().filter(|kept| kept.has_vectors()) else {
             return Ok(expansion);
         };
         // The new domains need none.
-        let new = expansion.layout.domains().len() - kept.layout.domains().len();
-        let mut offsets = kept.offsets.clone();
-        for rows in offsets.values_mut() {
+        let domains = expansion.layout.domains().len();
+        let new = domains - kept.layout.domains().len();
+        let (mut offsets, mut factors) = (kept.offsets.clone(), kept.factors.clone());
+        for rows in offsets.values_mut().chain(factors.values_mut()) {
             *rows = rows.pad_with_zeros(0, 0, new)?;
         }
-        Ok(expansion.with_offsets(offsets)?)
+        let mut gates = kept.gates.clone();
+        gates.resize(domains, Gate::Linear);
+        Ok(expansion.with_vectors(offsets, factors, gates)?)
     }
 }

@@ -3,14 +3,15 @@
 //! | `parametrisation` | trained | in the model's file |
 //! | --- | --- | --- |
 //! | [`full`] | the generator's weights | the weights |
-//! | [`stylespace`] | an offset to each style of each layer, for each new domain | the offsets, beside the source's weights |
+//! | `stylespace` ([`vectors`]) | an offset to each style of each layer, for each new domain | the offsets, beside the source's weights |
+//! | `gated` ([`vectors`]) | the same and a factor for each input channel, behind a gate that is closed on the base | the vectors, beside the source's weights |
 //!
 //! A parametrisation owns the variables and makes the trainee depend on them: [`Full`](full::Full) asks it to train its
 //! weights, others give it a [`Modulator`](domex_latent::modulation::Modulator), which says how each layer is modulated for
 //! each sample. The optimizer and the moving average know the variables only.
 
 pub mod full;
-pub mod stylespace;
+pub mod vectors;
 
 use domex_latent::Expansion;
 use domex_latent::basis::Basis;
@@ -28,13 +29,15 @@ pub enum ParametrisationKind {
     /// See [`full`].
     #[default]
     Full,
-    /// See [`stylespace`].
+    /// Offsets to styles, see [`vectors`].
     Stylespace,
+    /// Offsets and factors behind a gate, see [`vectors`].
+    Gated,
 }
 
 impl ParametrisationKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Full, Self::Stylespace];
+    pub const ALL: [Self; 3] = [Self::Full, Self::Stylespace, Self::Gated];
 
     /// What settings call it.
     #[must_use]
@@ -42,6 +45,7 @@ impl ParametrisationKind {
         match self {
             Self::Full => "full",
             Self::Stylespace => "stylespace",
+            Self::Gated => "gated",
         }
     }
 
@@ -98,8 +102,8 @@ pub fn attach(
 ) -> Result<Box<dyn Parametrisation>> {
     Ok(match kind {
         ParametrisationKind::Full => Box::new(full::Full::attach(trainee, ema)?),
-        ParametrisationKind::Stylespace => {
-            Box::new(stylespace::Stylespace::attach(trainee, domains, ema)?)
+        ParametrisationKind::Stylespace | ParametrisationKind::Gated => {
+            Box::new(vectors::Vectors::attach(kind, trainee, domains, ema)?)
         }
     })
 }
