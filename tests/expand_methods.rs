@@ -89,3 +89,108 @@ fn a_run_of_offsets_is_resumed() {
     let result = world.json("expand --resume more --steps 4 --json --threads 2 --quiet");
     assert_eq!(result["step"], 4);
 }
+
+/// Two runs on the same generator, each with one gated domain: models `elf` and `orc`.
+fn gated() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "expand-gated",
+        |world| {
+            for name in ["elf", "orc"] {
+                let line = format!("expand --domain {name} --parametrisation gated --out {name}");
+                world.ok(&format!("{line} --steps 2 {SHORT}"));
+                std::fs::copy(
+                    world.path(&format!("{name}/model.safetensors")),
+                    world.path(&format!("{name}.safetensors")),
+                )
+                .unwrap();
+            }
+            world.ok("domains merge elf.safetensors orc.safetensors --out both.safetensors");
+        },
+    )
+}
+
+/// The numbers of a model's domain, by way of its file.
+fn numbers(world: &World, name: &str, model: &str) -> Vec<(String, Vec<u8>)> {
+    let file = format!("{name}-of-{model}.safetensors");
+    world.ok(&format!(
+        "domains export {name} --model {model}.safetensors --out {file} --force"
+    ));
+    let file = Container::open(world.path(&file)).unwrap();
+    let tensors = file.tensors().iter();
+    tensors
+        .map(|(name, data)| (name.clone(), data.bytes().to_vec()))
+        .collect()
+}
+
+#[test]
+fn merged_domains_keep_their_numbers() {
+    let world = gated();
+    for name in ["elf", "orc"] {
+        assert!(numbers(world, name, "both") == numbers(world, name, name));
+    }
+}
+
+#[test]
+fn merged_domains_are_drawn_together() {
+    let world = gated();
+    world.ok("compose --model both.safetensors --set elf,orc=0.5 --seeds 0 --out together.png");
+    assert!(world.has("together.png"));
+}
+
+#[test]
+fn merged_domains_lie_on_directions_of_their_own() {
+    let list = gated().json("domains list --model both.safetensors --json");
+    let domains = list["domains"].as_array().unwrap();
+    assert_eq!(domains.len(), 2);
+    assert!(domains[0]["dimension"] != domains[1]["dimension"]);
+    assert!(domains[0]["numbers"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_domain_travels_in_a_file() {
+    let world = gated();
+    world.ok("domains export elf --model elf.safetensors --out elf.domain.safetensors");
+    world
+        .ok("domains add elf.domain.safetensors --model orc.safetensors --out carried.safetensors");
+    assert!(numbers(world, "elf", "carried") == numbers(world, "elf", "elf"));
+}
+
+#[test]
+fn a_domain_is_not_added_to_another_generator() {
+    let world = gated();
+    world.ok("domains export orc --model orc.safetensors --out orc.domain.safetensors");
+    let line = "domains add orc.domain.safetensors --model tiny-random --out x.safetensors";
+    world.refused(line, &["another generator", "--foreign"]);
+    assert!(!world.has("x.safetensors"));
+}
+
+#[test]
+fn a_domain_is_renamed_and_removed() {
+    let world = gated();
+    world.ok("domains rename elf fay --model both.safetensors --out renamed.safetensors");
+    world.ok("domains remove orc --model renamed.safetensors --out alone.safetensors");
+    let list = world.json("domains list --model alone.safetensors --json");
+    assert_eq!(list["domains"].as_array().unwrap().len(), 1);
+    assert_eq!(list["domains"][0]["name"], "fay");
+    let line = "domains remove elk --model both.safetensors --out y.safetensors";
+    world.refused(line, &["elk", "elf, orc"]);
+}
+
+#[test]
+fn offsets_are_fused_into_plain_weights() {
+    let world = offsets();
+    world.ok("domains fuse elf --model run/model.safetensors --out fused.safetensors");
+    let info = world.json("info --json --model fused.safetensors");
+    assert!(info["expansion"].is_null());
+    assert_eq!(info["provenance"]["fused"]["domain"], "elf");
+}
+
+#[test]
+fn factors_cannot_be_fused() {
+    let line = "domains fuse elf --model elf.safetensors --out z.safetensors";
+    gated().refused(line, &["factors", "stylespace"]);
+}

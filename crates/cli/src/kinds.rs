@@ -128,6 +128,14 @@ pub const JUDGE: Kind = Kind {
     generator: None,
 };
 
+/// Single domains of a model.
+pub const DOMAIN: Kind = Kind {
+    name: "domain",
+    what: "a domain of a model",
+    taken_by: "`domex domains add`",
+    generator: None,
+};
+
 const RUN: Kind = Kind {
     name: domex_train::state::KIND,
     what: "a snapshot of a run",
@@ -136,7 +144,22 @@ const RUN: Kind = Kind {
 };
 
 /// Every kind there is. A new kind of generator is a constant above and a word here.
-const ALL: [&Kind; 6] = [&STYLEGAN2, &DIFFAE, &CLIP, &PERCEPTUAL, &JUDGE, &RUN];
+const ALL: [&Kind; 7] = [
+    &STYLEGAN2,
+    &DIFFAE,
+    &CLIP,
+    &PERCEPTUAL,
+    &JUDGE,
+    &DOMAIN,
+    &RUN,
+];
+
+impl Kind {
+    /// What files of this kind say.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
 
 fn stylegan2(path: &Path, networks: Networks, device: &Device) -> Result<Model> {
     let model = match networks {
@@ -240,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_network_in_a_generators_place_is_told_its_own() {
-        for kind in [CLIP, PERCEPTUAL, JUDGE, RUN] {
+        for kind in [CLIP, PERCEPTUAL, JUDGE, DOMAIN, RUN] {
             let (_folder, path) = file(kind.name);
             let error = refusal(&path);
             for part in [

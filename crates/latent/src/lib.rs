@@ -46,6 +46,7 @@
 
 pub mod basis;
 pub mod distance;
+pub mod domain_file;
 pub mod domain_vectors;
 mod error;
 pub mod expansion;

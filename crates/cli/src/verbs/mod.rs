@@ -4,6 +4,7 @@ pub mod completions;
 pub mod compose;
 pub mod data;
 pub mod decode;
+pub mod domains;
 pub mod dormant;
 pub mod edit;
 pub mod encode;
@@ -47,6 +48,8 @@ pub enum Verb {
     Expand(Box<expand::Expand>),
     /// Combine several domains of an expanded model in one picture
     Compose(compose::Compose),
+    /// List a model's domains, carry them between models, remove and merge them
+    Domains(domains::Domains),
     /// Find the latents of real pictures
     Invert(Box<invert::Invert>),
     /// Show real pictures in the domains of an expanded model
@@ -71,6 +74,7 @@ impl Verb {
             Self::Mix(args) => mix::run(context, &args),
             Self::Dormant(args) => dormant::run(context, &args),
             Self::Compose(args) => compose::run(context, &args),
+            Self::Domains(args) => domains::run(context, &args),
             Self::Invert(args) => invert::run(context, &args),
             Self::Edit(args) => edit::run(context, &args),
             Self::Eval(args) => eval::run(context, &args),

@@ -182,6 +182,24 @@ impl Layout {
         }
     }
 
+    /// Gives a domain another name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DomainName`] when there is no such domain, or the new name is empty or taken.
+    pub fn rename(&mut self, name: &str, new: &str) -> Result<()> {
+        let at = self.domains.iter().position(|d| d.name == name);
+        let at = at.ok_or_else(|| self.name_error(name, "is unknown"))?;
+        if new.trim().is_empty() {
+            return Err(self.name_error(new, "has no name"));
+        }
+        if self.domains.iter().any(|d| d.name == new) {
+            return Err(self.name_error(new, "exists already"));
+        }
+        new.clone_into(&mut self.domains[at].name);
+        Ok(())
+    }
+
     /// Strengths for [`Subspaces::compose`]: α times the domain's distance for the domains that are
     /// named (the sum, when one is named twice), 0 for the others.
     ///

@@ -1,0 +1,360 @@
+//! `domex domains`: the domains of a model, listed, carried from one model to another, and taken away.
+
+mod file;
+mod fuse;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use domex_data::folder::prepare_file;
+use domex_error::user_error;
+use domex_latent::Expansion;
+use domex_latent::domain_file::DomainFile;
+use domex_stylegan2::{Model, Overwrite};
+use serde_json::{Value as Json, json};
+
+use crate::args::ModelArgs;
+use crate::context::Context;
+use crate::gallery::counted;
+use crate::models;
+use crate::paths::text;
+
+/// What to do with a model's domains.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex domains list   --model run/model.safetensors\n  domex domains export elf --model run/model.safetensors --out elf.safetensors\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains merge one.safetensors two.safetensors --out both.safetensors\n  domex domains remove elf --model both.safetensors --out one.safetensors\n\nDomains that were trained with --parametrisation gated or stylespace are vectors beside the weights: they can be carried\nfrom model to model of the same generator, in any order. A domain that was trained with all weights is in the weights:\nit can be listed, renamed and taken off the list, not carried."
+)]
+pub struct Domains {
+    /// What to do.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// The actions.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// List the domains of a model
+    List {
+        /// Which model.
+        #[command(flatten)]
+        model: ModelArgs,
+    },
+    /// Write a domain to a file of its own
+    Export {
+        /// The domain
+        name: String,
+        /// Which model.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Where the result goes.
+        #[command(flatten)]
+        out: FileArgs,
+    },
+    /// Add domains from their files
+    Add {
+        /// Files that `export` wrote
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Which model.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Where the result goes.
+        #[command(flatten)]
+        out: FileArgs,
+        /// Add domains that another generator learnt; they seldom look as they did there
+        #[arg(long)]
+        foreign: bool,
+    },
+    /// Take a domain away
+    Remove {
+        /// The domain
+        name: String,
+        /// Which model.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Where the result goes.
+        #[command(flatten)]
+        out: FileArgs,
+    },
+    /// Give a domain another name
+    Rename {
+        /// The domain
+        name: String,
+        /// Its new name
+        new: String,
+        /// Which model.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Where the result goes.
+        #[command(flatten)]
+        out: FileArgs,
+    },
+    /// Put the domains of several models of one generator into one
+    Merge {
+        /// Models; the first one's weights are kept
+        #[arg(required = true, num_args = 2.., value_name = "MODEL")]
+        models: Vec<String>,
+        /// Where the result goes.
+        #[command(flatten)]
+        out: FileArgs,
+    },
+    /// Bake a domain of offsets into plain weights, which any StyleGAN2 program reads
+    Fuse {
+        /// The domain, with a strength if it is not 1
+        #[arg(value_name = "NAME[=ALPHA]")]
+        name: String,
+        /// Which model.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Where the result goes.
+        #[command(flatten)]
+        out: FileArgs,
+    },
+}
+
+/// Where the result goes.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// File to write
+    #[arg(short, long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl FileArgs {
+    fn overwrite(&self) -> Overwrite {
+        match self.force {
+            true => Overwrite::Replace,
+            false => Overwrite::Refuse,
+        }
+    }
+
+    /// Before any work.
+    fn check(&self) -> domex_error::Result<()> {
+        Ok(prepare_file(&self.out, self.force)?)
+    }
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Domains) -> domex_error::Result<()> {
+    match &args.what {
+        What::List { model } => list(context, model),
+        What::Export { name, model, out } => export(context, name, model, out),
+        What::Add {
+            files,
+            model,
+            out,
+            foreign,
+        } => add(context, files, model, out, *foreign),
+        What::Remove { name, model, out } => changed(context, model, out, |model| {
+            let expansion = expansion(model)?;
+            let is_vector = expansion.take_out(name)?.is_some();
+            expansion.remove(name)?;
+            if !is_vector {
+                tracing::warn!(
+                    "{name} was trained with all weights: they keep what they learnt, its direction is free"
+                );
+            }
+            Ok(format!("without {name}"))
+        }),
+        What::Rename {
+            name,
+            new,
+            model,
+            out,
+        } => changed(context, model, out, |model| {
+            expansion(model)?.layout.rename(name, new)?;
+            Ok(format!("{name} is now {new}"))
+        }),
+        What::Merge { models, out } => merge(context, models, out),
+        What::Fuse { name, model, out } => {
+            out.check()?;
+            let model = models::stylegan2(context, model)?;
+            let fused = fuse::fuse(model, name)?;
+            fused.save(&out.out, out.overwrite())?;
+            told(
+                context,
+                &fused,
+                &out.out,
+                &format!("{name} is in the weights"),
+            );
+            Ok(())
+        }
+    }
+}
+
+/// The domains of a model, or that it has none.
+fn expansion(model: &mut Model) -> domex_error::Result<&mut Expansion> {
+    model.expansion.as_mut().ok_or_else(|| {
+        user_error("the model has no domains; give one that `domex expand` made, as --model")
+    })
+}
+
+fn list(context: &Context, args: &ModelArgs) -> domex_error::Result<()> {
+    let model = models::load(context, args)?;
+    let Some(expansion) = model.expansion() else {
+        context.say("no domains: this model is not expanded");
+        context.result(&json!({ "domains": [] }));
+        return Ok(());
+    };
+    let mut rows = Vec::new();
+    for domain in expansion.layout.domains() {
+        let vectors = expansion.take_out(&domain.name)?;
+        let kept = match &vectors {
+            Some(file) => format!("{} numbers", file.numbers()),
+            None => "in the weights".to_owned(),
+        };
+        context.say(&format!(
+            "{:<24} direction {:>4}, distance {}, {kept}",
+            domain.name, domain.dimension, domain.distance
+        ));
+        rows.push(json!({
+            "name": domain.name, "dimension": domain.dimension, "distance": domain.distance, "task": domain.task,
+            "numbers": vectors.as_ref().map(DomainFile::numbers),
+        }));
+    }
+    context.result(&json!({ "domains": rows }));
+    Ok(())
+}
+
+fn export(
+    context: &Context,
+    name: &str,
+    args: &ModelArgs,
+    out: &FileArgs,
+) -> domex_error::Result<()> {
+    out.check()?;
+    let mut model = models::stylegan2(context, args)?;
+    let taken = expansion(&mut model)?.take_out(name)?.ok_or_else(|| {
+        user_error(format!(
+            "{name}: was trained with all weights and is in them; only domains of --parametrisation gated or stylespace can be carried"
+        ))
+    })?;
+    file::write(&taken, &model, &out.out, out.overwrite())?;
+    let bytes = std::fs::metadata(&out.out)?.len();
+    context.say(&format!(
+        "{}: {} numbers, {:.1} KB",
+        out.out.display(),
+        taken.numbers(),
+        bytes as f64 / 1e3
+    ));
+    context.result(&json!({ "out": text(&out.out), "numbers": taken.numbers(), "bytes": bytes }));
+    Ok(())
+}
+
+fn add(
+    context: &Context,
+    files: &[PathBuf],
+    args: &ModelArgs,
+    out: &FileArgs,
+    foreign: bool,
+) -> domex_error::Result<()> {
+    changed(context, args, out, |model| {
+        let generator = file::fingerprint(model)?;
+        for path in files {
+            let (domain, learnt_by) = file::read(path, &context.device)?;
+            if learnt_by != generator {
+                let other = format!("{}: was learnt by another generator", path.display());
+                if !foreign {
+                    return Err(user_error(format!(
+                        "{other}, and its vectors mean something else to this one; --foreign adds it all the same"
+                    )));
+                }
+                tracing::warn!("{other}");
+            }
+            put(model, &domain)?;
+        }
+        Ok(format!("{} added", counted(files.len(), "domain")))
+    })
+}
+
+/// Adds a domain to a model that may have none yet.
+fn put(model: &mut Model, domain: &DomainFile) -> domex_error::Result<()> {
+    let mut expansion = match model.expansion.take() {
+        Some(expansion) => expansion,
+        None => file::unexpanded(model)?,
+    };
+    let name = &domain.domain.name;
+    let dimension = expansion.put_in(domain)?;
+    if dimension != domain.domain.dimension {
+        tracing::warn!(
+            "{name}: direction {} is another domain's; it lies on {dimension} now",
+            domain.domain.dimension
+        );
+    }
+    model.expansion = Some(expansion);
+    Ok(())
+}
+
+fn merge(context: &Context, names: &[String], out: &FileArgs) -> domex_error::Result<()> {
+    out.check()?;
+    let open = |name: &String| models::open(&context.device, name)?.stylegan2(name);
+    let mut model = open(&names[0])?;
+    let generator = file::fingerprint(&model)?;
+    let mut added = 0;
+    for name in &names[1..] {
+        let mut other = open(name)?;
+        if file::fingerprint(&other)? != generator {
+            return Err(user_error(format!(
+                "{name}: has other weights than {}; models can be merged whose domains are vectors beside the same weights",
+                names[0]
+            )));
+        }
+        let from = expansion(&mut other)?;
+        for domain in from.layout.domains() {
+            let Some(taken) = from.take_out(&domain.name)? else {
+                // In the same weights, so the first model has it too, or forgot it.
+                continue;
+            };
+            put(&mut model, &taken)?;
+            added += 1;
+        }
+    }
+    model.save(&out.out, out.overwrite())?;
+    told(
+        context,
+        &model,
+        &out.out,
+        &format!("{} added", counted(added, "domain")),
+    );
+    Ok(())
+}
+
+/// Reads a model, changes it, and writes it.
+fn changed(
+    context: &Context,
+    args: &ModelArgs,
+    out: &FileArgs,
+    change: impl FnOnce(&mut Model) -> domex_error::Result<String>,
+) -> domex_error::Result<()> {
+    out.check()?;
+    let mut model =
+        models::open(&context.device, models::name(args))?.stylegan2(models::name(args))?;
+    let what = change(&mut model)?;
+    if model
+        .expansion()
+        .is_some_and(|e| e.layout.domains().is_empty())
+    {
+        model.expansion = None;
+    }
+    model.save(&out.out, out.overwrite())?;
+    told(context, &model, &out.out, &what);
+    Ok(())
+}
+
+fn told(context: &Context, model: &Model, out: &Path, what: &str) {
+    let domains: Vec<Json> = model
+        .expansion()
+        .into_iter()
+        .flat_map(|expansion| expansion.layout.domains())
+        .map(|domain| json!(domain.name))
+        .collect();
+    context.say(&format!(
+        "{}: {what}, {} in all",
+        out.display(),
+        counted(domains.len(), "domain")
+    ));
+    context.result(&json!({ "out": text(out), "domains": domains }));
+}
