@@ -160,3 +160,16 @@ fn a_picture_is_shown_in_a_domain_from_the_file_or_from_its_latent() {
         &["no domains"],
     );
 }
+
+#[test]
+fn latents_are_written_as_the_projector_does() {
+    let root = world();
+    ok(&root.run("generate --seeds 0 --no-grid --out made"));
+    ok(&root.run("invert --image made --steps 2 --npz --out found"));
+    let file = foreign::read(root.path("found/projected/seed0000.npz")).unwrap();
+    let w = file.get("w").unwrap().as_tensor().unwrap();
+    assert_eq!(w.shape(), [1, 6, DIM]);
+    let ours = foreign::read(root.path("found/latents/seed0000.safetensors")).unwrap();
+    let ours = ours.get("w").unwrap().as_tensor().unwrap();
+    assert_eq!(w.bytes(), ours.bytes());
+}

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use domex_test_support::program::World;
 
 /// A headless browser, if this machine has one.
@@ -102,6 +104,19 @@ fn the_page_allows_no_program_and_names_nothing_outside() {
     assert!(page.contains("default-src 'none'"));
     for outside in ["http:", "https:", "src=\"/", "href=\"/", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn the_pages_command_makes_its_pictures_again() {
+    let world = world();
+    let page = world.text("run/report.html");
+    let line = "domex generate --model model.safetensors --domains all --seeds 0-7 --out aligned";
+    assert!(page.contains(line));
+    world.ok("generate --model run/model.safetensors --domains all --seeds 0-7 --out aligned");
+    for file in ["base/seed0003.png", "zombie/seed0007.png"] {
+        let picture = BASE64.encode(world.read(&format!("aligned/{file}")));
+        assert!(page.contains(&picture), "{file}");
     }
 }
 

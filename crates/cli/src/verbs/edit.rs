@@ -136,6 +136,7 @@ fn search(args: &Edit, folder: &Path) -> Invert {
         l2: 0.0,
         keep_noise: false,
         tune: 0,
+        npz: false,
         perceptual: args.perceptual.clone(),
         batch: 4,
     }

@@ -65,6 +65,9 @@ pub struct Invert {
     /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
     #[arg(long, value_name = "FILE|NAME")]
     pub perceptual: Option<PathBuf>,
+    /// Also write projected/NAME.npz with `w`, as stylegan2-ada's projector does
+    #[arg(long)]
+    pub npz: bool,
     /// Pictures looked for at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch: u16,
@@ -195,6 +198,10 @@ impl Search<'_> {
         let force = self.args.out.force;
         let codes = OutputFolder::create(folder.file("latents"), force)?;
         let made = OutputFolder::create(folder.file("pictures"), force)?;
+        let projected = match self.args.npz {
+            true => Some(OutputFolder::create(folder.file("projected"), force)?),
+            false => None,
+        };
         let steps = self.args.steps as usize;
         let progress = self.context.progress("steps", steps * given.len());
         let (mut latents, mut all) = (Vec::new(), Vec::new());
@@ -207,6 +214,10 @@ impl Search<'_> {
             for (picture, given) in batch.iter().enumerate() {
                 let latent = codes.file(format!("{}.safetensors", given.name));
                 found.write(picture, &latent, overwrite(force))?;
+                if let Some(folder) = &projected {
+                    let w = found.latents.narrow(0, picture, 1)?.contiguous()?;
+                    Tensor::write_npz(&[("w", w)], folder.file(format!("{}.npz", given.name)))?;
+                }
             }
             let pictures = self.pictures(&found)?;
             for (given, found) in batch.iter().zip(&pictures) {
