@@ -194,3 +194,16 @@ fn factors_cannot_be_fused() {
     let line = "domains fuse elf --model elf.safetensors --out z.safetensors";
     gated().refused(line, &["factors", "stylespace"]);
 }
+
+#[test]
+fn vectors_are_trained_faster_than_weights_unless_a_rate_is_given() {
+    let world = offsets();
+    let rate = |flags: &str| {
+        let line = format!("expand --domain orc --out dry --dry-run --json {flags}");
+        let settings = &world.json(&line)["settings"];
+        settings["config"]["lr"].as_f64().unwrap()
+    };
+    let weights = rate("");
+    assert!((rate("--parametrisation gated") / weights - 5.0).abs() < 1e-9);
+    assert_eq!(rate("--parametrisation gated --lr 0.001"), 0.001);
+}

@@ -49,6 +49,16 @@ impl ParametrisationKind {
         }
     }
 
+    /// How many times the learning rate of weights serves. Vectors begin at zero and have to come to the order of a
+    /// style, which is one, while weights move by hundredths.
+    #[must_use]
+    pub fn learning_rate_gain(self) -> f64 {
+        match self {
+            Self::Full => 1.0,
+            Self::Stylespace | Self::Gated => 5.0,
+        }
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -38,6 +38,11 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<TaskFile> {
         ));
     }
     flags(&mut file, args);
+    // A learning rate that nobody chose is one for weights.
+    let config = &mut file.settings;
+    if args.lr.is_none() && config.lr == recipe.file().settings.lr {
+        config.lr *= config.parametrisation.learning_rate_gain();
+    }
     recipe.complete(&mut file)?;
     file.validate()?;
     Ok(file)
