@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use domex_checkpoint::container::Container;
-use domex_test_support::program::World;
+use domex_test_support::{networks, program::World};
 
 const SHORT: &str = "--batch 2 --tick 2 --threads 2 --quiet";
 
@@ -206,4 +206,100 @@ fn vectors_are_trained_faster_than_weights_unless_a_rate_is_given() {
     let weights = rate("");
     assert!((rate("--parametrisation gated") / weights - 5.0).abs() < 1e-9);
     assert_eq!(rate("--parametrisation gated --lr 0.001"), 0.001);
+}
+
+/// A run of domains in words by a diffusion model.
+fn taught() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "expand-taught",
+        |world| {
+            let clip = world.path("shipped/clip-one.safetensors");
+            networks::teacher(&world.path("teacher.safetensors"), networks::SIDE, &clip);
+            networks::teacher(&world.path("large.safetensors"), 2 * networks::SIDE, &clip);
+            let tasks = "[settings.diffusion]\ntargets = 5\ntranslation = { steps = 3 }\n\n\
+                         [[tasks]]\nmethod = \"diffusion\"\ntarget = \"zombie\"\n\n\
+                         [[tasks]]\nmethod = \"diffusion\"\ntarget = \"sketch\"\ntime = 0.97\n";
+            world.write("tasks.toml", tasks);
+            world.ok(&format!("{TAUGHT} --out run --steps 2 {SHORT}"));
+        },
+    )
+}
+
+const TAUGHT: &str = "expand --tasks tasks.toml --teacher teacher.safetensors --teacher-clip one";
+
+#[test]
+fn a_domain_is_learnt_from_a_diffusion_model() {
+    let model = Container::open(taught().path("run/model.safetensors")).unwrap();
+    let domains = &model.expansion().unwrap()["layout"]["domains"];
+    assert_eq!(domains[1]["name"], "sketch");
+    assert_eq!(domains[1]["task"]["type"], "diffusion");
+}
+
+#[test]
+fn target_pictures_are_kept_and_found_again() {
+    let world = taught();
+    let kept = || {
+        let files = std::fs::read_dir(world.path("cache/texts")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("targets-")).count()
+    };
+    let before = kept();
+    assert!(before >= 2);
+    world.ok(&format!("{TAUGHT} --out again --steps 2 {SHORT}"));
+    assert_eq!(kept(), before);
+    assert!(world.tensors("again") == world.tensors("run"));
+}
+
+#[test]
+fn a_run_by_a_diffusion_model_is_resumed_to_the_same_bits() {
+    let world = taught();
+    world.copy("run", "more");
+    world.ok("expand --resume more --steps 4 --threads 2 --quiet");
+    world.ok(&format!("{TAUGHT} --out whole --steps 4 {SHORT}"));
+    assert!(world.tensors("more") == world.tensors("whole"));
+}
+
+#[test]
+fn domains_of_the_command_line_take_the_method_too() {
+    let line =
+        "expand --method diffusion --domain elf --teacher teacher.safetensors --teacher-clip one";
+    let result = taught().json(&format!("{line} --out x --dry-run --json {SHORT}"));
+    assert_eq!(result["settings"]["tasks"][0]["method"], "diffusion");
+}
+
+#[test]
+fn a_teacher_that_does_not_fit_is_refused_before_the_first_step() {
+    let world = taught();
+    let line = format!("expand --method diffusion --domain elf --out x {SHORT}");
+    let teacher = |name: &str, clip: &str| format!("{line} --teacher {name} --teacher-clip {clip}");
+    world.refused(&line, &["no --teacher", "teacher.safetensors"]);
+    world.refused(&teacher("teacher.safetensors", "two"), &["text encoder"]);
+    world.refused(
+        &teacher("large.safetensors", "one"),
+        &["32 × 32", "16 × 16"],
+    );
+    let wrong = "shipped/perceptual.safetensors";
+    world.refused(
+        &teacher(wrong, "one"),
+        &["a perceptual network", "diffusion model"],
+    );
+    let long = "word ".repeat(60);
+    world.refused(
+        &format!(
+            "{} --domain \"{long}\"",
+            teacher("teacher.safetensors", "one")
+        ),
+        &["96"],
+    );
+    assert!(!world.has("x"));
+}
+
+#[test]
+fn pictures_are_no_domain_in_words() {
+    let line = format!("expand --method diffusion --domain a=@b.png --out x {SHORT}");
+    taught().refused(&line, &["--method diffusion", "in words"]);
 }

@@ -20,6 +20,12 @@ pub const RECIPE: &str = "expand.toml";
 /// The judge of domains and factors.
 pub const JUDGE: &str = "judge.safetensors";
 
+/// The diffusion model that teaches.
+pub const TEACHER: &str = "teacher.safetensors";
+
+/// What `--clip` calls the CLIP model whose texts it learnt.
+pub const TEACHER_CLIP: &str = "plain";
+
 /// How the names of CLIP models' files begin.
 const CLIP: &str = "clip-";
 

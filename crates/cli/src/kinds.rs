@@ -128,6 +128,14 @@ pub const JUDGE: Kind = Kind {
     generator: None,
 };
 
+/// Diffusion models that teach.
+pub const TEACHER: Kind = Kind {
+    name: domex_distil::KIND,
+    what: "a diffusion model that teaches",
+    taken_by: "`--teacher` of `domex expand`",
+    generator: None,
+};
+
 /// Single domains of a model.
 pub const DOMAIN: Kind = Kind {
     name: "domain",
@@ -144,12 +152,13 @@ const RUN: Kind = Kind {
 };
 
 /// Every kind there is. A new kind of generator is a constant above and a word here.
-const ALL: [&Kind; 7] = [
+const ALL: [&Kind; 8] = [
     &STYLEGAN2,
     &DIFFAE,
     &CLIP,
     &PERCEPTUAL,
     &JUDGE,
+    &TEACHER,
     &DOMAIN,
     &RUN,
 ];
@@ -263,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_network_in_a_generators_place_is_told_its_own() {
-        for kind in [CLIP, PERCEPTUAL, JUDGE, DOMAIN, RUN] {
+        for kind in [CLIP, PERCEPTUAL, JUDGE, TEACHER, DOMAIN, RUN] {
             let (_folder, path) = file(kind.name);
             let error = refusal(&path);
             for part in [

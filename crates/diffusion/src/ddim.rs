@@ -66,6 +66,23 @@ impl Diffusion {
         self.walk(x, clip, 0..self.steps(), ends, denoise, on_step)
     }
 
+    /// The reversal as far as the last step's own noise and no further: what [`ddim_sample`](Self::ddim_sample) begins with where
+    /// the process is a [part](Self::until) of another.
+    ///
+    /// # Errors
+    ///
+    /// As [`ddim_sample`](Self::ddim_sample).
+    pub fn ddim_encode<E: From<crate::Error>>(
+        &self,
+        x: &Tensor,
+        clip: Clip,
+        denoise: impl FnMut(&Tensor, &[f64]) -> Result<Tensor, E>,
+        on_step: impl FnMut(&Step),
+    ) -> Result<Tensor, E> {
+        let ends = &self.schedule().alphas_cumprod_next;
+        self.walk(x, clip, 0..self.steps() - 1, ends, denoise, on_step)
+    }
+
     fn walk<E: From<crate::Error>>(
         &self,
         x: &Tensor,
@@ -174,6 +191,21 @@ mod tests {
             "{errors:?}"
         );
         assert!(errors[2] < 0.02, "{errors:?}");
+    }
+
+    #[test]
+    fn a_picture_comes_back_from_part_of_its_noise() {
+        let full = Diffusion::new(&Betas::Linear, 1000).unwrap();
+        let part = full.until(0.5).unwrap().spaced(250, Spacing::Ddpm).unwrap();
+        let x = picture();
+        let noisy = part
+            .ddim_encode(&x, Clip::None, gaussian(&part), |_| {})
+            .unwrap();
+        let back = part
+            .ddim_sample(&noisy, Clip::None, gaussian(&part), |_| {})
+            .unwrap();
+        assert!(apart(&noisy, &x) > 0.05);
+        assert!(apart(&back, &x) < 0.02, "{}", apart(&back, &x));
     }
 
     #[test]

@@ -62,6 +62,24 @@ impl Diffusion {
         })
     }
 
+    /// The part of this process up to the share `time` of its steps, so that its last step has the noise of that time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for a time that is not above 0 and at most 1, or before the second step.
+    pub fn until(&self, time: f64) -> Result<Self> {
+        let steps = (time * self.steps() as f64).round() as usize;
+        if !(time > 0.0 && time <= 1.0) || steps < 2 {
+            let expected = format!("{:.4} to 1", 2.0 / self.steps() as f64);
+            return Err(Error::setting("time", time, expected));
+        }
+        Ok(Self {
+            schedule: Schedule::new(self.schedule.betas[..steps].to_vec())?,
+            timestep_map: self.timestep_map[..steps].to_vec(),
+            ..self.clone()
+        })
+    }
+
     /// Number of steps.
     pub fn steps(&self) -> usize {
         self.schedule.steps()
@@ -95,6 +113,13 @@ impl Diffusion {
         } else {
             t
         })
+    }
+
+    /// The step whose network timestep this is.
+    pub(crate) fn step_at(&self, timestep: f64) -> Result<usize> {
+        (0..self.steps())
+            .find(|&i| self.network_timestep(i).is_ok_and(|t| t == timestep))
+            .ok_or_else(|| Error::setting("timestep", timestep, "one of the process's"))
     }
 
     pub(crate) fn check_step(&self, step: usize) -> Result<()> {
@@ -160,6 +185,22 @@ mod tests {
         }
         assert_eq!(spaced.train_steps(), 1000);
         assert!(spaced.spaced(21, Spacing::Ddim).is_err());
+    }
+
+    #[test]
+    fn a_part_of_a_process_ends_at_its_time_and_is_spaced_within() {
+        let full = diffusion();
+        let part = full
+            .until(0.8)
+            .and_then(|part| part.spaced(12, Spacing::Ddpm))
+            .unwrap();
+        assert_eq!((part.timestep_map()[0], part.timestep_map()[11]), (0, 799));
+        let last = part.schedule().alphas_cumprod[11];
+        assert!((last - full.schedule().alphas_cumprod[799]).abs() < 1e-12);
+        assert_eq!(full.until(1.0).unwrap(), full);
+        for time in [0.0, -0.1, 1.01, f64::NAN, 0.001] {
+            assert!(full.until(time).is_err(), "{time}");
+        }
     }
 
     #[test]

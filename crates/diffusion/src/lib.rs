@@ -3,7 +3,7 @@
 //! - [`schedule`]: noise schedules in float64 ([`Betas`], [`Schedule`]);
 //! - [`spacing`]: which of the training steps a sampler visits;
 //! - [`Diffusion`]: a schedule, perhaps re-spaced, and what is done with it: [`ddim`] sampling and its reversal
-//!   (stochastic encoding), noise added and removed, and the training [`loss`];
+//!   (stochastic encoding), noise added and removed, the [`velocity`] as a prediction, and the training [`loss`];
 //! - [`embedding`]: the sinusoidal timestep embedding;
 //! - [`layers`], [`ResBlock`], [`AttentionBlock`], [`Upsample`] and [`Downsample`]: the blocks of the U-Nets of *Diffusion
 //!   Models Beat GANs* (Dhariwal and Nichol 2021, arXiv 2105.05233), under their published keys.
@@ -39,6 +39,7 @@ mod resample;
 mod resblock;
 pub mod schedule;
 pub mod spacing;
+pub mod velocity;
 
 pub use attention::{AttentionBlock, HeadOrder};
 pub use ddim::{Clip, Step};

@@ -62,10 +62,7 @@ impl Diffusion {
     /// [`Error::Shape`] when the shapes differ, [`Error::Setting`] when no step of this process has that timestep.
     pub fn noise_between(&self, x_t: &Tensor, timesteps: &[f64], x0: &Tensor) -> Result<Tensor> {
         same_shape("x0", x0, x_t)?;
-        let wanted = timesteps.first().copied().unwrap_or(f64::NAN);
-        let step = (0..self.steps())
-            .find(|&i| self.network_timestep(i).is_ok_and(|t| t == wanted))
-            .ok_or_else(|| Error::setting("timestep", wanted, "one of the process's"))?;
+        let step = self.step_at(timesteps.first().copied().unwrap_or(f64::NAN))?;
         let s = self.schedule();
         let scaled = (x_t * single(s.sqrt_recip_alphas_cumprod[step]))?;
         Ok(((scaled - x0)? / single(s.sqrt_recipm1_alphas_cumprod[step]))?)
@@ -110,7 +107,7 @@ fn per_sample(loss: Loss, prediction: &Tensor, noise: &Tensor) -> Result<Tensor>
     Ok(errors.flatten_from(1)?.mean(1)?)
 }
 
-fn same_shape(what: &'static str, t: &Tensor, like: &Tensor) -> Result<()> {
+pub(crate) fn same_shape(what: &'static str, t: &Tensor, like: &Tensor) -> Result<()> {
     if t.dims() == like.dims() && t.rank() > 1 {
         return Ok(());
     }

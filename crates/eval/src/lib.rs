@@ -5,6 +5,7 @@
 //! | what did an expanded model learn, and what did it keep? | [`outcomes()`] | judge, perceptual network |
 //! | the same of a generator adapted to one domain | [`adapted`] | judge, perceptual network |
 //! | are two domains seen in one picture? | [`composed()`], [`blended`], [`rendered`] | judge |
+//! | how near are its domains to renderings of the same latents? | [`truth()`] | judge |
 //! | how well does it make the source domain's scenes? | [`fidelity()`] | judge, perceptual network, fresh renderings |
 //! | how near are its samples to any set of pictures? | [`likeness()`] | [`Features`] of a network, perceptual network |
 //! | how evenly do pictures change along paths? | [`path_length()`] | perceptual network |
@@ -19,11 +20,13 @@ mod composed;
 mod error;
 mod features;
 mod fidelity;
+mod form;
 mod likeness;
 mod outcomes;
 mod path_length;
 mod samples;
 mod text_scores;
+mod truth;
 
 pub use cache::FeatureCache;
 pub use composed::{blended, composed, rendered};
@@ -34,6 +37,7 @@ pub use likeness::{Likeness, Networks, likeness};
 pub use outcomes::{Outcome, Outcomes, adapted, outcomes};
 pub use path_length::path_length;
 pub use text_scores::{TextScore, TextScores, text_scores};
+pub use truth::{DomainTruth, Truth, Truthful, truth};
 
 use domex_judge::Judge;
 use domex_lpips::Lpips;

@@ -278,7 +278,7 @@ impl<'a> Row<'a> {
 }
 
 /// The class whose words stand in a domain's name, in their order; the longest where there are several.
-fn class_of(name: &str, classes: &[String]) -> Option<usize> {
+pub(crate) fn class_of(name: &str, classes: &[String]) -> Option<usize> {
     let words = |text: &str| -> Vec<String> {
         let parts = text.split(|c: char| !c.is_alphanumeric());
         parts

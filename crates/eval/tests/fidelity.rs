@@ -37,7 +37,7 @@ fn judge() -> Judge {
         Factor::new("place", ["left", "right"]),
     ]);
     config.size = SIZE as usize;
-    config.widths = [8; 6];
+    config.widths = vec![8; 4];
     filled(|vb| Judge::new(vb, &config))
 }
 

@@ -50,6 +50,7 @@ fn trained(world: &Path) -> std::path::PathBuf {
         networks: Networks {
             clip: vec![clip],
             texture: None,
+            teacher: None,
             distance: Some(Arc::new(distance)),
         },
         cache: None,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use domex_expand::methods::{self, mystyle::MyStyleConfig};
+use domex_expand::methods::{self, diffusion::DiffusionConfig, mystyle::MyStyleConfig};
 use domex_expand::{AdaptiveLayers, Config, Recipe, TaskFile, TaskSpec};
 use domex_expand_stylegan2::SETTINGS;
 use serde_json::Value as Json;
@@ -57,6 +57,7 @@ fn the_page_lists_every_key_with_its_default() {
     settings["parametrisation"] = "full".into();
     settings["placement"] = "subspaces".into();
     settings["mystyle"] = serde_json::to_value(MyStyleConfig::default()).unwrap();
+    settings["diffusion"] = serde_json::to_value(DiffusionConfig::default()).unwrap();
     settings["adaptive_layers"] = serde_json::to_value(AdaptiveLayers::default()).unwrap();
     let mut expected = BTreeMap::new();
     leaves("", &settings, &mut expected);

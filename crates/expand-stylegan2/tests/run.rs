@@ -70,6 +70,7 @@ fn job(
             networks: Networks {
                 clip: vec![guide("clip-one.safetensors"), guide("clip-two.safetensors")],
                 texture: None,
+                teacher: None,
                 distance: Some(Arc::new(distance)),
             },
             cache: Some(world),

@@ -11,6 +11,7 @@ use domex_random::Streams;
 use image::RgbImage;
 
 use crate::Result;
+use crate::method::SourcePictures;
 use crate::step::normal;
 
 /// Pictures of the source that stand for its domain, as StyleGAN-NADA takes.
@@ -36,6 +37,33 @@ pub(crate) fn source_pictures(seed: u64, generator: &dyn Generator) -> Result<Te
         Ok(generator.synthesize(&generator.map(&z, None)?)?)
     });
     Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// Pictures by the source of latents on the base subspace.
+pub(crate) struct FromSource<'a> {
+    pub generator: &'a dyn Generator,
+    pub mean: Tensor,
+    /// `None` where a domain has the whole latent space.
+    pub subspaces: Option<Subspaces>,
+    pub streams: Streams,
+}
+
+impl SourcePictures for FromSource<'_> {
+    fn draw(&self, purpose: &str, n: usize) -> Result<(Tensor, Tensor)> {
+        let mut stream = self.streams.stream(purpose);
+        let dims = [n, self.generator.noise_dim()];
+        let z = normal(&mut stream, &dims, self.generator.device())?;
+        let mut w = self.generator.map(&z, None)?;
+        if let Some(subspaces) = &self.subspaces {
+            w = subspaces.project(&w, Some(&self.mean))?;
+        }
+        let parts = (0..n).step_by(PEOPLE).map(|start| {
+            let part = w.narrow(0, start, PEOPLE.min(n - start))?;
+            Ok(self.generator.synthesize(&part)?.detach())
+        });
+        let pictures = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
+        Ok((w, pictures))
+    }
 }
 
 /// What all grids of a run show.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::layers::AdaptiveLayers;
+use crate::methods::diffusion::DiffusionConfig;
 use crate::methods::mystyle::MyStyleConfig;
 use crate::objective::ObjectiveConfig;
 use crate::suggest::with_suggestion;
@@ -43,6 +44,9 @@ pub struct Config {
     /// Of the method `mystyle`.
     #[serde(skip_serializing_if = "is_default")]
     pub mystyle: MyStyleConfig,
+    /// Of the method `diffusion`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub diffusion: DiffusionConfig,
     /// Which layers a step trains: the few that matter most to its tasks, or without this all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptive_layers: Option<AdaptiveLayers>,
@@ -54,12 +58,12 @@ pub struct Config {
     pub source: Map<String, Json>,
 }
 
-fn is_default(config: &MyStyleConfig) -> bool {
-    *config == MyStyleConfig::default()
+fn is_default<T: Default + PartialEq>(config: &T) -> bool {
+    *config == T::default()
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "batch",
     "lr",
     "cooldown",
@@ -71,6 +75,7 @@ const KEYS: [&str; 13] = [
     "nada",
     "antialias",
     "mystyle",
+    "diffusion",
     "adaptive_layers",
     "ema",
 ];
@@ -119,6 +124,7 @@ impl Default for Config {
             nada: domex_nada::Config::default(),
             antialias: false,
             mystyle: MyStyleConfig::default(),
+            diffusion: DiffusionConfig::default(),
             adaptive_layers: None,
             ema: EmaConfig {
                 kimg: 10.0,
@@ -153,6 +159,7 @@ impl Config {
         }
         self.objective.validate()?;
         self.mystyle.validate()?;
+        self.diffusion.validate()?;
         Ok(self.nada.validate()?)
     }
 

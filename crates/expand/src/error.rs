@@ -24,6 +24,9 @@ pub enum Error {
     /// A loss by pictures of a person failed.
     #[error(transparent)]
     MyStyle(Box<domex_mystyle::Error>),
+    /// The teacher failed.
+    #[error(transparent)]
+    Distil(Box<domex_distil::Error>),
     /// The training engine failed.
     #[error(transparent)]
     Train(Box<domex_train::Error>),
@@ -72,6 +75,7 @@ macro_rules! boxed {
 }
 
 boxed! {
+    Distil domex_distil,
     Latent domex_latent,
     MyStyle domex_mystyle,
     Replay domex_replay,
@@ -136,6 +140,7 @@ impl UserError for Error {
             Self::Latent(error) => error.is_user_error(),
             Self::Trainee(error) => error.is_user_error(),
             Self::MyStyle(error) => error.is_user_error(),
+            Self::Distil(error) => error.is_user_error(),
             Self::Replay(error) => error.is_user_error(),
             Self::Nada(error) => error.is_user_error(),
             Self::Train(error) => error.is_user_error(),

@@ -11,7 +11,7 @@ use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use crate::aligned::{Aligned, source_pictures};
+use crate::aligned::{Aligned, FromSource, source_pictures};
 use crate::domains::Domains;
 use crate::layers::Layers;
 use crate::methods::{self, Networks, World};
@@ -48,6 +48,8 @@ pub struct Expand {
     pub(crate) distance: Option<Arc<dyn ImageDistance>>,
     pub(crate) layers: Option<Layers>,
     learning_rate: f64,
+    /// Whether the methods have made what they make ahead.
+    prepared: bool,
     aligned: Aligned,
     seed: u64,
     file: Option<PathBuf>,
@@ -161,6 +163,7 @@ impl Expand {
             streams: Purposes::new(seed),
             names: tasks.iter().map(TaskSpec::name).collect(),
             file: None,
+            prepared: false,
             trainee,
             trained,
             objective,
@@ -189,6 +192,22 @@ impl Expand {
         &*self.trainee
     }
 
+    fn prepare(&mut self) -> Result<()> {
+        if self.prepared {
+            return Ok(());
+        }
+        let generator = self.trainee.generator(Weights::Source);
+        let subspaces = self.objective.subspaces().cloned();
+        self.objective.prepare(&FromSource {
+            mean: generator.mean()?,
+            streams: Streams::new(self.seed),
+            subspaces,
+            generator,
+        })?;
+        self.prepared = true;
+        Ok(())
+    }
+
     /// The same people in every domain, by the averaged generator.
     fn draw(&self, path: &Path) -> Result<()> {
         let generator = self.trainee.generator(Weights::Averaged);
@@ -207,6 +226,7 @@ impl Job for Expand {
     }
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
+        self.prepare()?;
         let mut losses = Losses::default();
         let factor = at.cooled(self.config.cooldown);
         self.optimizer.set_lr(self.learning_rate * factor);
@@ -264,6 +284,7 @@ impl Job for Expand {
     }
 
     fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures> {
+        self.prepare()?;
         let name = format!("aligned{:06}.png", at.step);
         self.draw(&folder.file(name))?;
         Ok(crate::validation::measure(self, self.seed)?)

@@ -87,7 +87,7 @@ pub use config::{Config, Dimensions, Placement};
 pub use error::{Error, Result};
 pub use job::{Expand, Parts};
 pub use layers::AdaptiveLayers;
-pub use method::{LossPart, Method, Sampled, Samples};
+pub use method::{LossPart, Method, Sampled, Samples, SourcePictures};
 pub use methods::Networks;
 pub use objective::{Latents, Losses, Objective, ObjectiveConfig, Pictures, Place};
 pub use parametrisation::{Parametrisation, ParametrisationKind};

@@ -43,10 +43,30 @@ pub struct LossPart {
     pub per_sample: Tensor,
 }
 
+/// Pictures by the source generator, to make things of before the first step.
+pub trait SourcePictures {
+    /// `n` latents on the base subspace `[n, D]` and their pictures `[n, c, h, w]`, the same for the same `purpose`.
+    ///
+    /// # Errors
+    ///
+    /// When the generator fails.
+    fn draw(&self, purpose: &str, n: usize) -> Result<(Tensor, Tensor)>;
+}
+
 /// A way to learn a domain.
 pub trait Method {
     /// Short name for messages, such as `nada`.
     fn name(&self) -> &str;
+
+    /// What is made ahead, such as target pictures: called once before the first step, of a resumed run too.
+    ///
+    /// # Errors
+    ///
+    /// When a network fails.
+    fn prepare(&mut self, source: &dyn SourcePictures) -> Result<()> {
+        let _ = source;
+        Ok(())
+    }
 
     /// Latents for samples of `tasks`. `random: [m, D]` are some that the generator draws; without more to say, these are
     /// taken. What is random comes from `stream`.

@@ -28,7 +28,7 @@ use domex_replay::{Alignment, alignment, diversity};
 
 pub use config::ObjectiveConfig;
 
-use crate::method::{Method, Samples};
+use crate::method::{Method, Samples, SourcePictures};
 use crate::trainee::PictureGroups;
 use crate::{Error, Result};
 
@@ -170,6 +170,16 @@ impl Objective {
     #[must_use]
     pub fn config(&self) -> &ObjectiveConfig {
         &self.config
+    }
+
+    /// Lets the methods make what they make ahead.
+    ///
+    /// # Errors
+    ///
+    /// A failing method.
+    pub fn prepare(&mut self, source: &dyn SourcePictures) -> Result<()> {
+        let mut methods = self.methods.iter_mut();
+        methods.try_for_each(|method| method.prepare(source))
     }
 
     /// What a step trains on, as the tasks' methods say: latents `[n, D]` that are not projected yet, and for each sample

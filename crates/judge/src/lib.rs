@@ -1,11 +1,11 @@
-//! The judge: a plain convolutional classifier of a picture's domain and factors.
+//! The judge: a classifier of a picture's domain and factors.
 //!
-//! It measures what others make, so no training loss ever sees it, and it is of another family than
-//! the networks that do: strided 3×3 convolutions with leaky rectifiers, no normalization, no skip,
-//! one linear layer on the last 4×4 map.
+//! It measures what others make, so no training loss ever sees it, and it is of another family than the networks that do.
+//! [`Architecture`] says which: strided convolutions without norm or skip, or residual blocks with group norm.
 //!
-//! `x: [n, 3, 64, 64]` in `[-1, 1]` → 32² → 16² → 16² → 8² → 8² → 4² → logits `[n, Σ classes]`, cut into
-//! one part for each [`Factor`], the domain first.
+//! `x: [n, 3, 64, 64]` in `[-1, 1]` → maps down to 4² → logits `[n, Σ classes]`, cut into one part for each [`Factor`], the domain
+//! first. Where the domain has a class [`NONE`], the judge may also say that a picture is none of the others. What the maps
+//! before the logits say of two pictures is a [distance](Judge::distance) between them.
 //!
 //! Deliberately not here: its training (`domex_pretrain::judge`), and what is measured with it (`domex_eval`).
 //!
@@ -28,17 +28,19 @@
 
 mod error;
 mod file;
+mod plain;
+mod residual;
 
 pub use error::{Error, Result};
 pub use file::{KIND, write};
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use domex_ops::{Activation, BiasAct, bias_act, conv2d, linear};
+use domex_ops::{UnitLength, linear, unit_distance};
 use serde::{Deserialize, Serialize};
 
-/// Stride of each convolution.
-const STRIDES: [usize; 6] = [2, 2, 1, 2, 1, 2];
+/// The class of pictures that are of no domain.
+pub const NONE: &str = "none of these";
 
 /// Something that a picture has one of several kinds of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,24 +64,49 @@ impl Factor {
     }
 }
 
+/// What the maps before the logits are made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// Six convolutions, four of them of stride 2, with leaky rectifiers: 32² → 16² → 16² → 8² → 8² → 4².
+    #[default]
+    Plain,
+    /// A convolution and three residual blocks with group norm: 32² → 16² → 8² → 4².
+    Residual,
+}
+
+impl Architecture {
+    /// How many numbers of channels it has.
+    fn stages(self) -> usize {
+        match self {
+            Self::Plain => plain::STRIDES.len(),
+            Self::Residual => residual::STAGES,
+        }
+    }
+}
+
 /// What fixes a judge's shapes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Height and width of the pictures, a multiple of 16.
     pub size: usize,
-    /// Channels after each convolution.
-    pub widths: [usize; 6],
+    /// What the maps are made by; the plain one in files that do not say it.
+    #[serde(default)]
+    pub architecture: Architecture,
+    /// Channels of the maps, one after the other.
+    pub widths: Vec<usize>,
     /// What it tells, the domain first.
     pub factors: Vec<Factor>,
 }
 
 impl Config {
-    /// The shipped widths for 64² pictures.
+    /// The shipped architecture and widths for 64² pictures.
     pub fn new(factors: &[Factor]) -> Self {
         Self {
             size: 64,
-            widths: [32, 64, 96, 128, 192, 256],
+            architecture: Architecture::Residual,
+            widths: vec![32, 64, 128, 192],
             factors: factors.to_vec(),
         }
     }
@@ -91,6 +118,15 @@ impl Config {
 
     fn validate(&self) -> Result<()> {
         const LARGEST: usize = 1 << 14;
+        let stages = self.architecture.stages();
+        if self.widths.len() != stages {
+            let expected = format!("{stages}, as the architecture has");
+            return Err(Error::config(
+                "widths of the judge",
+                self.widths.len(),
+                expected,
+            ));
+        }
         let sizes = self.widths.iter().chain([&self.size]);
         if let Some(bad) = sizes.copied().find(|&size| size == 0 || size > LARGEST) {
             return Err(Error::config(
@@ -117,36 +153,42 @@ impl Config {
     }
 }
 
+/// What makes the maps.
+#[derive(Debug, Clone)]
+enum Maps {
+    Plain(plain::Convolutions),
+    Residual(residual::Blocks),
+}
+
 /// The network. See the [crate's docs](crate).
 #[derive(Debug, Clone)]
 pub struct Judge {
-    layers: Vec<(Tensor, Tensor)>,
+    maps: Maps,
     head: (Tensor, Tensor),
     config: Config,
 }
 
 impl Judge {
-    /// Reads `conv1.weight`, …, `head.bias`; variables stay variables.
+    /// Reads the tensors of the architecture, and `head`; variables stay variables.
     ///
     /// # Errors
     ///
     /// A configuration out of range, a missing tensor or a wrong shape.
     pub fn new(vb: &VarBuilder<'_>, config: &Config) -> Result<Self> {
         config.validate()?;
-        let mut input = 3;
-        let mut layers = Vec::new();
-        for (index, &out) in config.widths.iter().enumerate() {
-            let vb = vb.pp(format!("conv{}", index + 1));
-            layers.push((vb.get((out, input, 3, 3), "weight")?, vb.get(out, "bias")?));
-            input = out;
-        }
-        let (inputs, classes) = (input * (config.size / 16).pow(2), config.classes());
-        let vb = vb.pp("head");
+        let channels = config.widths[config.widths.len() - 1];
+        let (inputs, classes) = (channels * (config.size / 16).pow(2), config.classes());
+        let head = vb.pp("head");
         Ok(Self {
-            layers,
+            maps: match config.architecture {
+                Architecture::Plain => Maps::Plain(plain::Convolutions::new(vb, &config.widths)?),
+                Architecture::Residual => {
+                    Maps::Residual(residual::Blocks::new(vb, &config.widths)?)
+                }
+            },
             head: (
-                vb.get((classes, inputs), "weight")?,
-                vb.get(classes, "bias")?,
+                head.get((classes, inputs), "weight")?,
+                head.get(classes, "bias")?,
             ),
             config: config.clone(),
         })
@@ -157,29 +199,21 @@ impl Judge {
         &self.config
     }
 
+    /// The number of the domain's class [`NONE`], if the judge knows it.
+    pub fn none(&self) -> Option<usize> {
+        let classes = &self.config.factors.first()?.classes;
+        classes.iter().position(|class| class == NONE)
+    }
+
     /// One tensor of logits `[n, classes]` for each factor, of `pictures: [n, 3, size, size]`.
     ///
     /// # Errors
     ///
     /// A wrong shape.
     pub fn forward(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
-        let size = self.config.size;
-        match *pictures.dims() {
-            [_, 3, h, w] if h == size && w == size => {}
-            _ => {
-                return Err(Error::config(
-                    "shape of the judge's pictures",
-                    format!("{:?}", pictures.dims()),
-                    format!("[n, 3, {size}, {size}]"),
-                ));
-            }
-        }
-        let mut x = pictures.clone();
-        for ((weight, bias), stride) in self.layers.iter().zip(STRIDES) {
-            let y = conv2d(&x, weight, None, stride, 1)?;
-            x = bias_act(&y, Some(bias), &BiasAct::new(Activation::Lrelu))?;
-        }
-        let logits = linear(&x.flatten_from(1)?, &self.head.0, Some(&self.head.1))?;
+        let maps = self.maps(pictures)?;
+        let last = &maps[maps.len() - 1];
+        let logits = linear(&last.flatten_from(1)?, &self.head.0, Some(&self.head.1))?;
         let mut start = 0;
         let parts = self.config.factors.iter().map(|factor| {
             let part = logits.narrow(1, start, factor.classes.len());
@@ -187,5 +221,50 @@ impl Judge {
             Ok(part?)
         });
         parts.collect()
+    }
+
+    /// Features `[n, d]`: the last map, averaged over the picture.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape.
+    pub fn features(&self, pictures: &Tensor) -> Result<Tensor> {
+        let maps = self.maps(pictures)?;
+        Ok(maps[maps.len() - 1].mean((2, 3))?)
+    }
+
+    /// How far `a` and `b`, `[n, 3, size, size]` each, are apart, `[n]`: the squared distance of their maps with channels at unit
+    /// length, averaged over the places of each map and over the maps.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape.
+    pub fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        const LENGTH: UnitLength = UnitLength {
+            eps: 1e-10,
+            floor: 1e-12,
+        };
+        let (a, b) = (self.maps(a)?, self.maps(b)?);
+        let apart = a.iter().zip(&b).map(|(a, b)| {
+            let apart = unit_distance(a, b, None, LENGTH)?;
+            Ok(apart.mean((1, 2, 3))?)
+        });
+        Ok(Tensor::stack(&apart.collect::<Result<Vec<_>>>()?, 0)?.mean(0)?)
+    }
+
+    /// The maps, one after the other.
+    fn maps(&self, pictures: &Tensor) -> Result<Vec<Tensor>> {
+        let size = self.config.size;
+        match *pictures.dims() {
+            [_, 3, h, w] if h == size && w == size => match &self.maps {
+                Maps::Plain(convolutions) => convolutions.forward(pictures),
+                Maps::Residual(blocks) => blocks.forward(pictures),
+            },
+            _ => Err(Error::config(
+                "shape of the judge's pictures",
+                format!("{:?}", pictures.dims()),
+                format!("[n, 3, {size}, {size}]"),
+            )),
+        }
     }
 }

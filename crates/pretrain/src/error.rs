@@ -45,6 +45,12 @@ pub enum Error {
     /// A judge refused.
     #[error(transparent)]
     Judge(#[from] domex_judge::Error),
+    /// A diffusion process refused.
+    #[error(transparent)]
+    Diffusion(#[from] domex_diffusion::Error),
+    /// A teacher refused.
+    #[error(transparent)]
+    Teacher(Box<domex_teacher::Error>),
     /// A document does not fit.
     #[error("{what}: {source}")]
     Json {
@@ -72,6 +78,12 @@ pub enum Error {
 impl From<domex_gan::Error> for Error {
     fn from(error: domex_gan::Error) -> Self {
         Self::Gan(Box::new(error))
+    }
+}
+
+impl From<domex_teacher::Error> for Error {
+    fn from(error: domex_teacher::Error) -> Self {
+        Self::Teacher(Box::new(error))
     }
 }
 
@@ -111,6 +123,8 @@ impl UserError for Error {
             Self::StyleGan2(error) => error.is_user_error(),
             Self::Gan(error) => error.is_user_error(),
             Self::Judge(error) => error.is_user_error(),
+            Self::Diffusion(error) => error.is_user_error(),
+            Self::Teacher(error) => error.is_user_error(),
             Self::Json { .. } | Self::Config { .. } | Self::Vocabulary(_) => true,
         }
     }

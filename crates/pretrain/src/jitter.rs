@@ -55,7 +55,17 @@ impl Jitter {
     /// A picture as values `[3, h, w]` in `[-1, 1]`, changed.
     pub fn apply(&self, picture: &RgbImage, stream: &mut Stream) -> Vec<f32> {
         let (w, h) = (picture.width() as usize, picture.height() as usize);
-        let mut planes = planes(picture);
+        self.of_planes(planes(picture), w, h, stream)
+    }
+
+    /// The same of values `[3, h, w]`.
+    pub fn of_planes(
+        &self,
+        mut planes: Vec<f32>,
+        w: usize,
+        h: usize,
+        stream: &mut Stream,
+    ) -> Vec<f32> {
         let mut signed = |strength: f32| strength * (2.0 * stream.uniform_f32() - 1.0);
         // Every number is drawn whether it is used or not: a setting changes no other draw.
         let zoom = 1.0 + signed(self.zoom);

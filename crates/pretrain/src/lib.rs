@@ -2,7 +2,7 @@
 //!
 //! [`stylegan2`] trains a generator and its discriminator. The others learn from [`scenes`], pictures whose contents
 //! are known: [`judge`] tells domain and factors, [`mod@clip`] matches pictures and words, [`perceptual`] tells how
-//! different two pictures look. [`portraits`] has the world and the recipes that ship, and tries contrastive models out.
+//! different two pictures look, [`teacher`] draws what a text says. [`portraits`] has the world and the recipes that ship, and tries contrastive models out.
 //!
 //! Deliberately not here: the networks of the generator, CLIP, LPIPS and the judge themselves, the engine of a run
 //! (`domex_train`), the adversarial losses (`domex_gan`), what a generator makes, measured (`domex_eval`).
@@ -19,6 +19,7 @@ pub mod perceptual;
 pub mod portraits;
 pub mod scenes;
 pub mod stylegan2;
+pub mod teacher;
 mod trainer;
 
 pub use error::{Error, Result};

@@ -13,14 +13,19 @@ use domex_train::{Resume, RunConfig, run};
 use small_world::SmallWorld;
 
 fn job(images: u64) -> JudgeJob {
+    with_nones(images, 0.0)
+}
+
+fn with_nones(images: u64, nones: f64) -> JudgeJob {
     let world = SmallWorld::new();
     let mut config = JudgeConfig::new(&world, images);
     config.network.size = 16;
-    config.network.widths = [4, 8, 8, 8, 8, 8];
+    config.network.widths = vec![8, 8, 16, 16];
     config.feed.size = 16;
     config.learning.batch = 16;
     config.learning.lr = 4e-3;
     config.learning.ema_kimg = 0.05;
+    config.nones = nones;
     JudgeJob::new(config, Arc::new(world), &Device::Cpu).unwrap()
 }
 
@@ -45,7 +50,9 @@ fn it_learns_and_its_file_judges_alike() {
     );
 
     let judge = Judge::load(outcome.model, &Device::Cpu).unwrap();
-    assert_eq!(judge.config().factors, SmallWorld::new().factors());
+    let factors = &judge.config().factors;
+    assert_eq!(factors[1..], SmallWorld::new().factors()[1..]);
+    assert_eq!(judge.none(), Some(3));
     let picture = SmallWorld::new().scene(1, 1, 16).picture;
     let picture =
         domex_data::picture::from_rgb(&[picture], candle_core::DType::F32, &Device::Cpu).unwrap();
@@ -61,6 +68,18 @@ fn it_learns_and_its_file_judges_alike() {
             "half precision: {read} and {own}"
         );
     }
+}
+
+#[test]
+fn it_learns_to_say_that_a_picture_is_of_no_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |nones: f64, name: &str| {
+        let mut job = with_nones(1600, nones);
+        let outcome = run(&mut job, &settings(&folder.path().join(name), 1600)).unwrap();
+        outcome.last.unwrap().values["none/noise"]
+    };
+    assert!(said(0.0, "without") < 0.1);
+    assert!(said(0.5, "with") > 0.8);
 }
 
 #[test]

@@ -6,12 +6,13 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::container::Overwrite;
-use domex_clip::{Clip, Config as ClipConfig, bundle};
-use domex_judge::{Config as JudgeConfig, Factor};
+use domex_clip::{Bundle, Clip, Config as ClipConfig, bundle};
+use domex_judge::{Architecture, Config as JudgeConfig, Factor};
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
 use domex_pretrain::judge;
 use domex_random::Streams;
 use domex_stylegan2::{Discriminator, DiscriminatorConfig, GeneratorConfig, Model, init};
+use domex_teacher::Network;
 use serde_json::{Value as Json, json};
 
 /// Pixels on a side.
@@ -60,6 +61,15 @@ pub fn clip(path: &Path, seed: u64) {
         .unwrap();
 }
 
+/// A teacher of pictures of `side` pixels that reads texts with this CLIP network.
+pub fn teacher(path: &Path, side: usize, clip: &Path) {
+    let clip = Bundle::load(clip, DType::F32, &Device::Cpu).unwrap();
+    let probe = clip.encode_text(&[domex_teacher::PROBE]).unwrap();
+    let config = domex_teacher::Config::new(side, 8, &[8, 16]);
+    let tensors = drawn(7, |vb| drop(Network::new(vb, &config).unwrap()));
+    domex_teacher::write(path, &config, &tensors, &probe, &Json::Null).unwrap();
+}
+
 /// A perceptual network.
 pub fn perceptual(path: &Path) {
     let config = LpipsConfig::new(Backbone::Small);
@@ -78,7 +88,8 @@ pub fn perceptual(path: &Path) {
 pub fn judge(path: &Path, size: usize, domains: &[&str]) {
     let config = JudgeConfig {
         size,
-        widths: [4; 6],
+        architecture: Architecture::Residual,
+        widths: vec![4; 4],
         factors: vec![
             Factor::new("domain", domains.iter().copied()),
             Factor::new("glasses", ["none", "round"]),

@@ -60,6 +60,7 @@ pub fn step(resolution: usize, channel_base: usize, n: usize, phases: Phases) ->
                 )],
                 texture: None,
                 distance: Some(Arc::new(Perceptual(lpips))),
+                teacher: None,
             },
             cache: None,
             seed: 3,

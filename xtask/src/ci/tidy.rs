@@ -55,12 +55,20 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "domex-teacher",
+        &["domex-diffae", "domex-diffusion", "domex-checkpoint"],
+    ),
+    (
         "domex-train",
         &["domex-kernels", "domex-checkpoint", "domex-data"],
     ),
     (
         "domex-clip",
         &["domex-ops", "domex-checkpoint", "domex-data"],
+    ),
+    (
+        "domex-distil",
+        &["domex-teacher", "domex-clip", "domex-checkpoint"],
     ),
     (
         "domex-gan",
@@ -88,6 +96,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-replay",
             "domex-nada",
             "domex-mystyle",
+            "domex-distil",
             "domex-latent",
             "domex-random",
             "domex-train",
@@ -145,6 +154,8 @@ const FLOORS: &[(&str, &[&str])] = &[
         "domex-pretrain",
         &[
             "domex-judge",
+            "domex-teacher",
+            "domex-diffusion",
             "domex-train",
             "domex-gan",
             "domex-nada",
@@ -188,6 +199,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-data",
             "domex-diffae",
             "domex-diffusion",
+            "domex-distil",
             "domex-latent",
             "domex-lpips",
             "domex-stylegan2",
@@ -227,6 +239,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-data",
             "domex-diffae",
             "domex-diffusion",
+            "domex-distil",
+            "domex-teacher",
         ],
     ),
     // A dependency of tests: no list above has it.
@@ -240,6 +254,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-pretrain",
             "domex-random",
             "domex-stylegan2",
+            "domex-teacher",
             "domex-train",
         ],
     ),
@@ -254,6 +269,7 @@ const NETWORKS: &[&str] = &[
     "domex-diffae",
     "domex-inception",
     "domex-judge",
+    "domex-teacher",
 ];
 
 /// Crates that work with any network, and so depend on none of these, whatever [`FLOORS`] says.

@@ -98,6 +98,8 @@ enum What {
     Fine,
     /// The perceptual network.
     Perceptual,
+    /// The diffusion model that draws what a text says, with the texts of the plain contrastive model.
+    Teacher,
     /// Push photographs towards each domain's text through contrastive models, and ask the judge.
     Steer,
     /// Ask a contrastive model for domain, hair colour, glasses and beard of fresh renderings.
@@ -109,12 +111,13 @@ enum What {
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 10] = [
+const ALL: [What; 11] = [
     What::Judge,
     What::Perceptual,
     What::Plain,
     What::Robust,
     What::Fine,
+    What::Teacher,
     What::Generator,
     What::Retrieval,
     What::Steer,
@@ -141,6 +144,15 @@ impl Args {
             .or_else(|| kind.map(|kind| kind.get_name().to_owned()));
         name.map(|name| self.out.join(name))
             .ok_or_else(|| user_error("no name for the run: pass --name"))
+    }
+
+    /// The contrastive model whose texts a teacher learns: that of the run, or the one that ships.
+    fn text_encoder(&self) -> PathBuf {
+        let made = self.made("plain");
+        match made.is_file() {
+            true => made,
+            false => self.assets.join("clip-plain.safetensors"),
+        }
     }
 
     /// The network that a run made.

@@ -2,7 +2,8 @@
 
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
-use candle_core::Device;
+use candle_core::{DType, Device};
+use domex_clip::Bundle;
 use domex_data::{portraits::Domain, source::Portraits};
 use domex_error::{Context, Result, user_error};
 use domex_pretrain::{
@@ -12,6 +13,7 @@ use domex_pretrain::{
     portraits::{self, Painter, World, recipes},
     scenes::Scenes,
     stylegan2::{self, Start, StyleGan2},
+    teacher::{TeacherConfig, TeacherJob, Texts},
 };
 use domex_stylegan2::Model;
 use domex_train::{Clock, Job, Resume, RunConfig, progress::Show, run};
@@ -97,7 +99,7 @@ impl Recipe for ClipConfig {
         let (tensors, _) = domex_clip::load::read(file)?;
         let tensors = tensors
             .into_iter()
-            .map(|(name, tensor)| Ok((name, tensor.to_dtype(candle_core::DType::F32)?)));
+            .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)));
         let tensors = tensors.collect::<Result<_>>()?;
         Ok(Box::new(ClipJob::from(
             tensors,
@@ -105,6 +107,18 @@ impl Recipe for ClipConfig {
             world,
             &Device::Cpu,
         )?))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        (self.learning.images, self.seed) = (images, seed);
+    }
+}
+
+impl Recipe for TeacherConfig {
+    fn start(&self, args: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        let clip = Bundle::load(args.text_encoder(), DType::F32, &Device::Cpu)?;
+        let texts = Texts::new(&*world, &self.domains, &clip)?;
+        let job = TeacherJob::new(self.clone(), world, texts, &Device::Cpu)?;
+        Ok(Box::new(job))
     }
     fn set(&mut self, images: u64, seed: u64) {
         (self.learning.images, self.seed) = (images, seed);
@@ -132,6 +146,11 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         What::Fine => {
             let recipe = recipes::fine(&world, args.encoder.into(), images)?;
             go(&after(args, "robust"), what, &recipe, world)
+        }
+        What::Teacher => {
+            let clip = Bundle::load(args.text_encoder(), DType::F32, &Device::Cpu)?;
+            let recipe = recipes::teacher(clip.clip.config().embed_dim, images);
+            go(args, what, &recipe, world)
         }
         What::Steer | What::Retrieval | What::Measure | What::Ship => {
             Err(user_error("this trains nothing"))

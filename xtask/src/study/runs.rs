@@ -182,6 +182,7 @@ fn job(
             clip: guides(study)?,
             texture: None,
             distance: Some(Arc::new(distance)),
+            teacher: None,
         },
         cache: None,
         seed,

@@ -14,11 +14,12 @@ use domex_data::portraits::Domain;
 use domex_data::source::{LabelsFrom, Options, PictureSource, Portraits};
 use domex_error::user_error;
 use domex_eval::{
-    Evaluators, Likeness, Networks, Outcomes, TextScores, likeness, outcomes, path_length,
-    text_scores,
+    Evaluators, Likeness, Networks, Outcomes, TextScores, Truth, likeness, outcomes, path_length,
+    text_scores, truth,
 };
 use domex_judge::Judge;
 use domex_lpips::Lpips;
+use domex_pretrain::portraits::Painter;
 use domex_stylegan2::Model;
 use serde_json::json;
 
@@ -33,7 +34,7 @@ pub use show::{HEADS, rows};
 /// Flags of `domex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
+    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. For models expanded from the shipped generator, `truth` says how\nmuch of the way to the rendering of the same latent in the domain was gone (0: none, 1: as near as the base is to its own), `none`\nhow often the judge finds a picture to be of no domain, and `edges` how much line there is, of how much in renderings. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
 )]
 pub struct Eval {
     /// Which model.
@@ -137,6 +138,11 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         json = serde_json::to_value(&outcomes)?;
         json["leakage"] = serde_json::to_value(outcomes.leakage()?)?;
         say(context, show::outcomes(&outcomes));
+        if let Some(truth) = judged.truth(context, args, &model)? {
+            json["truth"] = serde_json::to_value(&truth)?;
+            say(context, show::truth(&truth));
+            found.truth = Some(truth);
+        }
         found.outcomes = Some(outcomes);
     }
     if let Some(clip) = &clip {
@@ -301,6 +307,29 @@ impl Judged {
         }
         context.say(&format!("{problem}: its domains are not judged"));
         Ok(None)
+    }
+
+    /// The domains beside renderings of the same latents; `None` for a model that does not draw portraits of known latents.
+    fn truth(
+        &self,
+        context: &Context,
+        args: &Eval,
+        model: &Model,
+    ) -> domex_error::Result<Option<Truth>> {
+        let path = models::name(&args.model);
+        if args.pictures < 4 || !inputs::is_portraits(path, model, &context.device)? {
+            return Ok(None);
+        }
+        let count = args.pictures as usize;
+        let progress = context.progress("renderings", count);
+        let painter = Painter {
+            side: self.judge.config().size as u32,
+        };
+        let rendering = |z: &[f32], domain| painter.rendering(z, domain);
+        let found = truth(model, &self.judge, &rendering, count, context.seed, |n| {
+            progress.advance(n);
+        })?;
+        Ok((!found.domains.is_empty()).then_some(found))
     }
 
     fn outcomes(

@@ -61,7 +61,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "parametrisation", "gamma", "ema",
+        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "parametrisation", "gamma", "ema",
         "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -85,6 +85,15 @@ pub struct Expand {
     /// generator, the shipped one]
     #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
     pub perceptual: Option<PathBuf>,
+    /// How domains in words are learnt: by CLIP, or from the pictures of a diffusion model [default: nada]
+    #[arg(long, value_name = "METHOD", value_parser = ["nada", "diffusion"], help_heading = "Networks and data")]
+    pub method: Option<String>,
+    /// The diffusion model that teaches domains of method diffusion [default: for the shipped generator, the shipped one]
+    #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
+    pub teacher: Option<PathBuf>,
+    /// The CLIP model whose texts the teacher learnt [default: the shipped plain one]
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Networks and data")]
+    pub teacher_clip: Option<String>,
     /// Pictures of the source domain, for the adversarial loss on the base subspace: a folder, a zip file, the
     /// built-in renderer, or none [default: portraits for the shipped generator, else none]
     #[arg(

@@ -102,6 +102,22 @@ domains! {
 }
 
 impl Domain {
+    /// Domains that no setting was chosen by looking at, half of them renderings and half characters: the teacher that ships
+    /// has never seen them, and every table shows them apart.
+    pub const HELD_OUT: [Self; 6] = [
+        Self::Watercolour,
+        Self::Neon,
+        Self::LowPoly,
+        Self::Elf,
+        Self::Devil,
+        Self::Puppet,
+    ];
+
+    /// Whether it is [held out](Self::HELD_OUT).
+    pub fn is_held_out(self) -> bool {
+        Self::HELD_OUT.contains(&self)
+    }
+
     /// Its place among [`ALL`](Self::ALL).
     pub fn index(self) -> usize {
         self as usize

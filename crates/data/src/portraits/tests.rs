@@ -214,3 +214,14 @@ fn shapes_lie_within_their_bounds() {
         }
     }
 }
+
+#[test]
+fn held_out_domains_are_renderings_and_characters_in_equal_parts() {
+    let of = |family| {
+        Domain::of(family)
+            .filter(|domain| domain.is_held_out())
+            .count()
+    };
+    assert_eq!((of(Family::Rendering), of(Family::Character)), (3, 3));
+    assert!(!Domain::Photo.is_held_out());
+}

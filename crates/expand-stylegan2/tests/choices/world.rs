@@ -61,6 +61,7 @@ impl World {
                 clip: guides.iter().map(|name| guide(name)).collect(),
                 texture: texture.map(guide),
                 distance: Some(Arc::new(distance.unwrap())),
+                teacher: None,
             },
             cache: None,
             seed: 7,

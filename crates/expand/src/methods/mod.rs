@@ -4,10 +4,12 @@
 //! | `method` | a domain is said by | loss of its samples |
 //! | --- | --- | --- |
 //! | [`nada`] | words, or a few pictures, by CLIP | Σ over CLIP models and samples of weight · (1 − cos(edit, text direction)), and what else `domex_nada` is set to |
+//! | [`diffusion`] | words, by a text-conditional diffusion model | d(edited, translation) + l2 · mean (edited − translation)² |
 //! | [`mystyle`] | pictures of a person with their latents, the anchors | Σ d(edited, picture) + l2 · mean over c, h, w of Σ (edited − picture)² |
 //!
 //! A new one is a file here with a [`Kind`], and a line in [`KINDS`].
 
+pub mod diffusion;
 pub mod mystyle;
 pub mod nada;
 
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use domex_distil::Translator;
 use domex_latent::ImageDistance;
 use domex_nada::Guide;
 use serde::de::DeserializeOwned;
@@ -24,7 +27,7 @@ use crate::suggest::{nearest, with_suggestion};
 use crate::{Config, Error, Method, Result, TaskSpec};
 
 /// All methods; the first is that of a task which names none.
-pub const KINDS: [&dyn Kind; 2] = [&nada::Nada, &mystyle::MyStyle];
+pub const KINDS: [&dyn Kind; 3] = [&nada::Nada, &mystyle::MyStyle, &diffusion::Diffusion];
 
 /// What can be said of a method before there are networks.
 pub trait Kind: Sync {
@@ -107,6 +110,8 @@ pub struct Needs {
     pub clip: bool,
     /// A perceptual distance.
     pub perceptual: bool,
+    /// A diffusion model as teacher, with its text encoder.
+    pub teacher: bool,
 }
 
 /// Networks that losses are made of.
@@ -118,6 +123,8 @@ pub struct Networks {
     pub texture: Option<Guide>,
     /// The perceptual distance.
     pub distance: Option<Arc<dyn ImageDistance>>,
+    /// The diffusion model that teaches.
+    pub teacher: Option<Arc<Translator>>,
 }
 
 /// What methods are made from.
@@ -126,7 +133,7 @@ pub struct World<'a> {
     pub config: &'a Config,
     /// The networks.
     pub networks: &'a Networks,
-    /// A folder for text features.
+    /// A folder for text features and target pictures.
     pub cache: Option<&'a Path>,
     /// Where pictures are made.
     pub device: &'a Device,

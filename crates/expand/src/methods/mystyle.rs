@@ -112,8 +112,8 @@ impl Kind for MyStyle {
 
     fn needs(&self) -> Needs {
         Needs {
-            clip: false,
             perceptual: true,
+            ..Needs::default()
         }
     }
 

@@ -105,7 +105,7 @@ impl Kind for Nada {
     fn needs(&self) -> Needs {
         Needs {
             clip: true,
-            perceptual: false,
+            ..Needs::default()
         }
     }
 

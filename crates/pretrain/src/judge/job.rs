@@ -3,18 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Device;
-use domex_judge::{Config, Judge};
+use candle_core::{Device, Tensor};
+use domex_judge::{Config, Judge, NONE};
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::measure::loss;
+use super::none::{KINDS, Nones};
 use super::{init, measure};
 use crate::Result;
 use crate::feed::Feed;
 use crate::jitter::Jitter;
+use crate::losses::{cross_entropy, one_hot};
 use crate::scenes::Scenes;
 use crate::trainer::{Learning, Trainer};
 
@@ -28,7 +30,9 @@ pub struct JudgeConfig {
     pub learning: Learning,
     /// What it is shown.
     pub feed: Feed,
-    /// Scenes of each domain in a tick's measurement.
+    /// Pictures of no domain beside those of a batch, as a share of them; 0 for a judge that must choose.
+    pub nones: f64,
+    /// Scenes of each domain, and pictures of each kind of no domain, in a tick's measurement.
     pub measured: usize,
     /// Of weights and scenes.
     pub seed: u64,
@@ -37,8 +41,12 @@ pub struct JudgeConfig {
 impl JudgeConfig {
     /// The shipped recipe for `images` scenes of a world.
     pub fn new(scenes: &dyn Scenes, images: u64) -> Self {
+        let mut factors = scenes.factors().to_vec();
+        if let Some(domain) = factors.first_mut() {
+            domain.classes.push(NONE.to_owned());
+        }
         Self {
-            network: Config::new(scenes.factors()),
+            network: Config::new(&factors),
             learning: Learning {
                 images,
                 batch: 32,
@@ -52,6 +60,7 @@ impl JudgeConfig {
                 source_share: 0.25,
                 jitter: Jitter::MILD,
             },
+            nones: 0.5,
             measured: 16,
             seed: 0,
         }
@@ -98,7 +107,25 @@ impl JudgeJob {
             .feed
             .next(&*self.scenes, n, &mut self.stream, &device)?;
         let judge = Judge::new(&self.trainer.trainable(), &self.config.network)?;
-        let loss = loss(&judge.forward(&batch.pixels)?, &batch.classes)?;
+        let mut loss = loss(&judge.forward(&batch.pixels)?, &batch.classes)?;
+        if let (Some(none), true) = (judge.none(), self.config.nones > 0.0) {
+            let count = ((n as f64 * self.config.nones) as usize).max(1);
+            let size = self.config.feed.size;
+            let plan = (0..count)
+                .map(|_| {
+                    Ok((
+                        KINDS[self.stream.index(KINDS.len())?],
+                        self.stream.next_u64(),
+                    ))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let made = Nones::new(&*self.scenes, size).draw(&plan, self.config.feed.jitter);
+            let side = size as usize;
+            let pixels = Tensor::from_vec(made, (count, 3, side, side), &device)?;
+            let domain = judge.forward(&pixels)?.swap_remove(0);
+            let target = one_hot(&vec![none as u32; count], domain.dim(1)?, &device)?;
+            loss = (loss + (cross_entropy(&domain, &target)?.mean_all()? * self.config.nones)?)?;
+        }
         let mut losses = Losses::default();
         losses.put("loss", f64::from(loss.to_scalar::<f32>()?));
         losses.applied(self.trainer.descend(&loss, at)?);
@@ -139,6 +166,7 @@ impl Job for JudgeJob {
         let named = |part: &str, (name, value): (&String, &f64)| (format!("{part}/{name}"), *value);
         let mut values: Vec<_> = scores.all.iter().map(|pair| named("right", pair)).collect();
         values.extend(scores.source.iter().map(|pair| named("source", pair)));
+        values.extend(scores.none.iter().map(|pair| named("none", pair)));
         let mean = scores.all.values().sum::<f64>() / scores.all.len().max(1) as f64;
         Ok(Measures {
             values,

@@ -7,6 +7,7 @@ use domex_judge::Judge;
 use domex_random::Stream;
 use serde::Serialize;
 
+use super::none::{KINDS, Nones};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::losses::{accuracy, cross_entropy, one_hot};
@@ -25,6 +26,8 @@ pub struct Scores {
     pub source: BTreeMap<String, f64>,
     /// The domain's, for each domain.
     pub domains: BTreeMap<String, f64>,
+    /// For each kind of picture of no domain, how often the judge says so; nothing of a judge that must choose.
+    pub none: BTreeMap<String, f64>,
 }
 
 /// Shows the judge `per_domain` scenes of each domain, not jittered.
@@ -66,6 +69,25 @@ pub fn measure(
             .map(|(factor, about)| (about.name.clone(), share(rows, factor)))
             .collect()
     };
+    let mut none = BTreeMap::new();
+    if let Some(class) = judge.none() {
+        for kind in KINDS {
+            let mut right = 0.0;
+            let mut left = per_domain;
+            while left > 0 {
+                let n = left.min(BATCH);
+                let plan: Vec<_> = (0..n).map(|_| (kind, stream.next_u64())).collect();
+                let made = Nones::new(scenes, feed.size).draw(&plan, feed.jitter);
+                let side = feed.size as usize;
+                let pixels = Tensor::from_vec(made, (n, 3, side, side), device)?;
+                let logits = judge.forward(&pixels)?.swap_remove(0);
+                right += accuracy(&logits, &vec![class as u32; n])? * n as f64;
+                left -= n;
+            }
+            let share = right / per_domain.max(1) as f64;
+            none.insert(kind.name().to_owned(), share);
+        }
+    }
     let domain_names = factors.first().map_or(&[][..], |factor| &factor.classes);
     Ok(Scores {
         all: named(&right),
@@ -75,6 +97,7 @@ pub fn measure(
             .zip(&right)
             .map(|(name, row)| (name.clone(), share(std::slice::from_ref(row), 0)))
             .collect(),
+        none,
     })
 }
 

@@ -41,6 +41,12 @@ impl Painter {
         )
     }
 
+    /// What a latent looks like in a domain.
+    pub fn rendering(&self, z: &[f32], domain: Domain) -> RgbImage {
+        let (factors, seed) = Self::factors(z);
+        render(&factors, domain, seed, self.side)
+    }
+
     /// Where along each coordinate that decides another choice begins, to a ten-thousandth of its distribution.
     pub fn limits() -> Vec<Vec<f32>> {
         let choices = |coordinate: usize, number: f32| {
@@ -63,8 +69,7 @@ impl Painter {
 
 impl Teacher for Painter {
     fn picture(&self, z: &[f32]) -> RgbImage {
-        let (factors, seed) = Self::factors(z);
-        render(&factors, Domain::Photo, seed, self.side)
+        self.rendering(z, Domain::Photo)
     }
 
     fn describe(&self) -> String {

@@ -1,6 +1,7 @@
 //! Settings that were found to work on the portrait world.
 
 use domex_clip::Tokenizer;
+use domex_data::portraits::Domain;
 use domex_nada::Augment;
 
 use super::{Painter, World};
@@ -12,6 +13,7 @@ use crate::judge::JudgeConfig;
 use crate::perceptual::PerceptualConfig;
 use crate::scenes::Scenes;
 use crate::stylegan2::{self, Imitation, Preset};
+use crate::teacher::TeacherConfig;
 use crate::trainer::Learning;
 
 /// Captions that a vocabulary is made of.
@@ -108,6 +110,13 @@ pub fn fine(world: &World, encoder: ImageEncoder, images: u64) -> Result<ClipCon
     (config.robust.radius, config.robust.growth) = (3.0, 0.0);
     config.feed.jitter.blur = 0.8;
     Ok(config)
+}
+
+/// A teacher, after `images` scenes of all domains but those that are held out.
+pub fn teacher(text_dim: usize, images: u64) -> TeacherConfig {
+    let shown = Domain::ALL.iter().filter(|domain| !domain.is_held_out());
+    let names = shown.map(|domain| domain.name().to_owned());
+    TeacherConfig::new(names.collect(), text_dim, images)
 }
 
 /// What they have in common.

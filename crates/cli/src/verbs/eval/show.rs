@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use domex_eval::{Likeness, Outcomes, TextScores};
+use domex_eval::{Likeness, Outcomes, TextScores, Truth};
 use domex_metrics::{Better, Measure, Spread, markdown};
 
 /// What stands above the columns.
@@ -14,6 +14,8 @@ pub const HEADS: [&str; 5] = ["", "reached", "factors kept", "diversity", "taken
 pub struct Found {
     /// What a judge says of the domains.
     pub outcomes: Option<Outcomes>,
+    /// The domains beside renderings.
+    pub truth: Option<Truth>,
     /// What a CLIP model says of them.
     pub texts: Option<TextScores>,
     /// Samples beside pictures.
@@ -111,6 +113,56 @@ pub fn outcomes(found: &Outcomes) -> Vec<String> {
     lines
 }
 
+const TRUTH_HEADS: [&str; 7] = [
+    "",
+    "truth",
+    "none",
+    "kernel distance",
+    "edges",
+    "high frequencies",
+    "held out",
+];
+
+fn truth_rows(found: &Truth) -> Vec<[String; 7]> {
+    let row = |domain: &domex_eval::DomainTruth| {
+        let [edges, true_edges] = domain.edges;
+        let [fine, true_fine] = domain.high_frequency;
+        let none = domain.none.map(|share| format!("{:.1} %", share * 100.0));
+        [
+            domain.name.clone(),
+            format!("{:.2}", domain.paired),
+            none.unwrap_or_default(),
+            format!("{:.3}", domain.kernel),
+            format!("{edges:.1} of {true_edges:.1}"),
+            format!("{fine:.3} of {true_fine:.3}"),
+            if domain.held_out { "yes" } else { "" }.to_owned(),
+        ]
+    };
+    found.domains.iter().map(row).collect()
+}
+
+/// What stands below those rows.
+fn truth_notes(found: &Truth) -> Vec<String> {
+    let mut notes = vec![format!(
+        "kernel distance of the base to photographs {:.4}, of two halves of these {:.4}",
+        found.base_kernel, found.floor_kernel
+    )];
+    for (held_out, name) in [(false, "domains"), (true, "held-out domains")] {
+        let mean = found.mean(held_out);
+        notes.extend(mean.map(|mean| format!("mean truth of {name} {mean:.2}")));
+    }
+    notes
+}
+
+/// The domains beside renderings, as lines.
+pub fn truth(found: &Truth) -> Vec<String> {
+    let rows = std::iter::once(TRUTH_HEADS.map(str::to_owned)).chain(truth_rows(found));
+    let lines = rows.map(|[name, truth, none, kernel, edges, fine, held_out]| {
+        format!("{name:24} {truth:>6} {none:>8} {kernel:>15} {edges:>14} {fine:>16}  {held_out}")
+    });
+    lines.chain(truth_notes(found)).collect()
+}
+
 const TEXT_HEADS: [&str; 6] = ["", "text", "text score", "base", "directional", "diversity"];
 
 fn text_rows(found: &TextScores) -> Vec<[String; 6]> {
@@ -169,6 +221,17 @@ pub fn page(model: &str, found: &Found) -> String {
                 "\nGains over the base of what the judge sees:\n\n{}",
                 leakage.markdown()
             );
+        }
+    }
+    if let Some(truth) = &found.truth {
+        let _ = writeln!(
+            text,
+            "\n## Domains, beside renderings\n\n{} latents.\n",
+            truth.pictures
+        );
+        text.push_str(&table(&TRUTH_HEADS, &truth_rows(truth)));
+        for note in truth_notes(truth) {
+            let _ = writeln!(text, "\n{note}.");
         }
     }
     if let Some(texts) = &found.texts {

@@ -9,7 +9,7 @@ use domex_expand::methods::Needs;
 use domex_stylegan2::Model;
 
 use super::Expand;
-use super::settings::ClipModel;
+use super::settings::{ClipModel, TeacherFiles};
 use crate::{assets, kinds, models};
 
 /// The word for the built-in renderer, in place of a path.
@@ -93,7 +93,10 @@ pub fn refuse_shipped(
     let perceptual = (args.perceptual.is_none() && needs.perceptual).then_some(
         "--perceptual (say the file that `cargo xtask fetch lpips-vgg` fetches; or do without by --lambda-lpips 0)",
     );
-    let missing: Vec<&str> = clip.into_iter().chain(perceptual).collect();
+    let teacher = (args.teacher.is_none() && needs.teacher)
+        .then_some("--teacher (a diffusion model that `cargo xtask portraits` trains)");
+    let missing = clip.into_iter().chain(perceptual).chain(teacher);
+    let missing: Vec<&str> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -225,6 +228,26 @@ pub fn perceptual(wanted: Option<&Path>, needed: bool) -> domex_error::Result<Op
         })?,
     };
     Ok(Some(std::path::absolute(path)?))
+}
+
+/// The diffusion model that teaches, and the CLIP model whose texts it learnt.
+pub fn teacher(args: &Expand) -> domex_error::Result<TeacherFiles> {
+    let path = match &args.teacher {
+        Some(path) if path.is_file() => {
+            kinds::expect(path, &kinds::TEACHER)?;
+            path.clone()
+        }
+        Some(path) => {
+            let problem = format!("--teacher {}: no such file", path.display());
+            return Err(user_error(problem));
+        }
+        None => assets::expect(assets::TEACHER)
+            .map_err(|error| user_error(format!("no --teacher, and {error}")))?,
+    };
+    Ok(TeacherFiles {
+        path: std::path::absolute(path)?,
+        clip: network(args.teacher_clip.as_deref().unwrap_or(assets::TEACHER_CLIP))?,
+    })
 }
 
 /// Where the pictures of the source domain are.

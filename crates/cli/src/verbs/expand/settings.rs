@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use domex_data::picture::Background;
+use domex_distil::Translator;
 use domex_error::user_error;
 use domex_expand::methods::{Needs, Networks};
 use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
@@ -32,6 +33,9 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub texture: Option<ClipModel>,
     pub perceptual: Option<PathBuf>,
+    /// The diffusion model that teaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherFiles>,
     /// A folder, a zip file, `portraits`, or nothing.
     pub data: Option<String>,
     #[serde(default)]
@@ -62,6 +66,14 @@ pub struct ClipModel {
     pub name: String,
     pub path: PathBuf,
     pub weight: f64,
+}
+
+/// A diffusion model and the CLIP model whose texts it learnt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherFiles {
+    pub path: PathBuf,
+    pub clip: PathBuf,
 }
 
 /// What a resumed run may change, but for the plateau.
@@ -99,6 +111,15 @@ impl Settings {
         let texture = file.texture_clip.as_deref();
         let texture = texture.map(|name| inputs::named(name, 1.0)).transpose()?;
         let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs.perceptual)?;
+        let teacher = match needs.teacher {
+            true => Some(inputs::teacher(args)?),
+            false if args.teacher.is_none() && args.teacher_clip.is_none() => None,
+            false => {
+                return Err(user_error(
+                    "--teacher: no task learns from a diffusion model; leave it out, or add --method diffusion",
+                ));
+            }
+        };
         let mut settings = Self {
             data: inputs::data(args.data.as_deref(), portraits),
             mirror: args.mirror.unwrap_or(false),
@@ -111,6 +132,7 @@ impl Settings {
             clip,
             texture,
             perceptual,
+            teacher,
             seed: context.seed,
             config: file.settings,
             length: Length {
@@ -179,6 +201,11 @@ impl Settings {
             .into_iter()
             .chain(clip)
             .chain(self.perceptual.clone())
+            .chain(
+                self.teacher
+                    .iter()
+                    .flat_map(|files| [files.path.clone(), files.clip.clone()]),
+            )
             .chain(own)
             .collect()
     }
@@ -191,10 +218,13 @@ impl Settings {
         let distance = distance
             .map(|path| Perceptual::load(path, device))
             .transpose()?;
+        let teacher = self.teacher.as_ref();
+        let teacher = teacher.map(|files| Translator::load(&files.path, &files.clip, device));
         Ok(Networks {
             clip: clip.collect::<domex_error::Result<_>>()?,
             texture: texture.transpose()?,
             distance: distance.map(|network| Arc::new(network) as _),
+            teacher: teacher.transpose()?.map(Arc::new),
         })
     }
 
@@ -224,7 +254,9 @@ impl Settings {
             true => "none".to_owned(),
             false => clip.collect::<Vec<_>>().join(", "),
         };
-        Ok(vec![
+        let teacher = self.teacher.as_ref();
+        let teacher = teacher.map(|files| ("teacher", files.path.display().to_string()));
+        let mut lines = vec![
             ("clip", clip),
             (
                 "data",
@@ -256,7 +288,9 @@ impl Settings {
                     length.steps, length.tick, length.snap
                 ),
             ),
-        ])
+        ];
+        lines.splice(1..1, teacher);
+        Ok(lines)
     }
 }
 
@@ -264,13 +298,14 @@ impl Settings {
 fn needs(file: &TaskFile) -> domex_error::Result<Needs> {
     let objective = &file.settings.objective;
     let mut needs = Needs {
-        clip: false,
         perceptual: objective.alignment.lpips > 0.0 || objective.diversity > 0.0,
+        ..Needs::default()
     };
     for task in &file.tasks {
         let own = task.kind()?.needs();
         needs.clip |= own.clip;
         needs.perceptual |= own.perceptual;
+        needs.teacher |= own.teacher;
     }
     Ok(needs)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use domex_data::picture;
 use domex_error::user_error;
-use domex_expand::methods::{ListFiles, nada};
+use domex_expand::methods::{ListFiles, diffusion, nada};
 use domex_expand::{Dimensions, Error, ParametrisationKind, Recipe, TaskFile, TaskSpec};
 use serde_json::json;
 
@@ -29,8 +29,7 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<TaskFile> {
         task.kind()?.resolve(task, &folder)?;
     }
     for text in &args.domain {
-        file.tasks
-            .push(domain(text, args.source.as_deref().unwrap_or("photo"))?);
+        file.tasks.push(domain(text, args)?);
     }
     if file.tasks.is_empty() {
         return Err(user_error(
@@ -49,11 +48,22 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<TaskFile> {
 }
 
 /// "source=>target", "name=@pictures" or a target.
-fn domain(text: &str, source: &str) -> domex_error::Result<TaskSpec> {
+fn domain(text: &str, args: &Expand) -> domex_error::Result<TaskSpec> {
+    let by_diffusion = args.method.as_deref() == Some("diffusion");
     let Some((name, list)) = text.split_once(SHOWN) else {
+        let source = args.source.as_deref().unwrap_or("photo");
         let (source, target) = text.split_once("=>").unwrap_or((source, text));
-        return Ok(TaskSpec::texts(source.trim(), target.trim()));
+        let (source, target) = (source.trim(), target.trim());
+        return Ok(match by_diffusion {
+            true => diffusion::texts(source, target),
+            false => TaskSpec::texts(source, target),
+        });
     };
+    if by_diffusion {
+        return Err(user_error(format!(
+            "--domain {text:?}: --method diffusion takes domains in words; leave --method out for pictures"
+        )));
+    }
     let names = list.split(',').map(str::trim);
     let names: Vec<PathBuf> = names.filter(|n| !n.is_empty()).map(PathBuf::from).collect();
     if names.is_empty() || name.trim().is_empty() {

@@ -1,0 +1,277 @@
+//! Domains in words, by a text-conditional diffusion model as teacher: translate, then teach.
+//!
+//! Before the first step the source draws some latents; the teacher turns their pictures into noise as the source text and
+//! denoises them as the target. The edited latent is then held to that picture by a perceptual distance and squares. A
+//! translation is crisp where a gradient through CLIP only changes colours, and it keeps the person.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use domex_distil::{Request, Translation, Translator, targets};
+use domex_latent::ImageDistance;
+use domex_mystyle::reconstruction;
+use domex_random::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use super::{Kind, ListFiles, Needs, World, keys};
+use crate::method::SourcePictures;
+use crate::{Error, LossPart, Method, Result, Sampled, Samples, TaskSpec};
+
+/// The method's line of registration.
+pub struct Diffusion;
+
+/// Settings.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiffusionConfig {
+    /// Latents whose pictures are translated for each domain.
+    pub targets: usize,
+    /// The share of translations that is kept: those that a CLIP model finds most in the domain.
+    pub keep: f64,
+    /// How pictures are translated, where a task does not say it.
+    pub translation: Translation,
+    /// Weight of the squared difference beside the perceptual distance.
+    pub l2: f64,
+}
+
+impl Default for DiffusionConfig {
+    fn default() -> Self {
+        Self {
+            targets: 64,
+            keep: 0.8,
+            translation: Translation::default(),
+            l2: 10.0,
+        }
+    }
+}
+
+impl DiffusionConfig {
+    /// # Errors
+    ///
+    /// A number out of range.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=1 << 16).contains(&self.targets) {
+            let expected = "1 to 65536";
+            return Err(Error::setting("diffusion.targets", self.targets, expected));
+        }
+        if !(self.keep > 0.0 && self.keep <= 1.0) {
+            let expected = "above 0 and at most 1";
+            return Err(Error::setting("diffusion.keep", self.keep, expected));
+        }
+        if !(self.l2.is_finite() && self.l2 >= 0.0) {
+            return Err(Error::setting("diffusion.l2", self.l2, "0 or more"));
+        }
+        let translation = self.translation.validate();
+        translation.map_err(|error| Error::setting("diffusion.translation", error, "a translation"))
+    }
+}
+
+/// Keys of a task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    /// What the generator makes, in words.
+    #[serde(default = "photo")]
+    source: String,
+    /// What it should make, in words.
+    target: String,
+    /// The time to which pictures are turned into noise; else as the settings say.
+    #[serde(default)]
+    time: Option<f64>,
+    /// How far the prediction is carried on; else as the settings say.
+    #[serde(default)]
+    guidance: Option<f64>,
+}
+
+impl Keys {
+    fn translation(&self, settings: &Translation) -> Translation {
+        Translation {
+            time: self.time.unwrap_or(settings.time),
+            guidance: self.guidance.unwrap_or(settings.guidance),
+            ..*settings
+        }
+    }
+}
+
+fn photo() -> String {
+    "photo".to_owned()
+}
+
+/// From `source` to `target` in words, all else left open.
+pub fn texts(source: impl Into<String>, target: impl Into<String>) -> TaskSpec {
+    let mut task = TaskSpec::of(&Diffusion);
+    task.set("source", json!(source.into()));
+    task.set("target", json!(target.into()));
+    task
+}
+
+impl Kind for Diffusion {
+    fn name(&self) -> &'static str {
+        "diffusion"
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["source", "target", "time", "guidance"]
+    }
+
+    fn default_name(&self, task: &TaskSpec) -> String {
+        let target = task.keys().get("target").and_then(Json::as_str);
+        target.unwrap_or_default().to_owned()
+    }
+
+    fn check(&self, task: &TaskSpec) -> Result<()> {
+        let own: Keys = keys(task)?;
+        for (key, text) in [("source", &own.source), ("target", &own.target)] {
+            if text.trim().is_empty() {
+                return Err(Error::setting(key, "an empty text", "a few words"));
+            }
+        }
+        if own.source.trim() == own.target.trim() {
+            let expected = "words other than the source's";
+            return Err(Error::setting("target", &own.target, expected));
+        }
+        let checked = own.translation(&Translation::default()).validate();
+        checked.map_err(|error| Error::setting("keys", error, "a translation"))
+    }
+
+    fn resolve(&self, _: &mut TaskSpec, _: &dyn ListFiles) -> Result<()> {
+        Ok(())
+    }
+
+    fn files(&self, _: &TaskSpec) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            perceptual: true,
+            teacher: true,
+            ..Needs::default()
+        }
+    }
+
+    fn describe(&self, task: &TaskSpec) -> String {
+        keys(task).map_or(String::new(), |own: Keys| {
+            format!("{} → {}, by a diffusion model", own.source, own.target)
+        })
+    }
+
+    fn record(&self, task: &TaskSpec) -> Json {
+        keys(task).map_or(
+            Json::Null,
+            |own: Keys| json!({ "type": "diffusion", "source": own.source, "target": own.target }),
+        )
+    }
+
+    fn official(&self, _: &Json) -> std::result::Result<TaskSpec, String> {
+        Err("the published programs have no method of this name".to_owned())
+    }
+
+    fn build(&self, tasks: &[&TaskSpec], world: &World<'_>) -> Result<Box<dyn Method>> {
+        let Some(teacher) = world.networks.teacher.clone() else {
+            let expected = "a diffusion model: the method learns from its pictures";
+            return Err(Error::setting("teacher of diffusion", "none", expected));
+        };
+        let Some(distance) = world.networks.distance.clone() else {
+            let expected = "a perceptual network: the method compares pictures by it";
+            let what = "perceptual distance of diffusion";
+            return Err(Error::setting(what, "none", expected));
+        };
+        if teacher.size() != world.resolution {
+            let expected = format!("{0} × {0}, as the generator's", world.resolution);
+            let found = format!("{0} × {0}", teacher.size());
+            return Err(Error::setting("pictures of the teacher", found, expected));
+        }
+        let config = world.config.diffusion;
+        let requests = tasks.iter().map(|task| {
+            let own: Keys = keys(task)?;
+            for text in [&own.source, &own.target] {
+                teacher.check(text)?;
+            }
+            Ok(Request {
+                how: own.translation(&config.translation),
+                source: own.source,
+                target: own.target,
+                keep: config.keep,
+            })
+        });
+        Ok(Box::new(ByTranslation {
+            requests: requests.collect::<Result<_>>()?,
+            cache: world.cache.map(Path::to_owned),
+            pools: Vec::new(),
+            config,
+            distance,
+            teacher,
+        }))
+    }
+}
+
+/// Latents `[k, D]` of a domain and what their edited pictures should be `[k, 3, h, w]`.
+struct Pool {
+    latents: Tensor,
+    pictures: Tensor,
+}
+
+/// Edited pictures are held to translations of the source's.
+pub struct ByTranslation {
+    teacher: Arc<Translator>,
+    distance: Arc<dyn ImageDistance>,
+    requests: Vec<Request>,
+    config: DiffusionConfig,
+    cache: Option<PathBuf>,
+    /// One for each request, once they are made.
+    pools: Vec<Pool>,
+}
+
+impl Method for ByTranslation {
+    fn name(&self) -> &str {
+        Diffusion.name()
+    }
+
+    fn prepare(&mut self, source: &dyn SourcePictures) -> Result<()> {
+        let (latents, base) = source.draw("targets", self.config.targets)?;
+        let base = base.clamp(-1.0, 1.0)?;
+        let pool = |request: &Request| -> Result<Pool> {
+            let made = targets(&self.teacher, &base, request, self.cache.as_deref())?;
+            let rows: Vec<u32> = made.rows.iter().map(|&row| row as u32).collect();
+            let rows = Tensor::new(rows, latents.device())?;
+            Ok(Pool {
+                latents: latents.contiguous()?.index_select(&rows, 0)?,
+                pictures: made.pictures,
+            })
+        };
+        self.pools = self.requests.iter().map(pool).collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    fn sample(&self, tasks: &[usize], _: &Tensor, stream: &mut Stream) -> Result<Sampled> {
+        let (mut latents, mut targets) = (Vec::new(), Vec::new());
+        for &task in tasks {
+            let missing = || Error::setting("task number", task, "one with targets");
+            let pool = self.pools.get(task).ok_or_else(missing)?;
+            let at = stream
+                .index(pool.latents.dim(0)?)
+                .map_err(|error| Error::setting("targets", error, "at least one"))?;
+            latents.push(pool.latents.narrow(0, at, 1)?);
+            targets.push(pool.pictures.narrow(0, at, 1)?);
+        }
+        Ok(Sampled {
+            latents: Tensor::cat(&latents, 0)?,
+            targets: Some(Tensor::cat(&targets, 0)?),
+        })
+    }
+
+    fn loss(&self, samples: &Samples<'_>, _: &mut Stream) -> Result<LossPart> {
+        let Some(targets) = samples.targets else {
+            let expected = "a picture for each sample of this method";
+            return Err(Error::setting("target pictures", "none", expected));
+        };
+        let loss = reconstruction(samples.edited, targets, &*self.distance, self.config.l2)?;
+        Ok(LossPart {
+            total: loss.total,
+            per_sample: loss.per_sample,
+        })
+    }
+}
