@@ -165,6 +165,7 @@ fn bad_flags_are_refused_with_what_is_allowed() {
         ("generate --noise-mode loud", &["const", "random", "none"]),
         ("generate --class 3", &["no classes"]),
         ("generate --device tpu", &["tpu", "cpu, cuda"]),
+        ("generate --device cuda:99", &["--device cuda:99"]),
         ("generate --trunc nan --force", &["--trunc"]),
         ("mix --styles 99 --force", &["99", "allowed"]),
         ("traverse --dim 100000 --force", &["100000"]),

@@ -5,8 +5,10 @@
 mod bench;
 mod ci;
 mod convert;
+mod cuda;
 mod fetch;
 mod golden;
+mod gpu_check;
 mod out;
 mod portraits;
 mod study;
@@ -37,6 +39,10 @@ enum Job {
     Portraits(portraits::Args),
     /// Compare expanded with adapted generators on the portrait world.
     Study(study::Args),
+    /// The program with CUDA support, its kernels, and what they should cost.
+    Cuda(cuda::Args),
+    /// Run the CUDA kernels on a card, against the CPU; exit code 3 without one.
+    GpuCheck(gpu_check::Args),
     /// The whole check, as the continuous integration runs it.
     Ci(ci::Args),
 }
@@ -50,6 +56,8 @@ fn main() -> ExitCode {
         Job::Bench(args) => bench::run(&args),
         Job::Portraits(args) => portraits::run(&args),
         Job::Study(args) => study::run(&args),
+        Job::Cuda(args) => cuda::run(&args),
+        Job::GpuCheck(args) => gpu_check::run(&args),
         Job::Ci(args) => ci::run(&args),
     };
     match outcome {

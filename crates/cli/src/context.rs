@@ -103,10 +103,18 @@ fn open_device(name: &str) -> domex_error::Result<Device> {
             .and_then(|index| index.parse().ok())
             .ok_or_else(|| user_error(format!("--device {other}: no such device; {allowed}")))?,
     };
-    if !candle_core::utils::cuda_is_available() {
-        return Err(user_error(format!(
-            "--device {name}: this build has no CUDA support; use --device cpu, or build with `--features cuda`"
-        )));
-    }
-    Device::new_cuda(index).map_err(|error| user_error(format!("--device {name}: {error}")))
+    open_cuda(index).map_err(|why| user_error(format!("--device {name}: {why}")))
+}
+
+/// Checks what a device needs before candle opens it: candle's loader panics where a library is missing.
+#[cfg(feature = "cuda")]
+fn open_cuda(index: usize) -> Result<Device, String> {
+    let card = domex_cuda::compile::open(index).map_err(|error| error.to_string())?;
+    tracing::info!(?card, "found a CUDA device");
+    Device::new_cuda(index).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_: usize) -> Result<Device, &'static str> {
+    Err("this build has no CUDA support; use --device cpu, or build with `cargo xtask cuda build`")
 }

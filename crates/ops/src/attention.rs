@@ -21,7 +21,9 @@ use crate::{
 };
 
 const OP: &str = "attention";
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
+/// Channels of a head that the CUDA kernels take at most.
+const DEEPEST_ON_CUDA: usize = 128;
 
 /// Which keys a query sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +42,8 @@ pub enum Mask {
 /// the width; [`Error::DType`] and [`Error::Device`] when the operands do not match.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Mask) -> Result<Tensor> {
     let shape = check_operands(q, k, v, heads, mask)?;
-    if BODIES.of(&[q]) == Body::Composed {
+    let body = BODIES.of(&[q]);
+    if body == Body::Composed || (body == Body::Cuda && shape.depth > DEEPEST_ON_CUDA) {
         return composed(&shape, q, k, v);
     }
     let [q, k, v] = [q.contiguous()?, k.contiguous()?, v.contiguous()?];
@@ -198,6 +201,23 @@ impl CustomOp3 for Attention {
             let (k, v) = (cpu::slice(s2, l2)?, cpu::slice(s3, l3)?);
             cpu::filled(q.len(), |y| kernel::forward(&self.0, q, k, v, y))
         })?;
+        Ok((y, l1.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+        s3: &candle_core::CudaStorage,
+        l3: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2), Input::All(s3, l3)];
+        let plan = domex_cuda::plan::attention(&self.0);
+        let y = compute(plan, &inputs, 3, l1.shape().elem_count())?;
         Ok((y, l1.shape().clone()))
     }
 

@@ -16,6 +16,8 @@ use crate::autograd::keeps_graph;
 pub(crate) enum Body {
     /// A kernel on slices, on the CPU.
     Cpu,
+    /// A kernel on a CUDA device.
+    Cuda,
     /// candle's operations: any device, any float type.
     Composed,
 }
@@ -25,21 +27,39 @@ pub(crate) enum Body {
 pub(crate) struct Bodies {
     /// The element types of its CPU kernel.
     cpu: &'static [DType],
+    /// The element types of its CUDA kernel.
+    cuda: &'static [DType],
 }
 
 impl Bodies {
     /// A CPU kernel for float32 and float64.
     pub(crate) const CPU: Self = Self {
         cpu: &[DType::F32, DType::F64],
+        cuda: &[],
     };
     /// A CPU kernel for float32 alone.
-    pub(crate) const CPU_F32: Self = Self { cpu: &[DType::F32] };
+    pub(crate) const CPU_F32: Self = Self {
+        cpu: &[DType::F32],
+        cuda: &[],
+    };
+    /// A CPU kernel for float32 and float64, and a CUDA kernel for float32.
+    pub(crate) const CPU_AND_CUDA: Self = Self {
+        cuda: if cfg!(feature = "cuda") {
+            &[DType::F32]
+        } else {
+            &[]
+        },
+        ..Self::CPU
+    };
 
     /// The body that can take all of `operands`.
     pub(crate) fn of(self, operands: &[&Tensor]) -> Body {
         let cpu = |t: &&Tensor| t.device().is_cpu() && self.cpu.contains(&t.dtype());
+        let cuda = |t: &&Tensor| t.device().is_cuda() && self.cuda.contains(&t.dtype());
         if operands.iter().all(cpu) {
             Body::Cpu
+        } else if operands.iter().all(cuda) {
+            Body::Cuda
         } else {
             Body::Composed
         }

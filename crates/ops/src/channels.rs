@@ -17,7 +17,7 @@ use crate::{
     cpu::{self, Element, by_dtype},
 };
 
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// Elements that one task should have at least; less is not worth waking a thread.
 const TASK: usize = 1 << 14;
@@ -37,7 +37,7 @@ pub(crate) fn scale(x: &Tensor, s: &Tensor) -> Result<Tensor> {
     Ok(x.contiguous()?.apply_op2(&s.contiguous()?, Rows::Scale)?)
 }
 
-/// `Σ x·y` over all but the first two dimensions: `[n, c, ..]` twice to `[n, c]`. CPU only.
+/// `Σ x·y` over all but the first two dimensions: `[n, c, ..]` twice to `[n, c]`. Not composed: for operands that [`BODIES`] takes.
 pub(crate) fn dot(x: &Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
     x.contiguous()?.apply_op2(&y.contiguous()?, Rows::Dot)
 }
@@ -115,6 +115,26 @@ impl CustomOp2 for Rows {
             Self::Dot => Shape::from(&l1.dims()[..2]),
         };
         Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        use domex_cuda::plan;
+        let rows = l1.dims()[..2].iter().product();
+        let inner = l1.dims()[2..].iter().product();
+        let (plan, shape) = match self {
+            Self::Scale => (plan::scale_rows(rows, inner), l1.shape().clone()),
+            Self::Dot => (plan::dot_rows(rows, inner), Shape::from(&l1.dims()[..2])),
+        };
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
+        Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
     }
 
     fn bwd(
@@ -201,6 +221,22 @@ impl CustomOp1 for ChannelSum {
         Ok((y, Shape::from(c)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let outer = l.dims()[..self.dim].iter().product();
+        let (c, inner) = (
+            l.dims()[self.dim],
+            l.dims()[self.dim + 1..].iter().product(),
+        );
+        let plan = domex_cuda::plan::channel_sum(outer, c, inner);
+        Ok((compute(plan, &[Input::All(s, l)], 1, c)?, Shape::from(c)))
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let mut dims = vec![1; x.rank()];
         dims[self.dim] = x.dim(self.dim)?;
@@ -248,6 +284,19 @@ impl CustomOp1 for SumRows {
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (images, rows, inner) = l.shape().dims3()?;
         let y = by_dtype!(s, self.name(), T => Self::run::<T>(cpu::slice(s, l)?, rows, inner))?;
+        Ok((y, Shape::from((images, inner))))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let (images, rows, inner) = l.shape().dims3()?;
+        let plan = domex_cuda::plan::plane_sum(images, rows, inner);
+        let y = compute(plan, &[Input::All(s, l)], 1, images * inner)?;
         Ok((y, Shape::from((images, inner))))
     }
 

@@ -32,7 +32,7 @@ use crate::{
     cpu::{self, Element, by_dtype},
 };
 
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// Convolution of `x: [n, i, h, w]` with `weight: [o, i, kh, kw]` and `bias: [o]`, padded with
 /// `padding` zeros on every side. See the [module docs](self).
@@ -206,13 +206,19 @@ fn apply(part: Part, shape: ConvShape, a: &Tensor, b: &Tensor) -> Result<Tensor>
 }
 
 impl Conv {
-    fn run<T: Element>(&self, a: &[T], b: &[T]) -> candle_core::Result<(CpuStorage, Shape)> {
+    /// The shape of the result.
+    fn result(&self) -> Shape {
         let s = &self.shape;
-        let shape = Shape::from(match self.part {
+        Shape::from(match self.part {
             Part::Forward => (s.n, s.c_out, s.out_h(), s.out_w()),
             Part::InputGrad => (s.n, s.c_in, s.h, s.w),
             Part::WeightGrad => (s.c_out, s.c_in, s.kh, s.kw),
-        });
+        })
+    }
+
+    fn run<T: Element>(&self, a: &[T], b: &[T]) -> candle_core::Result<(CpuStorage, Shape)> {
+        let s = &self.shape;
+        let shape = self.result();
         let y = cpu::filled(shape.elem_count(), |y| match self.part {
             Part::Forward => kernel::forward(s, a, b, y),
             Part::InputGrad => kernel::grad_input(s, a, b, y),
@@ -239,6 +245,26 @@ impl CustomOp2 for Conv {
         l2: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         by_dtype!(s1, self.name(), T => self.run::<T>(cpu::slice(s1, l1)?, cpu::slice(s2, l2)?))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        use domex_cuda::plan;
+        let plan = match self.part {
+            Part::Forward => plan::conv_forward(&self.shape, &plan::Fused::NONE),
+            Part::InputGrad => plan::conv_grad_input(&self.shape),
+            Part::WeightGrad => plan::conv_grad_weight(&self.shape),
+        };
+        let shape = self.result();
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
+        Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
     }
 
     fn bwd(

@@ -93,6 +93,17 @@ impl<'a> Borrowed<'a> {
         }
     }
 
+    /// Storage and layout, which must be a CUDA device's.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda(&self) -> Result<(&candle_core::CudaStorage, &Layout)> {
+        match &*self.storage {
+            Storage::Cuda(s) => Ok((s, self.layout)),
+            _ => Err(Error::msg(
+                "an operand left the device between forward and backward",
+            )),
+        }
+    }
+
     /// The elements of a contiguous tensor.
     pub(crate) fn slice<T: Element>(&self) -> Result<&[T]> {
         slice(self.storage()?, self.layout)

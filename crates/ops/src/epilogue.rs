@@ -3,7 +3,7 @@
 //! `y = clamp(gain · act(x · scale + bias + noise))` with a piecewise linear `act`: the identity above 0,
 //! a slope of its own below. `x: [n, c, h, w]`, `scale: [n, c]`, `bias: [c]`, `noise` the same for
 //! all channels. Each part may be absent. The low-pass filter that follows a transposed convolution is run over x before, in the
-//! same pass. float32 and float64 on the CPU only.
+//! same pass. float32 and float64 on the CPU, float32 on a CUDA device.
 //!
 //! # Derivatives
 //!
@@ -13,6 +13,8 @@
 //! differentiable operators. `act'` is constant almost everywhere, so `gz` is linear in `g` and its own
 //! derivative, and any order is exact.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod join;
 mod slope;
 
@@ -24,7 +26,7 @@ use domex_kernels::{
 
 use crate::{
     autograd::in_backward,
-    body::Bodies,
+    body::{Bodies, Body},
     channels::{self, channel_sum, sum_outer},
     cpu::{self, Borrowed, Element, by_dtype},
     upfirdn2d::Resample,
@@ -33,7 +35,7 @@ use join::Join;
 use slope::Slope;
 
 const OP: &str = "epilogue";
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// `clamp(gain · act(z))`, with `act(z) = z` above 0 and `negative · z` below.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +145,11 @@ impl Curve {
             (Some(scale), added) => {
                 let added = match added {
                     Some(added) => added,
-                    None => Tensor::zeros(0, x.dtype(), x.device())?,
+                    None => {
+                        // A device has no memory of no bytes.
+                        let len = usize::from(BODIES.of(&[x]) == Body::Cuda);
+                        Tensor::zeros(len, x.dtype(), x.device())?
+                    }
                 };
                 x.contiguous()?.apply_op3(&scale.contiguous()?, &added, op)
             }
@@ -384,6 +390,15 @@ impl CustomOp1 for Epilogue {
         self.forward((s, l), None, None)
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        self.cuda_forward((s, l), None, None)
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         Ok(self.backward(x, None, None, g)?.0)
     }
@@ -403,6 +418,17 @@ impl CustomOp2 for Epilogue {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         self.forward((s1, l1), None, Some((s2, l2)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        self.cuda_forward((s1, l1), None, Some((s2, l2)))
     }
 
     fn bwd(
@@ -433,6 +459,19 @@ impl CustomOp3 for Epilogue {
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         self.forward((s1, l1), Some((s2, l2)), Some((s3, l3)))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+        s3: &candle_core::CudaStorage,
+        l3: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        self.cuda_forward((s1, l1), Some((s2, l2)), Some((s3, l3)))
     }
 
     fn bwd(

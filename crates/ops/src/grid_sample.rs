@@ -38,7 +38,7 @@ use crate::{
 };
 
 const OP: &str = "grid_sample";
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// `x: [n, c, h, w]` at the positions `grid: [n, i, j, 2]`, giving `[n, c, i, j]`. See the
 /// [module docs](self).
@@ -192,6 +192,22 @@ fn neighbours(planes: &Planes, (ix, iy): (f64, f64)) -> Option<[(usize, f64); 4]
 }
 
 impl Sample {
+    /// The shape of the result.
+    fn result(&self) -> Shape {
+        let Planes {
+            n,
+            c,
+            h,
+            w,
+            out_h,
+            out_w,
+        } = self.planes;
+        match self.scatters {
+            false => Shape::from((n, c, out_h, out_w)),
+            true => Shape::from((n, c, h, w)),
+        }
+    }
+
     fn run<T: Element>(&self, input: &[T], output: &mut [T]) {
         let Planes { c, h, w, .. } = self.planes;
         let (inside, points) = (h * w, self.planes.out_h * self.planes.out_w);
@@ -232,18 +248,7 @@ impl CustomOp1 for Sample {
     }
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let Planes {
-            n,
-            c,
-            h,
-            w,
-            out_h,
-            out_w,
-        } = self.planes;
-        let shape = match self.scatters {
-            false => Shape::from((n, c, out_h, out_w)),
-            true => Shape::from((n, c, h, w)),
-        };
+        let shape = self.result();
         let y = by_dtype!(s, OP, T => {
             let x = cpu::slice::<T>(s, l)?;
             cpu::filled(shape.elem_count(), |y: &mut [T]| {
@@ -252,6 +257,36 @@ impl CustomOp1 for Sample {
             })
         })?;
         Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        use domex_cuda::plan;
+        let Planes { n, c, h, w, .. } = self.planes;
+        let sizes = plan::GridSample {
+            n,
+            c,
+            h,
+            w,
+            samples: self.planes.out_h * self.planes.out_w,
+        };
+        let plan = match self.scatters {
+            false => plan::grid_sample(&sizes),
+            true => plan::grid_sample_adjoint(&sizes),
+        };
+        let points: Vec<f32> = self
+            .points
+            .iter()
+            .flat_map(|&(x, y)| [x as f32, y as f32])
+            .collect();
+        let shape = self.result();
+        let inputs = [Input::All(s, l), Input::Floats(&points)];
+        Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {

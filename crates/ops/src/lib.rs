@@ -11,8 +11,8 @@
 //! - **Errors, not panics.** Shapes, element types and parameters are checked before anything is
 //!   allocated; an [`Error`] names operator, operand, what was found and what fits.
 //!
-//! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`); other devices and
-//! types take the composed form from candle's operations, which each module has as `reference`
+//! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`), with the feature `cuda` float32 on a CUDA
+//! device does, too (`domex-cuda`); other devices and types take the composed form from candle's operations, which each module has as `reference`
 //! and which is the oracle of its tests. `body` is the one place that chooses.
 //!
 //! Deliberately not here: layers with parameters, initialisation, losses, anything that reads a
@@ -47,6 +47,8 @@ mod check;
 pub mod conv;
 pub mod conv_resample;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod epilogue;
 mod error;
 pub mod frozen;

@@ -37,7 +37,7 @@ mod silu;
 use ops::{Affine, Line};
 pub use silu::group_norm_silu;
 
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// `x / √(mean(x², over dim) + eps)`, same shape.
 ///

@@ -30,7 +30,7 @@ use crate::{
     resize::separable::{Separable, Table},
 };
 
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// The windows of a pooling. See the [module docs](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -118,7 +118,7 @@ struct Window {
 pub fn avg_pool2d(x: &Tensor, pool: &Pool, count_include_pad: bool) -> Result<Tensor> {
     if let [_, _, h, w] = *x.dims()
         && let Some(side) = blocks::side(pool, h, w)
-        && BODIES.of(&[x]) != Body::Composed
+        && BODIES.of(&[x]) == Body::Cpu
     {
         check::nonempty("avg_pool2d", "x", x)?;
         return Ok(blocks::mean(x, side)?);
@@ -166,6 +166,8 @@ pub fn max_pool2d(x: &Tensor, pool: &Pool) -> Result<Tensor> {
 /// The windows of both axes.
 #[derive(Debug, Clone)]
 struct Windows {
+    #[cfg(feature = "cuda")]
+    pool: Pool,
     h: usize,
     w: usize,
     rows: Arc<Vec<Window>>,
@@ -180,6 +182,8 @@ impl Windows {
         let cols = pool.windows(op, x, w)?;
         check::elements(op, &[n, c, rows.len(), cols.len()], x.dtype())?;
         Ok(Self {
+            #[cfg(feature = "cuda")]
+            pool: *pool,
             h,
             w,
             rows: Arc::new(rows),
@@ -260,6 +264,17 @@ struct Pick {
 }
 
 impl Pick {
+    /// The shape of the result for keys of layout `keys`.
+    fn result(&self, keys: &Layout) -> candle_core::Result<Shape> {
+        let (n, c, _, _) = keys.shape().dims4()?;
+        let (rows, cols) = (self.windows.rows.len(), self.windows.cols.len());
+        Ok(Shape::from(if self.back {
+            (n, c, self.windows.h, self.windows.w)
+        } else {
+            (n, c, rows, cols)
+        }))
+    }
+
     fn run<T: Element>(&self, keys: &[T], values: &[T], y: &mut [T]) {
         let (plane, count) = (self.windows.h * self.windows.w, self.windows.count());
         let (from, to) = if self.back {
@@ -298,13 +313,7 @@ impl CustomOp2 for Pick {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (n, c, _, _) = l1.shape().dims4()?;
-        let (rows, cols) = (self.windows.rows.len(), self.windows.cols.len());
-        let shape = Shape::from(if self.back {
-            (n, c, self.windows.h, self.windows.w)
-        } else {
-            (n, c, rows, cols)
-        });
+        let shape = self.result(l1)?;
         let y = by_dtype!(s1, self.name(), T => {
             let (keys, values) = (cpu::slice::<T>(s1, l1)?, cpu::slice::<T>(s2, l2)?);
             cpu::filled(shape.elem_count(), |y: &mut [T]| {
@@ -313,6 +322,36 @@ impl CustomOp2 for Pick {
             })
         })?;
         Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        use domex_cuda::plan;
+        let (shape, windows) = (self.result(l1)?, &self.windows);
+        let sizes = plan::MaxPool {
+            planes: l1.dims()[0] * l1.dims()[1],
+            h: windows.h,
+            w: windows.w,
+            out_h: windows.rows.len(),
+            out_w: windows.cols.len(),
+            kernel: windows.pool.kernel,
+            stride: windows.pool.stride,
+            padding: windows.pool.padding,
+        };
+        let plan = if self.back {
+            plan::max_pool_adjoint(&sizes)
+        } else {
+            plan::max_pool(&sizes)
+        };
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
+        Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
     }
 
     fn bwd(

@@ -14,7 +14,7 @@ use crate::{
     cpu::{self, Element, by_dtype},
 };
 
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// Softmax of `x` along `dim`, same shape. See the [module docs](self).
 ///
@@ -78,6 +78,19 @@ impl CustomOp1 for Softmax {
         Ok((y, l.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let Axis { outer, len, inner } = self.0;
+        let plan = domex_cuda::plan::softmax(outer, len, inner);
+        let y = compute(plan, &[Input::All(s, l)], 1, l.shape().elem_count())?;
+        Ok((y, l.shape().clone()))
+    }
+
     fn bwd(&self, _: &Tensor, y: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
         in_backward(y)
             .apply_op2(&g.contiguous()?, SoftmaxGrad(self.0))
@@ -119,6 +132,22 @@ impl CustomOp2 for SoftmaxGrad {
             let (y, g) = (cpu::slice::<T>(s1, l1)?, cpu::slice::<T>(s2, l2)?);
             cpu::filled(y.len(), |out: &mut [T]| self.run(y, g, out))
         })?;
+        Ok((out, l1.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let Axis { outer, len, inner } = self.0;
+        let plan = domex_cuda::plan::softmax_backward(outer, len, inner);
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
+        let out = compute(plan, &inputs, 2, l1.shape().elem_count())?;
         Ok((out, l1.shape().clone()))
     }
 

@@ -43,7 +43,7 @@ use crate::{
 };
 
 const OP: &str = "upfirdn2d";
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// How [`upfirdn2d`] works. The default does nothing but filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -375,6 +375,25 @@ impl Resample {
         epilogue::forward_filtered(&self.shape, taps, shape, epilogue, x, y)
     }
 
+    /// The taps `[fh, fw]` as CUDA kernels take them.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda_taps(&self) -> Vec<f32> {
+        let full: Vec<f64> = match &self.taps {
+            Taps::Full(taps) => taps.to_vec(),
+            Taps::Separable(f) => f
+                .iter()
+                .flat_map(|a| f.iter().map(move |b| a * b))
+                .collect(),
+        };
+        domex_cuda::plan::taps(&self.shape, &full)
+    }
+
+    /// Its sizes.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn shape(&self) -> &UpFirDnShape {
+        &self.shape
+    }
+
     fn run<T: Element>(&self, x: &[T]) -> candle_core::Result<CpuStorage> {
         let (s, taps) = (&self.shape, self.taps.typed::<T>());
         cpu::filled(s.planes * s.out_h() * s.out_w(), |y| match self.taps {
@@ -396,6 +415,20 @@ impl CustomOp1 for Resample {
             y,
             Shape::from((n, c, self.shape.out_h(), self.shape.out_w())),
         ))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let (n, c, _, _) = l.shape().dims4()?;
+        let shape = Shape::from((n, c, self.shape.out_h(), self.shape.out_w()));
+        let inputs = [Input::All(s, l), Input::Floats(&self.cuda_taps())];
+        let plan = domex_cuda::plan::upfirdn2d(&self.shape);
+        Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {

@@ -26,6 +26,22 @@ impl CustomOp2 for Join {
         Ok((both, Shape::from(l1.dims()[0] + l2.dims()[0])))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let (first, second) = (l1.dims()[0], l2.dims()[0]);
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
+        let plan = domex_cuda::plan::join(first, second);
+        let both = compute(plan, &inputs, 2, first + second)?;
+        Ok((both, Shape::from(first + second)))
+    }
+
     fn bwd(
         &self,
         a: &Tensor,

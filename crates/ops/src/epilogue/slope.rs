@@ -33,6 +33,26 @@ impl CustomOp1 for Slope {
         Ok((gz, l.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let x = Borrowed::new(&self.x);
+        let [scale, added] = [&self.scale, &self.added].map(|t| t.as_ref().map(Borrowed::new));
+        let scale = scale.as_ref().map(Borrowed::cuda).transpose()?;
+        let added = added.as_ref().map(Borrowed::cuda).transpose()?;
+        let (x, x_layout) = x.cuda()?;
+        let parts = self.epilogue.cuda_parts(3, scale.is_some());
+        let mut inputs = vec![Input::All(x, x_layout), Input::All(s, l)];
+        inputs.extend(self.epilogue.cuda_inputs(scale, added));
+        let plan = domex_cuda::plan::epilogue_slope(&self.epilogue.shape, &parts);
+        let gz = compute(plan, &inputs, 2, l.shape().elem_count())?;
+        Ok((gz, l.shape().clone()))
+    }
+
     fn bwd(&self, _: &Tensor, _: &Tensor, v: &Tensor) -> Result<Option<Tensor>> {
         v.contiguous()?.apply_op1(self.clone()).map(Some)
     }

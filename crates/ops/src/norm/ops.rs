@@ -1,4 +1,4 @@
-//! The CPU bodies of the normalisations and their derivatives. Formulas: the [parent module](super).
+//! The bodies of the normalisations and their derivatives. Formulas: the [parent module](super).
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor,
@@ -54,12 +54,12 @@ impl Affine {
 }
 
 impl Line {
-    /// `y`, on the CPU.
+    /// `y`, by a kernel.
     pub(super) fn normalise(self, x: &Tensor) -> Result<Tensor> {
         x.contiguous()?.apply_op1(Normalise(self))
     }
 
-    /// `weight · y + bias`, on the CPU.
+    /// `weight · y + bias`, by a kernel.
     pub(super) fn normalise_affine(
         self,
         x: &Tensor,
@@ -82,7 +82,7 @@ impl Line {
             .apply_op3(&or(weight, 1.0)?, &or(bias, 0.0)?, op)
     }
 
-    /// `J g`, on the CPU.
+    /// `J g`, by a kernel.
     pub(super) fn gradient(self, x: &Tensor, g: &Tensor) -> Result<Tensor> {
         x.contiguous()?
             .apply_op2(&g.contiguous()?, NormaliseGrad(self))
@@ -122,6 +122,18 @@ impl Line {
             y = y.broadcast_add(&affine.spread(&wide(bias)?, x)?)?;
         }
         y.to_dtype(x.dtype())
+    }
+
+    /// The same for the CUDA kernels.
+    #[cfg(feature = "cuda")]
+    fn cuda(&self) -> domex_cuda::plan::Line {
+        domex_cuda::plan::Line {
+            outer: self.axis.outer,
+            len: self.axis.len,
+            inner: self.axis.inner,
+            centre: self.centre,
+            eps: self.eps,
+        }
     }
 
     /// The sizes for the kernel of layer norms, where that serves.
@@ -181,6 +193,18 @@ impl CustomOp1 for Normalise {
                 Ok(())
             })
         })?;
+        Ok((y, l.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let plan = domex_cuda::plan::norm(&self.0.cuda(), None);
+        let y = compute(plan, &[Input::All(s, l)], 1, l.shape().elem_count())?;
         Ok((y, l.shape().clone()))
     }
 
@@ -291,6 +315,27 @@ impl CustomOp3 for NormaliseAffine {
         Ok((y, l1.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+        s3: &candle_core::CudaStorage,
+        l3: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let affine = domex_cuda::plan::Affine {
+            channels: self.affine.channels,
+            repeat: self.affine.repeat,
+        };
+        let plan = domex_cuda::plan::norm(&self.line.cuda(), Some(affine));
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2), Input::All(s3, l3)];
+        let y = compute(plan, &inputs, 1, l1.shape().elem_count())?;
+        Ok((y, l1.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -378,6 +423,21 @@ impl CustomOp2 for NormaliseGrad {
             let (x, g) = (cpu::slice::<T>(s1, l1)?, cpu::slice::<T>(s2, l2)?);
             cpu::filled(x.len(), |out: &mut [T]| self.run(x, g, out))
         })?;
+        Ok((out, l1.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let plan = domex_cuda::plan::norm_backward(&self.0.cuda(), None);
+        let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
+        let out = compute(plan, &inputs, 2, l1.shape().elem_count())?;
         Ok((out, l1.shape().clone()))
     }
 

@@ -11,17 +11,18 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use domex_kernels::group_norm::{self as kernel, GroupNorm, GroupNormGrads, GroupNormShape};
 
-use super::{BODIES, group_plan, ops::Line};
+use super::{group_plan, ops::Line};
 use crate::{
     Activation, BiasAct, Error, Result,
     autograd::in_backward,
     bias_act,
-    body::Body,
+    body::{Bodies, Body},
     check,
     cpu::{self, Borrowed, Element, by_dtype},
 };
 
 const OP: &str = "group_norm_silu";
+const BODIES: Bodies = Bodies::CPU;
 
 /// Normalises each of `groups` groups of channels of `x: [n, c, ..]`, multiplies by `scale: [n, c]`, adds `shift: [n, c]`
 /// and applies SiLU.

@@ -16,7 +16,7 @@ use crate::{
     cpu::{self, Element, by_dtype},
 };
 
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// A sparse matrix `[outputs, inputs]` whose rows are runs of consecutive weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,6 +215,40 @@ impl CustomOp1 for Separable {
             })
         })?;
         Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let (n, c, h, w) = l.shape().dims4()?;
+        if (h, w) != (self.rows.inputs, self.cols.inputs) {
+            candle_core::bail!("resample: planes of {h}x{w} do not fit the weight tables");
+        }
+        let (out_h, out_w) = (self.rows.outputs(), self.cols.outputs());
+        let shape = Shape::from((n, c, out_h, out_w));
+        let plan = domex_cuda::plan::resample(&domex_cuda::plan::Resample {
+            planes: n * c,
+            h,
+            w,
+            out_h,
+            out_w,
+        });
+        let single = |t: &Table| t.weights.iter().map(|&v| v as f32).collect::<Vec<_>>();
+        let (row_weights, col_weights) = (single(&self.rows), single(&self.cols));
+        let inputs = [
+            Input::All(s, l),
+            Input::Ints(&self.rows.first),
+            Input::Ints(&self.rows.offset),
+            Input::Floats(&row_weights),
+            Input::Ints(&self.cols.first),
+            Input::Ints(&self.cols.offset),
+            Input::Floats(&col_weights),
+        ];
+        Ok((compute(plan, &inputs, 1, shape.elem_count())?, shape))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {

@@ -1,0 +1,217 @@
+//! The kernels' sources, and the names of the kernels in each.
+
+/// A source that is compiled alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the file of its name")]
+pub enum Module {
+    Upfirdn2d,
+    Epilogue,
+    Conv,
+    Norm,
+    Softmax,
+    Attention,
+    Pool,
+    Resample,
+    GridSample,
+    MinibatchStd,
+    Optimizer,
+    Channels,
+    Affine,
+    Binary,
+    Cast,
+    Fill,
+    Indexing,
+    Reduce,
+    Ternary,
+    Unary,
+}
+
+/// Every module.
+pub const ALL: &[Module] = &[
+    Module::Upfirdn2d,
+    Module::Epilogue,
+    Module::Conv,
+    Module::Norm,
+    Module::Softmax,
+    Module::Attention,
+    Module::Pool,
+    Module::Resample,
+    Module::GridSample,
+    Module::MinibatchStd,
+    Module::Optimizer,
+    Module::Channels,
+    Module::Affine,
+    Module::Binary,
+    Module::Cast,
+    Module::Fill,
+    Module::Indexing,
+    Module::Reduce,
+    Module::Ternary,
+    Module::Unary,
+];
+
+/// The files that sources include: names as they are included, and texts.
+pub const HEADERS: &[(&str, &str)] = &[
+    ("common.cuh", include_str!("../kernels/common.cuh")),
+    ("epilogue.cuh", include_str!("../kernels/epilogue.cuh")),
+    ("types.cuh", include_str!("../kernels/tensor/types.cuh")),
+];
+
+impl Module {
+    /// The file's name without its extension, and its text.
+    fn file(self) -> (&'static str, &'static str) {
+        macro_rules! file {
+            ($folder:literal, $name:literal) => {
+                (
+                    $name,
+                    include_str!(concat!("../kernels/", $folder, $name, ".cu")),
+                )
+            };
+        }
+        match self {
+            Self::Upfirdn2d => file!("", "upfirdn2d"),
+            Self::Epilogue => file!("", "epilogue"),
+            Self::Conv => file!("", "conv"),
+            Self::Norm => file!("", "norm"),
+            Self::Softmax => file!("", "softmax"),
+            Self::Attention => file!("", "attention"),
+            Self::Pool => file!("", "pool"),
+            Self::Resample => file!("", "resample"),
+            Self::GridSample => file!("", "grid_sample"),
+            Self::MinibatchStd => file!("", "minibatch_std"),
+            Self::Optimizer => file!("", "optimizer"),
+            Self::Channels => file!("", "channels"),
+            Self::Affine => file!("tensor/", "affine"),
+            Self::Binary => file!("tensor/", "binary"),
+            Self::Cast => file!("tensor/", "cast"),
+            Self::Fill => file!("tensor/", "fill"),
+            Self::Indexing => file!("tensor/", "indexing"),
+            Self::Reduce => file!("tensor/", "reduce"),
+            Self::Ternary => file!("tensor/", "ternary"),
+            Self::Unary => file!("tensor/", "unary"),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.file().0
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn source(self) -> &'static str {
+        self.file().1
+    }
+
+    /// The kernels in it. Those of candle's modules have the element types in their names.
+    #[must_use]
+    pub fn kernels(self) -> Vec<String> {
+        let plain = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        match self {
+            Self::Upfirdn2d => plain(&["upfirdn2d", "upfirdn2d_epilogue"]),
+            Self::Epilogue => plain(&[
+                "epilogue_forward",
+                "epilogue_slope",
+                "epilogue_backward",
+                "epilogue_bias_grad",
+                "epilogue_noise_grad",
+            ]),
+            Self::Conv => plain(&[
+                "conv_forward",
+                "conv_grad_input",
+                "conv_grad_weight",
+                "sum_parts",
+                "demodulation",
+            ]),
+            Self::Norm => plain(&[
+                "norm_rows",
+                "norm_lines",
+                "norm_rows_backward",
+                "norm_lines_backward",
+                "norm_affine_grad",
+            ]),
+            Self::Softmax => plain(&[
+                "softmax_rows",
+                "softmax_rows_backward",
+                "softmax_lines",
+                "softmax_lines_backward",
+            ]),
+            Self::Attention => plain(&[
+                "attention_forward",
+                "attention_grad_queries",
+                "attention_grad_keys",
+            ]),
+            Self::Pool => plain(&["max_pool", "max_pool_backward"]),
+            Self::Resample => plain(&["resample"]),
+            Self::GridSample => plain(&[
+                "grid_sample",
+                "largest_magnitude",
+                "clear",
+                "grid_sample_scatter",
+                "grid_sample_finish",
+            ]),
+            Self::MinibatchStd => plain(&["minibatch_std", "minibatch_std_backward"]),
+            Self::Optimizer => plain(&["adam", "average"]),
+            Self::Channels => {
+                plain(&["scale_rows", "dot_rows", "channel_sum", "plane_sum", "join"])
+            }
+            Self::Affine => each(&["affine"], TYPES),
+            Self::Binary => each(BINARY, TYPES),
+            Self::Cast => each(&each(&["cast"], TYPES), TYPES),
+            Self::Fill => each(&["const_set", "copy2d"], TYPES),
+            Self::Indexing => each(&each(&["is", "gather", "ia", "s", "sa"], INDICES), TYPES),
+            Self::Reduce => each(REDUCE, TYPES),
+            Self::Ternary => each(&each(&["where"], INDICES), TYPES),
+            Self::Unary => [each(&["ucopy"], TYPES), each(UNARY, &TYPES[..4])].concat(),
+        }
+    }
+}
+
+/// The element types of candle's modules; the floats come first.
+const TYPES: &[&str] = &["f32", "f64", "f16", "bf16", "u8", "u32", "i64"];
+const BINARY: &[&str] = &[
+    "badd", "bsub", "bmul", "bdiv", "bminimum", "bmaximum", "eq", "ne", "lt", "le", "gt", "ge",
+];
+const REDUCE: &[&str] = &[
+    "fast_sum",
+    "fast_sum_small",
+    "fast_min",
+    "fast_max",
+    "fast_argmin",
+    "fast_argmax",
+];
+const UNARY: &[&str] = &[
+    "uneg",
+    "urecip",
+    "usqr",
+    "usqrt",
+    "uexp",
+    "ulog",
+    "usin",
+    "ucos",
+    "utanh",
+    "uerf",
+    "uabs",
+    "uceil",
+    "ufloor",
+    "uround",
+    "usign",
+    "urelu",
+    "usilu",
+    "usigmoid",
+    "ugelu",
+    "ugelu_erf",
+    "uelu",
+    "upowf",
+];
+
+/// The types of indices and conditions.
+const INDICES: &[&str] = &["u8", "u32", "i64"];
+
+/// Each operator with each type.
+fn each<S: AsRef<str>>(ops: &[S], types: &[&str]) -> Vec<String> {
+    ops.iter()
+        .flat_map(|op| types.iter().map(move |t| format!("{}_{t}", op.as_ref())))
+        .collect()
+}

@@ -1,0 +1,209 @@
+//! What follows a convolution: demodulation, noise, bias, activation, gain, clamp.
+
+use domex_kernels::{Activation, epilogue::EpilogueShape};
+
+use super::operands;
+use crate::{
+    Arg, Buffer, Launch, Plan, Result,
+    launch::{args, int, long},
+    modules::Module,
+};
+
+/// The noise of an epilogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noise {
+    /// `[n, pixels]`.
+    Each(Buffer),
+    /// `[pixels]`, for all images.
+    Shared(Buffer),
+}
+
+/// What is done, and where its small operands are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epilogue {
+    /// Demodulation factors `[n, channels]`.
+    pub scale: Option<Buffer>,
+    /// Noise, with its strength already in it.
+    pub noise: Option<Noise>,
+    /// Bias `[channels]`.
+    pub bias: Option<Buffer>,
+    /// The activation.
+    pub act: Activation,
+    /// Factor after the activation.
+    pub gain: f64,
+    /// The result stays within ± this.
+    pub clamp: Option<f64>,
+}
+
+impl Epilogue {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        scale: None,
+        noise: None,
+        bias: None,
+        act: Activation::Linear,
+        gain: 1.0,
+        clamp: None,
+    };
+
+    /// How many operands it names.
+    pub(crate) fn operands(&self) -> usize {
+        usize::from(self.scale.is_some())
+            + usize::from(self.noise.is_some())
+            + usize::from(self.bias.is_some())
+    }
+
+    /// Refuses planes that do not make up `len` elements, and counts that the kernels cannot hold.
+    pub(crate) fn check(&self, s: &EpilogueShape, len: usize) -> Result<()> {
+        s.check()?;
+        int("channels", s.channels)?;
+        int("planes", s.n.saturating_mul(s.channels))?;
+        if s.n * s.channels * s.pixels != len {
+            return Err(crate::Error::Shape(domex_kernels::Error::Length {
+                operator: "epilogue",
+                name: "x",
+                shape: format!("{s:?}"),
+                expected: s.n * s.channels * s.pixels,
+                found: len,
+            }));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn args(&self) -> [Arg; 8] {
+        let (noise, shared) = match self.noise {
+            None => (None, 0),
+            Some(Noise::Each(buffer)) => (Some(buffer), 0),
+            Some(Noise::Shared(buffer)) => (Some(buffer), 1),
+        };
+        let (act, alpha) = number(self.act);
+        let limit = self.clamp.map_or(f32::INFINITY, |limit| limit as f32);
+        args![
+            self.scale,
+            noise,
+            self.bias,
+            shared,
+            act,
+            alpha,
+            self.gain as f32,
+            limit
+        ]
+    }
+}
+
+/// The activation's number in `kernels/epilogue.cuh`, and its slope or limit.
+fn number(act: Activation) -> (i32, f32) {
+    match act {
+        Activation::Linear => (0, 0.0),
+        Activation::Lrelu { alpha } => (1, alpha as f32),
+        Activation::Tanh => (2, 0.0),
+        Activation::Sigmoid => (3, 0.0),
+        Activation::Elu { alpha } => (4, alpha as f32),
+        Activation::Selu => (5, 0.0),
+        Activation::Softplus => (6, 0.0),
+        Activation::Swish => (7, 0.0),
+        Activation::Gelu => (8, 0.0),
+        Activation::QuickGelu => (9, 0.0),
+    }
+}
+
+/// Operands: x and y `[n, channels, pixels]`, then those that `epilogue` names.
+///
+/// # Errors
+///
+/// Sizes of zero, or beyond the kernels' counters.
+pub fn epilogue_forward(s: &EpilogueShape, epilogue: &Epilogue) -> Result<Plan> {
+    let [x, y] = operands();
+    let len = s.n * s.channels * s.pixels;
+    epilogue.check(s, len)?;
+    let mut plan = Plan::new(2 + epilogue.operands());
+    let launch = Launch::elements(Module::Epilogue, "epilogue_forward", len)?;
+    plan.launches.push(
+        launch
+            .with(args![
+                x,
+                y,
+                long("x", len)?,
+                int("channels", s.channels)?,
+                long("pixels", s.pixels)?
+            ])
+            .with(epilogue.args()),
+    );
+    Ok(plan)
+}
+
+/// The gradient of the activation's argument. Operands: x, gy, gz `[n, channels, pixels]`, then those that `epilogue` names.
+///
+/// # Errors
+///
+/// As [`epilogue_forward`].
+pub fn epilogue_slope(s: &EpilogueShape, epilogue: &Epilogue) -> Result<Plan> {
+    let [x, gy, gz] = operands();
+    let len = s.n * s.channels * s.pixels;
+    epilogue.check(s, len)?;
+    let mut plan = Plan::new(3 + epilogue.operands());
+    let launch = Launch::elements(Module::Epilogue, "epilogue_slope", len)?;
+    plan.launches.push(
+        launch
+            .with(args![
+                x,
+                gy,
+                gz,
+                long("x", len)?,
+                int("channels", s.channels)?,
+                long("pixels", s.pixels)?
+            ])
+            .with(epilogue.args()),
+    );
+    Ok(plan)
+}
+
+/// Operands: x, gy, gx `[n, channels, pixels]`; the gradients of scale `[n, channels]`, of bias `[channels]` and of noise (as the
+/// noise); then those that `epilogue` names. A gradient is made where `wanted` (scale, bias, noise) says so; of the others no buffer
+/// is read or written. A gradient can be had of a part that is absent: of a bias of zeros, say.
+///
+/// # Errors
+///
+/// As [`epilogue_forward`].
+pub fn epilogue_backward(
+    s: &EpilogueShape,
+    epilogue: &Epilogue,
+    wanted: [bool; 3],
+) -> Result<Plan> {
+    let [x, gy, gx, g_scale, g_bias, g_noise] = operands();
+    let [scale_wanted, bias_wanted, noise_wanted] = wanted;
+    epilogue.check(s, s.n * s.channels * s.pixels)?;
+    let mut plan = Plan::new(6 + epilogue.operands());
+    let (n, channels) = (int("n", s.n)?, int("channels", s.channels)?);
+    let pixels = long("pixels", s.pixels)?;
+    let sums = bias_wanted.then(|| plan.scratch(s.n * s.channels));
+    let planes = Launch::new(
+        Module::Epilogue,
+        "epilogue_backward",
+        [s.n * s.channels, 1, 1],
+    )?;
+    plan.launches.push(
+        planes
+            .with(args![x, gy, gx, scale_wanted.then_some(g_scale), sums])
+            .with(args![channels, pixels])
+            .with(epilogue.args()),
+    );
+    if let Some(sums) = sums {
+        let launch = Launch::elements(Module::Epilogue, "epilogue_bias_grad", s.channels)?;
+        plan.launches
+            .push(launch.with(args![sums, g_bias, n, channels]));
+    }
+    if noise_wanted {
+        let len = match epilogue.noise {
+            Some(Noise::Shared(_)) => s.pixels,
+            _ => s.n * s.pixels,
+        };
+        let launch = Launch::elements(Module::Epilogue, "epilogue_noise_grad", len)?;
+        plan.launches.push(
+            launch
+                .with(args![x, gy, g_noise, n, channels, pixels])
+                .with(epilogue.args()),
+        );
+    }
+    Ok(plan)
+}

@@ -1,0 +1,138 @@
+//! The epilogue, forward and backward.
+
+use domex_cuda::{Buffer, plan};
+use domex_kernels::{
+    Activation,
+    epilogue::{self, EpilogueGrads, EpilogueShape},
+};
+
+use crate::{
+    data::{assert_close, noise, wide},
+    runner::floats,
+};
+
+const SHAPES: [EpilogueShape; 3] = [
+    EpilogueShape {
+        n: 2,
+        channels: 3,
+        pixels: 35,
+    },
+    EpilogueShape {
+        n: 1,
+        channels: 1,
+        pixels: 1,
+    },
+    EpilogueShape {
+        n: 3,
+        channels: 2,
+        pixels: 521,
+    },
+];
+
+const ACTS: [Activation; 11] = [
+    Activation::Linear,
+    Activation::Lrelu { alpha: 0.2 },
+    Activation::Lrelu { alpha: 0.0 },
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::Elu { alpha: 1.3 },
+    Activation::Selu,
+    Activation::Softplus,
+    Activation::Swish,
+    Activation::Gelu,
+    Activation::QuickGelu,
+];
+
+#[test]
+fn every_activation_agrees_with_the_cpu_both_ways() {
+    for (i, act) in ACTS.into_iter().enumerate() {
+        let s = SHAPES[i % 3];
+        let (len, shared) = (s.n * s.channels * s.pixels, i % 2 == 0);
+        let x: Vec<f32> = noise(len, 1).iter().map(|v| 4.0 * v).collect();
+        let gy = noise(len, 2);
+        let [scale, bias] = [noise(s.n * s.channels, 3), noise(s.channels, 4)];
+        let shift = noise(if shared { s.pixels } else { s.n * s.pixels }, 5);
+        let noise_at = if shared {
+            plan::Noise::Shared
+        } else {
+            plan::Noise::Each
+        };
+        let at = |first: usize| plan::Epilogue {
+            scale: Some(Buffer(first)),
+            noise: Some(noise_at(Buffer(first + 1))),
+            bias: Some(Buffer(first + 2)),
+            act,
+            gain: 1.3,
+            clamp: Some(2.0),
+        };
+        let [x64, gy64, scale64, shift64, bias64] =
+            [&x, &gy, &scale, &shift, &bias].map(|v| wide(v));
+        let cpu = epilogue::Epilogue {
+            scale: Some(&scale64),
+            noise: Some(&shift64),
+            bias: Some(&bias64),
+            act,
+            gain: 1.3,
+            clamp: Some(2.0),
+        };
+        let what = format!("{act:?} on {s:?}");
+
+        let mut want = vec![0.0; len];
+        epilogue::forward(&s, &cpu, &x64, &mut want).unwrap();
+        let plan = plan::epilogue_forward(&s, &at(2)).unwrap();
+        let Some(got) = floats(&plan, &[&x, &scale, &shift, &bias], &[(1, len)]) else {
+            return;
+        };
+        assert_close(&got[0], &want, 3e-6, &what);
+
+        epilogue::backward_z(&s, &cpu, &x64, &gy64, &mut want).unwrap();
+        let plan = plan::epilogue_slope(&s, &at(3)).unwrap();
+        let Some(got) = floats(&plan, &[&x, &gy, &scale, &shift, &bias], &[(2, len)]) else {
+            return;
+        };
+        assert_close(&got[0], &want, 1e-5, &what);
+
+        let [mut gx, mut g_scale, mut g_bias, mut g_noise] =
+            [len, scale.len(), bias.len(), shift.len()].map(|len| vec![0.0; len]);
+        let grads = EpilogueGrads {
+            scale: Some(&mut g_scale),
+            noise: Some(&mut g_noise),
+            bias: Some(&mut g_bias),
+        };
+        epilogue::backward(&s, &cpu, &x64, &gy64, &mut gx, grads).unwrap();
+        let plan = plan::epilogue_backward(&s, &at(6), [true; 3]).unwrap();
+        let outputs = [
+            (2, gx.len()),
+            (3, g_scale.len()),
+            (4, g_bias.len()),
+            (5, g_noise.len()),
+        ];
+        let Some(got) = floats(&plan, &[&x, &gy, &scale, &shift, &bias], &outputs) else {
+            return;
+        };
+        for (got, want) in got.iter().zip([&gx, &g_scale, &g_bias, &g_noise]) {
+            assert_close(got, want, 2e-5, &what);
+        }
+    }
+}
+
+#[test]
+fn parts_may_be_absent_and_infinities_stay_what_they_are() {
+    let s = EpilogueShape {
+        n: 1,
+        channels: 2,
+        pixels: 3,
+    };
+    let x = [f32::NEG_INFINITY, -1.0, f32::INFINITY, f32::NAN, 0.0, 2.0];
+    let none = plan::Epilogue {
+        act: Activation::Lrelu { alpha: 0.0 },
+        ..plan::Epilogue::NONE
+    };
+    let plan = plan::epilogue_forward(&s, &none).unwrap();
+    let Some(got) = floats(&plan, &[&x], &[(1, 6)]) else {
+        return;
+    };
+    assert_eq!(got[0][..3], [0.0, 0.0, f32::INFINITY]);
+    assert!(got[0][3].is_nan());
+    assert_eq!(got[0][4..], [0.0, 2.0]);
+}
