@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use domex_test_support::program::{World, ok};
 
-/// Nothing is shipped: the model without a file is the random one.
+/// Nothing is shipped: where no file is named, `--random` makes pictures.
 fn world() -> World {
     World::empty(env!("CARGO_BIN_EXE_domex"))
 }
@@ -32,7 +32,7 @@ const CHECKPOINTS: [&str; 4] = [
 #[test]
 fn generate_writes_a_picture_a_seed_and_a_grid() {
     let world = world();
-    world.ok("generate --seeds 0-1 --out out");
+    world.ok("generate --random --seeds 0-1 --out out");
     for file in ["seed0000.png", "seed0001.png", "grid.png"] {
         assert!(world.has(&format!("out/{file}")), "{file}");
     }
@@ -41,9 +41,9 @@ fn generate_writes_a_picture_a_seed_and_a_grid() {
 #[test]
 fn a_seed_gives_the_same_picture_each_time() {
     let world = world();
-    world.ok("generate --seeds 0-2 --out out");
+    world.ok("generate --random --seeds 0-2 --out out");
     let first = world.read("out/seed0001.png");
-    world.ok("generate --seeds 1 --out out --force");
+    world.ok("generate --random --seeds 1 --out out --force");
     assert!(world.read("out/seed0001.png") == first);
 }
 
@@ -99,14 +99,14 @@ fn an_unknown_domain_is_refused_with_those_there_are() {
 #[test]
 fn traverse_goes_along_a_dimension() {
     let world = world();
-    world.ok("traverse --dim 0 --seeds 0 --steps 3 --frames 2 --out out");
+    world.ok("traverse --random --dim 0 --seeds 0 --steps 3 --frames 2 --out out");
     assert!(world.has("out/traverse.gif"));
 }
 
 #[test]
 fn an_animations_name_gets_the_animation_alone() {
     let world = world();
-    world.ok("traverse --dim 0 --seeds 0 --steps 2 --frames 2 --size 40 --fps 10 --out way.webp");
+    world.ok("traverse --random --dim 0 --seeds 0 --steps 2 --frames 2 --size 40 --fps 10 --out way.webp");
     let bytes = std::io::Cursor::new(world.read("way.webp"));
     let decoder = image::codecs::webp::WebPDecoder::new(bytes).unwrap();
     assert!(decoder.has_animation());
@@ -117,8 +117,8 @@ fn an_animations_name_gets_the_animation_alone() {
 fn a_pictures_name_gets_the_picture_of_one_seed_and_the_grid_of_several() {
     let world = world();
     let size = |file: &str| image::load_from_memory(&world.read(file)).unwrap().width();
-    world.ok("generate --seeds 3 --out one.png");
-    world.ok("generate --seeds 3-6 --out four.png");
+    world.ok("generate --random --seeds 3 --out one.png");
+    world.ok("generate --random --seeds 3-6 --out four.png");
     assert!(size("one.png") < size("four.png"));
     assert!(!world.has("out"));
 }
@@ -126,22 +126,22 @@ fn a_pictures_name_gets_the_picture_of_one_seed_and_the_grid_of_several() {
 #[test]
 fn without_a_folder_a_second_run_gets_one_of_its_own() {
     let world = world();
-    world.ok("generate --seeds 1");
-    world.ok("generate --seeds 2");
+    world.ok("generate --random --seeds 1");
+    world.ok("generate --random --seeds 2");
     assert!(world.has("out/seed0001.png") && world.has("out-2/seed0002.png"));
 }
 
 #[test]
 fn a_refused_command_leaves_no_folder() {
     let world = world();
-    world.refused("generate --class 3 --out a/b", &["no classes"]);
+    world.refused("generate --random --class 3 --out a/b", &["no classes"]);
     assert!(!world.has("a"));
 }
 
 #[test]
 fn mix_writes_a_picture_for_each_row_and_column() {
     let world = world();
-    world.ok("mix --rows 0,1 --cols 2-4 --out out");
+    world.ok("mix --random --rows 0,1 --cols 2-4 --out out");
     for file in ["0-2.png", "1-4.png", "grid.png"] {
         assert!(world.has(&format!("out/{file}")), "{file}");
     }
@@ -150,7 +150,7 @@ fn mix_writes_a_picture_for_each_row_and_column() {
 #[test]
 fn dormant_measures_as_many_directions_as_were_asked_for() {
     let world = world();
-    let result = world.json("dormant --probe 4 --samples 1 --json --out out");
+    let result = world.json("dormant --random --probe 4 --samples 1 --json --out out");
     assert_eq!(result["probe"]["directions"].as_array().unwrap().len(), 4);
     for file in ["dormant.json", "spectrum.png", "spectrum.svg"] {
         assert!(world.has(&format!("out/{file}")), "{file}");
@@ -163,13 +163,13 @@ fn bad_flags_are_refused_with_what_is_allowed() {
     for (line, texts) in [
         ("generate --seeds 5-1", &["5-1", "1-5"][..]),
         ("generate --noise-mode loud", &["const", "random", "none"]),
-        ("generate --class 3", &["no classes"]),
+        ("generate --random --class 3", &["no classes"]),
         ("generate --device tpu", &["tpu", "cpu, cuda"]),
         ("generate --device cuda:99", &["--device cuda:99"]),
-        ("generate --trunc nan --force", &["--trunc"]),
-        ("mix --styles 99 --force", &["99", "allowed"]),
-        ("traverse --dim 100000 --force", &["100000"]),
-        ("traverse --distance=-3 --force", &["--distance"]),
+        ("generate --random --trunc nan --force", &["--trunc"]),
+        ("mix --random --styles 99 --force", &["99", "allowed"]),
+        ("traverse --random --dim 100000 --force", &["100000"]),
+        ("traverse --random --distance=-3 --force", &["--distance"]),
         ("generat", &["generate"]),
     ] {
         world.refused(line, texts);
@@ -203,6 +203,23 @@ fn the_content_of_a_file_decides_not_its_name() {
 }
 
 #[test]
+fn no_verb_makes_pictures_of_random_weights_unasked() {
+    let world = world();
+    for verb in [
+        "info",
+        "generate",
+        "traverse --dim 0",
+        "mix --rows 0 --cols 1",
+        "dormant",
+        "compose --set elf=1",
+    ] {
+        world.refused(verb, &["generator.safetensors", "DOMEX_ASSETS", "--random"]);
+    }
+    let both = "generate --random --model x.pkl";
+    world.refused(both, &["--random", "--model"]);
+}
+
+#[test]
 fn a_model_that_is_not_there_is_refused_with_what_is_known() {
     let world = world();
     for (line, texts) in [
@@ -210,7 +227,10 @@ fn a_model_that_is_not_there_is_refused_with_what_is_known() {
             "info --model no-such-file.pkl",
             ["no-such-file.pkl", "no such file"],
         ),
-        ("info --model no-such-name", ["no-such-name", "tiny-random"]),
+        (
+            "info --model no-such-name",
+            ["no-such-name", "stylegan2-ffhq-1024"],
+        ),
     ] {
         world.refused(line, &texts);
     }
@@ -226,8 +246,8 @@ fn results_go_into_no_folder_below_a_file() {
 #[test]
 fn results_are_not_overwritten_without_force() {
     let world = world();
-    world.ok("generate --seeds 0 --out out");
-    world.refused("generate --seeds 0 --out out", &["--force"]);
+    world.ok("generate --random --seeds 0 --out out");
+    world.refused("generate --random --seeds 0 --out out", &["--force"]);
 }
 
 #[test]
@@ -242,7 +262,7 @@ fn completions_know_the_verbs() {
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
     let world = world();
-    let mut command = world.command("info --tensors");
+    let mut command = world.command("info --random --tensors");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
@@ -264,7 +284,7 @@ fn a_log_that_cannot_be_written_is_no_failure() {
         command.stdout(stdout).stderr(stderr);
         command.status().unwrap().code()
     };
-    let info = "info --model tiny-random -v";
+    let info = "info --random -v";
     assert_eq!(code(info, Stdio::null(), full()), Some(0));
     let wrong = "info --model no-such-file.pkl";
     assert_eq!(code(wrong, Stdio::null(), full()), Some(2));
@@ -281,7 +301,7 @@ fn a_log_that_cannot_be_written_is_no_failure() {
 fn a_closed_stdout_does_not_end_the_work() {
     let world = world();
     let mut child = world
-        .command("generate --model tiny-random --seeds 1-2 --out out")
+        .command("generate --random --seeds 1-2 --out out")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -297,7 +317,7 @@ fn names_that_are_not_utf8_are_written_and_told() {
     let world = world();
     let out = world.path("").join(std::ffi::OsStr::from_bytes(b"p\xff"));
     let output = world
-        .command("generate --model tiny-random --seeds 1 --json --out")
+        .command("generate --random --seeds 1 --json --out")
         .arg(&out)
         .output()
         .unwrap();

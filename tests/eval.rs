@@ -140,7 +140,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_written() {
         ),
         (
             "--data set --perceptual lpips-vgg",
-            &["lpips-vgg", "cargo xtask fetch"],
+            &["lpips-vgg", "domex fetch lpips-vgg"],
         ),
     ] {
         world.refused(&format!("eval {flags} --out x"), texts);

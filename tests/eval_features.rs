@@ -114,7 +114,7 @@ fn features_that_are_not_known_are_refused() {
         ("--data set --features fid", &["fid", "inception"][..]),
         (
             "--data set --features inception=no",
-            &["inception=no", "cargo xtask fetch inception-fid"],
+            &["inception=no", "domex fetch inception-fid"],
         ),
         (
             "--features inception=shipped/judge.safetensors --path-length",

@@ -211,7 +211,7 @@ fn another_generator_needs_networks_of_its_own() {
         "ffhq",
         "--clip",
         "--perceptual",
-        "cargo xtask fetch",
+        "domex fetch",
         "--lambda-lpips 0",
     ];
     for (flags, texts) in [

@@ -163,7 +163,7 @@ fn a_domain_travels_in_a_file() {
 fn a_domain_is_not_added_to_another_generator() {
     let world = gated();
     world.ok("domains export orc --model orc.safetensors --out orc.domain.safetensors");
-    let line = "domains add orc.domain.safetensors --model tiny-random --out x.safetensors";
+    let line = "domains add orc.domain.safetensors --random --out x.safetensors";
     world.refused(line, &["another generator", "--foreign"]);
     assert!(!world.has("x.safetensors"));
 }

@@ -4,9 +4,8 @@
 
 mod bench;
 mod ci;
-mod convert;
 mod cuda;
-mod fetch;
+mod fuzz;
 mod golden;
 mod gpu_check;
 mod out;
@@ -29,10 +28,6 @@ struct Args {
 enum Job {
     /// Run reference cases and print how far each is off.
     Golden(golden::Args),
-    /// Download published weights, verified and cached.
-    Fetch(fetch::Args),
-    /// Convert a checkpoint to our container, or back to published tensor names.
-    Convert(convert::Args),
     /// Measure operators and networks, alone or in turns with PyTorch.
     Bench(bench::Args),
     /// Train what ships with the portrait world, and try it.
@@ -43,6 +38,8 @@ enum Job {
     Cuda(cuda::Args),
     /// Run the CUDA kernels on a card, against the CPU; exit code 3 without one.
     GpuCheck(gpu_check::Args),
+    /// Run the readers of files on inputs that nobody wrote.
+    Fuzz(fuzz::Args),
     /// The whole check, as the continuous integration runs it.
     Ci(ci::Args),
 }
@@ -51,13 +48,12 @@ fn main() -> ExitCode {
     domex_train::process::prepare();
     let outcome = match Args::parse().job {
         Job::Golden(args) => golden::run(&args),
-        Job::Fetch(args) => fetch::run(&args),
-        Job::Convert(args) => convert::run(&args),
         Job::Bench(args) => bench::run(&args),
         Job::Portraits(args) => portraits::run(&args),
         Job::Study(args) => study::run(&args),
         Job::Cuda(args) => cuda::run(&args),
         Job::GpuCheck(args) => gpu_check::run(&args),
+        Job::Fuzz(args) => fuzz::run(&args),
         Job::Ci(args) => ci::run(&args),
     };
     match outcome {

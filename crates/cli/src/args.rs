@@ -47,9 +47,12 @@ pub enum LogFormat {
 pub struct ModelArgs {
     /// A checkpoint (domex or plain safetensors, stylegan2-ada-pytorch or Domain Expansion .pkl,
     /// rosinality .pt, TensorFlow .pkl, Diffusion Autoencoder .ckpt) or a fetched model's name
-    /// [default: portraits, the shipped generator; if it is missing, tiny-random, which has random weights]
+    /// [default: portraits, the shipped generator]
     #[arg(short, long, value_name = "FILE|NAME", env = "DOMEX_MODEL")]
     pub model: Option<String>,
+    /// No model, but a small network with random weights, to try the program with
+    #[arg(long, conflicts_with = "model")]
+    pub random: bool,
 }
 
 /// Where results go.

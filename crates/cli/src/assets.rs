@@ -1,12 +1,31 @@
 //! The weights that ship with the program, and where they lie.
 //!
-//! The folder is `$DOMEX_ASSETS` and no other where that is set; else `assets/portraits` beside the
-//! executable or beside a folder above it, `share/domex/portraits` of an installed program, and the
-//! source tree that the program was built from.
+//! `$DOMEX_ASSETS` is their folder, and no other, where that is set. Else they are part of the program (feature
+//! `embedded-assets`, on by default). Of a program without them the folder is `assets/portraits` beside the executable or
+//! beside a folder above it, `share/domex/portraits` of an installed program, or that of the source tree.
+//!
+//! Networks are read from files, and runs remember the files that they began with. So what is part of the program is
+//! written once into the cache, under the name of its hash, and is compared with the program whenever it is asked for: a
+//! file that was damaged or is gone is written again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use domex_error::user_error;
+use domex_error::{Context as _, Result, user_error};
+use domex_hub::Cache;
+use sha2::{Digest as _, Sha256};
+
+#[cfg(all(feature = "embedded-assets", not(test)))]
+mod embedded;
+
+#[cfg(not(all(feature = "embedded-assets", not(test))))]
+mod embedded {
+    //! No weights are part of this program.
+
+    /// Names and contents.
+    pub const FILES: &[(&str, &[u8])] = &[];
+}
 
 /// The generator, with its discriminator.
 pub const GENERATOR: &str = "generator.safetensors";
@@ -32,15 +51,20 @@ const CLIP: &str = "clip-";
 const SUFFIX: &str = ".safetensors";
 
 /// A shipped file, if it is there.
-pub fn file(name: &str) -> Option<PathBuf> {
-    places()
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+///
+/// # Errors
+///
+/// It is part of the program and cannot be written into the cache.
+pub fn file(name: &str) -> Result<Option<PathBuf>> {
+    if let Some(bytes) = part_of_the_program(name) {
+        return unpacked(name, bytes).map(Some);
+    }
+    let there = places().into_iter().map(|folder| folder.join(name));
+    Ok(there.into_iter().find(|path| path.is_file()))
 }
 
 /// A shipped file, or an error that says where it was looked for.
-pub fn expect(name: &str) -> domex_error::Result<PathBuf> {
+pub fn expect(name: &str) -> Result<PathBuf> {
     let missing = || {
         let places: Vec<String> = places()
             .iter()
@@ -51,34 +75,96 @@ pub fn expect(name: &str) -> domex_error::Result<PathBuf> {
             places.join(", ")
         ))
     };
-    file(name).ok_or_else(missing)
+    file(name)?.ok_or_else(missing)
 }
 
 /// The shipped CLIP models in the order of their names: what `--clip` calls them, and their files.
-pub fn clip_models() -> Vec<(String, PathBuf)> {
+pub fn clip_models() -> Result<Vec<(String, PathBuf)>> {
+    let short = |name: &str| {
+        let short = name.strip_prefix(CLIP)?.strip_suffix(SUFFIX)?;
+        Some(short.to_owned())
+    };
+    if !folder_is_given() && !embedded::FILES.is_empty() {
+        let models = embedded::FILES.iter();
+        let models = models.filter_map(|(name, bytes)| Some((short(name)?, *name, *bytes)));
+        return models
+            .map(|(short, name, bytes)| Ok((short, unpacked(name, bytes)?)))
+            .collect();
+    }
     let of = |folder: &PathBuf| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut found: Vec<(String, PathBuf)> = entries
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let short = name.strip_prefix(CLIP)?.strip_suffix(SUFFIX)?;
-                Some((short.to_owned(), entry.path()))
-            })
+            .filter_map(|entry| Some((short(entry.file_name().to_str()?)?, entry.path())))
             .collect();
         found.sort();
         found
     };
-    places()
-        .iter()
-        .map(of)
-        .find(|found| !found.is_empty())
-        .unwrap_or_default()
+    let found = places().iter().map(of).find(|found| !found.is_empty());
+    Ok(found.unwrap_or_default())
 }
 
 /// Whether this is the shipped generator.
 pub fn is_generator(path: &Path) -> bool {
     let same = |shipped: PathBuf| Some(shipped.canonicalize().ok()? == path.canonicalize().ok()?);
-    file(GENERATOR).and_then(same).unwrap_or(false)
+    let shipped = file(GENERATOR).ok().flatten();
+    shipped.and_then(same).unwrap_or(false)
+}
+
+/// Writes a shipped file into the cache again, if a run remembers it there and it is gone.
+pub fn restore(path: &Path) -> Result<()> {
+    for (name, bytes) in embedded::FILES {
+        if !path.exists() && path.ends_with(place_in_cache(name, bytes)) {
+            unpacked(name, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn folder_is_given() -> bool {
+    std::env::var_os("DOMEX_ASSETS").is_some_and(|value| !value.is_empty())
+}
+
+/// The content of a shipped file that is part of the program, unless another folder is to be taken.
+fn part_of_the_program(name: &str) -> Option<&'static [u8]> {
+    let mut files = embedded::FILES.iter();
+    let found = files.find(|(known, _)| *known == name && !folder_is_given());
+    found.map(|(_, bytes)| *bytes)
+}
+
+/// Where such a file lies in the cache.
+fn place_in_cache(name: &str, bytes: &[u8]) -> PathBuf {
+    let hash = Sha256::digest(bytes);
+    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    Path::new("shipped").join(hash).join(name)
+}
+
+/// The file of the cache that holds these bytes, written if it is not there.
+fn unpacked(name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    /// Those that are known to be right.
+    static DONE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = done.get(name) {
+        return Ok(path.clone());
+    }
+    let cache = Cache::from_env()
+        .map_err(Into::into)
+        .and_then(|cache| unpack(cache.root(), name, bytes))
+        .context(
+            "the shipped networks cannot be unpacked (DOMEX_CACHE names another folder for them)",
+        )?;
+    done.insert(name.to_owned(), cache.clone());
+    Ok(cache)
+}
+
+fn unpack(cache: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = cache.join(place_in_cache(name, bytes));
+    if !std::fs::read(&path).is_ok_and(|found| found == bytes) {
+        let folder = path.parent().unwrap_or(cache);
+        std::fs::create_dir_all(folder)
+            .map_err(|error| user_error(format!("{}: {error}", folder.display())))?;
+        domex_data::folder::write_atomic(&path, bytes)?;
+    }
+    Ok(path)
 }
 
 /// Where to look, in this order.
@@ -110,4 +196,25 @@ fn places() -> Vec<PathBuf> {
         .cloned()
         .collect();
     if there.is_empty() { places } else { there }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_part_of_the_program_is_written_once_and_again_if_it_was_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let unpack = || unpack(folder.path(), "a.bin", b"weights").unwrap();
+        let path = unpack();
+        let time = || std::fs::metadata(&path).unwrap().modified().unwrap();
+        let first = time();
+        assert_eq!(unpack(), path);
+        assert_eq!(time(), first, "it was not written again");
+        std::fs::write(&path, b"weighty").unwrap();
+        unpack();
+        assert_eq!(std::fs::read(&path).unwrap(), b"weights");
+        let other = super::unpack(folder.path(), "a.bin", b"others").unwrap();
+        assert_ne!(other, path, "programs with other weights share a cache");
+    }
 }

@@ -59,6 +59,11 @@ impl Context {
         Progress::new(what, total, self.quiet)
     }
 
+    /// Whether nothing but results and errors is to be shown.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Prints where a result is, unless the result itself goes to stdout or --quiet was given.
     pub fn say(&self, line: &str) {
         if !self.json && !self.quiet {

@@ -1,9 +1,10 @@
-//! From `--model FILE|NAME` to a network in memory.
+//! From `--model FILE|NAME` to a network in memory, and from the names of other networks to their files.
 
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use domex_error::user_error;
+use domex_hub::{CONTAINER, Cache, Manifest};
 use domex_stylegan2::{Generator, GeneratorConfig};
 
 use crate::args::ModelArgs;
@@ -11,15 +12,34 @@ use crate::assets;
 use crate::context::Context;
 use crate::kinds::{self, Model, Networks};
 
-/// The model that needs no file: small, random, the same everywhere.
-pub const TINY_RANDOM: &str = "tiny-random";
-
 /// The name of the shipped generator.
 pub const PORTRAITS: &str = "portraits";
 
 /// Loads the model that the flags name, without the networks that only training needs.
 pub fn load(context: &Context, args: &ModelArgs) -> domex_error::Result<Model> {
-    open_with(&context.device, name(args), Networks::Generator)
+    load_with(context, args, Networks::Generator)
+}
+
+/// Loads the model that the flags name, with all its networks.
+pub fn load_all(context: &Context, args: &ModelArgs) -> domex_error::Result<Model> {
+    load_with(context, args, Networks::All)
+}
+
+fn load_with(
+    context: &Context,
+    args: &ModelArgs,
+    networks: Networks,
+) -> domex_error::Result<Model> {
+    let path = match &args.model {
+        _ if args.random => return random(&context.device),
+        Some(wanted) => resolve(wanted)?,
+        None => assets::expect(assets::GENERATOR).map_err(|error| {
+            user_error(format!(
+                "no --model, and {error}; `--random` does with random weights"
+            ))
+        })?,
+    };
+    open_file(&context.device, &path, networks)
 }
 
 /// As [`load`], for what only a StyleGAN2 can do.
@@ -35,27 +55,23 @@ pub fn diffae(context: &Context, args: &ModelArgs) -> domex_error::Result<domex_
     load(context, args)?.diffae(name(args))
 }
 
-/// What the flags name: without them the shipped generator, and where that is not there the random model.
+/// What the flags name, in words.
 pub fn name(args: &ModelArgs) -> &str {
     match &args.model {
+        _ if args.random => "random weights",
         Some(name) => name,
-        None if assets::file(assets::GENERATOR).is_some() => PORTRAITS,
-        None => TINY_RANDOM,
+        None => PORTRAITS,
     }
 }
 
 /// Loads a model by name or file, with all its networks.
 pub fn open(device: &Device, wanted: &str) -> domex_error::Result<Model> {
-    open_with(device, wanted, Networks::All)
+    open_file(device, &resolve(wanted)?, Networks::All)
 }
 
-fn open_with(device: &Device, wanted: &str, networks: Networks) -> domex_error::Result<Model> {
-    if wanted == TINY_RANDOM {
-        return tiny_random(device);
-    }
-    let path = resolve(wanted)?;
+fn open_file(device: &Device, path: &Path, networks: Networks) -> domex_error::Result<Model> {
     tracing::info!(path = %path.display(), "loading");
-    let model = kinds::open(&path, networks, device)?;
+    let model = kinds::open(path, networks, device)?;
     warn_of_mean(&model)?;
     Ok(model)
 }
@@ -76,9 +92,9 @@ fn warn_of_mean(model: &Model) -> domex_error::Result<()> {
     Ok(())
 }
 
-/// Random weights as training would start from, with the colours turned down: at full strength
-/// most pixels would be pure red, green or blue.
-fn tiny_random(device: &Device) -> domex_error::Result<Model> {
+/// A small network with random weights as training would start from, the same everywhere, with the colours turned down:
+/// at full strength most pixels would be pure red, green or blue.
+fn random(device: &Device) -> domex_error::Result<Model> {
     const COLOURS: f64 = 0.2;
     let config = GeneratorConfig::tiny();
     let random = domex_stylegan2::Model::random(&config, 0, device)?;
@@ -92,7 +108,7 @@ fn tiny_random(device: &Device) -> domex_error::Result<Model> {
     Ok(Model::StyleGan2(Box::new(model)))
 }
 
-/// A path as given, or the converted file of a fetched model's name.
+/// A path as given, the shipped generator, or the file of a fetched model.
 pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
     let path = Path::new(wanted);
     if path.is_file() {
@@ -106,81 +122,79 @@ pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
     if wanted == PORTRAITS {
         return assets::expect(assets::GENERATOR);
     }
+    if let Some(path) = fetched("--model", wanted)? {
+        return Ok(path);
+    }
     let is_name = !wanted.contains(['/', '\\']) && path.extension().is_none();
     if !is_name {
         return Err(user_error(format!("--model {wanted}: no such file")));
     }
-    let folder = cache_folder()?.join("models");
-    let fetched = folder.join(wanted).join("model.safetensors");
-    if fetched.is_file() {
-        return Ok(fetched);
-    }
-    let known = fetched_names(&folder);
     Err(user_error(format!(
-        "--model {wanted}: neither a file nor a fetched model (known: {}); `cargo xtask fetch --list` shows what can be fetched",
-        [vec![PORTRAITS.to_owned(), TINY_RANDOM.to_owned()], known]
-            .concat()
-            .join(", ")
+        "--model {wanted}: neither a file nor the name of a model (known: {PORTRAITS}, {})",
+        fetchable("stylegan2")?
     )))
 }
 
-/// A perceptual network: a file as given, or what `cargo xtask fetch` made of the published ones.
+/// A perceptual network: a file as given, or a fetched one by its name.
 pub fn perceptual(wanted: &Path) -> domex_error::Result<PathBuf> {
     if wanted.is_file() {
         kinds::expect(wanted, &kinds::PERCEPTUAL)?;
         return Ok(wanted.to_owned());
     }
     let name = wanted.to_str().unwrap_or_default();
-    let fetched = fetched_folder(name).map(|folder| folder.join("model.safetensors"));
-    fetched.filter(|file| file.is_file()).ok_or_else(|| {
-        user_error(format!(
-            "--perceptual {}: no such file, nor a network that is here; `cargo xtask fetch lpips-vgg` fetches a published one",
-            wanted.display()
-        ))
-    })
+    if let Some(path) = fetched("--perceptual", name)? {
+        kinds::expect(&path, &kinds::PERCEPTUAL)?;
+        return Ok(path);
+    }
+    Err(user_error(format!(
+        "--perceptual {}: neither a file nor the name of a network (known: {})",
+        wanted.display(),
+        fetchable("lpips")?
+    )))
 }
 
-/// The largest file of a fetched model: its weights.
-pub fn fetched_file(name: &str) -> Option<PathBuf> {
-    let files = std::fs::read_dir(fetched_folder(name)?).ok()?.flatten();
-    let files = files.filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path())));
-    files
-        .filter(|(_, path)| path.is_file())
-        .max()
-        .map(|(_, path)| path)
-}
-
-/// Where a model of this name would be, if it is a name and no path.
-fn fetched_folder(name: &str) -> Option<PathBuf> {
-    let plain = !name.is_empty() && !name.contains(['/', '\\', '.']);
-    Some(cache_folder().ok()?.join("models").join(name)).filter(|_| plain)
-}
-
-fn fetched_names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join("model.safetensors").is_file())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names
-}
-
-/// `$DOMEX_CACHE`, else `$XDG_CACHE_HOME/domex` of an absolute path, else `~/.cache/domex`.
-pub fn cache_folder() -> domex_error::Result<PathBuf> {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+/// The file of a fetched network, by any of its names. One that could be fetched and is not here is an error that says
+/// how; of a name that nothing is known of there is no file.
+pub fn fetched(flag: &str, wanted: &str) -> domex_error::Result<Option<PathBuf>> {
+    let manifest = Manifest::builtin()?;
+    let Ok(entry) = manifest.find(wanted) else {
+        return Ok(of_another_manifest(wanted));
     };
-    variable("DOMEX_CACHE")
-        // A relative one is to be ignored, says the specification.
-        .or_else(|| {
-            let folder = variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute());
-            folder.map(|folder| folder.join("domex"))
-        })
-        .or_else(|| variable("HOME").map(|folder| folder.join(".cache").join("domex")))
-        .ok_or_else(|| user_error("no folder for fetched models: set DOMEX_CACHE or HOME"))
+    match Cache::from_env()?.find(entry)? {
+        Some(path) => Ok(Some(path)),
+        None => Err(user_error(format!(
+            "{flag} {wanted}: is not here yet; `domex fetch {}` fetches it",
+            entry.name
+        ))),
+    }
+}
+
+/// What was fetched by `--manifest`: what was made of a file, else the largest file, which is the weights.
+fn of_another_manifest(name: &str) -> Option<PathBuf> {
+    let is_name = !name.is_empty() && !name.contains(['/', '\\', '.']);
+    let folder = Cache::from_env().ok().filter(|_| is_name)?.folder(name);
+    let made = folder.join(CONTAINER);
+    if made.is_file() {
+        return Some(made);
+    }
+    let files = std::fs::read_dir(folder).ok()?.flatten();
+    let files = files.filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path())));
+    let files = files.filter(|(_, path)| path.is_file());
+    files.max().map(|(_, path)| path)
+}
+
+/// The names of all networks of a kind that can be fetched, for messages.
+pub fn fetchable(kind: &str) -> domex_error::Result<String> {
+    let manifest = Manifest::builtin()?;
+    let entries = manifest.entries().iter().filter(|entry| entry.kind == kind);
+    let names = entries.map(|entry| match &entry.alias {
+        Some(alias) => format!("{alias} or {}", entry.name),
+        None => entry.name.clone(),
+    });
+    Ok(names.collect::<Vec<_>>().join(", "))
+}
+
+/// The folder for what can be made or fetched again.
+pub fn cache_folder() -> domex_error::Result<PathBuf> {
+    Ok(Cache::from_env()?.root().to_owned())
 }

@@ -61,7 +61,8 @@ pub fn join(heads: &Path, backbone: &Path) -> Result<Writer> {
 }
 
 /// How the two are joined.
-const JOIN: &str = "join them with `cargo xtask convert HEADS.pth --backbone BACKBONE.pth --out lpips.safetensors`";
+const JOIN: &str =
+    "join them with `domex convert HEADS.pth --backbone BACKBONE.pth --out lpips.safetensors`";
 
 /// What a file is that is no container but one of the two published parts, and what to do; `None` for any other.
 #[must_use]

@@ -75,6 +75,11 @@ const STEPS: &[Step] = &[
         run: steps::golden,
     },
     Step {
+        name: "fuzz",
+        about: "the targets of cargo-fuzz, built where it is at hand",
+        run: crate::fuzz::check,
+    },
+    Step {
         name: "readme",
         about: "the README's main command",
         run: steps::readme,
@@ -129,7 +134,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The workspace's root.
-fn root() -> Result<PathBuf> {
+pub fn root() -> Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .canonicalize()?)

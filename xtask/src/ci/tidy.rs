@@ -31,6 +31,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("candle-kernels", &["domex-cuda"]),
     ("domex-ops", &["domex-kernels", "domex-cuda"]),
     ("domex-checkpoint", &[]),
+    ("domex-hub", &["domex-checkpoint"]),
     ("domex-data", &["domex-random"]),
     ("domex-latent", &["domex-ops", "domex-random"]),
     (
@@ -190,6 +191,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-cli",
         &[
+            "domex-hub",
             "domex-expand-stylegan2",
             "domex-replay",
             "domex-eval",
@@ -279,7 +281,7 @@ const NETWORKS: &[&str] = &[
 ];
 
 /// Crates that work with any network, and so depend on none of these, whatever [`FLOORS`] says.
-const NAME_NO_NETWORK: &[&str] = &["domex-latent", "domex-train", "domex-expand"];
+const NAME_NO_NETWORK: &[&str] = &["domex-latent", "domex-hub", "domex-train", "domex-expand"];
 
 /// Lines of the longest file that needs no reason.
 const LONGEST: usize = 500;

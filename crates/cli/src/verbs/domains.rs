@@ -330,8 +330,7 @@ fn changed(
     change: impl FnOnce(&mut Model) -> domex_error::Result<String>,
 ) -> domex_error::Result<()> {
     out.check()?;
-    let mut model =
-        models::open(&context.device, models::name(args))?.stylegan2(models::name(args))?;
+    let mut model = models::load_all(context, args)?.stylegan2(models::name(args))?;
     let what = change(&mut model)?;
     if model
         .expansion()

@@ -20,7 +20,7 @@ const ROWS: usize = 16;
 /// Flags of `domex dormant`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex dormant --model ffhq.pkl --out dormant\n  domex dormant --model ffhq.pkl --probe all --samples 16\n  domex dormant --model ffhq.pkl --random 256\n\nWrites dormant.json, spectrum.png and spectrum.svg."
+    after_help = "Examples:\n  domex dormant --model ffhq.pkl --out dormant\n  domex dormant --model ffhq.pkl --probe all --samples 16\n  domex dormant --model ffhq.pkl --random-directions 256\n\nWrites dormant.json, spectrum.png and spectrum.svg."
 )]
 pub struct Dormant {
     /// Which model.
@@ -46,9 +46,14 @@ pub struct Dormant {
     pub threshold: f64,
     /// Instead of a basis, draw N random unit directions and keep the dormant ones
     #[arg(long, value_name = "N")]
-    pub random: Option<usize>,
-    /// With --random: keep a direction whose pictures stay at least this similar (cosine)
-    #[arg(long, value_name = "C", default_value_t = 0.95, requires = "random")]
+    pub random_directions: Option<usize>,
+    /// With --random-directions: keep a direction whose pictures stay at least this similar (cosine)
+    #[arg(
+        long,
+        value_name = "C",
+        default_value_t = 0.95,
+        requires = "random_directions"
+    )]
     pub cosine: f64,
     /// Batch size: pictures computed at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
@@ -85,7 +90,7 @@ impl std::str::FromStr for ProbeCount {
 pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
     let folder = args.out.folder()?;
     let model = models::load(context, &args.model)?;
-    match args.random {
+    match args.random_directions {
         Some(tries) => random(context, args, &model, &folder, tries),
         None => spectrum(context, args, &model, &folder),
     }

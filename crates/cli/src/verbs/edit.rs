@@ -124,6 +124,7 @@ fn search(args: &Edit, folder: &Path) -> Invert {
     Invert {
         model: ModelArgs {
             model: args.model.model.clone(),
+            random: args.model.random,
         },
         out: OutArgs {
             out: Some(folder.to_owned()),

@@ -288,7 +288,7 @@ impl Judged {
             )));
         }
         let optional = args.judge.is_none() && (args.data.is_some() || args.clip.is_some());
-        if optional && assets::file(assets::JUDGE).is_none() {
+        if optional && assets::file(assets::JUDGE)?.is_none() {
             context.say("no judge is shipped: the domains are not judged");
             return Ok(None);
         }

@@ -280,7 +280,7 @@ fn settings_and_model(
     let name = inputs::model(args.model.as_deref())?;
     let model = models::open(&context.device, &name)?.stylegan2(&name)?;
     let portraits = inputs::is_portraits(&name, &model, &context.device)?;
-    let recipe = match assets::file(assets::RECIPE).filter(|_| portraits) {
+    let recipe = match assets::file(assets::RECIPE)?.filter(|_| portraits) {
         Some(path) => Recipe::read(&path, SETTINGS)?,
         None => Recipe::plain(SETTINGS)?,
     };
@@ -331,11 +331,7 @@ fn job(
         seed: settings.seed,
     };
     let job = Job::new(settings.config.clone(), parts)?;
-    let job = match settings.file() {
-        Some(file) => job.keep_source(file),
-        None => job,
-    };
-    Ok((job, notices))
+    Ok((job.keep_source(settings.file()), notices))
 }
 
 fn run_config(

@@ -38,7 +38,7 @@ const MOST_DOMAINS: usize = 12;
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Info) -> domex_error::Result<()> {
-    let model = match models::open(&context.device, models::name(&args.model))? {
+    let model = match models::load_all(context, &args.model)? {
         kinds::Model::StyleGan2(model) => *model,
         kinds::Model::DiffAe(model) => return autoencoder::run(context, args, &model),
     };

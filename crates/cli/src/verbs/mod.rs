@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod compose;
+pub mod convert;
 pub mod data;
 pub mod decode;
 pub mod domains;
@@ -10,6 +11,7 @@ pub mod edit;
 pub mod encode;
 pub mod eval;
 pub mod expand;
+pub mod fetch;
 pub mod generate;
 pub mod info;
 pub mod invert;
@@ -56,6 +58,10 @@ pub enum Verb {
     Edit(Box<edit::Edit>),
     /// Measure an expanded model's domains, or any model's distance to a data set
     Eval(eval::Eval),
+    /// Fetch published networks by name, or list them
+    Fetch(fetch::Fetch),
+    /// Convert a checkpoint to safetensors
+    Convert(convert::Convert),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -79,6 +85,8 @@ impl Verb {
             Self::Edit(args) => edit::run(context, &args),
             Self::Eval(args) => eval::run(context, &args),
             Self::Data(args) => data::run(context, &args),
+            Self::Fetch(args) => fetch::run(context, &args),
+            Self::Convert(args) => convert::run(context, &args),
             Self::Completions(args) => completions::run(context, &args),
         };
         done.map(|()| ExitCode::SUCCESS)

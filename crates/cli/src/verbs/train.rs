@@ -272,11 +272,7 @@ fn run_config(
 ) -> domex_error::Result<RunConfig> {
     let length = &settings.length;
     let pictures = Some(&settings.data.path).filter(|path| *path != PORTRAITS);
-    let model = args
-        .model
-        .as_ref()
-        .filter(|name| *name != models::TINY_RANDOM);
-    let model = model.map(|name| models::resolve(name)).transpose()?;
+    let model = args.model.as_deref().map(models::resolve).transpose()?;
     Ok(RunConfig {
         force: args.force,
         inputs: pictures

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::models;
 use crate::verbs::expand::inputs;
 
-/// The published Inception network, as `cargo xtask fetch` calls it.
+/// The published Inception network, as `domex fetch` calls it.
 const FETCHED_INCEPTION: &str = "inception-fid";
 
 /// The CLIP model that CMMD is published with.
@@ -77,10 +77,10 @@ fn inception(wanted: &str) -> domex_error::Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    models::fetched_file(wanted).ok_or_else(|| {
+    models::fetched("--features inception", wanted)?.ok_or_else(|| {
         user_error(format!(
-            "--features inception={wanted}: no such file, nor a network that is here; \
-             `cargo xtask fetch {FETCHED_INCEPTION}` fetches the published one"
+            "--features inception={wanted}: no such file, nor the name of a network; `domex fetch {FETCHED_INCEPTION}` \
+             fetches the published one"
         ))
     })
 }

@@ -18,19 +18,6 @@ pub const PORTRAITS: &str = "portraits";
 /// The word for no pictures.
 const NONE: &str = "none";
 
-/// Published networks by the names that papers and the official files use, and what fetches them.
-const PUBLISHED: [(&str, &str); 9] = [
-    ("ViT-B/32", "clip-vit-b32"),
-    ("ViT-B/16", "clip-vit-b16"),
-    ("ViT-L/14", "clip-vit-l14"),
-    ("ViT-L/14@336px", "clip-vit-l14-336"),
-    ("RN50", "clip-rn50"),
-    ("RN101", "clip-rn101"),
-    ("RN50x4", "clip-rn50x4"),
-    ("RN50x16", "clip-rn50x16"),
-    ("RN50x64", "clip-rn50x64"),
-];
-
 /// The model's file, as an absolute path: a resumed run may be typed in another folder.
 pub fn model(wanted: Option<&str>) -> domex_error::Result<String> {
     let wanted = match wanted {
@@ -38,7 +25,6 @@ pub fn model(wanted: Option<&str>) -> domex_error::Result<String> {
         None => std::env::var("DOMEX_MODEL").unwrap_or_default(),
     };
     let path = match wanted.as_str() {
-        models::TINY_RANDOM => return Ok(wanted),
         "" | models::PORTRAITS => assets::expect(assets::GENERATOR)
             .map_err(|error| user_error(format!("no --model, and {error}")))?,
         wanted => models::resolve(wanted)?,
@@ -52,7 +38,7 @@ pub fn is_portraits(path: &str, model: &Model, device: &Device) -> domex_error::
     if assets::is_generator(Path::new(path)) {
         return Ok(true);
     }
-    let Some(shipped) = assets::file(assets::GENERATOR) else {
+    let Some(shipped) = assets::file(assets::GENERATOR)? else {
         return Ok(false);
     };
     let mapping = |model: &Model| {
@@ -88,10 +74,10 @@ pub fn refuse_shipped(
     needs: Needs,
 ) -> domex_error::Result<()> {
     let clip = (needs.clip && args.clip.is_empty() && file.clip.is_empty()).then_some(
-        "--clip (a file, or ViT-B/32 after `cargo xtask fetch clip-vit-b32`, or one of the shipped names)",
+        "--clip (a file, or ViT-B/32 after `domex fetch ViT-B/32`, or one of the shipped names)",
     );
     let perceptual = (args.perceptual.is_none() && needs.perceptual).then_some(
-        "--perceptual (say the file that `cargo xtask fetch lpips-vgg` fetches; or do without by --lambda-lpips 0)",
+        "--perceptual (a file, or lpips-vgg after `domex fetch lpips-vgg`; or do without by --lambda-lpips 0)",
     );
     let teacher = (args.teacher.is_none() && needs.teacher)
         .then_some("--teacher (a diffusion model that `cargo xtask portraits` trains)");
@@ -116,7 +102,7 @@ pub fn clip_models(args: &Expand, file: &TaskFile) -> domex_error::Result<Vec<Cl
         let models = file.clip_models();
         return models.map(|(name, weight)| named(name, weight)).collect();
     }
-    let shipped = assets::clip_models();
+    let shipped = assets::clip_models()?;
     if shipped.is_empty() {
         return Err(user_error(
             "no CLIP model is shipped with this program: give one or several as --clip FILE",
@@ -185,7 +171,7 @@ fn network(name: &str) -> domex_error::Result<PathBuf> {
         kinds::expect(path, &kinds::CLIP)?;
         return Ok(std::path::absolute(path)?);
     }
-    let shipped = assets::clip_models();
+    let shipped = assets::clip_models()?;
     if let Some((_, path)) = shipped.iter().find(|(known, _)| known == name) {
         return Ok(std::path::absolute(path)?);
     }
@@ -194,25 +180,15 @@ fn network(name: &str) -> domex_error::Result<PathBuf> {
         kinds::expect(&path, &kinds::CLIP)?;
         return Ok(std::path::absolute(path)?);
     }
-    let published = PUBLISHED.iter().find(|(known, _)| *known == name);
-    let fetched = published.map_or(name, |(_, fetched)| fetched);
-    if let Some(path) = models::fetched_file(fetched) {
+    if let Some(path) = models::fetched("--clip", name)? {
+        kinds::expect(&path, &kinds::CLIP)?;
         return Ok(path);
     }
-    let hint = match published {
-        Some((_, fetched)) => {
-            format!("; `cargo xtask fetch {fetched}` fetches it")
-        }
-        None => String::new(),
-    };
-    let known: Vec<&str> = shipped
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .chain(PUBLISHED.map(|p| p.0))
-        .collect();
+    let shipped: Vec<&str> = shipped.iter().map(|(name, _)| name.as_str()).collect();
     Err(user_error(format!(
-        "CLIP model {name:?}: neither a file nor a network that is here (known: {}){hint}",
-        known.join(", ")
+        "CLIP model {name:?}: neither a file nor the name of a network (shipped: {}; fetched by `domex fetch`: {})",
+        shipped.join(", "),
+        models::fetchable("clip")?
     )))
 }
 
@@ -259,20 +235,5 @@ pub fn data(wanted: Option<&str>, portraits: bool) -> Option<String> {
             std::path::absolute(path).map_or(path.to_owned(), |path| path.display().to_string()),
         ),
         None => portraits.then(|| PORTRAITS.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_published_network_can_be_fetched() {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/models.toml");
-        let manifest = std::fs::read_to_string(manifest).unwrap();
-        for (name, fetched) in PUBLISHED {
-            let line = format!("name = \"{fetched}\"\n");
-            assert!(manifest.contains(&line), "{name}: {fetched}");
-        }
     }
 }

@@ -31,8 +31,8 @@ pub fn section(
         return Ok(None);
     }
     let (Some(judge), Some(perceptual)) = (
-        assets::file(assets::JUDGE),
-        assets::file(assets::PERCEPTUAL),
+        assets::file(assets::JUDGE)?,
+        assets::file(assets::PERCEPTUAL)?,
     ) else {
         return Ok(None);
     };

@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 use super::dataset::Fingerprint;
 use super::{Expand, inputs};
 use crate::context::Context;
-use crate::{models, runs};
+use crate::{assets, runs};
 
 /// Everything that `run.json` and the snapshots of a run say of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// A file, or the name of the random model.
+    /// Its file.
     pub model: String,
     pub tasks: Vec<TaskSpec>,
     pub clip: Vec<ClipModel>,
@@ -165,6 +165,7 @@ impl Settings {
         length.snap = args.snap.unwrap_or(length.snap);
         length.keep = args.keep.map_or(length.keep, usize::from);
         for (path, before) in &self.sha256 {
+            assets::restore(path)?;
             let is_kept = path.as_os_str() == self.model.as_str() && self.kept(args).is_some();
             if !is_kept && domex_checkpoint::sha256_file(path)? != *before {
                 return Err(user_error(format!(
@@ -176,29 +177,28 @@ impl Settings {
         Ok(self)
     }
 
-    /// The model's file; nothing for the random model.
-    pub fn file(&self) -> Option<&Path> {
-        (self.model != models::TINY_RANDOM).then(|| Path::new(&self.model))
+    /// The model's file.
+    pub fn file(&self) -> &Path {
+        Path::new(&self.model)
     }
 
     /// The copy of the model's file that the resumed run kept, if it is there and whole.
     pub fn kept(&self, args: &Expand) -> Option<PathBuf> {
         let folder = runs::folder(None, Some(args.resume.as_deref()?)).ok()?;
-        let kept = kept_source(&folder, self.file()?);
+        let kept = kept_source(&folder, self.file());
         let mut hashes = self.sha256.iter();
-        let (_, hash) = hashes.find(|(path, _)| Some(path.as_path()) == self.file())?;
+        let (_, hash) = hashes.find(|(path, _)| path.as_path() == self.file())?;
         let found = domex_checkpoint::sha256_file(&kept).ok()?;
         (found == *hash).then_some(kept)
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let model = self.file().map(Path::to_owned);
+        let model = self.file().to_owned();
         let clip = self.clip.iter().chain(&self.texture);
         let clip = clip.map(|model| model.path.clone());
         let tasks = self.tasks.iter();
         let own = tasks.flat_map(|task| task.kind().map_or(Vec::new(), |kind| kind.files(task)));
-        model
-            .into_iter()
+        std::iter::once(model)
             .chain(clip)
             .chain(self.perceptual.clone())
             .chain(

@@ -1,8 +1,5 @@
 //! The published files of a perceptual network, heads and backbone, become one that the program reads.
 
-// The helpers of a test are part of it.
-#![allow(clippy::unwrap_used)]
-
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -50,8 +47,8 @@ fn manifest(backbone: &str) -> String {
         + &entry("other", "other.pth", "")
 }
 
-fn xtask(cache: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+fn domex(cache: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_domex"));
     command.args(args).env("DOMEX_CACHE", cache);
     command.output().unwrap()
 }
@@ -75,7 +72,7 @@ fn fetched_heads_and_backbone_are_joined() {
     let fetch = |backbone: &str| {
         std::fs::write(&list, manifest(backbone)).unwrap();
         let list = list.to_str().unwrap();
-        xtask(cache, &["fetch", "lpips", "--offline", "--manifest", list])
+        domex(cache, &["fetch", "lpips", "--offline", "--manifest", list])
     };
     // Nothing is joined with a backbone that is not the heads'.
     let other = cache.join("models/other");
@@ -107,12 +104,12 @@ fn fetched_heads_and_backbone_are_joined() {
     );
     let out = path("by-hand.safetensors");
     let args = ["convert", &heads, "--backbone", &net, "--out", &out];
-    assert!(xtask(cache, &args).status.success());
+    assert!(domex(cache, &args).status.success());
     assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&made).unwrap());
-    refused(&xtask(cache, &args), &["by-hand.safetensors", "exists"]);
+    refused(&domex(cache, &args), &["by-hand.safetensors", "exists"]);
     let swapped = ["convert", &net, "--backbone", &heads, "--out", &path("x")];
     refused(
-        &xtask(cache, &swapped),
+        &domex(cache, &swapped),
         &["squeezenet.pth", "lin0.model.1.weight"],
     );
 }

@@ -9,10 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use domex_error::{AnyError, Context, Result};
 use serde::{Deserialize, Serialize};
 
-use domex_error::user_error;
+use crate::{Error, Result};
 
 /// The lock file.
 #[derive(Debug)]
@@ -37,15 +36,12 @@ impl Lock {
     /// Reads the lock file; an absent one is empty.
     pub fn read(path: &Path) -> Result<Self> {
         let pins = match std::fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text).map_err(|e| {
-                user_error(format!(
-                    "{}: {}; delete it to start anew",
-                    path.display(),
-                    e.message()
-                ))
+            Ok(text) => toml::from_str(&text).map_err(|e| Error::Toml {
+                path: path.to_owned(),
+                reason: format!("{}; delete it to start anew", e.message()),
             })?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(e) => return Err(user_error(format!("{}: {e}", path.display()))),
+            Err(e) => return Err(Error::io(path)(e)),
         };
         Ok(Self {
             path: path.to_owned(),
@@ -64,16 +60,14 @@ impl Lock {
     /// Pins a hash and writes the file: whole or not at all.
     pub fn pin(&mut self, name: &str, pin: Pin) -> Result<()> {
         self.pins.insert(name.to_owned(), pin);
-        let text = toml::to_string(&self.pins)
-            .map_err(AnyError::internal)
-            .context("writing the lock file")?;
+        let text = toml::to_string(&self.pins)?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)
-            .map_err(|e| user_error(format!("{}: {e}", folder.display())))?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(folder))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(Error::io(file.path()))?;
         file.persist(&self.path)
-            .map_err(|e| user_error(format!("{}: {}", self.path.display(), e.error)))?;
+            .map_err(|e| Error::io(&self.path)(e.error))?;
         Ok(())
     }
 }

@@ -1,11 +1,13 @@
-//! `configs/models.toml`: which weights there are, and where.
+//! `models.toml`: which weights there are, and where.
 
 use std::path::Path;
 
-use domex_error::{AnyError, Result};
 use serde::Deserialize;
 
-use domex_error::user_error;
+use crate::{Error, Result};
+
+/// The manifest of the project.
+const BUILTIN: &str = include_str!("../models.toml");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,8 @@ struct File {
 pub struct Entry {
     /// What people type.
     pub name: String,
+    /// What else it is called: the name that papers and the official files use.
+    pub alias: Option<String>,
     /// One line on what it is.
     pub about: String,
     /// The sort of network: `stylegan2`, `clip`, `lpips`, `inception`, `diffae`, `backbone`.
@@ -77,6 +81,10 @@ pub enum Source<'a> {
 
 impl Entry {
     /// Where the file comes from.
+    ///
+    /// # Errors
+    ///
+    /// The entry names no place, or two.
     pub fn source(&self) -> Result<Source<'_>> {
         match (&self.url, &self.repo, &self.file) {
             (Some(url), None, None) if self.revision.is_none() => Ok(Source::Url(url)),
@@ -90,6 +98,10 @@ impl Entry {
     }
 
     /// The same in words, for people and for the lock file.
+    ///
+    /// # Errors
+    ///
+    /// As [`source`](Self::source).
     pub fn place(&self) -> Result<String> {
         Ok(match self.source()? {
             Source::Url(url) => url.to_owned(),
@@ -102,6 +114,10 @@ impl Entry {
     }
 
     /// The name of the file on disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`source`](Self::source), or the address does not end in a file name.
     pub fn file_name(&self) -> Result<&str> {
         let path = match self.source()? {
             Source::Url(url) => url.split(['?', '#']).next().unwrap_or(url),
@@ -113,8 +129,16 @@ impl Entry {
             .ok_or_else(|| self.wrong("its address does not end in a file name"))
     }
 
-    fn wrong(&self, what: &str) -> AnyError {
-        user_error(format!("model `{}` of the manifest {what}", self.name))
+    pub(crate) fn wrong(&self, problem: &'static str) -> Error {
+        Error::Entry {
+            name: self.name.clone(),
+            problem,
+        }
+    }
+
+    /// Whether this is a name of it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.alias.as_deref() == Some(name)
     }
 
     fn check(&self) -> Result<()> {
@@ -170,35 +194,81 @@ fn is_plain(name: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-/// Reads a manifest and checks every entry.
-pub fn read(path: &Path) -> Result<Vec<Entry>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| user_error(format!("{}: {e}", path.display())))?;
-    let File { model } = toml::from_str(&text)
-        .map_err(|e| user_error(format!("{}: {}", path.display(), e.to_string().trim())))?;
-    for (i, entry) in model.iter().enumerate() {
-        entry.check()?;
-        if model[..i].iter().any(|other| other.name == entry.name) {
-            return Err(entry.wrong("is there twice"));
-        }
-        entry.check_backbone(&model)?;
+/// Which weights there are.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    entries: Vec<Entry>,
+}
+
+impl Manifest {
+    /// The project's own.
+    ///
+    /// # Errors
+    ///
+    /// It contradicts itself, which the tests exclude.
+    pub fn builtin() -> Result<Self> {
+        Self::parse(Path::new("models.toml"), BUILTIN)
     }
-    Ok(model)
+
+    /// That of a file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is no such TOML, or an entry contradicts itself or another one.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let File { model: entries } = toml::from_str(text).map_err(|error| Error::Toml {
+            path: path.to_owned(),
+            reason: error.to_string().trim().to_owned(),
+        })?;
+        for (i, entry) in entries.iter().enumerate() {
+            entry.check()?;
+            let known = |name: &str| entries[..i].iter().any(|other| other.is_called(name));
+            if known(&entry.name) || entry.alias.as_deref().is_some_and(known) {
+                return Err(entry.wrong("is there twice"));
+            }
+            entry.check_backbone(&entries)?;
+        }
+        Ok(Self { entries })
+    }
+
+    /// All entries, in the file's order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of a name, or of what else it is called.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn find(&self, name: &str) -> Result<&Entry> {
+        let found = self.entries.iter().find(|entry| entry.is_called(name));
+        found.ok_or_else(|| {
+            let known: Vec<_> = self.entries.iter().map(|e| e.name.as_str()).collect();
+            Error::Unknown {
+                name: name.to_owned(),
+                known: known.join(", "),
+            }
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::read;
+    use super::Manifest;
 
     #[test]
     fn the_projects_own_manifest_is_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/models.toml");
-        let entries = read(&path).unwrap();
+        let manifest = Manifest::builtin().unwrap();
+        let entries = manifest.entries();
         assert!(entries.iter().any(|e| e.kind == "stylegan2"));
         assert!(entries.iter().any(|e| e.repo.is_some()));
-        for entry in &entries {
+        for entry in entries {
             assert!(
                 !entry.about.is_empty() && !entry.license.is_empty(),
                 "{}",
@@ -212,7 +282,8 @@ mod tests {
         let refused = |body: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), body).unwrap();
-            read(file.path()).unwrap_err().to_string()
+            let error = Manifest::read(file.path()).unwrap_err();
+            error.to_string()
         };
         let entry = |rest: &str| {
             format!("[[model]]\nname = \"a\"\nabout = \"\"\nkind = \"\"\nlicense = \"\"\n{rest}\n")
@@ -233,5 +304,21 @@ mod tests {
         assert!(refused(&entry(&format!("{url}\nbackbone = \"a\""))).contains("goes with"));
         let twice = entry(url).repeat(2);
         assert!(refused(&twice).contains("twice"));
+        let alias = entry(url)
+            + &entry(&format!("{url}\nalias = \"a\"")).replace("\"a\"\nabout", "\"b\"\nabout");
+        assert!(refused(&alias).contains("twice"));
+    }
+
+    #[test]
+    fn an_entry_is_found_by_both_names() {
+        let manifest = Manifest::builtin().unwrap();
+        for name in ["ViT-L/14@336px", "clip-vit-l14-336"] {
+            assert_eq!(manifest.find(name).unwrap().name, "clip-vit-l14-336");
+        }
+        let error = manifest.find("ViT-B").unwrap_err().to_string();
+        assert!(
+            error.contains("`ViT-B`") && error.contains("clip-vit-b32"),
+            "{error}"
+        );
     }
 }

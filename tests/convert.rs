@@ -1,4 +1,4 @@
-//! `cargo xtask convert`: every published kind of file to the container and back again, with the
+//! `domex convert`: every published kind of file to the container and back again, with the
 //! same numbers in the same places.
 
 // The helpers of a test are part of it.
@@ -14,12 +14,12 @@ use candle_core::{Device, Tensor};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../crates/stylegan2/tests/golden")
+        .join("../stylegan2/tests/golden")
         .join(name)
 }
 
 fn convert(file: &Path, out: &Path, args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_domex"))
         .arg("convert")
         .arg(file)
         .arg("--out")
@@ -129,6 +129,18 @@ fn an_expanded_model_keeps_its_domains_in_the_container() {
         "{}",
         metadata["expansion"]
     );
+}
+
+#[test]
+fn a_diffusion_autoencoder_gets_a_container() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = golden("../../../diffae/tests/golden/diffae/diffae_tiny.ckpt");
+    let ours = dir.path().join("ours.safetensors");
+    converts(&file, &ours, &[]);
+    assert!(load(&ours).len() > 10);
+    let (code, stderr) = convert(&file, &dir.path().join("x"), &["--to", "safetensors"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--to domex"), "{stderr}");
 }
 
 #[test]

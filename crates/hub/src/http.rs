@@ -11,11 +11,9 @@ use std::{
     time::Duration,
 };
 
-use domex_error::{AnyError, Result};
-use indicatif::ProgressBar;
 use ureq::{Agent, Body, http::Response};
 
-use domex_error::user_error;
+use crate::{Entry, Error, Result, Watch};
 
 /// Attempts without a single new byte before giving up.
 const ATTEMPTS: u32 = 5;
@@ -23,7 +21,7 @@ const ATTEMPTS: u32 = 5;
 /// How one attempt ended without success.
 enum Stop {
     /// Trying again cannot help.
-    Final(AnyError),
+    Final(Error),
     /// The connection or the server failed for now.
     ForNow(String),
 }
@@ -35,12 +33,12 @@ impl From<std::io::Error> for Stop {
 }
 
 /// Downloads `url` to `part`, going on where a part left off. On failure the part stays.
-pub fn download(url: &str, part: &Path, size: Option<u64>, bar: &ProgressBar) -> Result<()> {
+pub fn download(url: &str, part: &Path, entry: &Entry, watch: &dyn Watch) -> Result<()> {
     let agent = agent();
     let mut failures = 0;
     loop {
         let before = length(part);
-        match attempt(&agent, url, part, size, bar) {
+        match attempt(&agent, url, part, entry, watch) {
             Ok(()) => return Ok(()),
             Err(Stop::Final(error)) => return Err(error),
             Err(Stop::ForNow(reason)) => {
@@ -51,11 +49,12 @@ pub fn download(url: &str, part: &Path, size: Option<u64>, bar: &ProgressBar) ->
                 }
                 failures += 1;
                 if failures == ATTEMPTS {
-                    let kept = length(part);
-                    return Err(user_error(format!(
-                        "{url}: {reason} ({ATTEMPTS} attempts); {kept} bytes are kept, run the \
-                         same command again to go on"
-                    )));
+                    return Err(Error::Unreachable {
+                        place: url.to_owned(),
+                        reason,
+                        attempts: ATTEMPTS,
+                        bytes: Some(length(part)),
+                    });
                 }
                 std::thread::sleep(Duration::from_millis(250 << failures));
             }
@@ -81,8 +80,8 @@ fn attempt(
     agent: &Agent,
     url: &str,
     part: &Path,
-    size: Option<u64>,
-    bar: &ProgressBar,
+    entry: &Entry,
+    watch: &dyn Watch,
 ) -> Result<(), Stop> {
     let have = length(part);
     let etag_path = beside(part, "etag");
@@ -94,9 +93,10 @@ fn attempt(
         }
     }
     let response = request.call().map_err(|error| match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-            Stop::Final(user_error(format!("{url}: {error}")))
-        }
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Stop::Final(Error::Client {
+            place: url.to_owned(),
+            reason: error.to_string(),
+        }),
         other => Stop::ForNow(other.to_string()),
     })?;
 
@@ -122,25 +122,30 @@ fn attempt(
         status @ (408 | 429 | 500..=599) => {
             return Err(Stop::ForNow(format!("the server answered {status}")));
         }
-        status => return Err(Stop::Final(refused(url, status))),
+        status => {
+            return Err(Stop::Final(Error::Refused {
+                place: url.to_owned(),
+                status,
+            }));
+        }
     };
     let total = content_length(&response).map(|length| length + start);
-    if let (Some(expected), Some(total)) = (size, total)
-        && expected != total
+    if let (Some(expected), Some(found)) = (entry.size, total)
+        && expected != found
     {
-        return Err(Stop::Final(user_error(format!(
-            "{url}: the server offers {total} bytes, the manifest says {expected}; nothing was \
-             downloaded"
-        ))));
+        return Err(Stop::Final(Error::Size {
+            place: url.to_owned(),
+            found,
+            expected,
+        }));
     }
     match header(&response, "etag").filter(|etag| !etag.starts_with("W/")) {
         Some(etag) => std::fs::write(&etag_path, etag)?,
         None => drop(std::fs::remove_file(&etag_path)),
     }
     let mut file = open(part, start)?;
-    bar.set_length(total.or(size).unwrap_or(0));
-    bar.set_position(start);
-    let written = copy(response, &mut file, bar)? + start;
+    watch.begin(&entry.name, start, total.or(entry.size));
+    let written = copy(response, &mut file, part, watch)? + start;
     match total {
         Some(total) if written < total => Err(Stop::ForNow(format!(
             "the connection ended after {written} of {total} bytes"
@@ -150,7 +155,12 @@ fn attempt(
 }
 
 /// Writes the body to the file as it comes, so that what has arrived survives a drop.
-fn copy(response: Response<Body>, file: &mut File, bar: &ProgressBar) -> Result<u64, Stop> {
+fn copy(
+    response: Response<Body>,
+    file: &mut File,
+    part: &Path,
+    watch: &dyn Watch,
+) -> Result<u64, Stop> {
     let mut reader = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 16];
     let mut written = 0;
@@ -162,9 +172,9 @@ fn copy(response: Response<Body>, file: &mut File, bar: &ProgressBar) -> Result<
             Err(e) => return Err(Stop::ForNow(format!("the connection dropped: {e}"))),
         };
         file.write_all(&buffer[..n])
-            .map_err(|e| Stop::Final(user_error(format!("writing the download: {e}"))))?;
+            .map_err(|e| Stop::Final(Error::io(part)(e)))?;
         written += n as u64;
-        bar.inc(n as u64);
+        watch.advance(n as u64);
     }
     file.sync_all()?;
     Ok(written)
@@ -179,19 +189,7 @@ fn open(part: &Path, start: u64) -> Result<File, Stop> {
     }
     options
         .open(part)
-        .map_err(|e| Stop::Final(user_error(format!("{}: {e}", part.display()))))
-}
-
-/// The error of a status that trying again does not change.
-pub fn refused(place: &str, status: u16) -> AnyError {
-    user_error(match status {
-        401 | 403 => format!(
-            "{place}: {status}, access is refused; for a model of the Hub that needs consent, \
-             accept its terms on its page and set HF_TOKEN to your access token"
-        ),
-        404 => format!("{place}: 404, no such file; is the manifest out of date?"),
-        status => format!("{place}: the server answered {status}"),
-    })
+        .map_err(|e| Stop::Final(Error::io(part)(e)))
 }
 
 /// Removes a part and what is known of it.

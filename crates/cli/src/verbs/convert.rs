@@ -1,4 +1,5 @@
-//! `convert`: any checkpoint to our container, or back to safetensors with published names.
+//! `domex convert`: any checkpoint of a generator to the container, or back to safetensors with published names; the two
+//! published files of a perceptual network to one.
 //!
 //! | `--to` | tensors | metadata |
 //! | --- | --- | --- |
@@ -6,68 +7,71 @@
 //! | `safetensors --layout nvlabs` | `G_ema.*`, `G.*`, `D.*` under the keys of stylegan2-ada-pytorch | `format` |
 //! | `safetensors --layout rosinality` | `g_ema.*`, `g.*`, `d.*`, `latent_avg` under the keys of rosinality/stylegan2-pytorch | `format` |
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use clap::ValueEnum;
-use domex_checkpoint::{TensorData, container::Overwrite, safetensors};
+use clap::{Args, ValueEnum};
+use domex_checkpoint::container::Overwrite;
+use domex_checkpoint::{TensorData, safetensors};
 use domex_error::{AnyError, Result, user_error};
-use domex_stylegan2::{
-    Discriminator, Model, Tensors,
-    layout::{
-        self, Weights,
-        rosinality::{discriminator_from_nvlabs, generator_from_nvlabs},
-    },
-};
+use domex_stylegan2::layout::rosinality::{discriminator_from_nvlabs, generator_from_nvlabs};
+use domex_stylegan2::layout::{self, Weights};
+use domex_stylegan2::{Discriminator, Model, Tensors};
+use serde_json::json;
 
-use crate::out::say;
+use crate::context::Context;
+use crate::interrupt::Interrupt;
+use crate::kinds::{self, Networks};
+use crate::paths::text;
 
-/// Arguments of `convert`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// A checkpoint of any kind that is read: .pkl, .pt, .pth, .safetensors.
-    file: PathBuf,
-    /// The backbone, where FILE holds the published heads of a perceptual network (LPIPS).
+/// Flags of `domex convert`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex convert ffhq.pkl --out ffhq.safetensors\n  domex convert ffhq.safetensors --out for-others.safetensors --to safetensors --layout rosinality\n  domex convert vgg.pth --backbone vgg16-397923af.pth --out lpips.safetensors\n\nAn expanded model keeps its domains only in the container of domex."
+)]
+pub struct Convert {
+    /// A checkpoint of any kind that --model takes: .pkl, .pt, .pth, .ckpt, .safetensors; or, with --backbone, the heads of
+    /// a perceptual network
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The backbone, where FILE holds the published heads of a perceptual network (LPIPS)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "layout"])]
-    backbone: Option<PathBuf>,
-    /// The file to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// What to write.
+    pub backbone: Option<PathBuf>,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// What to write
     #[arg(long, value_enum, default_value_t = To::Domex)]
-    to: To,
-    /// Whose tensor names, for safetensors.
+    pub to: To,
+    /// Whose tensor names, for --to safetensors [default: nvlabs]
     #[arg(long, value_enum)]
-    layout: Option<Layout>,
-    /// Replace an existing file.
+    pub layout: Option<Layout>,
+    /// Replace an existing file
     #[arg(long)]
-    force: bool,
+    pub force: bool,
 }
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum To {
-    /// Our container.
+pub enum To {
+    /// The container of domex
     Domex,
-    /// Plain safetensors with published names.
+    /// Plain safetensors with published names
     Safetensors,
 }
 
 /// Whose tensor names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Layout {
-    /// stylegan2-ada-pytorch.
+pub enum Layout {
+    /// stylegan2-ada-pytorch
     Nvlabs,
-    /// rosinality/stylegan2-pytorch.
+    /// rosinality/stylegan2-pytorch
     Rosinality,
 }
 
-/// Runs the job.
-pub fn run(args: &Args) -> Result<ExitCode> {
+/// Runs the verb.
+pub fn run(context: &Context, args: &Convert) -> Result<()> {
     let layout = match (args.to, args.layout) {
         (To::Domex, Some(_)) => {
             return Err(user_error(
@@ -84,24 +88,47 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     // Said before the work, not after it.
     safetensors::check_target(&args.out, overwrite)?;
-    if let Some(backbone) = &args.backbone {
-        join(&args.file, backbone, &args.out, overwrite)?;
-        say!("{}", args.out.display());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let model = Model::load(&args.file, &Device::Cpu).map_err(|error| {
-        // Of the other networks that are published, one takes two files.
-        match domex_lpips::published::part(&args.file) {
-            Some(part) => AnyError::from(part),
-            None => error.into(),
+    let interrupt = Interrupt::watch()?;
+    let left_out = match &args.backbone {
+        Some(backbone) => {
+            join(&args.file, backbone, &args.out, overwrite)?;
+            None
         }
-    })?;
-    match layout {
-        None => model.save(&args.out, overwrite)?,
-        Some(layout) => export(&model, layout, &args.out, overwrite)?,
+        None => {
+            let model = load(&args.file)?;
+            interrupt.check()?;
+            match (&model, layout) {
+                (kinds::Model::StyleGan2(model), None) => model.save(&args.out, overwrite)?,
+                (kinds::Model::StyleGan2(model), Some(layout)) => {
+                    export(model, layout, &args.out, overwrite)?;
+                }
+                (kinds::Model::DiffAe(model), None) => model.save(&args.out, overwrite)?,
+                (kinds::Model::DiffAe(_), Some(_)) => {
+                    return Err(user_error(
+                        "--to safetensors: only a StyleGAN2 has a layout of other programs; a diffusion autoencoder is written with --to domex",
+                    ));
+                }
+            }
+            let domains = layout.is_some() && model.expansion().is_some();
+            domains.then_some("the domains are left out: only the container of domex holds them")
+        }
+    };
+    if let Some(notice) = left_out {
+        tracing::warn!("{notice}");
     }
-    say!("{}", args.out.display());
-    Ok(ExitCode::SUCCESS)
+    context.say(&args.out.display().to_string());
+    context.result(&json!({ "file": text(&args.out), "notice": left_out }));
+    Ok(())
+}
+
+fn load(file: &Path) -> Result<kinds::Model> {
+    kinds::open(file, Networks::All, &Device::Cpu).map_err(|error| {
+        // Of the other networks that are published, one takes two files.
+        match domex_lpips::published::part(file) {
+            Some(part) => AnyError::from(part),
+            None => error,
+        }
+    })
 }
 
 /// Converts a downloaded checkpoint to a container, replacing an older one.
@@ -164,9 +191,6 @@ fn export(model: &Model, layout: Layout, out: &Path, overwrite: Overwrite) -> Re
                 add("d.", discriminator_from_nvlabs(&to_data(&d.tensors())?)?);
             }
         }
-    }
-    if model.expansion.is_some() {
-        eprintln!("the domains are left out: only our container holds them");
     }
     // What other programs write there, and want to see.
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);

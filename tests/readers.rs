@@ -1,0 +1,68 @@
+//! What cargo-fuzz runs on inputs that nobody wrote (`fuzz`), on samples of every format, whole and damaged.
+
+use std::path::Path;
+
+#[path = "../fuzz/src/readers.rs"]
+mod readers;
+
+/// What reads bytes as a file of its kind.
+type Reader = fn(&[u8]);
+
+/// Every target.
+const READERS: [(&str, Reader); 14] = [
+    ("anchors", readers::anchors),
+    ("checkpoint", readers::checkpoint),
+    ("clip", readers::clip),
+    ("container", readers::container),
+    ("dataset", readers::dataset),
+    ("diffae", readers::diffae),
+    ("lpips", readers::lpips),
+    ("manifest", readers::manifest),
+    ("picture", readers::picture),
+    ("snapshot", readers::snapshot),
+    ("stylegan2", readers::stylegan2),
+    ("tasks", readers::tasks),
+    ("tokenizer", readers::tokenizer),
+    ("vocabulary", readers::vocabulary),
+];
+
+/// One file of each format, in the folders of the crates.
+const SAMPLES: [&str; 10] = [
+    "checkpoint/tests/data/array.npy",
+    "checkpoint/tests/data/arrays.npz",
+    "checkpoint/tests/data/plain_p2.pkl",
+    "checkpoint/tests/data/tensorflow_tiny.pkl",
+    "checkpoint/tests/data/tensorflow_tiny.safetensors",
+    "hub/models.toml",
+    "lpips/tests/data/heads-alex.pth",
+    "mystyle/tests/data/mystyle.pt",
+    "../assets/portraits/expand.toml",
+    "../assets/beside.png",
+];
+
+#[test]
+fn every_target_of_cargo_fuzz_is_tried_here() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/targets");
+    let files = std::fs::read_dir(folder).expect("the folder of targets");
+    let mut names: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    names.sort();
+    let names = names.iter().filter_map(|path| path.file_stem()?.to_str());
+    assert!(names.eq(READERS.iter().map(|(name, _)| *name)));
+}
+
+#[test]
+fn no_reader_panics_on_a_sample_of_any_format_whole_cut_or_changed() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for sample in SAMPLES {
+        let whole = std::fs::read(crates.join(sample)).expect(sample);
+        let mut changed = whole.clone();
+        for at in [3, 40, whole.len() / 2, whole.len() - 20] {
+            changed[at] ^= 0x55;
+        }
+        for (_, read) in READERS {
+            read(&whole);
+            read(&whole[..whole.len() / 2]);
+            read(&changed);
+        }
+    }
+}
