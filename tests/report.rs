@@ -86,6 +86,8 @@ fn world() -> &'static World {
 /// The page as the browser sees it, after `change`; nothing without a browser.
 fn seen(name: &str, change: impl Fn(&str) -> String) -> Option<String> {
     let Some(browser) = browser() else {
+        let required = std::env::var_os("DOMEX_BROWSER_REQUIRED").is_some();
+        assert!(!required, "no headless browser on PATH, such as chromium");
         println!("skipped: no headless browser on PATH");
         return None;
     };
