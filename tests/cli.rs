@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use domex_test_support::networks;
 use domex_test_support::program::{World, ok};
 
 /// Nothing is shipped: where no file is named, `--random` makes pictures.
@@ -174,6 +175,32 @@ fn bad_flags_are_refused_with_what_is_allowed() {
     ] {
         world.refused(line, texts);
     }
+}
+
+#[test]
+fn half_precision_makes_nearly_the_same_pictures_where_the_file_marks_it() {
+    let world = world();
+    networks::half(&world.path("half.safetensors"), 16);
+    let made = |precision: &str| {
+        world.ok(&format!(
+            "generate --model half.safetensors --seeds 0 --no-grid --out {precision} --precision {precision}"
+        ));
+        let picture = world.path(&format!("{precision}/seed0000.png"));
+        image::open(picture).unwrap().to_rgb8().into_raw()
+    };
+    let (half, single) = (made("float16"), made("float32"));
+    assert_eq!(single, made("auto"));
+    assert!(half != single);
+    let furthest = half.iter().zip(&single).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(furthest.unwrap() <= 4, "{furthest:?}");
+}
+
+#[test]
+fn half_precision_is_refused_where_the_file_marks_none() {
+    world().refused(
+        "generate --model tiny-random --precision float16",
+        &["--precision float16", "marks no resolution"],
+    );
 }
 
 #[test]

@@ -360,10 +360,10 @@ fn a_snapshot_of_something_else_is_refused() {
 }
 
 #[test]
-fn a_dry_run_keeps_no_text_features() {
+fn a_dry_run_writes_text_features_for_the_run_after_it_and_nothing_else() {
     let world = world();
     world.ok("expand --domain elf --out x --dry-run");
-    assert!(!world.has("cache") && !world.has("x"));
+    assert!(world.has("cache/texts") && !world.has("x"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use domex_error::user_error;
 use domex_random::RandomState;
 use image::RgbImage;
 
-use crate::args::{Noise, SynthesisArgs};
+use crate::args::{Noise, Precision, SynthesisArgs};
 use crate::pictures::Paint;
 
 /// A picture of the model's size: the middle square of the file's.
@@ -39,6 +39,7 @@ impl<'a> Painter<'a> {
             ("--trunc-cutoff", args.trunc_cutoff.is_some()),
             ("--class", args.class.is_some()),
             ("--noise-mode", args.noise_mode != Noise::Const),
+            ("--precision", args.precision != Precision::Auto),
         ] {
             if given {
                 return Err(user_error(format!(

@@ -5,7 +5,7 @@ use domex_data::picture;
 use domex_error::user_error;
 use domex_latent::Generator as _;
 use domex_random::{RandomState, Stream, Streams};
-use domex_stylegan2::{Generator, Noise, NoiseMode, Truncation};
+use domex_stylegan2::{Generator, Noise, NoiseMode, Precision, Truncation};
 use image::RgbImage;
 
 use crate::args::{self, SynthesisArgs};
@@ -98,18 +98,18 @@ impl<'a> Painter<'a> {
     }
 }
 
-struct StyleGan2<'a> {
-    generator: &'a Generator,
+struct StyleGan2 {
+    generator: Generator,
     mode: NoiseMode,
     truncation: Truncation,
     label: Option<Tensor>, // [1, c_dim]
     stream: Stream,
 }
 
-impl<'a> StyleGan2<'a> {
+impl StyleGan2 {
     fn new(
         context: &Context,
-        generator: &'a Generator,
+        generator: &Generator,
         args: &SynthesisArgs,
     ) -> domex_error::Result<Self> {
         let rows = generator.config().num_ws();
@@ -132,7 +132,8 @@ impl<'a> StyleGan2<'a> {
             )));
         }
         Ok(Self {
-            generator,
+            label: label(generator, args.class)?,
+            generator: with_precision(generator, args.precision)?,
             mode: match args.noise_mode {
                 args::Noise::Const => NoiseMode::Const,
                 args::Noise::Random => NoiseMode::Random,
@@ -142,13 +143,12 @@ impl<'a> StyleGan2<'a> {
                 psi: args.trunc,
                 cutoff: args.trunc_cutoff,
             },
-            label: label(generator, args.class)?,
             stream: Streams::new(context.seed).stream("noise"),
         })
     }
 }
 
-impl Paint for StyleGan2<'_> {
+impl Paint for StyleGan2 {
     /// Of NumPy seeds: `RandomState(seed).randn(1, z_dim)`.
     fn latents(&mut self, seeds: &[u32]) -> domex_error::Result<Tensor> {
         let z_dim = self.generator.config().z_dim();
@@ -176,6 +176,26 @@ impl Paint for StyleGan2<'_> {
         let noise = Noise::new(self.mode, &mut self.stream);
         Ok(self.generator.synthesis().forward(ws, noise)?)
     }
+}
+
+/// The generator, on the same memory, with this number type in its highest resolutions.
+fn with_precision(
+    generator: &Generator,
+    wanted: args::Precision,
+) -> domex_error::Result<Generator> {
+    let marked = generator.config().synthesis.num_fp16_res;
+    if wanted == args::Precision::Float16 && marked == 0 {
+        return Err(user_error(
+            "--precision float16: the model's file marks no resolution for it; leave the flag out",
+        ));
+    }
+    let mut generator = generator.clone();
+    generator.synthesis_mut().set_precision(match wanted {
+        args::Precision::Auto => Precision::Auto,
+        args::Precision::Float32 => Precision::Full,
+        args::Precision::Float16 => Precision::Half,
+    });
+    Ok(generator)
 }
 
 /// The one-hot label `[1, c_dim]`, or an error that says which flag is missing or too much.

@@ -111,17 +111,23 @@ impl Clip {
         tokenizer.tokenize(texts, context, Overflow::Refuse, &Device::Cpu)
     }
 
-    /// Some texts after the other.
+    /// Some texts after the other, those of one length together: the encoder runs on the longest of those it gets at once.
     pub(crate) fn features_of_ids(&self, ids: &Tensor) -> Result<Tensor> {
-        let n = ids.dim(0)?;
-        let chunks = (0..n)
-            .step_by(CHUNK)
-            .map(|start| {
-                let chunk = ids.narrow(0, start, CHUNK.min(n - start))?;
-                Ok(self.text_features(&chunk)?.detach())
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&chunks, 0)?)
+        let lengths = self.text.lengths(ids)?;
+        let mut order: Vec<usize> = (0..lengths.len()).collect();
+        order.sort_by_key(|&row| lengths[row]);
+        let mut back = vec![0_u32; order.len()];
+        for (place, &row) in order.iter().enumerate() {
+            back[row] = place as u32;
+        }
+        let chunks = order.chunks(CHUNK).map(|rows| {
+            let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+            let chunk = ids.index_select(&Tensor::new(rows, ids.device())?, 0)?;
+            Ok(self.text_features(&chunk)?.detach())
+        });
+        let features = Tensor::cat(&chunks.collect::<Result<Vec<_>>>()?, 0)?;
+        let back = Tensor::new(back, features.device())?;
+        Ok(features.index_select(&back, 0)?)
     }
 }
 

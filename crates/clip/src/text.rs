@@ -68,15 +68,21 @@ impl TextTransformer {
         let x = x
             .reshape((rows.len(), length, ()))?
             .broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        let x = self.blocks.forward(&x, Mask::Causal)?.flatten(0, 1)?; // [n·t, w]
-
         let ends: Vec<u32> = ends
             .iter()
             .enumerate()
             .map(|(row, end)| (row * length + end) as u32)
             .collect();
-        let x = x.index_select(&Tensor::from_vec(ends, rows.len(), device)?, 0)?;
+        let ends = Tensor::from_vec(ends, rows.len(), device)?;
+        let x = self.blocks.forward_some(&x, Mask::Causal, &ends)?; // [n, w]
         Ok(self.projection.linear(&self.norm.forward(&x)?, None)?)
+    }
+
+    /// How many tokens of each text are read, the end token among them.
+    pub(crate) fn lengths(&self, ids: &Tensor) -> Result<Vec<usize>> {
+        let rows = self.rows(ids)?;
+        let length = |(row, ids): (usize, &Vec<u32>)| Ok(self.end(row, ids)? + 1);
+        rows.iter().enumerate().map(length).collect()
     }
 
     /// The ids as numbers, all of them in the vocabulary.

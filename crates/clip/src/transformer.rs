@@ -99,15 +99,23 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, mask: Mask) -> Result<Tensor> {
+        self.rest(x, &self.attend(x, mask)?)
+    }
+
+    /// What each token gathers from those it sees.
+    fn attend(&self, x: &Tensor, mask: Mask) -> Result<Tensor> {
         let y = self.norm1.forward(x)?;
         let (q, k, v) = (
             self.query.forward(&y)?,
             self.key.forward(&y)?,
             self.value.forward(&y)?,
         );
-        let x = (x + self
-            .out
-            .forward(&attention(&q, &k, &v, self.heads, mask)?)?)?;
+        Ok(attention(&q, &k, &v, self.heads, mask)?)
+    }
+
+    /// What follows attention, token by token.
+    fn rest(&self, x: &Tensor, gathered: &Tensor) -> Result<Tensor> {
+        let x = (x + self.out.forward(gathered)?)?;
         let y = self.fc1.forward(&self.norm2.forward(&x)?)?;
         Ok((&x + self.fc2.forward(&activate(&y, self.activation)?)?)?)
     }
@@ -163,5 +171,19 @@ impl Transformer {
         self.blocks
             .iter()
             .try_fold(x.clone(), |x, block| block.forward(&x, mask))
+    }
+
+    /// Some tokens `[k, w]` of the result for `x: [n, t, w]`, by their places among all `n · t`: of the last block only what
+    /// they need is computed.
+    pub(crate) fn forward_some(&self, x: &Tensor, mask: Mask, places: &Tensor) -> Result<Tensor> {
+        let some = |x: &Tensor| x.flatten(0, 1)?.index_select(places, 0);
+        let Some((last, blocks)) = self.blocks.split_last() else {
+            return Ok(some(x)?);
+        };
+        let mut x = x.clone();
+        for block in blocks {
+            x = block.forward(&x, mask)?;
+        }
+        last.rest(&some(&x)?, &some(&last.attend(&x, mask)?)?)
     }
 }

@@ -231,8 +231,9 @@ impl<'a> Row<'a> {
         }
         let n = pictures.dim(0)?;
         if n > 1 {
-            let (a, b) = (pictures.narrow(0, 0, n - 1)?, pictures.narrow(0, 1, n - 1)?);
-            self.apart += sum(&self.by.perceptual.distance(&a, &b)?)?;
+            let seen = self.by.perceptual.features(pictures)?;
+            let (a, b) = (seen.some(0, n - 1)?, seen.some(1, n - 1)?);
+            self.apart += sum(&self.by.perceptual.between(&a, &b)?)?;
             self.pairs += n - 1;
         }
         self.pictures += n;

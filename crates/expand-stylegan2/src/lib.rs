@@ -17,9 +17,11 @@
 //! Noise is fresh for base, edited and source pictures, as published.
 
 mod networks;
+mod phase;
 mod phases;
 mod settings;
 mod trainee;
 
+pub use phase::Phase;
 pub use settings::{SETTINGS, SourceConfig};
 pub use trainee::StyleGan2;

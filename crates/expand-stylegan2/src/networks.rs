@@ -43,6 +43,11 @@ impl Adversary {
         })
     }
 
+    /// The labels, where the discriminator takes some.
+    pub fn takes<'a>(&self, labels: Option<&'a Tensor>) -> Option<&'a Tensor> {
+        labels.filter(|_| self.live.config().c_dim() > 0)
+    }
+
     pub fn scale_learning_rate(&mut self, factor: f64) {
         self.adam.set_lr(self.learning_rate * factor);
     }
@@ -58,17 +63,21 @@ impl Adversary {
     }
 }
 
-/// Pictures of the source domain.
-pub struct Reals(Box<dyn PictureSource>);
+/// Pictures of the source domain, and their labels where the generator has classes.
+pub struct Reals {
+    pictures: Box<dyn PictureSource>,
+    /// Those of the run's class; `None` for all of them.
+    own: Option<Vec<u64>>,
+}
 
 impl Reals {
-    /// Pictures for a generator of `side`².
-    pub fn new(pictures: Box<dyn PictureSource>, side: usize) -> Result<Self> {
-        let wrong = |what: &str, found: String, expected: &str| Error::Setting {
-            what: what.to_owned(),
-            found,
-            expected: expected.to_owned(),
-        };
+    /// Pictures for a generator of `side`² and labels of `label_dim` numbers; of one class where that is given.
+    pub fn new(
+        pictures: Box<dyn PictureSource>,
+        side: usize,
+        label_dim: usize,
+        class: Option<usize>,
+    ) -> Result<Self> {
         if pictures.is_empty() {
             let what = "pictures of the source domain";
             return Err(wrong(what, "0".to_owned(), "at least one"));
@@ -79,18 +88,89 @@ impl Reals {
             let found = format!("{found} × {found}");
             return Err(wrong("size of the pictures", found, &expected));
         }
-        Ok(Self(pictures))
+        let found = pictures.label_dim();
+        if found != label_dim {
+            let expected = format!("{label_dim}, the classes of the generator");
+            let found = found.to_string();
+            return Err(wrong("classes of the pictures", found, &expected));
+        }
+        // A class that the generator does not have, the run refuses.
+        let class = class.filter(|&class| class < label_dim);
+        let own = class.map(|class| of_class(&*pictures, class)).transpose()?;
+        Ok(Self { pictures, own })
     }
 
-    /// `n` of them, drawn at random, `[n, 3, h, w]`.
-    pub fn draw(&self, n: usize, stream: &mut Stream, device: &Device) -> Result<Tensor> {
-        let len = usize::try_from(self.0.len()).unwrap_or(usize::MAX);
-        let drawn = (0..n).map(|_| stream.index(len).map(|index| index as u64));
+    /// `n` of them, drawn at random, `[n, 3, h, w]`, and their labels `[n, label_dim]`.
+    pub fn draw(
+        &self,
+        n: usize,
+        stream: &mut Stream,
+        device: &Device,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let drawn = self.numbers(n, stream)?;
+        let (pictures, labels) = source::batch(&*self.pictures, &drawn)?;
+        let pictures = picture::from_rgb(&pictures, DType::F32, device)?;
+        Ok((pictures, self.as_tensor(&labels, device)?))
+    }
+
+    /// Labels of `n` pictures drawn at random, for generated ones: classes occur as often as in the pictures.
+    pub fn labels(&self, n: usize, stream: &mut Stream, device: &Device) -> Result<Option<Tensor>> {
+        if self.pictures.label_dim() == 0 {
+            return Ok(None);
+        }
+        let drawn = self.numbers(n, stream)?;
+        let labels = drawn.into_iter().map(|number| self.pictures.label(number));
+        let labels: std::result::Result<Vec<_>, _> = labels.collect();
+        self.as_tensor(&labels?, device)
+    }
+
+    fn numbers(&self, n: usize, stream: &mut Stream) -> Result<Vec<u64>> {
+        let len = match &self.own {
+            Some(own) => own.len(),
+            None => usize::try_from(self.pictures.len()).unwrap_or(usize::MAX),
+        };
+        let number = |index: usize| match &self.own {
+            Some(own) => own[index],
+            None => index as u64,
+        };
+        let drawn = (0..n).map(|_| stream.index(len).map(number));
         let drawn: std::result::Result<Vec<_>, _> = drawn.collect();
-        let (pictures, _) = source::batch(
-            &*self.0,
-            &drawn.map_err(|error| own(AnyError::internal(error)))?,
-        )?;
-        Ok(picture::from_rgb(&pictures, DType::F32, device)?)
+        drawn.map_err(|error| own(AnyError::internal(error)))
+    }
+
+    fn as_tensor(&self, labels: &[Vec<f32>], device: &Device) -> Result<Option<Tensor>> {
+        let dims = (labels.len(), self.pictures.label_dim());
+        match dims.1 {
+            0 => Ok(None),
+            _ => Ok(Some(Tensor::from_vec(labels.concat(), dims, device)?)),
+        }
+    }
+}
+
+/// The numbers of the pictures that are labelled as this class and no other.
+fn of_class(pictures: &dyn PictureSource, class: usize) -> Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for number in 0..pictures.len() {
+        let label = pictures.label(number)?;
+        let is_class = |(at, value): (usize, &f32)| *value == f32::from(u8::from(at == class));
+        if label.iter().enumerate().all(is_class) {
+            numbers.push(number);
+        }
+    }
+    match numbers.is_empty() {
+        false => Ok(numbers),
+        true => Err(wrong(
+            &format!("pictures of class {class}"),
+            "0".to_owned(),
+            "at least one, or no pictures of the source domain",
+        )),
+    }
+}
+
+fn wrong(what: &str, found: String, expected: &str) -> Error {
+    Error::Setting {
+        what: what.to_owned(),
+        found,
+        expected: expected.to_owned(),
     }
 }

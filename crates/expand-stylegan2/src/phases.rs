@@ -26,31 +26,35 @@ impl StyleGan2 {
 
     /// The generator's adversarial loss on the base subspace.
     fn generator_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
-        let ws = self.base_latents(step)?;
+        let labels = self.draw_labels(step.batch)?;
+        let ws = self.base_latents(step, labels.as_ref())?;
         let Some(adversary) = &self.adversary else {
             return Ok(());
         };
         let noise = Noise::Random(step.noise);
-        let loss = domex_gan::generator_loss(&self.live, &adversary.frozen, &ws, None, noise, None);
+        let label = adversary.takes(labels.as_ref());
+        let loss =
+            domex_gan::generator_loss(&self.live, &adversary.frozen, &ws, label, noise, None);
         let loss = loss.map_err(own)?.loss;
         step.losses.put("loss/G", number(&loss)?);
         Ok(step
             .optimizer
-            .descend(&loss, self.settings.src, &[], step.losses)?)
+            .descend(&loss, self.settings.weight(), &[], step.losses)?)
     }
 
     /// Path length regularization, which is not projected.
     fn path_length_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
         let config = self.settings.path_length;
         let n = config.samples(step.batch);
-        let w = self.draw(n, step.latents)?;
+        let labels = self.draw_labels(n)?;
+        let w = self.draw(n, labels.as_ref(), step.latents)?;
         let mut ws = latents::plain(&self.live, &w).map_err(own)?;
         let probability = self.settings.style_mixing;
         let cutoff = latents::draw_cutoff(&mut self.streams.mixing, ws.dim(1)?, probability);
         if let Some(cutoff) = cutoff.map_err(own)? {
             let dims = [n, self.live.config().z_dim()];
             let z = normal(step.latents, &dims, self.device())?;
-            ws = latents::mix(&self.live, &ws, &z, None, cutoff).map_err(own)?;
+            ws = latents::mix(&self.live, &ws, &z, labels.as_ref(), cutoff).map_err(own)?;
         }
         let synthesis = &self.live.config().synthesis;
         let dims = [
@@ -73,7 +77,7 @@ impl StyleGan2 {
         let path = path.map_err(own)?;
         let loss = number(&path.loss)?;
         step.losses.put("loss/path_length", loss);
-        let gain = self.settings.path_length_interval as f64 * self.settings.src;
+        let gain = self.settings.path_length_interval as f64 * self.settings.weight();
         step.optimizer.descend(&path.loss, gain, &[], step.losses)?;
         if loss.is_finite() {
             self.mean_length = path.mean;
@@ -83,7 +87,8 @@ impl StyleGan2 {
 
     /// The discriminator's adversarial loss; its fakes are on the base subspace.
     fn discriminator_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
-        let ws = self.base_latents(step)?;
+        let labels = self.draw_labels(step.batch)?;
+        let ws = self.base_latents(step, labels.as_ref())?;
         let noise = Noise::Random(step.noise);
         let fakes = self
             .live
@@ -92,11 +97,13 @@ impl StyleGan2 {
             .map_err(own)?
             .detach();
         let reals = self.draw_reals(step.batch)?;
-        let (Some(adversary), Some(reals)) = (&mut self.adversary, reals) else {
+        let (Some(adversary), Some((reals, real_labels))) = (&mut self.adversary, reals) else {
             return Ok(());
         };
-        let fake = domex_gan::fake_loss(&adversary.live, &fakes, None, None).map_err(own)?;
-        let real = domex_gan::real_loss(&adversary.live, &reals, None, None).map_err(own)?;
+        let label = adversary.takes(labels.as_ref());
+        let fake = domex_gan::fake_loss(&adversary.live, &fakes, label, None).map_err(own)?;
+        let label = adversary.takes(real_labels.as_ref());
+        let real = domex_gan::real_loss(&adversary.live, &reals, label, None).map_err(own)?;
         step.losses.put("loss/D_fake", number(&fake.loss)?);
         step.losses.put("loss/D_real", number(&real.loss)?);
         let loss = (fake.loss + real.loss)?;
@@ -106,22 +113,36 @@ impl StyleGan2 {
     /// R1 regularization of the discriminator.
     fn r1_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
         let reals = self.draw_reals(step.batch)?;
-        let (Some(adversary), Some(reals)) = (&mut self.adversary, reals) else {
+        let (Some(adversary), Some((reals, labels))) = (&mut self.adversary, reals) else {
             return Ok(());
         };
-        let r1 = domex_gan::r1(&adversary.live, &reals, None, self.settings.gamma, None);
+        let label = adversary.takes(labels.as_ref());
+        let r1 = domex_gan::r1(&adversary.live, &reals, label, self.settings.gamma, None);
         let loss = r1.map_err(own)?.loss;
         step.losses.put("loss/r1", number(&loss)?);
         let gain = self.settings.r1_interval as f64;
         Ok(adversary.adam.descend(&loss, gain, &[], step.losses)?)
     }
 
-    fn base_latents(&mut self, step: &mut SourceStep<'_>) -> Result<Tensor> {
-        let w = self.draw(step.batch, step.latents)?;
+    fn base_latents(
+        &mut self,
+        step: &mut SourceStep<'_>,
+        labels: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let w = self.draw(step.batch, labels, step.latents)?;
         latents::base(&self.live, &w, step.subspaces).map_err(own)
     }
 
-    fn draw_reals(&mut self, n: usize) -> Result<Option<Tensor>> {
+    /// Labels for generated pictures, where the generator has classes.
+    fn draw_labels(&mut self, n: usize) -> Result<Option<Tensor>> {
+        let device = self.device().clone();
+        match &self.reals {
+            Some(reals) => reals.labels(n, &mut self.streams.labels, &device),
+            None => Ok(None),
+        }
+    }
+
+    fn draw_reals(&mut self, n: usize) -> Result<Option<(Tensor, Option<Tensor>)>> {
         let device = self.device().clone();
         let stream = &mut self.streams.pictures;
         let reals = self

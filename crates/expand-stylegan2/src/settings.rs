@@ -5,11 +5,15 @@ use domex_gan::PathLengthConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use crate::phase::Phase;
+
 /// What [`StyleGan2`](crate::StyleGan2) reads from the settings of an expansion.
 pub const SETTINGS: SourceSettings = SourceSettings {
     kind: domex_stylegan2::model::KIND,
     keys: &[
+        "phase",
         "src",
+        "scale_src",
         "realism",
         "gamma",
         "r1_interval",
@@ -24,8 +28,13 @@ pub const SETTINGS: SourceSettings = SourceSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceConfig {
-    /// Weight of the source's adversarial loss and of path length; 0 for neither.
+    /// Which layers are trained.
+    pub phase: Phase,
+    /// Above 0 the source's adversarial loss and path length are part of a step; 0 for neither. Its size changes nothing, as
+    /// published, but with [`scale_src`](Self::scale_src).
     pub src: f64,
+    /// Whether the generator's adversarial loss and path length are multiplied by [`src`](Self::src).
+    pub scale_src: bool,
     /// Weight of the discriminator's opinion of edited pictures.
     pub realism: f64,
     /// Weight of R1.
@@ -43,7 +52,9 @@ pub struct SourceConfig {
 impl Default for SourceConfig {
     fn default() -> Self {
         Self {
+            phase: Phase::default(),
             src: 1.0,
+            scale_src: false,
             realism: 0.0,
             gamma: 10.0,
             r1_interval: 16,
@@ -65,6 +76,15 @@ impl SourceConfig {
         let config: Self = read.map_err(|error| error.to_string())?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// What the generator's losses on its source domain are multiplied by; 0 where they are off.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        match self.scale_src {
+            true => self.src,
+            false => f64::from(u8::from(self.src > 0.0)),
+        }
     }
 
     fn validate(&self) -> Result<(), String> {

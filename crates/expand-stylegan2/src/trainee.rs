@@ -8,7 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use domex_data::source::PictureSource;
 use domex_error::AnyError;
 use domex_expand::trainee::PictureGroups;
-use domex_expand::{Config, Error, Noise, Result, SourceStep, Trainee, Weights};
+use domex_expand::{
+    Config, Error, Noise, ParametrisationKind, Result, SourceStep, Trainee, Weights,
+};
 use domex_gan::{frozen, latents};
 use domex_latent::Expansion;
 use domex_latent::modulation::{Layer, Modulator};
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::networks::{Adversary, Reals};
+use crate::phase::{self, Phase};
 use crate::settings::SourceConfig;
 
 /// A StyleGAN2 that is expanded. See the [crate's docs](crate).
@@ -46,6 +49,7 @@ pub(crate) struct Purposes {
     pub mixing: Stream,
     pub direction: Stream,
     pub pictures: Stream,
+    pub labels: Stream,
 }
 
 /// Keys of a snapshot.
@@ -70,13 +74,15 @@ impl StyleGan2 {
         let settings = SourceConfig::read(&config.source)
             .map_err(|problem| setting("settings of the source", problem, "those of StyleGAN2"))?;
         let side = model.config().synthesis.img_resolution;
+        let labels = model.config().c_dim();
         let reals = pictures
-            .map(|pictures| Reals::new(pictures, side))
+            .map(|pictures| Reals::new(pictures, side, labels, config.class))
             .transpose()?;
         if settings.realism > 0.0 && model.discriminator.is_none() {
             let expected = "0, as the model has no discriminator";
             return Err(setting("realism", settings.realism, expected));
         }
+        refuse_both(&settings, config)?;
         let adversarial = settings.src > 0.0 && reals.is_some();
         let discriminator = model.discriminator.as_ref();
         let discriminator = discriminator.filter(|_| adversarial || settings.realism > 0.0);
@@ -96,6 +102,7 @@ impl StyleGan2 {
                 mixing: streams.stream("style mixing"),
                 direction: streams.stream("path length direction"),
                 pictures: streams.stream("pictures"),
+                labels: streams.stream("labels"),
             },
             expansion: model.expansion.clone(),
             provenance: model.provenance.clone(),
@@ -108,13 +115,20 @@ impl StyleGan2 {
     }
 
     /// Latents of a training step `[n, D]`, one after the other: each moves the running mean.
-    pub(crate) fn draw(&mut self, n: usize, stream: &mut Stream) -> Result<Tensor> {
+    /// `labels: [n, c_dim]` where there are classes.
+    pub(crate) fn draw(
+        &mut self,
+        n: usize,
+        labels: Option<&Tensor>,
+        stream: &mut Stream,
+    ) -> Result<Tensor> {
         let z_dim = self.live.config().z_dim();
         let device = self.device().clone();
         let mut rows = Vec::with_capacity(n);
-        for _ in 0..n {
+        for row in 0..n {
             let z = normal(stream, &[1, z_dim], &device)?;
-            let w = latents::map(&mut self.live, &z, None).map_err(own)?;
+            let label = labels.map(|labels| labels.narrow(0, row, 1)).transpose()?;
+            let w = latents::map(&mut self.live, &z, label.as_ref()).map_err(own)?;
             rows.push(w.detach());
         }
         self.mean_moved()?;
@@ -165,7 +179,7 @@ impl Trainee for StyleGan2 {
         let config = self.source.config().clone();
         let spec = Generator::spec(&config).map_err(own)?;
         let (mut vars, mut live) = spec.trainable(&self.source.tensors()).map_err(own)?;
-        vars.retain(|name, _| name.starts_with("synthesis."));
+        vars.retain(|name, _| self.settings.phase.trains(name));
         for (name, tensor) in &mut live {
             if !vars.contains_key(name) {
                 *tensor = tensor.detach();
@@ -185,10 +199,9 @@ impl Trainee for StyleGan2 {
         Ok(())
     }
 
-    /// In StyleGAN2 a row is read by one convolution, or by a `torgb` and the next block's first convolution. The constant
-    /// goes with the first row.
+    /// That of a convolution: ToRGB and the constant are never chosen, as published.
     fn row_of(&self, weight: &str) -> Option<usize> {
-        row_of(weight)
+        phase::row_of(weight)
     }
 
     fn layers(&self) -> Vec<Layer> {
@@ -205,8 +218,13 @@ impl Trainee for StyleGan2 {
         self.live.mean_w().map_err(own)
     }
 
-    fn draw_latents(&mut self, n: usize, stream: &mut Stream) -> Result<Tensor> {
-        self.draw(n, stream)
+    fn draw_latents(
+        &mut self,
+        n: usize,
+        labels: Option<&Tensor>,
+        stream: &mut Stream,
+    ) -> Result<Tensor> {
+        self.draw(n, labels, stream)
     }
 
     fn pictures(
@@ -229,7 +247,12 @@ impl Trainee for StyleGan2 {
         })
     }
 
-    fn judge_edited(&self, edited: &Tensor, losses: &mut Losses) -> Result<Option<Tensor>> {
+    fn judge_edited(
+        &self,
+        edited: &Tensor,
+        labels: Option<&Tensor>,
+        losses: &mut Losses,
+    ) -> Result<Option<Tensor>> {
         let Some(adversary) = self
             .adversary
             .as_ref()
@@ -237,7 +260,8 @@ impl Trainee for StyleGan2 {
         else {
             return Ok(None);
         };
-        let judged = domex_gan::realism(&adversary.frozen, edited, None, None).map_err(own)?;
+        let label = adversary.takes(labels);
+        let judged = domex_gan::realism(&adversary.frozen, edited, label, None).map_err(own)?;
         let value = judged.loss.detach().to_dtype(DType::F64)?.to_scalar()?;
         losses.put("loss/realism", value);
         Ok(Some((judged.loss * self.settings.realism)?))
@@ -247,11 +271,10 @@ impl Trainee for StyleGan2 {
         self.reals.is_some() && self.adversary.is_some()
     }
 
+    /// As the published programs have it, whether path length is regularised in this run or not: runs with and without it
+    /// learn at one pace, and StyleGAN-NADA corrects its rates too.
     fn optimizer(&self, adam: AdamConfig) -> Result<AdamConfig> {
-        Ok(match &self.adversary {
-            Some(_) => Lazy::new(self.settings.path_length_interval)?.corrected(adam),
-            None => adam,
-        })
+        Ok(Lazy::new(self.settings.path_length_interval)?.corrected(adam))
     }
 
     fn scale_learning_rates(&mut self, factor: f64) {
@@ -333,18 +356,6 @@ fn groups(
     latents.iter().map(&mut group).collect()
 }
 
-fn row_of(name: &str) -> Option<usize> {
-    let (side, rest) = name.strip_prefix("synthesis.b")?.split_once('.')?;
-    let block = (side.parse::<usize>().ok()?.checked_ilog2()? as usize).checked_sub(2)?;
-    match rest.split('.').next()? {
-        "const" => Some(0),
-        "conv0" | "skip" => (2 * block).checked_sub(1),
-        "conv1" => Some(2 * block),
-        "torgb" => Some(2 * block + 1),
-        _ => None,
-    }
-}
-
 /// Standard normal numbers.
 pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Result<Tensor> {
     let mut values = vec![0f32; dims.iter().product()];
@@ -357,36 +368,29 @@ pub(crate) fn own(error: impl Into<AnyError>) -> Error {
     Error::trainee(error)
 }
 
+/// A phase and another choice of what is trained cannot both hold.
+fn refuse_both(settings: &SourceConfig, config: &Config) -> Result<()> {
+    if settings.phase == Phase::All {
+        return Ok(());
+    }
+    let expected = if config.adaptive_layers.is_some() {
+        "\"all\", as adaptive_layers choose the layers of each step"
+    } else if config.parametrisation != ParametrisationKind::Full {
+        "\"all\", as no weights are trained (parametrisation)"
+    } else {
+        return Ok(());
+    };
+    let found = Phase::ALL
+        .iter()
+        .find(|(_, phase)| *phase == settings.phase);
+    let found = found.map_or(String::new(), |(name, _)| format!("{name:?}"));
+    Err(setting("phase", found, expected))
+}
+
 fn setting(what: &str, found: impl std::fmt::Display, expected: &str) -> Error {
     Error::Setting {
         what: what.to_owned(),
         found: found.to_string(),
         expected: expected.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domex_stylegan2::GeneratorConfig;
-
-    #[test]
-    fn every_parameter_of_the_synthesis_belongs_to_a_row() {
-        let config = GeneratorConfig::with_defaults(8, 12, 16, 128, 8).unwrap();
-        let model = Model::random(&config, 0, &Device::Cpu).unwrap();
-        let spec = Generator::spec(&config).unwrap();
-        let (vars, _) = spec.trainable(&model.g_ema.tensors()).unwrap();
-        let mut rows = BTreeMap::<usize, Vec<&str>>::new();
-        for name in vars.keys().filter(|name| name.starts_with("synthesis.")) {
-            rows.entry(row_of(name).expect(name))
-                .or_default()
-                .push(name);
-        }
-        assert!(rows.keys().copied().eq(0..config.num_ws()));
-        let holds = |row: usize, layer: &str| rows[&row].iter().any(|name| name.contains(layer));
-        assert!(holds(0, "b4.const") && holds(0, "b4.conv1.affine"));
-        assert!(holds(1, "b4.torgb") && holds(1, "b8.conv0") && !holds(1, "b8.conv1"));
-        assert!(holds(5, "b16.torgb"));
-        assert_eq!(row_of("mapping.fc0.weight"), None);
     }
 }

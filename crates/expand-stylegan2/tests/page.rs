@@ -61,6 +61,8 @@ fn the_page_lists_every_key_with_its_default() {
     settings["adaptive_layers"] = serde_json::to_value(AdaptiveLayers::default()).unwrap();
     let mut expected = BTreeMap::new();
     leaves("", &settings, &mut expected);
+    // No word that a file could say.
+    expected.insert("class".to_owned(), "none".to_owned());
     assert_eq!(table("| key of `[settings]`"), expected);
 }
 

@@ -12,7 +12,7 @@ use image::RgbImage;
 
 use crate::Result;
 use crate::method::SourcePictures;
-use crate::step::normal;
+use crate::step::latents;
 
 /// Pictures of the source that stand for its domain, as StyleGAN-NADA takes.
 const SOURCES: usize = 16;
@@ -24,17 +24,17 @@ const PEOPLE: usize = 8;
 const MOST: usize = 24;
 
 /// Pictures that the generator makes before it is expanded, `[16, 3, h, w]`.
-pub(crate) fn source_pictures(seed: u64, generator: &dyn Generator) -> Result<Tensor> {
+pub(crate) fn source_pictures(
+    seed: u64,
+    generator: &dyn Generator,
+    class: Option<usize>,
+) -> Result<Tensor> {
     let mut stream = Streams::new(seed).stream("source pictures");
-    let z = normal(
-        &mut stream,
-        &[SOURCES, generator.noise_dim()],
-        generator.device(),
-    )?;
+    let w = latents(generator, class, SOURCES, &mut stream)?;
     // As many at once as the grid has: a bound for memory.
     let parts = (0..SOURCES).step_by(PEOPLE).map(|start| {
-        let z = z.narrow(0, start, PEOPLE.min(SOURCES - start))?;
-        Ok(generator.synthesize(&generator.map(&z, None)?)?)
+        let w = w.narrow(0, start, PEOPLE.min(SOURCES - start))?;
+        Ok(generator.synthesize(&w)?)
     });
     Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
 }
@@ -45,15 +45,15 @@ pub(crate) struct FromSource<'a> {
     pub mean: Tensor,
     /// `None` where a domain has the whole latent space.
     pub subspaces: Option<Subspaces>,
+    /// The class of the latents; `None` for all, or where there are none.
+    pub class: Option<usize>,
     pub streams: Streams,
 }
 
 impl SourcePictures for FromSource<'_> {
     fn draw(&self, purpose: &str, n: usize) -> Result<(Tensor, Tensor)> {
         let mut stream = self.streams.stream(purpose);
-        let dims = [n, self.generator.noise_dim()];
-        let z = normal(&mut stream, &dims, self.generator.device())?;
-        let mut w = self.generator.map(&z, None)?;
+        let mut w = latents(self.generator, self.class, n, &mut stream)?;
         if let Some(subspaces) = &self.subspaces {
             w = subspaces.project(&w, Some(&self.mean))?;
         }
@@ -66,22 +66,26 @@ impl SourcePictures for FromSource<'_> {
     }
 }
 
-/// What all grids of a run show.
+/// The same people by any generator, `[8, D]`: what all grids of a run show.
+fn people(seed: u64, generator: &dyn Generator, class: Option<usize>) -> Result<Tensor> {
+    let mut stream = Streams::new(seed).stream("aligned grid");
+    latents(generator, class, PEOPLE, &mut stream)
+}
+
+/// What all grids of a run show. The mapping network stays as it is, so the latents do.
 pub(crate) struct Aligned {
-    z: Tensor,
+    w: Tensor, // [people, D]
 }
 
 impl Aligned {
-    pub fn new(seed: u64, generator: &dyn Generator) -> Result<Self> {
-        let mut stream = Streams::new(seed).stream("aligned grid");
-        let dims = [PEOPLE, generator.noise_dim()];
-        let z = normal(&mut stream, &dims, generator.device())?;
-        Ok(Self { z })
+    pub fn new(seed: u64, generator: &dyn Generator, class: Option<usize>) -> Result<Self> {
+        let w = people(seed, generator, class)?;
+        Ok(Self { w })
     }
 
     /// Writes a grid of one row: the people by a generator that is one domain.
     pub fn draw_whole(&self, generator: &dyn Generator, name: &str, path: &Path) -> Result<()> {
-        let pictures = picture::to_rgb(&generator.synthesize(&generator.map(&self.z, None)?)?)?;
+        let pictures = picture::to_rgb(&generator.synthesize(&self.w)?)?;
         let grid = Grid::new(PEOPLE)
             .row_labels(vec![name.to_owned()])
             .draw(&pictures)?;
@@ -98,8 +102,7 @@ impl Aligned {
         subspaces: &Subspaces,
         path: &Path,
     ) -> Result<()> {
-        let w = generator.map(&self.z, None)?;
-        let base = subspaces.project(&w, Some(mean))?;
+        let base = subspaces.project(&self.w, Some(mean))?;
         let make = |latents: &Tensor| -> Result<Vec<RgbImage>> {
             Ok(picture::to_rgb(&generator.synthesize(latents)?)?)
         };

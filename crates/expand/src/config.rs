@@ -33,6 +33,9 @@ pub struct Config {
     /// What is trained.
     #[serde(skip_serializing_if = "ParametrisationKind::is_default")]
     pub parametrisation: ParametrisationKind,
+    /// The class that latents are drawn of, for a generator that has classes; without one, all of them, drawn at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<usize>,
     /// The terms of the loss.
     pub objective: ObjectiveConfig,
     /// Of the method `nada`: CLIP terms and what is shown to CLIP.
@@ -63,7 +66,7 @@ fn is_default<T: Default + PartialEq>(config: &T) -> bool {
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "batch",
     "lr",
     "cooldown",
@@ -71,6 +74,7 @@ const KEYS: [&str; 14] = [
     "dimensions",
     "placement",
     "parametrisation",
+    "class",
     "objective",
     "nada",
     "antialias",
@@ -120,6 +124,7 @@ impl Default for Config {
             dimensions: Dimensions::default(),
             placement: Placement::default(),
             parametrisation: ParametrisationKind::default(),
+            class: None,
             objective: ObjectiveConfig::default(),
             nada: domex_nada::Config::default(),
             antialias: false,

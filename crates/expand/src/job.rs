@@ -66,6 +66,7 @@ pub(crate) struct Purposes {
     pub source_noise: Stream,
     pub methods: Stream,
     pub earlier: Stream,
+    pub classes: Stream,
 }
 
 impl Purposes {
@@ -79,6 +80,7 @@ impl Purposes {
             source_noise: streams.stream("noise of the source"),
             methods: streams.stream("methods"),
             earlier: streams.stream("earlier domains"),
+            classes: streams.stream("classes"),
         }
     }
 }
@@ -96,7 +98,7 @@ impl Expand {
     ///
     /// # Errors
     ///
-    /// Settings out of range, a class-conditional model or one of other colours than RGB, tasks that do not fit the model or
+    /// Settings out of range, a class that the model does not have, other colours than RGB, tasks that do not fit the model or
     /// the networks, a parametrisation that the generator cannot have, or no perceptual distance where one is weighted.
     pub fn new(config: Config, parts: Parts<'_>) -> Result<Self> {
         config.validate()?;
@@ -107,8 +109,8 @@ impl Expand {
             cache,
             seed,
         } = parts;
-        check_generator(&*trainee)?;
-        let aligned = Aligned::new(seed, trainee.generator(Weights::Source))?;
+        check_generator(&*trainee, config.class)?;
+        let aligned = Aligned::new(seed, trainee.generator(Weights::Source), config.class)?;
         let whole = config.placement == Placement::Whole;
         let placed = if whole { &[] } else { tasks };
         let domains = Domains::new(&*trainee, &config, placed, seed)?;
@@ -121,7 +123,7 @@ impl Expand {
                 device: source.device(),
                 latent_dim: source.latent_dim(),
                 resolution: source.resolution(),
-                source_pictures: &|| source_pictures(seed, source),
+                source_pictures: &|| source_pictures(seed, source, config.class),
             };
             methods::build(tasks, &world)?
         };
@@ -200,6 +202,7 @@ impl Expand {
         let subspaces = self.objective.subspaces().cloned();
         self.objective.prepare(&FromSource {
             mean: generator.mean()?,
+            class: self.config.class,
             streams: Streams::new(self.seed),
             subspaces,
             generator,
@@ -322,12 +325,16 @@ impl Job for Expand {
     }
 }
 
-/// Classes are not drawn, and the networks of the losses see three colours.
-fn check_generator(trainee: &dyn Trainee) -> Result<()> {
+/// The class must be there, and the networks of the losses see three colours.
+fn check_generator(trainee: &dyn Trainee, class: Option<usize>) -> Result<()> {
     let generator = trainee.generator(Weights::Source);
-    if generator.label_dim() > 0 {
-        let classes = generator.label_dim();
-        return Err(Error::setting("classes of the model", classes, "0"));
+    let classes = generator.label_dim();
+    if let Some(class) = class.filter(|&class| class >= classes) {
+        let expected = match classes {
+            0 => "none, as the model has no classes".to_owned(),
+            classes => format!("0 to {}, the model's classes", classes - 1),
+        };
+        return Err(Error::setting("class", class, expected));
     }
     match generator.channels() {
         3 => Ok(()),

@@ -3,10 +3,15 @@
 //!
 //! Before a step some latents are drawn and moved into the domains of the step's tasks, one after the other. Every row of
 //! them is a latent of its own: gradient descent on the global CLIP loss moves the rows, and the layers that read the
-//! rows that moved furthest are trained. For an expansion this holds for its own phase alone, new domains with replay
-//! alignment; the adversarial phases on the base subspace go on training all layers.
+//! rows that moved furthest are trained: of StyleGAN2 its convolutions, as published, and neither ToRGB nor the constant. For an
+//! expansion this holds for its own phase alone, new domains with replay alignment; the adversarial phases on the base
+//! subspace go on training all layers.
 //!
-//! Which layer reads which row, the [trainee](crate::Trainee::row_of) knows.
+//! Which layer reads which row, the [trainee](crate::Trainee::row_of) knows; rows that no such layer reads are not chosen. The
+//! published program has its first ToRGB in the list of layers too, so from the third row on it trains the convolution of
+//! the row before the one that moved; here it is the row's own.
+
+use std::collections::BTreeSet;
 
 use candle_core::{Tensor, Var};
 use domex_latent::Generator;
@@ -16,7 +21,7 @@ use domex_train::{Losses, State};
 use serde::{Deserialize, Serialize};
 
 use crate::parametrisation::Parametrisation;
-use crate::step::normal;
+use crate::step::latents;
 use crate::trainee::{Trainee, Weights};
 use crate::{Error, Objective, Result};
 
@@ -112,42 +117,49 @@ impl Layers {
         })
     }
 
-    /// Those of the parameters that a step of these tasks leaves as they are. How often each row was chosen goes into the
-    /// losses.
+    /// Those of the parameters that a step of these tasks leaves as they are, chosen on latents of a class or of all. How
+    /// often each row was chosen goes into the losses.
     pub fn frozen(
         &mut self,
         tasks: &[usize],
         objective: &Objective,
-        trainee: &dyn Trainee,
+        (trainee, class): (&dyn Trainee, Option<usize>),
         trained: &dyn Parametrisation,
         losses: &mut Losses,
     ) -> Result<Vec<Var>> {
         let n = self.config.batch;
         let tasks: Vec<usize> = tasks.iter().copied().cycle().take(n).collect();
         let g = trainee.generator(Weights::Frozen);
-        let z = normal(&mut self.stream, &[n, g.noise_dim()], g.device())?;
-        let w = g.map(&z, None)?.detach();
+        let w = latents(g, class, n, &mut self.stream)?;
         let edited = objective
             .latents(&w, &trainee.mean()?, &tasks)?
             .edited
             .detach();
         let ws = in_every_row(&edited, g)?;
         let choice = LayerChoice {
-            keep: self.config.layers,
+            keep: g.layers(),
             steps: self.config.steps,
             learning_rate: self.config.learning_rate,
         };
         let synthesize = |ws: &Tensor| -> Result<Tensor> { Ok(g.synthesize(ws)?) };
         let loss = |pictures: &Tensor| objective.distance_to_domains(&tasks, pictures);
-        let chosen = choose_layers(&ws, &choice, synthesize, loss)?.chosen;
+        let mut chosen = choose_layers(&ws, &choice, synthesize, loss)?.chosen;
+        let row_of = |name: &str| trained.row_of(name, trainee);
+        let rows: BTreeSet<usize> = trained
+            .parameters()
+            .iter()
+            .filter_map(|(name, _)| row_of(name))
+            .collect();
+        chosen.retain(|row| rows.contains(row));
+        chosen.truncate(self.config.layers);
         for row in 0..g.layers() {
             let value = f64::from(u8::from(chosen.contains(&row)));
             losses.put(&format!("layers/{row:02}"), value);
         }
-        let still = trained.parameters().iter().filter(|(name, _)| {
-            let row = trained.row_of(name, trainee);
-            row.is_some_and(|row| !chosen.contains(&row))
-        });
+        let still = trained
+            .parameters()
+            .iter()
+            .filter(|(name, _)| !row_of(name).is_some_and(|row| chosen.contains(&row)));
         Ok(still.map(|(_, var)| var.clone()).collect())
     }
 

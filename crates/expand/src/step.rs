@@ -4,6 +4,8 @@
 //! A loss or gradient that is not finite leaves the parameters as they were.
 
 use candle_core::{DType, Device, Tensor};
+use domex_latent::Generator;
+use domex_latent::sample::draw_labels;
 use domex_random::Stream;
 use domex_replay::alignment;
 use domex_train::Losses;
@@ -17,7 +19,10 @@ impl Expand {
     pub(crate) fn expand_phase(&mut self, losses: &mut Losses) -> Result<()> {
         let n = self.config.batch;
         let tasks = draw(&mut self.streams.tasks, self.objective.tasks().len(), n)?;
-        let random = self.trainee.draw_latents(n, &mut self.streams.latents)?;
+        let labels = self.labels(n)?;
+        let random = self
+            .trainee
+            .draw_latents(n, labels.as_ref(), &mut self.streams.latents)?;
         let sampled = self
             .objective
             .sample(&tasks, &random, &mut self.streams.samples)?;
@@ -28,7 +33,7 @@ impl Expand {
             Some(layers) => layers.frozen(
                 &tasks,
                 &self.objective,
-                &*self.trainee,
+                (&*self.trainee, self.config.class),
                 &*self.trained,
                 losses,
             )?,
@@ -61,10 +66,20 @@ impl Expand {
         if let Some(earlier) = self.earlier_domains() {
             total = (total + self.hold_earlier(earlier, &latents.base, losses)?)?;
         }
-        if let Some(opinion) = self.trainee.judge_edited(&pictures.edited, losses)? {
+        if let Some(opinion) =
+            self.trainee
+                .judge_edited(&pictures.edited, labels.as_ref(), losses)?
+        {
             total = (total + opinion)?;
         }
         Ok(self.optimizer.descend(&total, 1.0, &frozen, losses)?)
+    }
+
+    /// Labels of a step's samples, where the generator has classes.
+    fn labels(&mut self, n: usize) -> Result<Option<Tensor>> {
+        let generator = self.trainee.generator(Weights::Source);
+        let stream = &mut self.streams.classes;
+        Ok(draw_labels(generator, self.config.class, n, stream)?)
     }
 
     /// How many domains the model had, where they are held as they were.
@@ -120,6 +135,18 @@ fn draw(stream: &mut Stream, count: usize, n: usize) -> Result<Vec<usize>> {
     let drawn = (0..n).map(|_| stream.index(count));
     let drawn: std::result::Result<_, _> = drawn.collect();
     drawn.map_err(|error| Error::setting("tasks", error, "at least one"))
+}
+
+/// Latents `[n, D]` of noise from a stream, and of a class or of classes at random where there are some.
+pub(crate) fn latents(
+    generator: &dyn Generator,
+    class: Option<usize>,
+    n: usize,
+    stream: &mut Stream,
+) -> Result<Tensor> {
+    let z = normal(stream, &[n, generator.noise_dim()], generator.device())?;
+    let labels = draw_labels(generator, class, n, stream)?;
+    Ok(generator.map(&z, labels.as_ref())?.detach())
 }
 
 /// Standard normal numbers.

@@ -95,7 +95,8 @@ pub trait Trainee {
     /// A name or shape that is not the network's.
     fn average_weights(&mut self, averages: &BTreeMap<String, Tensor>) -> Result<()>;
 
-    /// The row of a latent that the layer of this weight reads; `None` for what is no layer.
+    /// The row of a latent by which [adaptive layers](crate::layers) choose the layer of this weight; `None` for what they never
+    /// train.
     fn row_of(&self, weight: &str) -> Option<usize>;
 
     /// The layers that a [`Modulator`] can change; none where the kind knows no such thing.
@@ -113,12 +114,18 @@ pub trait Trainee {
     /// When the network fails.
     fn mean(&self) -> Result<Tensor>;
 
-    /// Latents of a training step `[n, D]`, without a graph. May move the mean.
+    /// Latents of a training step `[n, D]`, without a graph, of these labels `[n, label_dim]` where the generator has classes.
+    /// May move the mean.
     ///
     /// # Errors
     ///
     /// When the network fails.
-    fn draw_latents(&mut self, n: usize, stream: &mut Stream) -> Result<Tensor>;
+    fn draw_latents(
+        &mut self,
+        n: usize,
+        labels: Option<&Tensor>,
+        stream: &mut Stream,
+    ) -> Result<Tensor>;
 
     /// Pictures by one network of several groups of latents `[n, D]`, and by the source of others. Row `i` of every group
     /// is one sample: a kind that can makes it with the same noise.
@@ -135,11 +142,17 @@ pub trait Trainee {
     ) -> Result<(PictureGroups, PictureGroups)>;
 
     /// What the trainee itself adds to the loss of pictures moved into new domains, weighted; `None` where it adds nothing.
+    /// `labels` are those of the latents.
     ///
     /// # Errors
     ///
     /// When a network fails.
-    fn judge_edited(&self, _edited: &Tensor, _losses: &mut Losses) -> Result<Option<Tensor>> {
+    fn judge_edited(
+        &self,
+        _edited: &Tensor,
+        _labels: Option<&Tensor>,
+        _losses: &mut Losses,
+    ) -> Result<Option<Tensor>> {
         Ok(None)
     }
 

@@ -9,7 +9,7 @@ use domex_train::Measures;
 
 use crate::Result;
 use crate::job::Expand;
-use crate::step::{normal, number};
+use crate::step::{latents, number};
 use crate::trainee::{Noise, Weights};
 
 /// Samples, each of the next task in turn: two for each task within these bounds.
@@ -25,9 +25,12 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
     let samples = (2 * count).clamp(FEWEST, MOST);
     let streams = Streams::new(seed);
     let generator = run.trainee.generator(Weights::Averaged);
-    let dims = [samples, generator.noise_dim()];
-    let z = normal(&mut streams.stream("validation"), &dims, generator.device())?;
-    let w = generator.map(&z, None)?;
+    let w = latents(
+        generator,
+        run.config.class,
+        samples,
+        &mut streams.stream("validation"),
+    )?;
     let mean = run.trainee.mean()?;
     let mut draws = streams.stream("validation methods");
     let mut drawn = streams.stream("validation samples");

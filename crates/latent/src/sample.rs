@@ -17,28 +17,57 @@ pub fn draw_latents(generator: &dyn Generator, n: usize, stream: &mut Stream) ->
     }
     let mut z = vec![0.0_f32; n * generator.noise_dim()];
     stream.fill_normal(&mut z);
-    let place = |values: Vec<f32>, width: usize| -> Result<Tensor> {
-        let tensor = Tensor::from_vec(values, (n, width), &Device::Cpu)?;
-        Ok(tensor
-            .to_dtype(generator.dtype())?
-            .to_device(generator.device())?)
-    };
-    let classes = generator.label_dim();
-    let label = if classes == 0 {
-        None
-    } else {
-        let mut one_hot = vec![0.0_f32; n * classes];
-        for row in one_hot.chunks_exact_mut(classes) {
-            row[stream.index(classes)?] = 1.0;
-        }
-        Some(place(one_hot, classes)?)
-    };
-    let w = generator.map(&place(z, generator.noise_dim())?, label.as_ref())?;
+    let z = place(z, n, generator)?;
+    let label = draw_labels(generator, None, n, stream)?;
+    let w = generator.map(&z, label.as_ref())?;
     if w.dims() != [n, generator.latent_dim()] {
         let expected = format!("[{n}, {}]", generator.latent_dim());
         return Err(Error::shape("latents of the network", expected, w.dims()));
     }
     Ok(w.detach())
+}
+
+/// One-hot labels `[n, label_dim]`: all of one class, or each of a class at random, all equally likely. `None` for a network
+/// without classes.
+///
+/// # Errors
+///
+/// A class that the network does not have.
+pub fn draw_labels(
+    generator: &dyn Generator,
+    class: Option<usize>,
+    n: usize,
+    stream: &mut Stream,
+) -> Result<Option<Tensor>> {
+    let classes = generator.label_dim();
+    if let Some(class) = class.filter(|&class| class >= classes) {
+        let expected = match classes {
+            0 => "none: the network has no classes".to_owned(),
+            classes => format!("0 to {}", classes - 1),
+        };
+        return Err(Error::setting("class", class, expected));
+    }
+    if classes == 0 {
+        return Ok(None);
+    }
+    let mut one_hot = vec![0.0_f32; n * classes];
+    for row in one_hot.chunks_exact_mut(classes) {
+        let class = match class {
+            Some(class) => class,
+            None => stream.index(classes)?,
+        };
+        row[class] = 1.0;
+    }
+    Ok(Some(place(one_hot, n, generator)?))
+}
+
+/// `n` rows of numbers as the network takes them.
+fn place(values: Vec<f32>, n: usize, generator: &dyn Generator) -> Result<Tensor> {
+    let width = values.len().checked_div(n).unwrap_or(0);
+    let tensor = Tensor::from_vec(values, (n, width), &Device::Cpu)?;
+    Ok(tensor
+        .to_dtype(generator.dtype())?
+        .to_device(generator.device())?)
 }
 
 /// Mean `[D]` of `samples` latents, `batch` at a time, summed in double precision: for networks whose

@@ -105,6 +105,19 @@ impl Features {
             size: self.size,
         }
     }
+
+    /// Those of `n` pictures from one on.
+    ///
+    /// # Errors
+    ///
+    /// Pictures that are not there.
+    pub fn some(&self, first: usize, n: usize) -> Result<Self> {
+        let layers = self.layers.iter().map(|layer| layer.narrow(0, first, n));
+        Ok(Self {
+            layers: layers.collect::<candle_core::Result<_>>()?,
+            size: self.size,
+        })
+    }
 }
 
 impl Lpips {

@@ -64,19 +64,23 @@ pub(crate) fn modulated_conv2d(
         None => styles.clone(),
     };
     let scaled = x.broadcast_mul(&factors.to_dtype(dtype)?.reshape((n, inputs, 1, 1))?)?;
-    let filter = conv
-        .filter
-        .map(|filter| filter.to_dtype(dtype))
-        .transpose()?;
-    let mut y = conv2d_resample(
-        &scaled,
-        &weight.to_dtype(dtype)?,
+    // The sums of a convolution are in single precision on a GPU too, and on the CPU that is all there is a fast body for.
+    let sums = match x.device().is_cpu() {
+        true => DType::F32,
+        false => dtype,
+    };
+    let rounded = |x: &Tensor| x.to_dtype(dtype)?.to_dtype(sums);
+    let filter = conv.filter.map(rounded).transpose()?;
+    let y = conv2d_resample(
+        &scaled.to_dtype(sums)?,
+        &rounded(&weight)?,
         filter.as_ref(),
         conv.up,
         conv.down,
         conv.padding,
         conv.flip_weight,
     )?;
+    let mut y = y.to_dtype(dtype)?;
     if conv.demodulate {
         let power = weight.sqr()?.sum((2, 3))?;
         let sums = styles.sqr()?.matmul(&power.t()?)?;

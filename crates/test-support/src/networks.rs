@@ -11,7 +11,9 @@ use domex_judge::{Architecture, Config as JudgeConfig, Factor};
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
 use domex_pretrain::judge;
 use domex_random::Streams;
-use domex_stylegan2::{Discriminator, DiscriminatorConfig, GeneratorConfig, Model, init};
+use domex_stylegan2::{
+    Discriminator, DiscriminatorConfig, GeneratorConfig, MappingConfig, Model, init,
+};
 use domex_teacher::Network;
 use serde_json::{Value as Json, json};
 
@@ -40,6 +42,30 @@ pub fn generator(path: &Path, seed: u64, with_discriminator: bool) {
         let tensors = init::discriminator(&config, 4, DType::F32, &Device::Cpu).unwrap();
         model.discriminator = Some(Discriminator::from_tensors(&tensors, &config).unwrap());
     }
+    model.save(path, Overwrite::Refuse).unwrap();
+}
+
+/// A generator of so many classes, with a discriminator that takes labels.
+pub fn conditional(path: &Path, seed: u64, classes: usize) {
+    let mut config = GeneratorConfig::with_defaults(8, DIM, SIDE, 128, 8).unwrap();
+    config.mapping = MappingConfig {
+        num_layers: 2,
+        ..MappingConfig::new(8, classes, DIM)
+    };
+    let mut model = Model::random(&config, seed, &Device::Cpu).unwrap();
+    let mut config = DiscriminatorConfig::new(SIDE, 3, config.synthesis.channels.clone());
+    config.mapping = Some(DiscriminatorConfig::label_mapping(classes, 8));
+    let tensors = init::discriminator(&config, 4, DType::F32, &Device::Cpu).unwrap();
+    model.discriminator = Some(Discriminator::from_tensors(&tensors, &config).unwrap());
+    model.save(path, Overwrite::Refuse).unwrap();
+}
+
+/// A generator whose file marks its two highest resolutions for float16.
+pub fn half(path: &Path, side: usize) {
+    let mut config = GeneratorConfig::with_defaults(8, DIM, side, 128, 8).unwrap();
+    config.synthesis.num_fp16_res = 2;
+    config.synthesis.conv_clamp = Some(256.0);
+    let model = Model::random(&config, 3, &Device::Cpu).unwrap();
     model.save(path, Overwrite::Refuse).unwrap();
 }
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::Args;
 use domex_data::picture::Background;
 use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe};
-use domex_expand_stylegan2::{SETTINGS, StyleGan2};
+use domex_expand_stylegan2::{Phase, SETTINGS, StyleGan2};
 use domex_stylegan2::Model;
 use domex_train::stop::PlateauConfig;
 use domex_train::{Resume, RunConfig};
@@ -30,6 +30,9 @@ use crate::paths::text;
 use crate::{assets, models, runs};
 use ending::Ending;
 use settings::Settings;
+
+/// Domains whose texts take a while to read.
+const MANY: usize = 20;
 
 /// Flags of `domex expand`.
 #[derive(Debug, Args)]
@@ -61,11 +64,11 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "parametrisation", "gamma", "ema",
-        "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "lambda_lpips", "lambda_l2", "plateau",
+        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "parametrisation", "phase", "class", "gamma", "ema",
+        "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "scale_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
-    /// Check everything, print what would be done, and write nothing
+    /// Check everything, print what would be done, and write nothing but the cache
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Start a new run in a folder that has files; files of another run are removed
@@ -167,6 +170,14 @@ pub struct Expand {
     /// leave the base, and earlier domains, as they are to the bit [default: full]
     #[arg(long, value_name = "WHAT", value_parser = ["full", "stylespace", "gated"], help_heading = "Settings")]
     pub parametrisation: Option<String>,
+    /// Which layers are trained: all; no_torgb, all but ToRGB; or those that StyleGAN-NADA trains in its phase of that
+    /// name [default: all]
+    #[arg(long, value_name = "PHASE", value_parser = phases(), help_heading = "Settings")]
+    pub phase: Option<String>,
+    /// The class that domains are learnt for, of a class-conditional generator; --data then needs labels, and only its
+    /// pictures of that class count [default: all classes, drawn at random]
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    pub class: Option<usize>,
     /// Half-life of the generator's moving average, which is what becomes the model, in thousands of
     /// pictures; never more than a tenth of those seen so far [default: 10]
     #[arg(
@@ -200,7 +211,8 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub lambda_global: Option<f64>,
-    /// Weight of the adversarial loss on the base subspace [default: 1]
+    /// Whether the adversarial loss on the base subspace is trained: any number above 0, or 0 for not. As published its size
+    /// changes nothing, but with --scale-src [default: 1]
     #[arg(
         long,
         value_name = "L",
@@ -208,6 +220,9 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub lambda_src: Option<f64>,
+    /// Multiply the generator's adversarial loss and path length by --lambda-src
+    #[arg(long, help_heading = "Settings")]
+    pub scale_src: bool,
     /// Weight of the perceptual distance to the source generator on the base subspace [default: 10]
     #[arg(
         long,
@@ -234,6 +249,11 @@ pub struct Expand {
     pub gamma: Option<f64>,
 }
 
+/// The names of phases.
+fn phases() -> clap::builder::PossibleValuesParser {
+    Phase::ALL.map(|(name, _)| name).into()
+}
+
 /// Runs the verb.
 pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     let before = args.resume.as_deref();
@@ -245,7 +265,14 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     }
     let (mut settings, model) = settings_and_model(context, args, before)?;
     run_config(context, args, &settings, &out)?.check_inputs()?;
-    let (mut job, notices) = job(context, args, &mut settings, &model)?;
+    if settings.tasks.len() >= MANY && !settings.clip.is_empty() {
+        context.say(&format!(
+            "reading   {} domains by {} CLIP models",
+            settings.tasks.len(),
+            settings.clip.len()
+        ));
+    }
+    let (mut job, notices) = job(context, &mut settings, &model)?;
     tell(context, &settings, &model, &job, &notices, &out)?;
     if args.dry_run {
         let domains = job.layout().domains();
@@ -292,14 +319,20 @@ fn settings_and_model(
 /// The run at its beginning, and what will be left out of it.
 fn job(
     context: &Context,
-    args: &Expand,
     settings: &mut Settings,
     model: &Model,
 ) -> domex_error::Result<(Job, Vec<String>)> {
     let mut notices = Vec::new();
+    let source = settings.source()?;
+    if source.weight() != source.src {
+        notices.push(format!(
+            "--lambda-src {}: as published, any number above 0 counts as 1; --scale-src multiplies by it",
+            source.src
+        ));
+    }
     let pictures = dataset::open(context, settings, model, &mut notices)?;
-    // A dry run writes nothing.
-    let cache = models::cache_folder().ok().filter(|_| !args.dry_run);
+    // By a dry run too: for hundreds of domains they take a while.
+    let cache = models::cache_folder().ok();
     let cache = cache.map(|folder| folder.join("texts"));
     let cache = cache.filter(|folder| match std::fs::create_dir_all(folder) {
         Ok(()) => true,

@@ -194,10 +194,22 @@ pub enum Pipe {
     Geom,
     /// Brightness, contrast, inverted luma, hue, saturation.
     Color,
+    /// Bands of frequencies, amplified or damped.
+    Filter,
+    /// Normal noise.
+    Noise,
+    /// A rectangle cut out.
+    Cutout,
     /// Blit and geom.
     Bg,
     /// Blit, geom and color.
     Bgc,
+    /// Blit, geom, color and filter.
+    Bgcf,
+    /// Blit, geom, color, filter and noise.
+    Bgcfn,
+    /// All of them.
+    Bgcfnc,
 }
 
 /// Runs the verb.

@@ -55,7 +55,7 @@ impl Labels {
         };
         if !files.has(FILE) {
             return Err(refuse(
-                "is absent, and labels were asked for; train without --cond, or make it from folders with `domex data prepare --labels folders`".into(),
+                "is absent, and labels were asked for; make it from folders with `domex data prepare --labels folders`, or train without --cond".into(),
             ));
         }
         let by_name = parse(&files.read(FILE)?).map_err(refuse)?;

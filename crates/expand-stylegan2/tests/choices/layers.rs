@@ -1,7 +1,12 @@
 //! Which layers a step trains.
 
-use domex_expand::{Config, Expand, Placement, TaskSpec};
+use std::collections::BTreeSet;
+
+use candle_core::{Device, Tensor};
+use domex_expand::{Config, Expand, ParametrisationKind, Placement, TaskSpec};
+use domex_stylegan2::Model;
 use domex_train::{Clock, Job, Losses, State};
+use serde_json::json;
 
 use crate::world::{ONE, TWO, World, adaptive, config, moved, refused, step, tensors, zombie};
 
@@ -33,13 +38,12 @@ fn a_step_trains_the_layers_that_matter_to_its_tasks() {
     let before = tensors(&job, &at);
     let (rows, of) = chosen(&step(&mut job, 0));
     assert_eq!((rows.len(), of), (1, 6));
-    let own: &[&str] = [
-        &["b4.const", "b4.conv1."][..],
-        &["b4.torgb.", "b8.conv0."],
-        &["b8.conv1."],
-        &["b8.torgb.", "b16.conv0."],
-        &["b16.conv1."],
-        &["b16.torgb."],
+    let own = [
+        "b4.conv1.",
+        "b8.conv0.",
+        "b8.conv1.",
+        "b16.conv0.",
+        "b16.conv1.",
     ][rows[0]];
     let after = tensors(&job, &at);
     let moved = after
@@ -49,8 +53,10 @@ fn a_step_trains_the_layers_that_matter_to_its_tasks() {
         .filter_map(|(name, _)| name.strip_prefix("generator.synthesis."))
         .collect();
     assert!(!moved.is_empty());
-    let ours = |name: &&str| own.iter().any(|layer| name.starts_with(layer));
-    assert!(moved.iter().all(ours), "{moved:?} of {own:?}");
+    assert!(
+        moved.iter().all(|name| name.starts_with(own)),
+        "{moved:?} of {own}"
+    );
 }
 
 #[test]
@@ -93,4 +99,69 @@ fn a_domain_with_the_whole_generator_chooses_its_layers_too() {
     let some = moved(&world, whole(adaptive(1)), &Clock::default());
     let all = moved(&world, whole(config()), &Clock::default());
     assert!(0 < some && some < all / 2, "{some} of {all}");
+}
+
+#[test]
+fn adaptive_layers_never_train_torgb_or_the_constant() {
+    let world = World::new();
+    // As many as there are rows.
+    let mut job = world.job(adaptive(6), &[zombie()], &[ONE], None).unwrap();
+    let before = tensors(&job, &world.file("before"));
+    step(&mut job, 0);
+    let after = tensors(&job, &world.file("after"));
+    let moved = |part: &str| {
+        let names = before.keys().filter(|name| name.starts_with("generator."));
+        let mut own = names.filter(|name| name.contains(part));
+        own.any(|name| before[name] != after[name])
+    };
+    assert!(moved("b4.conv1") && moved("b8.conv0") && moved("b16.conv1"));
+    assert!(!moved("torgb") && !moved("const"));
+}
+
+/// With the layers of one of StyleGAN-NADA's phases.
+fn phased(phase: &str) -> Config {
+    let mut config = config();
+    config.source.insert("phase".to_owned(), json!(phase));
+    config
+}
+
+#[test]
+fn a_phase_trains_its_layers_only() {
+    let world = World::new();
+    let mut job = world
+        .job(phased("shape"), &[zombie()], &[ONE], None)
+        .unwrap();
+    let path = world.file("model.safetensors");
+    step(&mut job, 0);
+    job.export(&Clock::default(), &path).unwrap();
+    let layers = |model: &Model| model.g_ema.tensors();
+    let (before, after) = (
+        layers(&world.model),
+        layers(&Model::load(&path, &Device::Cpu).unwrap()),
+    );
+    let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let moved = before
+        .iter()
+        .filter(|(name, x)| name.starts_with("synthesis.") && values(x) != values(&after[*name]));
+    let moved: BTreeSet<&str> = moved
+        .map(|(name, _)| name["synthesis.".len()..].rsplit_once('.').unwrap().0)
+        .map(|layer| layer.strip_suffix(".affine").unwrap_or(layer))
+        .collect();
+    let expected = ["b4", "b4.conv1", "b8.conv0", "b8.conv1"];
+    assert!(moved.iter().copied().eq(expected), "{moved:?}");
+}
+
+#[test]
+fn a_phase_is_refused_beside_other_choices_of_layers() {
+    let world = World::new();
+    let job = |config| world.job(config, &[zombie()], &[ONE], None);
+    let mut both = adaptive(1);
+    both.source.insert("phase".to_owned(), json!("texture"));
+    refused(job(both), &["phase", "\"texture\"", "adaptive_layers"]);
+    let offsets = Config {
+        parametrisation: ParametrisationKind::Stylespace,
+        ..phased("texture")
+    };
+    refused(job(offsets), &["phase", "\"texture\"", "parametrisation"]);
+    refused(job(phased("textures")), &["textures", "no_torgb"]);
 }

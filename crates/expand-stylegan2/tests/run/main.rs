@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::container::Container;
 use domex_data::portraits::Domain;
 use domex_data::source::Portraits;
-use domex_expand::{Config, Dimensions, Expand, Networks, Parts, Placement, TaskSpec};
+use domex_expand::{Config, Dimensions, Expand, Networks, Parts, Placement, TaskSpec, Trainee};
 use domex_expand_stylegan2::{SETTINGS, StyleGan2};
 use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::probe::{ProbeConfig, probe};
@@ -144,6 +144,46 @@ fn fifty_resumes_reach_the_same_bits() {
         save(&other, &again);
         assert!(bits(&again) == end, "round {round}, from step {step}");
     }
+}
+
+#[test]
+fn the_weight_of_the_source_switches_its_loss_and_scales_it_on_request() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let after = |src: f64, scale: bool| {
+        let mut config = config();
+        config.source.insert("src".to_owned(), json!(src));
+        config.source.insert("scale_src".to_owned(), json!(scale));
+        let mut job = job(world, None, config, &tasks(&["sketch"])).unwrap();
+        steps(&mut job, 0, 2);
+        let path = world.join("after.safetensors");
+        save(&job, &path);
+        bits(&path).0
+    };
+    let published = after(1.0, false);
+    assert!(after(0.5, false) == published);
+    assert!(after(1.0, true) == published);
+    assert!(after(0.5, true) != published);
+    assert!(after(0.0, false) != published);
+}
+
+#[test]
+fn runs_with_and_without_their_source_domain_learn_at_one_rate() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let model = root.path().join("generator.safetensors");
+    let model = Model::load(model, &Device::Cpu).unwrap();
+    let portraits = || Portraits::new(1, Domain::Photo, tiny::SIDE as u32).unwrap();
+    let rate = |pictures: bool| {
+        let pictures = pictures.then(|| Box::new(portraits()) as _);
+        let trainee = StyleGan2::new(&model, &config(), pictures, 7).unwrap();
+        trainee.optimizer(config().adam()).unwrap()
+    };
+    assert_eq!(rate(true), rate(false));
+    // Path length at every third step.
+    assert!((rate(false).lr - 0.001 * 3.0 / 4.0).abs() < 1e-12);
+    assert!((rate(false).beta2 - 0.99_f64.powf(0.75)).abs() < 1e-12);
 }
 
 /// What resuming a run with another job says.

@@ -83,7 +83,8 @@ pub trait Parametrisation {
     /// Its moving average.
     fn ema(&self) -> &Ema;
 
-    /// The row of a latent that the layer of this parameter reads; `None` for what belongs to no layer.
+    /// The row of a latent by which [adaptive layers](crate::layers) choose the layer of this parameter; `None` for what they
+    /// never train.
     fn row_of(&self, parameter: &str, trainee: &dyn Trainee) -> Option<usize>;
 
     /// Whether what is trained changes pictures of the base subspace, so that training on the source domain holds something.

@@ -147,10 +147,9 @@ impl Parametrisation for Vectors {
         &self.ema
     }
 
-    fn row_of(&self, parameter: &str, _: &dyn Trainee) -> Option<usize> {
-        let (_, name) = parameter.split_once('.')?;
-        let layer = self.layers.iter().find(|layer| layer.name == name);
-        layer.map(|layer| layer.row)
+    fn row_of(&self, parameter: &str, trainee: &dyn Trainee) -> Option<usize> {
+        let (_, layer) = parameter.split_once('.')?;
+        trainee.row_of(layer)
     }
 
     fn changes_base(&self) -> bool {

@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Tensor};
 use domex_data::picture;
+use domex_latent::sample::draw_labels;
 use domex_latent::subspace::Subspaces;
 use domex_latent::{Expansion, Generator};
-use domex_random::RandomState;
+use domex_random::{RandomState, Streams};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
@@ -43,6 +44,7 @@ pub struct Pictures<'a> {
     source: Option<&'a dyn Generator>,
     expansion: &'a Expansion,
     subspaces: Subspaces,
+    class: Option<usize>,
     base: Tensor, // [people, D]
 }
 
@@ -51,14 +53,11 @@ impl<'a> Pictures<'a> {
         let Expanded {
             generator,
             expansion,
+            class,
             ..
         } = model;
         let device = generator.device();
-        let noise = generator.noise_dim();
-        let z = (0..SEEDS).flat_map(|seed| RandomState::new(seed).randn(noise));
-        let z: Vec<f32> = z.map(|value| value as f32).collect();
-        let z = Tensor::from_vec(z, (SEEDS as usize, noise), device)?;
-        let w = generator.map(&z, None)?;
+        let w = people(generator, class)?;
         let subspaces = expansion
             .layout
             .subspaces(&expansion.basis, device, DType::F32)?;
@@ -68,6 +67,7 @@ impl<'a> Pictures<'a> {
             source,
             expansion,
             subspaces,
+            class,
             base,
         })
     }
@@ -85,10 +85,17 @@ impl<'a> Pictures<'a> {
             rows.push((domain.name.clone(), made(self.generator, &w)?));
         }
         Ok(Gallery {
-            columns: (0..SEEDS).map(|seed| format!("seed {seed}")).collect(),
+            columns: (0..SEEDS).map(|seed| self.column(seed)).collect(),
             rows,
             left_out: domains.len().saturating_sub(MOST),
         })
+    }
+
+    fn column(&self, seed: u32) -> String {
+        match class_of(seed, self.generator, self.class) {
+            Some(class) => format!("seed {seed}, class {class}"),
+            None => format!("seed {seed}"),
+        }
     }
 
     /// One person on the way into each domain.
@@ -144,6 +151,32 @@ impl<'a> Pictures<'a> {
         let strengths = self.expansion.layout.strengths(parts)?;
         Ok(self.subspaces.compose(base, &strengths)?)
     }
+}
+
+/// Latents of the seeds, `[n, D]`: all of one class, or of a generator's classes in turn.
+fn people(generator: &dyn Generator, class: Option<usize>) -> Result<Tensor> {
+    let noise = generator.noise_dim();
+    let z = (0..SEEDS).flat_map(|seed| RandomState::new(seed).randn(noise));
+    let z: Vec<f32> = z.map(|value| value as f32).collect();
+    let z = Tensor::from_vec(z, (SEEDS as usize, noise), generator.device())?;
+    // Each class is named, so nothing is drawn.
+    let mut stream = Streams::new(0).stream("classes");
+    let labels = (0..SEEDS).filter_map(|seed| {
+        let class = class_of(seed, generator, class);
+        draw_labels(generator, class, 1, &mut stream).transpose()
+    });
+    let labels = labels.collect::<domex_latent::Result<Vec<_>>>()?;
+    let labels = match labels.is_empty() {
+        true => None,
+        false => Some(Tensor::cat(&labels, 0)?),
+    };
+    Ok(generator.map(&z, labels.as_ref())?)
+}
+
+/// The class of a seed's picture, where there are classes.
+fn class_of(seed: u32, generator: &dyn Generator, class: Option<usize>) -> Option<usize> {
+    let turn = (seed as usize).checked_rem(generator.label_dim());
+    class.or(turn)
 }
 
 /// Pictures of latents `[n, D]`.

@@ -75,6 +75,8 @@ pub struct Expanded<'a> {
     pub expansion: &'a Expansion,
     /// What its file says of where its weights come from.
     pub provenance: &'a Json,
+    /// The class that the run drew its latents of, where it was one.
+    pub class: Option<usize>,
 }
 
 /// Writes the report of the run in `folder` on its `model`. With the `source`, the generator before
@@ -82,7 +84,7 @@ pub struct Expanded<'a> {
 ///
 /// # Errors
 ///
-/// A model with classes, a failing network, or a folder that cannot be written.
+/// A class that the model does not have, a failing network, or a folder that cannot be written.
 pub fn write(
     folder: &Path,
     model: Expanded<'_>,
@@ -100,7 +102,7 @@ pub fn write(
     page.section("The same people in every domain", ALIGNED);
     page.gallery(&aligned)?;
     left_out(&mut page, &aligned);
-    page.commands(&commands(expansion));
+    page.commands(&commands(model));
     page.section("On the way into each domain", TRANSITIONS);
     page.gallery(&pictures.transitions()?)?;
     if let Some(pairs) = pictures.pairs()? {
@@ -142,25 +144,29 @@ pub fn write(
     })
 }
 
-/// What is typed to make the pictures of the page again, beside the model.
-fn commands(expansion: &Expansion) -> Vec<String> {
-    const MODEL: &str = "--model model.safetensors";
+/// What is typed to make the pictures of the page again, beside the model; of several classes those of the first.
+fn commands(model: Expanded<'_>) -> Vec<String> {
+    let class = match (model.generator.label_dim(), model.class) {
+        (0, _) => String::new(),
+        (_, class) => format!(" --class {}", class.unwrap_or(0)),
+    };
+    let beside = format!("--model model.safetensors{class}");
     let last = gallery::SEEDS - 1;
     let mut commands = vec![format!(
-        "domex generate {MODEL} --domains all --seeds 0-{last} --out aligned"
+        "domex generate {beside} --domains all --seeds 0-{last} --out aligned"
     )];
-    let domains = expansion.layout.domains();
+    let domains = model.expansion.layout.domains();
     if let Some(domain) = domains.first() {
         let name = quoted(&domain.name);
         commands.push(format!(
-            "domex traverse {MODEL} --domain {name} --seeds 0 --distance 1.25 --out way"
+            "domex traverse {beside} --domain {name} --seeds 0 --distance 1.25 --out way"
         ));
     }
     if let [one, other, ..] = domains {
         let (one, other) = (&one.name, &other.name);
         let set = quoted(&format!("{one}=1,{other}=1"));
         commands.push(format!(
-            "domex compose {MODEL} --set {set} --seeds 0 --out both"
+            "domex compose {beside} --set {set} --seeds 0 --out both"
         ));
     }
     commands

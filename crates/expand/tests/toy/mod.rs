@@ -116,7 +116,12 @@ impl Trainee for ToyTrainee {
         Ok(self.live.mean()?)
     }
 
-    fn draw_latents(&mut self, n: usize, stream: &mut Stream) -> Result<Tensor> {
+    fn draw_latents(
+        &mut self,
+        n: usize,
+        _: Option<&Tensor>,
+        stream: &mut Stream,
+    ) -> Result<Tensor> {
         let mut values = vec![0f32; n * DIM];
         stream.fill_normal(&mut values);
         Ok(Tensor::from_vec(values, (n, DIM), &Device::Cpu)?)

@@ -48,7 +48,7 @@ fn mean_and_std(values: &[f64]) -> (f64, f64) {
 #[test]
 fn without_probability_nothing_changes_to_the_last_bit() {
     let x = randn(&[4, 3, 16, 16], 1).to_dtype(DType::F32).unwrap();
-    for (config, p) in [(AugmentConfig::default(), 0.0), (none(), 1.0)] {
+    for (config, p) in [(all(), 0.0), (none(), 1.0)] {
         let drawn = draw(config, p, 4);
         assert!(drawn.is_identity());
         assert_eq!(max_difference(&drawn.apply(&x).unwrap(), &x), 0.0);
@@ -229,6 +229,110 @@ fn sizes_are_distributed_as_published() {
     near("saturation", &saturation, 0.0, 1.0);
 }
 
+/// All groups.
+fn all() -> AugmentConfig {
+    AugmentConfig {
+        imgfilter: 1.0,
+        noise: 1.0,
+        cutout: 1.0,
+        ..AugmentConfig::default()
+    }
+}
+
+#[test]
+fn the_other_groups_happen_as_often_as_they_should_and_as_far() {
+    const N: usize = 3000;
+    let filtered = draw(
+        AugmentConfig {
+            imgfilter: 1.0,
+            imgfilter_bands: [0.0, 1.0, 0.0, 0.0],
+            ..none()
+        },
+        0.6,
+        N,
+    );
+    let changed = filtered.gains.iter().filter(|gains| gains[1] != gains[0]);
+    let logs: Vec<f64> = changed.map(|gains| (gains[1] / gains[0]).log2()).collect();
+    let share = logs.len() as f64 / N as f64;
+    assert!((share - 0.6).abs() < 0.04, "{share}");
+    let (mean, std) = mean_and_std(&logs);
+    assert!(
+        mean.abs() < 0.07 && (std - 1.0).abs() < 0.07,
+        "{mean} {std}"
+    );
+    // The power of a spectrum of 10, 1, 1, 1 stays.
+    for gains in &filtered.gains {
+        let power = 10.0 * gains[0].powi(2) + gains[1..].iter().map(|g| g * g).sum::<f64>();
+        assert!((power / 13.0 - 1.0).abs() < 1e-9);
+    }
+
+    let cut = draw(
+        AugmentConfig {
+            cutout: 1.0,
+            ..none()
+        },
+        0.6,
+        N,
+    );
+    let share = cut.cutouts.iter().flatten().count() as f64 / N as f64;
+    assert!((share - 0.6).abs() < 0.04, "{share}");
+
+    let noisy = AugmentConfig {
+        noise: 1.0,
+        ..none()
+    };
+    let x = Tensor::zeros((200, 3, 16, 16), DType::F64, &Device::Cpu).unwrap();
+    let y = draw(noisy, 0.6, 200).apply(&x).unwrap();
+    let power = y.sqr().unwrap().mean((1, 2, 3)).unwrap();
+    let power: Vec<f64> = power.to_vec1().unwrap();
+    let share = power.iter().filter(|&&power| power > 0.0).count() as f64 / 200.0;
+    assert!((share - 0.6).abs() < 0.1, "{share}");
+    // The mean square of a deviation of 0.1 |normal| is 0.01.
+    let mean = power.iter().sum::<f64>() / (200.0 * share);
+    assert!((mean / 0.01 - 1.0).abs() < 0.35, "{mean}");
+}
+
+#[test]
+fn a_rectangle_of_half_the_picture_is_cut_out_and_nothing_else() {
+    let config = AugmentConfig {
+        cutout: 1.0,
+        ..none()
+    };
+    let drawn = draw(config, 1.0, 20);
+    let x = (randn(&[20, 3, 16, 16], 6).abs().unwrap() + 1.0).unwrap();
+    let y = drawn.apply(&x).unwrap();
+    let (x, y): (Vec<f64>, Vec<f64>) = (
+        x.flatten_all().unwrap().to_vec1().unwrap(),
+        y.flatten_all().unwrap().to_vec1().unwrap(),
+    );
+    for (k, (x, y)) in x.iter().zip(&y).enumerate() {
+        let [cx, cy] = drawn.cutouts[k / (3 * 256)].unwrap();
+        let inside = |at: usize, centre: f64| ((at as f64 + 0.5) / 16.0 - centre).abs() < 0.25;
+        let cut = inside(k % 16, cx) && inside(k / 16 % 16, cy);
+        assert_eq!(*y, if cut { 0.0 } else { *x }, "{k}");
+    }
+}
+
+#[test]
+fn groups_that_are_off_draw_nothing() {
+    let next = |config: AugmentConfig| {
+        let mut stream = stream();
+        let augment = Augment::new(config).unwrap();
+        augment.draw([2, 3, 8, 8], 0.5, &mut stream).unwrap();
+        stream.next_u64()
+    };
+    let bgc = next(AugmentConfig::default());
+    assert_eq!(
+        bgc,
+        next(AugmentConfig {
+            noise_std: 0.3,
+            cutout_size: 0.2,
+            ..AugmentConfig::default()
+        })
+    );
+    assert!(bgc != next(all()));
+}
+
 #[test]
 fn colours_keep_what_they_should() {
     let rows = |c: &super::Colour| c.a.map(|row| row.iter().sum::<f64>());
@@ -258,9 +362,8 @@ fn colours_keep_what_they_should() {
     }
 }
 
-#[test]
-fn a_batch_is_its_pictures_and_draws_repeat() {
-    let augment = Augment::new(AugmentConfig::default()).unwrap();
+fn a_batch_is_its_pictures(config: AugmentConfig) {
+    let augment = Augment::new(config).unwrap();
     let x = randn(&[3, 3, 16, 16], 4);
     let batch = |p| {
         let drawn = augment.draw([3, 3, 16, 16], p, &mut stream()).unwrap();
@@ -277,8 +380,23 @@ fn a_batch_is_its_pictures_and_draws_repeat() {
 }
 
 #[test]
+fn a_batch_is_its_pictures_and_draws_repeat() {
+    a_batch_is_its_pictures(AugmentConfig::default());
+}
+
+#[test]
+fn a_batch_filtered_and_corrupted_is_its_pictures_too() {
+    a_batch_is_its_pictures(AugmentConfig {
+        imgfilter: 1.0,
+        noise: 1.0,
+        cutout: 1.0,
+        ..none()
+    });
+}
+
+#[test]
 fn as_much_is_drawn_whatever_happens() {
-    let augment = Augment::new(AugmentConfig::default()).unwrap();
+    let augment = Augment::new(all()).unwrap();
     let next = |p| {
         let mut stream = stream();
         augment.draw([5, 3, 8, 8], p, &mut stream).unwrap();
@@ -290,7 +408,7 @@ fn as_much_is_drawn_whatever_happens() {
 
 #[test]
 fn gradients_reach_the_pixels() {
-    let augment = Augment::new(AugmentConfig::default()).unwrap();
+    let augment = Augment::new(all()).unwrap();
     for (channels, h, w) in [(3, 6, 8), (1, 8, 8)] {
         let shape = [2, channels, h, w];
         let drawn = augment.draw(shape, 1.0, &mut stream()).unwrap();

@@ -2,7 +2,7 @@
 
 use domex_data::picture::Background;
 use domex_data::portraits::Domain;
-use domex_data::source::{Mirrored, Opened, Options, PictureSource, Portraits};
+use domex_data::source::{LabelsFrom, Mirrored, Opened, Options, PictureSource, Portraits};
 use domex_error::user_error;
 use domex_stylegan2::Model;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,10 @@ pub fn open(
         context,
         path,
         settings,
-        model.config().synthesis.img_resolution,
+        (
+            model.config().synthesis.img_resolution,
+            model.config().c_dim(),
+        ),
     )?;
     for line in &opened.skipped {
         tracing::warn!("left out: {line}");
@@ -100,7 +103,7 @@ fn read(
     context: &Context,
     path: &str,
     settings: &Settings,
-    side: usize,
+    (side, classes): (usize, usize),
 ) -> domex_error::Result<Opened> {
     if path == PORTRAITS && (settings.resize || settings.background != Background::default()) {
         return Err(user_error(
@@ -111,9 +114,12 @@ fn read(
         let options = Options {
             skip_bad: settings.skip_bad,
             mirror: settings.mirror,
+            labels: match classes {
+                0 => LabelsFrom::Nowhere,
+                _ => LabelsFrom::Json,
+            },
             background: settings.background,
             resize: settings.resize.then_some(u32::try_from(side)?),
-            ..Options::default()
         };
         return datasets::open(context, path, options);
     }

@@ -99,6 +99,7 @@ impl Ending<'_> {
             generator: expanded.generator(),
             expansion,
             provenance: &expanded.provenance,
+            class: settings.config.class,
         };
         let source = Some(source.generator() as &dyn domex_latent::Generator);
         let report = report::write(out, model, source, judged.as_ref())?;

@@ -13,8 +13,11 @@ use crate::assets;
 use crate::context::Context;
 use crate::verbs::eval::{HEADS, rows};
 
-/// Latents it looks at: enough for a percent or two.
+/// Latents it looks at: enough for a percent or two. Fewer where domains are so many that their pictures would be more than
+/// those of some thousands of steps.
 const PICTURES: usize = 64;
+const FEWEST: usize = 8;
+const PICTURES_IN_ALL: usize = 4096;
 
 const ABOUT: &str = "A classifier that no training loss saw looks at the same latents on the base subspace and in every domain. \
     Reached: how often it names the domain; factors kept: how often it sees the same pose, hair, glasses and so on as in \
@@ -45,14 +48,18 @@ pub fn section(
         judge: &judge,
         perceptual: &perceptual,
     };
-    let progress = context.progress("judging", PICTURES);
+    let domains = expanded
+        .expansion()
+        .map_or(1, |expansion| expansion.layout.domains().len());
+    let pictures = (PICTURES_IN_ALL / domains.max(1)).clamp(FEWEST, PICTURES);
+    let progress = context.progress("judging", pictures);
     let source = Some(source.generator());
-    let found = outcomes(expanded, source, by, PICTURES, settings.seed, |n| {
+    let found = outcomes(expanded, source, by, pictures, settings.seed, |n| {
         progress.advance(n);
     })?;
     Ok(Some(Section {
         title: "What a judge sees".to_owned(),
-        about: ABOUT.to_owned(),
+        about: format!("{ABOUT} By {pictures} latents; `domex eval` takes more."),
         heads: HEADS.map(str::to_owned).to_vec(),
         rows: rows(&found).into_iter().map(Vec::from).collect(),
         json: serde_json::to_value(&found)?,

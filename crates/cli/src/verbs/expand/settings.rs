@@ -269,7 +269,7 @@ impl Settings {
                     c.objective.expand,
                     nada.direction,
                     nada.global,
-                    self.source()?.src,
+                    self.source()?.weight(),
                     alignment.lpips,
                     alignment.l2
                 ),

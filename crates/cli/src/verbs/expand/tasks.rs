@@ -131,6 +131,13 @@ fn flags(file: &mut TaskFile, args: &Expand) {
             config.source.insert(key.to_owned(), json!(value));
         }
     }
+    config.class = args.class.or(config.class);
+    if let Some(phase) = &args.phase {
+        config.source.insert("phase".to_owned(), json!(phase));
+    }
+    if args.scale_src {
+        config.source.insert("scale_src".to_owned(), json!(true));
+    }
     set(&mut config.ema.kimg, args.ema);
     let probed = args.dimensions.as_deref().map(|how| match how {
         "probed" => Dimensions::Probed,

@@ -60,13 +60,21 @@ pub fn augmentation(now: &Augmentation, args: &Train) -> domex_error::Result<Aug
 
 impl Pipe {
     fn config(self) -> AugmentConfig {
-        let (blit, geom, color) = match self {
-            Self::Blit => (1.0, 0.0, 0.0),
-            Self::Geom => (0.0, 1.0, 0.0),
-            Self::Color => (0.0, 0.0, 1.0),
-            Self::Bg => (1.0, 1.0, 0.0),
-            Self::Bgc => (1.0, 1.0, 1.0),
+        let groups = match self {
+            Self::Blit => "b",
+            Self::Geom => "g",
+            Self::Color => "c",
+            Self::Filter => "f",
+            Self::Noise => "n",
+            Self::Cutout => "o",
+            Self::Bg => "bg",
+            Self::Bgc => "bgc",
+            Self::Bgcf => "bgcf",
+            Self::Bgcfn => "bgcfn",
+            Self::Bgcfnc => "bgcfno",
         };
+        let of = |group: char| f64::from(u8::from(groups.contains(group)));
+        let (blit, geom, color) = (of('b'), of('g'), of('c'));
         AugmentConfig {
             xflip: blit,
             rotate90: blit,
@@ -80,6 +88,9 @@ impl Pipe {
             lumaflip: color,
             hue: color,
             saturation: color,
+            imgfilter: of('f'),
+            noise: of('n'),
+            cutout: of('o'),
             ..AugmentConfig::none()
         }
     }

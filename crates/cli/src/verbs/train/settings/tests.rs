@@ -89,6 +89,21 @@ fn augmentation_flags_fit_each_other() {
         panic!("another augmentation")
     };
     assert_eq!((p, pipe.xflip, pipe.scale, pipe.hue), (0.3, 1.0, 0.0, 0.0));
+    for (name, groups) in [
+        ("bgc", [1.0, 0.0, 0.0, 0.0]),
+        ("bgcf", [1.0, 1.0, 0.0, 0.0]),
+        ("bgcfn", [1.0, 1.0, 1.0, 0.0]),
+        ("bgcfnc", [1.0, 1.0, 1.0, 1.0]),
+        ("filter", [0.0, 1.0, 0.0, 0.0]),
+        ("noise", [0.0, 0.0, 1.0, 0.0]),
+        ("cutout", [0.0, 0.0, 0.0, 1.0]),
+    ] {
+        let Augmentation::Ada { pipe, .. } = of(&format!("--aug ada --augpipe {name}")) else {
+            panic!("another augmentation")
+        };
+        let found = [pipe.xflip, pipe.imgfilter, pipe.noise, pipe.cutout];
+        assert_eq!(found, groups, "{name}");
+    }
     let Augmentation::Ada { p, ada, .. } = of("--target 0.5 --p 0.1") else {
         panic!("another augmentation")
     };
