@@ -30,6 +30,12 @@ mod embedded {
 /// The generator, with its discriminator.
 pub const GENERATOR: &str = "generator.safetensors";
 
+/// The diffusion autoencoder of the same world.
+pub const DIFFAE: &str = "diffae.safetensors";
+
+/// Settings that suit an expansion of it.
+pub const DIFFAE_RECIPE: &str = "expand-diffae.toml";
+
 /// The perceptual network.
 pub const PERCEPTUAL: &str = "perceptual.safetensors";
 

@@ -6,10 +6,13 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use domex_checkpoint::container::Container;
 use domex_error::{AnyError, Result, user_error};
+use domex_eval::Subject;
+use domex_expand::SourceSettings;
 use domex_latent::{Expansion, Generator};
+use serde_json::Value as Json;
 
 /// Which networks of a generator's file are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +48,45 @@ impl Model {
         }
     }
 
+    /// Where it comes from.
+    pub fn provenance(&self) -> &Json {
+        match self {
+            Self::StyleGan2(model) => &model.provenance,
+            Self::DiffAe(model) => &model.provenance,
+        }
+    }
+
+    /// As measures see it.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            generator: self.generator(),
+            expansion: self.expansion(),
+        }
+    }
+
+    /// Whether both are the same networks but for their weights.
+    pub fn is_of_the_shape_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::StyleGan2(a), Self::StyleGan2(b)) => a.config() == b.config(),
+            (Self::DiffAe(a), Self::DiffAe(b)) => a.config() == b.config(),
+            _ => false,
+        }
+    }
+
+    /// Which settings its kind has in an expansion.
+    pub fn source_settings(&self) -> SourceSettings {
+        match self {
+            Self::StyleGan2(_) => domex_expand_stylegan2::SETTINGS,
+            Self::DiffAe(_) => domex_expand_diffae::SETTINGS,
+        }
+    }
+
     /// How far a domain lies from the base, unless it says otherwise. Of a StyleGAN2 as published; of a diffusion
     /// autoencoder as far as its codes lie from their mean, root mean square.
     pub fn distance(&self) -> Result<f64> {
         match self {
-            Self::StyleGan2(_) => Ok(domex_expand::Config::default().distance),
-            Self::DiffAe(model) => {
-                let deviation = model.statistics()?.std.to_dtype(DType::F64)?;
-                Ok(deviation.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
-            }
+            Self::StyleGan2(_) => Ok(domex_expand_stylegan2::DISTANCE),
+            Self::DiffAe(model) => Ok(model.statistics()?.spread()?),
         }
     }
 
@@ -100,7 +133,7 @@ const STYLEGAN2: Kind = Kind {
 const DIFFAE: Kind = Kind {
     name: domex_diffae::model::KIND,
     what: "a diffusion autoencoder",
-    taken_by: "`--model` of `domex info`, `generate`, `encode`, `decode`, `traverse`, `compose` and `dormant`",
+    taken_by: "`--model` of `domex info`, `generate`, `encode`, `decode`, `traverse`, `compose`, `dormant`, `expand`, `edit` and `eval`",
     generator: Some(diffae),
 };
 

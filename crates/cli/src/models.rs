@@ -15,6 +15,9 @@ use crate::kinds::{self, Model, Networks};
 /// The name of the shipped generator.
 pub const PORTRAITS: &str = "portraits";
 
+/// The name of the shipped diffusion autoencoder.
+pub const DIFFAE: &str = "diffae";
+
 /// Loads the model that the flags name, without the networks that only training needs.
 pub fn load(context: &Context, args: &ModelArgs) -> domex_error::Result<Model> {
     load_with(context, args, Networks::Generator)
@@ -122,6 +125,9 @@ pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
     if wanted == PORTRAITS {
         return assets::expect(assets::GENERATOR);
     }
+    if wanted == DIFFAE {
+        return assets::expect(assets::DIFFAE);
+    }
     if let Some(path) = fetched("--model", wanted)? {
         return Ok(path);
     }
@@ -130,7 +136,7 @@ pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
         return Err(user_error(format!("--model {wanted}: no such file")));
     }
     Err(user_error(format!(
-        "--model {wanted}: neither a file nor the name of a model (known: {PORTRAITS}, {})",
+        "--model {wanted}: neither a file nor the name of a model (known: {PORTRAITS}, {DIFFAE}, {})",
         fetchable("stylegan2")?
     )))
 }

@@ -7,13 +7,11 @@ use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_data::portraits::{Domain, Factors, render_both};
 use domex_judge::Judge;
-use domex_latent::Generator as _;
 use domex_random::Streams;
-use domex_stylegan2::Model;
 
 use crate::outcomes::paint;
 use crate::samples::normal;
-use crate::{Error, Result};
+use crate::{Result, Subject};
 
 /// Pictures at once.
 const BATCH: usize = 32;
@@ -23,18 +21,16 @@ const BATCH: usize = 32;
 /// # Errors
 ///
 /// A model without these domains.
-pub fn composed(
-    model: &Model,
+pub fn composed<'a>(
+    model: impl Into<Subject<'a>>,
     judge: &Judge,
     pair: [Domain; 2],
     names: [&str; 2],
     pictures: usize,
     seed: u64,
 ) -> Result<f64> {
-    let generator = model.generator();
-    let expansion = model
-        .expansion()
-        .ok_or_else(|| Error::config("domains of the model", 0, "at least 2"))?;
+    let model = model.into();
+    let (generator, expansion) = (model.generator, model.expansion()?);
     let (device, dtype) = (generator.device(), generator.dtype());
     let subspaces = expansion
         .layout
@@ -43,8 +39,8 @@ pub fn composed(
     let strengths = expansion.layout.strengths(&names.map(|name| (name, 1.0)))?;
     let mut latents = Streams::new(seed).stream("composed");
     share(judge, pair, pictures, |n| {
-        let z = normal(&mut latents, n, generator.config().z_dim(), device)?;
-        let w = generator.mapping().forward(Some(&z), None)?;
+        let z = normal(&mut latents, n, generator.noise_dim(), device)?;
+        let w = generator.map(&z, None)?;
         let base = subspaces.project(&w, Some(&mean))?;
         paint(generator, &subspaces.compose(&base, &strengths)?)
     })
@@ -55,19 +51,18 @@ pub fn composed(
 /// # Errors
 ///
 /// A network of another size.
-pub fn blended(
-    model: &Model,
+pub fn blended<'a>(
+    model: impl Into<Subject<'a>>,
     judge: &Judge,
     pair: [Domain; 2],
     pictures: usize,
     seed: u64,
 ) -> Result<f64> {
-    let generator = model.generator();
+    let generator = model.into().generator;
     let mut latents = Streams::new(seed).stream("composed");
     share(judge, pair, pictures, |n| {
-        let dim = generator.config().z_dim();
-        let z = normal(&mut latents, n, dim, generator.device())?;
-        paint(generator, &generator.mapping().forward(Some(&z), None)?)
+        let z = normal(&mut latents, n, generator.noise_dim(), generator.device())?;
+        paint(generator, &generator.map(&z, None)?)
     })
 }
 

@@ -40,7 +40,33 @@ pub use text_scores::{TextScore, TextScores, text_scores};
 pub use truth::{DomainTruth, Truth, Truthful, truth};
 
 use domex_judge::Judge;
+use domex_latent::{Expansion, Generator};
 use domex_lpips::Lpips;
+
+/// A generator of any kind with its domains: what is measured.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Makes pictures.
+    pub generator: &'a dyn Generator,
+    /// Its domains, if it was expanded.
+    pub expansion: Option<&'a Expansion>,
+}
+
+impl<'a> Subject<'a> {
+    fn expansion(&self) -> Result<&'a Expansion> {
+        let none = || Error::config("domains of the model", 0, "at least 1");
+        self.expansion.ok_or_else(none)
+    }
+}
+
+impl<'a> From<&'a domex_stylegan2::Model> for Subject<'a> {
+    fn from(model: &'a domex_stylegan2::Model) -> Self {
+        Self {
+            generator: model.generator(),
+            expansion: model.expansion(),
+        }
+    }
+}
 
 /// The networks that measure.
 #[derive(Debug, Clone, Copy)]

@@ -12,14 +12,13 @@ use std::collections::BTreeMap;
 
 use candle_core::{D, DType, Tensor};
 use domex_judge::Judge;
-use domex_latent::Generator as _;
+use domex_latent::Generator;
 use domex_metrics::Leakage;
 use domex_random::Streams;
-use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
 use serde::Serialize;
 
 use crate::samples::{normal, shown};
-use crate::{Error, Evaluators, Result};
+use crate::{Error, Evaluators, Result, Subject};
 
 /// Pictures at once.
 const BATCH: usize = 32;
@@ -83,25 +82,24 @@ impl Outcomes {
     }
 }
 
-/// Measures `model` on `pictures` latents with the stored noise. `source` is the generator before it was
+/// Measures `model` on `pictures` latents with its fixed noise. `source` is the generator before it was
 /// expanded. `done` is told how many latents were looked at.
 ///
 /// # Errors
 ///
 /// A model without domains, fewer than two pictures, or networks of another size.
-pub fn outcomes(
-    model: &Model,
-    source: Option<&Generator>,
+pub fn outcomes<'a>(
+    model: impl Into<Subject<'a>>,
+    source: Option<&dyn Generator>,
     by: Evaluators<'_>,
     pictures: usize,
     seed: u64,
     mut done: impl FnMut(usize),
 ) -> Result<Outcomes> {
-    let generator = model.generator();
-    check(model, by.judge, pictures)?;
-    let expansion = model
-        .expansion()
-        .ok_or_else(|| Error::config("domains of the model", 0, "at least 1"))?;
+    let model = model.into();
+    let generator = model.generator;
+    check(generator, by.judge, pictures)?;
+    let expansion = model.expansion()?;
     let (device, dtype) = (generator.device(), generator.dtype());
     let (layout, basis) = (&expansion.layout, &expansion.basis);
     let subspaces = layout.subspaces(basis, device, dtype)?;
@@ -113,8 +111,8 @@ pub fn outcomes(
     let mut latents = Streams::new(seed).stream("outcomes");
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
-        let z = normal(&mut latents, n, generator.config().z_dim(), device)?.to_dtype(dtype)?;
-        let w = generator.mapping().forward(Some(&z), None)?;
+        let z = normal(&mut latents, n, generator.noise_dim(), device)?.to_dtype(dtype)?;
+        let w = generator.map(&z, None)?;
         let on_base = subspaces.project(&w, Some(&mean))?;
         let plain = paint(generator, &on_base)?;
         let answers = base.add(&plain, None)?;
@@ -145,34 +143,35 @@ pub fn outcomes(
 /// # Errors
 ///
 /// Fewer than two pictures, or networks of another size.
-pub fn adapted(
-    model: &Model,
-    source: &Generator,
+pub fn adapted<'a>(
+    model: impl Into<Subject<'a>>,
+    source: &dyn Generator,
     name: &str,
     by: Evaluators<'_>,
     pictures: usize,
     seed: u64,
 ) -> Result<Outcome> {
-    check(model, by.judge, pictures)?;
+    let generator = model.into().generator;
+    check(generator, by.judge, pictures)?;
     let device = source.device();
     let (mut base, mut row) = (Row::new(by), Row::new(by));
     let mut latents = Streams::new(seed).stream("outcomes");
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
-        let z = normal(&mut latents, n, source.config().z_dim(), device)?;
-        let w = source.mapping().forward(Some(&z), None)?;
+        let z = normal(&mut latents, n, source.noise_dim(), device)?;
+        let w = source.map(&z, None)?;
         let answers = base.add(&paint(source, &w)?, None)?;
-        row.add(&paint(model.generator(), &w)?, Some(&answers))?;
+        row.add(&paint(generator, &w)?, Some(&answers))?;
     }
     Ok(row.outcome(name, &base))
 }
 
-fn check(model: &Model, judge: &Judge, pictures: usize) -> Result<()> {
+fn check(generator: &dyn Generator, judge: &Judge, pictures: usize) -> Result<()> {
     if pictures < 2 {
         let expected = "at least 2";
         return Err(Error::config("pictures to measure on", pictures, expected));
     }
-    let side = model.generator().config().synthesis.img_resolution;
+    let side = generator.resolution();
     if side != judge.config().size {
         return Err(Error::config(
             "picture size of the model",
@@ -183,9 +182,8 @@ fn check(model: &Model, judge: &Judge, pictures: usize) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn paint(generator: &Generator, latents: &Tensor) -> Result<Tensor> {
-    let ws = broadcast(latents, generator.config().num_ws())?;
-    shown(&generator.synthesis().forward(&ws, Noise::Const)?)
+pub(crate) fn paint(generator: &dyn Generator, latents: &Tensor) -> Result<Tensor> {
+    shown(&generator.synthesize(latents)?)
 }
 
 fn sum(x: &Tensor) -> Result<f64> {

@@ -11,18 +11,16 @@
 
 use candle_core::{DType, Device, Tensor};
 use domex_clip::{Bundle, Preprocess, Prompts, TextMeans};
-use domex_latent::Generator as _;
 use domex_metrics::{
     ClipScore, Interval, Leakage, cosines, directional_scores, mean_interval, pairwise_diversity,
 };
 use domex_random::Streams;
-use domex_stylegan2::Model;
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::outcomes::paint;
 use crate::samples::normal;
-use crate::{Error, Result};
+use crate::{Error, Result, Subject};
 
 /// Pictures at once.
 const BATCH: usize = 16;
@@ -67,8 +65,8 @@ pub struct TextScore {
 /// # Errors
 ///
 /// A model without domains, fewer than two pictures, or a text that is too long.
-pub fn text_scores(
-    model: &Model,
+pub fn text_scores<'a>(
+    model: impl Into<Subject<'a>>,
     bundle: &Bundle,
     pictures: usize,
     seed: u64,
@@ -78,9 +76,8 @@ pub fn text_scores(
         let expected = "at least 2";
         return Err(Error::config("pictures to measure on", pictures, expected));
     }
-    let expansion = model
-        .expansion()
-        .ok_or_else(|| Error::config("domains of the model", 0, "at least 1"))?;
+    let model = model.into();
+    let (generator, expansion) = (model.generator, model.expansion()?);
     let domains: Vec<_> = expansion
         .layout
         .domains()
@@ -90,7 +87,6 @@ pub fn text_scores(
     if domains.is_empty() {
         return Ok(None);
     }
-    let generator = model.generator();
     let (device, dtype) = (generator.device(), generator.dtype());
     let subspaces = expansion
         .layout
@@ -106,8 +102,8 @@ pub fn text_scores(
     let mut latents = Streams::new(seed).stream("outcomes");
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
-        let z = normal(&mut latents, n, generator.config().z_dim(), device)?.to_dtype(dtype)?;
-        let w = generator.mapping().forward(Some(&z), None)?;
+        let z = normal(&mut latents, n, generator.noise_dim(), device)?.to_dtype(dtype)?;
+        let w = generator.map(&z, None)?;
         let on_base = subspaces.project(&w, Some(&mean))?;
         seen[0].push(see(&paint(generator, &on_base)?)?);
         for ((name, _), seen) in domains.iter().zip(&mut seen[1..]) {

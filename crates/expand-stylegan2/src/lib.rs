@@ -24,4 +24,4 @@ mod trainee;
 
 pub use phase::Phase;
 pub use settings::{SETTINGS, SourceConfig};
-pub use trainee::StyleGan2;
+pub use trainee::{DISTANCE, StyleGan2};

@@ -22,6 +22,7 @@ pub const SETTINGS: SourceSettings = SourceSettings {
         "style_mixing",
     ],
     complete,
+    defaults: toml::Table::new,
 };
 
 /// How the generator goes on training on its source domain.

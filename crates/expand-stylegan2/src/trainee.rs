@@ -26,6 +26,9 @@ use crate::networks::{Adversary, Reals};
 use crate::phase::{self, Phase};
 use crate::settings::SourceConfig;
 
+/// How far along its direction a domain lies in W, as published.
+pub const DISTANCE: f64 = 20.0;
+
 /// A StyleGAN2 that is expanded. See the [crate's docs](crate).
 pub struct StyleGan2 {
     pub(crate) live: Generator,
@@ -173,6 +176,10 @@ impl Trainee for StyleGan2 {
 
     fn expansion(&self) -> Option<&Expansion> {
         self.expansion.as_ref()
+    }
+
+    fn distance(&self) -> Result<f64> {
+        Ok(DISTANCE)
     }
 
     fn train_weights(&mut self) -> Result<Parameters> {

@@ -52,6 +52,8 @@ fn the_page_lists_every_key_with_its_default() {
     let mut config = Config::default();
     config.complete(&SETTINGS).unwrap();
     let mut settings = serde_json::to_value(config).unwrap();
+    // What the kind says where nobody else does.
+    settings["distance"] = domex_expand_stylegan2::DISTANCE.into();
     // These are left out where they are off.
     settings["antialias"] = Json::Bool(false);
     settings["parametrisation"] = "full".into();

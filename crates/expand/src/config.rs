@@ -9,6 +9,7 @@ use crate::layers::AdaptiveLayers;
 use crate::methods::diffusion::DiffusionConfig;
 use crate::methods::mystyle::MyStyleConfig;
 use crate::objective::ObjectiveConfig;
+use crate::recipe::overlay;
 use crate::suggest::with_suggestion;
 use crate::{Error, ParametrisationKind, Result, SourceSettings};
 
@@ -23,8 +24,9 @@ pub struct Config {
     pub lr: f64,
     /// The last part of a run, from 0 to 1, over which the learning rates fall to nothing in a straight line.
     pub cooldown: f64,
-    /// How far along its direction a domain lies, where its task does not say.
-    pub distance: f64,
+    /// How far along its direction a domain lies, where its task does not say; without this the generator's kind
+    /// [says it](crate::Trainee::distance).
+    pub distance: Option<f64>,
     /// How tasks without a dimension of their own get one.
     pub dimensions: Dimensions,
     /// Where the domains lie: in subspaces, or one in the whole latent space.
@@ -120,7 +122,7 @@ impl Default for Config {
             batch: 4,
             lr: 0.001,
             cooldown: 0.0,
-            distance: 20.0,
+            distance: None,
             dimensions: Dimensions::default(),
             placement: Placement::default(),
             parametrisation: ParametrisationKind::default(),
@@ -146,12 +148,9 @@ impl Config {
     ///
     /// The first number out of range.
     pub fn validate(&self) -> Result<()> {
-        let positive = [
-            ("batch", self.batch as f64),
-            ("lr", self.lr),
-            ("distance", self.distance),
-        ];
-        for (name, value) in positive {
+        let positive = [("batch", self.batch as f64), ("lr", self.lr)];
+        let distance = self.distance.map(|distance| ("distance", distance));
+        for (name, value) in positive.into_iter().chain(distance) {
             if !(value.is_finite() && value > 0.0) {
                 return Err(Error::setting(name, value, "a number above 0"));
             }
@@ -173,14 +172,16 @@ impl Config {
     /// # Errors
     ///
     /// A key that is not known (the nearest one is named), or a value of the wrong type.
-    pub fn read(table: toml::Table, source: &SourceSettings) -> std::result::Result<Self, String> {
-        let config = Self::deserialize(table);
+    pub fn read(table: &toml::Table, source: &SourceSettings) -> std::result::Result<Self, String> {
+        let mut all = (source.defaults)();
+        overlay(&mut all, table);
+        let config = Self::deserialize(all);
         let mut config = config.map_err(|error| with_suggestion(&error.to_string()))?;
         config.complete(source)?;
         Ok(config)
     }
 
-    /// Completes the settings of the source's training.
+    /// Completes the settings that only this kind has.
     ///
     /// # Errors
     ///

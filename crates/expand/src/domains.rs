@@ -45,9 +45,13 @@ impl Domains {
         // tasks is kept: a placeholder would be wrong, so the dimensions are chosen beforehand.
         let mut taken = layout.repurposed();
         taken.extend(tasks.iter().filter_map(|task| task.dimension));
+        let distance = match config.distance {
+            Some(distance) => distance,
+            None => trainee.distance()?,
+        };
         let order = match tasks.iter().all(|task| task.dimension.is_some()) {
             true => Vec::new(),
-            false => order(trainee, &basis, config, seed)?,
+            false => order(trainee, &basis, config.dimensions, distance, seed)?,
         };
         for task in tasks {
             let dimension = match task.dimension {
@@ -62,7 +66,7 @@ impl Domains {
                     chosen
                 }
             };
-            let distance = task.distance.unwrap_or(config.distance);
+            let distance = task.distance.unwrap_or(distance);
             let record = task.kind()?.record(task);
             layout.add(&task.name(), record, Some(dimension), distance)?;
         }
@@ -88,15 +92,21 @@ impl Domains {
 }
 
 /// Columns of the basis in the order in which they are given away.
-fn order(trainee: &dyn Trainee, basis: &Basis, config: &Config, seed: u64) -> Result<Vec<usize>> {
+fn order(
+    trainee: &dyn Trainee,
+    basis: &Basis,
+    dimensions: Dimensions,
+    distance: f64,
+    seed: u64,
+) -> Result<Vec<usize>> {
     let columns = 0..basis.count();
-    Ok(match config.dimensions {
+    Ok(match dimensions {
         Dimensions::Dormant => columns.rev().collect(),
         Dimensions::Probed => {
             let settings = ProbeConfig {
                 samples: PROBED,
                 batch: PROBED,
-                step: config.distance,
+                step: distance,
                 ..ProbeConfig::default()
             };
             let mut stream = Streams::new(seed).stream("probe");

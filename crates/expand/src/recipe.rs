@@ -43,7 +43,7 @@ impl Recipe {
     ///
     /// None: a kind's defaults are in range.
     pub fn plain(source: SourceSettings) -> Result<Self> {
-        let read = Config::read(Table::new(), &source);
+        let read = Config::read(&Table::new(), &source);
         let settings = read.map_err(|problem| Error::setting("settings", problem, "defaults"))?;
         let file = TaskFile {
             settings,
@@ -102,12 +102,12 @@ impl Recipe {
     pub(crate) fn below(&self, settings: &Table) -> std::result::Result<Config, String> {
         let mut both = self.settings.clone();
         overlay(&mut both, settings);
-        Config::read(both, &self.source)
+        Config::read(&both, &self.source)
     }
 }
 
 /// Puts every value of `over` into `table`, deep ones into their place.
-fn overlay(table: &mut Table, over: &Table) {
+pub(crate) fn overlay(table: &mut Table, over: &Table) {
     for (key, value) in over {
         match (table.get_mut(key), value) {
             (Some(Value::Table(below)), Value::Table(value)) => overlay(below, value),

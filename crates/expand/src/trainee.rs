@@ -81,6 +81,14 @@ pub trait Trainee {
     /// The domains that it has already.
     fn expansion(&self) -> Option<&Expansion>;
 
+    /// How far along its direction a domain lies, where neither its task nor the settings say: a number on the scale of this
+    /// generator's latents, beyond those that occur.
+    ///
+    /// # Errors
+    ///
+    /// When that scale is not known.
+    fn distance(&self) -> Result<f64>;
+
     /// Makes the weights trainable and returns them, by their names in the file: what the parametrisation `full` trains.
     ///
     /// # Errors
@@ -213,7 +221,8 @@ pub trait Trainee {
 /// Settings by key, completed, or what is wrong with them.
 pub type Complete = fn(&Map<String, Json>) -> std::result::Result<Map<String, Json>, String>;
 
-/// What is known of a kind of generator before one is opened: which settings its source phases have.
+/// What is known of a kind of generator before one is opened: which settings it has beside those of every expansion, for its
+/// training on the source domain above all, and which others suit it better than the published ones.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceSettings {
     /// `kind` of its files.
@@ -222,6 +231,8 @@ pub struct SourceSettings {
     pub keys: &'static [&'static str],
     /// Completes them with their defaults, or says what is wrong with them.
     pub complete: Complete,
+    /// Settings of every expansion whose defaults are others for this kind.
+    pub defaults: fn() -> toml::Table,
 }
 
 impl SourceSettings {
@@ -230,5 +241,6 @@ impl SourceSettings {
         kind: "none",
         keys: &[],
         complete: |keys| Ok(keys.clone()),
+        defaults: toml::Table::new,
     };
 }

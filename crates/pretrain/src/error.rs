@@ -39,6 +39,9 @@ pub enum Error {
     /// A StyleGAN2 refused.
     #[error(transparent)]
     StyleGan2(#[from] domex_stylegan2::Error),
+    /// A diffusion autoencoder refused.
+    #[error(transparent)]
+    DiffAe(#[from] domex_diffae::Error),
     /// An adversarial phase failed.
     #[error(transparent)]
     Gan(Box<domex_gan::Error>),
@@ -121,6 +124,7 @@ impl UserError for Error {
             Self::Train(error) => error.is_user_error(),
             Self::Latent(error) => error.is_user_error(),
             Self::StyleGan2(error) => error.is_user_error(),
+            Self::DiffAe(error) => error.is_user_error(),
             Self::Gan(error) => error.is_user_error(),
             Self::Judge(error) => error.is_user_error(),
             Self::Diffusion(error) => error.is_user_error(),

@@ -1,4 +1,4 @@
-//! What the classifiers here have in common: variables, an optimizer with its schedule, an average.
+//! What the networks here have in common, but for the StyleGAN2: variables, an optimizer with its schedule, an average.
 
 use std::collections::HashMap;
 

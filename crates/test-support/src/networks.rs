@@ -27,6 +27,7 @@ pub const DIM: usize = 12;
 pub fn world(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     generator(&folder.join("generator.safetensors"), 3, true);
+    autoencoder(&folder.join("diffae.safetensors"));
     clip(&folder.join("clip-one.safetensors"), 1);
     clip(&folder.join("clip-two.safetensors"), 2);
     perceptual(&folder.join("perceptual.safetensors"));
@@ -66,6 +67,13 @@ pub fn half(path: &Path, side: usize) {
     config.synthesis.num_fp16_res = 2;
     config.synthesis.conv_clamp = Some(256.0);
     let model = Model::random(&config, 3, &Device::Cpu).unwrap();
+    model.save(path, Overwrite::Refuse).unwrap();
+}
+
+/// A diffusion autoencoder of the same size.
+pub fn autoencoder(path: &Path) {
+    let config = domex_diffae::Config::tiny();
+    let model = domex_diffae::Model::random(&config, 7, &Device::Cpu).unwrap();
     model.save(path, Overwrite::Refuse).unwrap();
 }
 

@@ -120,6 +120,18 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "domex-expand-diffae",
+        &[
+            "domex-expand",
+            "domex-diffae",
+            "domex-diffusion",
+            "domex-latent",
+            "domex-random",
+            "domex-train",
+            "domex-data",
+        ],
+    ),
+    (
         "domex-invert",
         &[
             "domex-ops",
@@ -157,6 +169,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-pretrain",
         &[
+            "domex-diffae",
+            "domex-diffusion",
             "domex-judge",
             "domex-teacher",
             "domex-diffusion",
@@ -191,6 +205,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-cli",
         &[
+            "domex-expand-diffae",
             "domex-hub",
             "domex-expand-stylegan2",
             "domex-replay",
@@ -258,6 +273,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "domex-judge",
             "domex-checkpoint",
             "domex-clip",
+            "domex-diffae",
             "domex-lpips",
             "domex-pretrain",
             "domex-random",

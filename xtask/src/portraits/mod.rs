@@ -51,8 +51,8 @@ pub struct Args {
     /// Image encoder of a CLIP model.
     #[arg(long, alias = "tower", value_enum, default_value_t = ImageEncoder::Resnet)]
     encoder: ImageEncoder,
-    /// Begin with the weights of this generator or contrastive model [default for the robust one: OUT/plain, for the
-    /// fine one: OUT/robust].
+    /// Begin with the weights of this generator, contrastive model or autoencoder [default for the robust model: OUT/plain, for
+    /// the fine one: OUT/robust, for a latent prior: OUT/autoencoder].
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Change a setting: its place in run.json below `job`, and a JSON value.
@@ -88,6 +88,10 @@ pub struct Args {
 enum What {
     /// The StyleGAN2, with its discriminator.
     Generator,
+    /// The diffusion autoencoder, without its latent prior.
+    Autoencoder,
+    /// The same with its latent prior, trained on its codes [from: OUT/autoencoder].
+    Diffae,
     /// The classifier that measures.
     Judge,
     /// The contrastive model that is not attacked: it reads best.
@@ -111,7 +115,7 @@ enum What {
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 11] = [
+const ALL: [What; 13] = [
     What::Judge,
     What::Perceptual,
     What::Plain,
@@ -119,6 +123,8 @@ const ALL: [What; 11] = [
     What::Fine,
     What::Teacher,
     What::Generator,
+    What::Autoencoder,
+    What::Diffae,
     What::Retrieval,
     What::Steer,
     What::Measure,

@@ -4,10 +4,14 @@ use std::{process::ExitCode, sync::Arc, time::Instant};
 
 use candle_core::{DType, Device};
 use domex_clip::Bundle;
-use domex_data::{portraits::Domain, source::Portraits};
+use domex_data::{
+    portraits::Domain,
+    source::{PictureSource, Portraits},
+};
 use domex_error::{Context, Result, user_error};
 use domex_pretrain::{
     clip::{ClipConfig, ClipJob},
+    diffae::{AutoencoderConfig, AutoencoderJob, PriorConfig, PriorJob},
     judge::{JudgeConfig, JudgeJob},
     perceptual::{PerceptualConfig, PerceptualJob},
     portraits::{self, Painter, World, recipes},
@@ -26,6 +30,7 @@ use crate::out::say;
 fn images(what: What) -> u64 {
     match what {
         What::Generator => 450_000,
+        What::Diffae => 1_000_000,
         _ => 100_000,
     }
 }
@@ -78,9 +83,8 @@ impl Recipe for PerceptualConfig {
 
 impl Recipe for stylegan2::Config {
     fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
-        // The source domain only: the others are what an expansion is to teach.
         let side = self.resolution as u32;
-        let photos = Box::new(Portraits::new(args.seed, Domain::Photo, side)?);
+        let photos = photos(args, self.resolution)?;
         let start = match &args.from {
             Some(file) => Start::Model(Box::new(Model::load(file, &Device::Cpu)?)),
             None => Start::Random,
@@ -89,6 +93,32 @@ impl Recipe for stylegan2::Config {
         Ok(Box::new(job.with_teacher(Box::new(Painter { side }))))
     }
     fn set(&mut self, _: u64, _: u64) {}
+}
+
+impl Recipe for AutoencoderConfig {
+    fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        let photos = photos(args, self.network.unet.image_size)?;
+        let job = AutoencoderJob::new(self.clone(), photos, &Device::Cpu)?;
+        Ok(Box::new(job))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        (self.learning.images, self.seed) = (images, seed);
+    }
+}
+
+impl Recipe for PriorConfig {
+    fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        let file = args.from.as_ref().ok_or_else(|| {
+            user_error("no autoencoder to encode pictures with: pass --from, or make it first with --only autoencoder")
+        })?;
+        let model = domex_diffae::Model::load(file, &Device::Cpu)?;
+        let photos = photos(args, model.config().unet.image_size)?;
+        let job = PriorJob::new(self.clone(), model, photos, &Device::Cpu)?;
+        Ok(Box::new(job))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        (self.learning.images, self.seed) = (images, seed);
+    }
 }
 
 impl Recipe for ClipConfig {
@@ -125,12 +155,28 @@ impl Recipe for TeacherConfig {
     }
 }
 
+/// Pictures of the source domain only: the others are what an expansion is to teach.
+fn photos(args: &Args, side: usize) -> Result<Box<dyn PictureSource>> {
+    Ok(Box::new(Portraits::new(
+        args.seed,
+        Domain::Photo,
+        side as u32,
+    )?))
+}
+
 /// Trains what the arguments ask for.
 pub fn train(args: &Args, what: What) -> Result<ExitCode> {
     let world = World::new();
     let images = images(what);
     match what {
         What::Generator => go(args, what, &recipes::generator(SIDE), world),
+        What::Autoencoder => go(args, what, &recipes::autoencoder(SIDE, images), world),
+        What::Diffae => go(
+            &after(args, "autoencoder"),
+            what,
+            &recipes::prior(images),
+            world,
+        ),
         What::Judge => go(args, what, &recipes::judge(&world, images), world),
         What::Perceptual => go(args, what, &recipes::perceptual(images), world),
         What::Plain => go(

@@ -137,7 +137,7 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
     };
     let figures = fidelity(&model)?;
     let half = half.as_ref().map(fidelity).transpose()?;
-    let step = domex_expand::Config::default().distance;
+    let step = domex_expand_stylegan2::DISTANCE;
     let directions = probed(model.generator(), step, args.seed)?;
     let mut stream = Streams::new(args.seed).stream("judge measurement");
     let each = (pictures / world.domains()).max(1);

@@ -108,7 +108,7 @@ fn evaluators<'a>(study: &'a Study<'_>) -> Evaluators<'a> {
 }
 
 fn judged(study: &Study<'_>, made: &Made) -> Result<Expanded> {
-    let source = Some(study.source.generator());
+    let source = Some(study.source.generator() as &dyn domex_latent::Generator);
     // With many domains each gets fewer pictures.
     let pictures = (study.args.pictures * 8 / made.goals.len().max(8)).max(16);
     let outcomes = outcomes(

@@ -20,7 +20,7 @@ use domex_checkpoint::sha256_file;
 use domex_data::{folder::write_atomic, portraits::Domain};
 use domex_error::{Context, Result, user_error};
 use domex_expand::{Config, Recipe, TaskFile};
-use domex_expand_stylegan2::SETTINGS;
+use domex_expand_stylegan2::{DISTANCE, SETTINGS};
 use domex_judge::Judge;
 use domex_lpips::Lpips;
 use domex_stylegan2::Model;
@@ -90,6 +90,11 @@ impl Study<'_> {
     fn asset(&self, name: &str) -> PathBuf {
         self.args.assets.join(name)
     }
+
+    /// How far along its direction a domain lies.
+    fn distance(&self) -> f64 {
+        self.config.distance.unwrap_or(DISTANCE)
+    }
 }
 
 /// Runs the study and writes its page.
@@ -116,7 +121,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         args,
     };
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let directions = probed(study.source.generator(), study.config.distance, args.seed)?;
+    let directions = probed(study.source.generator(), study.distance(), args.seed)?;
     let Some(made) = runs::all(&study, &directions)? else {
         say!("stopped; call it again to resume");
         return Ok(ExitCode::from(130));

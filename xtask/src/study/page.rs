@@ -45,7 +45,9 @@ pub fn page(study: &Study<'_>, found: &Found) -> String {
         text,
         "Of the generator's {} directions {} are dormant: a walk of {} along them changes no picture by more than anyone sees. \
          *Used directions* are drawn at random from the others.\n\n",
-        found.directions.all, found.directions.dormant, study.config.distance,
+        found.directions.all,
+        found.directions.dormant,
+        study.distance(),
     );
     let _ = write!(
         text,

@@ -1,6 +1,6 @@
 //! `domex decode`: the codes of a diffusion autoencoder back to pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
@@ -44,7 +44,7 @@ pub struct Decode {
 pub fn run(context: &Context, args: &Decode) -> domex_error::Result<()> {
     let folder = args.out.folder()?;
     let model = models::diffae(context, &args.model)?;
-    let (codes, noises) = read(&model, args)?;
+    let (codes, noises) = read(&model, &args.codes, args.fixed_noise)?;
     let count = codes.dim(0)?;
     let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", count);
@@ -74,8 +74,12 @@ pub fn run(context: &Context, args: &Decode) -> domex_error::Result<()> {
 }
 
 /// Codes `[n, D]` and, where they are wanted and there, noises `[n, c, h, w]`.
-fn read(model: &Model, args: &Decode) -> domex_error::Result<(Tensor, Option<Tensor>)> {
-    let file = foreign::read(&args.codes)?;
+pub(super) fn read(
+    model: &Model,
+    path: &Path,
+    fixed_noise: bool,
+) -> domex_error::Result<(Tensor, Option<Tensor>)> {
+    let file = foreign::read(path)?;
     let tensors = file.weights(&file.value)?;
     let find = |name: &str| -> domex_error::Result<Option<Tensor>> {
         let Some(data) = tensors.get(name) else {
@@ -84,7 +88,7 @@ fn read(model: &Model, args: &Decode) -> domex_error::Result<(Tensor, Option<Ten
         let tensor = data.to_tensor(model.device())?.to_dtype(model.dtype())?;
         Ok(Some(tensor))
     };
-    let show = args.codes.display();
+    let show = path.display();
     let size = model.config().unet.cond_channels;
     let codes = find("z_sem")?.ok_or_else(|| {
         user_error(format!(
@@ -100,7 +104,7 @@ fn read(model: &Model, args: &Decode) -> domex_error::Result<(Tensor, Option<Ten
             )));
         }
     };
-    let noises = if args.fixed_noise { None } else { find("x_T")? };
+    let noises = if fixed_noise { None } else { find("x_T")? };
     if let Some(found) = noises.as_ref().map(Tensor::dims)
         && found.first() != Some(&count)
     {

@@ -1,22 +1,26 @@
 //! `domex edit`: real pictures in the domains of an expanded model.
 
+mod autoencoder;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
+use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::{self, write_png};
 use domex_error::{AnyError, user_error};
 use domex_invert::Code;
 use domex_stylegan2::{Generator, Noise};
 use image::RgbImage;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::invert::{Invert, SpaceChoice, invert};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::domains::Domains;
 use crate::gallery::counted;
+use crate::kinds::Model;
 use crate::models;
 use crate::paths::{text, texts};
 
@@ -26,7 +30,7 @@ const EXTENSIONS: [&str; 5] = ["safetensors", "npz", "npy", "pt", "pth"];
 /// Flags of `domex edit`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex edit --model run/model.safetensors --image anna.jpg --set elf=1 --out elf\n  domex edit --model run/model.safetensors --latents anna/latents --set elf=1,sketch=0.5 --out both\n\nPictures are inverted first, as `domex invert` does it, into OUT/inverted; its latents can be used again by --latents.\n0 is the base subspace, 1 the domain as it was learnt. Writes a picture each, and grid.png with the base beside it."
+    after_help = "Examples:\n  domex edit --model run/model.safetensors --image anna.jpg --set elf=1 --out elf\n  domex edit --model run/model.safetensors --latents anna/latents --set elf=1,sketch=0.5 --out both\n\nPictures are inverted first, as `domex invert` does it, into OUT/inverted; its latents can be used again by --latents. A diffusion autoencoder encodes them instead; its --latents is what `domex encode` wrote.\n0 is the base subspace, 1 the domain as it was learnt. Writes a picture each, and grid.png with the base beside it."
 )]
 pub struct Edit {
     /// Which model.
@@ -49,14 +53,10 @@ pub struct Edit {
     /// Domains and their strengths; may be given several times
     #[arg(long, value_name = "NAME[=ALPHA],..", required = true)]
     pub set: Vec<String>,
-    /// Steps of the search for the pictures' latents
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 300,
-        conflicts_with = "latents"
-    )]
-    pub steps: u32,
+    /// Steps of the search for the pictures' latents [default: 300]; of a diffusion autoencoder, which encodes pictures
+    /// without a search, those from a picture to its noise [default: 100]
+    #[arg(long, value_name = "N", conflicts_with = "latents")]
+    pub steps: Option<u32>,
     /// The perceptual network of that search: a file, or a fetched one's name [default: the shipped one]
     #[arg(long, value_name = "FILE|NAME", conflicts_with = "latents")]
     pub perceptual: Option<PathBuf>,
@@ -64,7 +64,10 @@ pub struct Edit {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
-    let model = models::stylegan2(context, &args.model)?;
+    let model = match models::load(context, &args.model)? {
+        Model::StyleGan2(model) => model,
+        Model::DiffAe(model) => return autoencoder::run(context, args, &model),
+    };
     let domains = Domains::of(model.generator(), model.expansion(), "edit")?;
     let parts = domains.parts("--set", &args.set)?;
     let given = args.latents.as_deref().map(files).transpose()?;
@@ -94,29 +97,47 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         progress.advance(1);
     }
     drop(progress);
-    let set: Vec<String> = parts
-        .iter()
-        .map(|(name, alpha)| format!("{name} {alpha}"))
-        .collect();
-    let grid = folder.file("grid.png");
+    let grid = grid(&folder, &parts, labels, &cells)?;
+    let result = json!({
+        "pictures": texts(&written), "grid": text(&grid), "latents": texts(&files), "set": set(&parts),
+    });
+    told(context, &folder, written.len(), &result);
+    Ok(())
+}
+
+/// `grid.png`: base and edited pictures by turns, in rows with these labels.
+fn grid(
+    folder: &OutputFolder,
+    parts: &[(String, f64)],
+    labels: Vec<String>,
+    cells: &[RgbImage],
+) -> domex_error::Result<PathBuf> {
+    let set = parts.iter().map(|(name, alpha)| format!("{name} {alpha}"));
+    let set: Vec<String> = set.collect();
+    let path = folder.file("grid.png");
     let drawing = Grid::new(2)
         .column_labels(["base".to_owned(), set.join(" + ")])
         .row_labels(labels)
-        .draw(&cells)?;
-    write_png(&grid, &drawing)?;
+        .draw(cells)?;
+    write_png(&path, &drawing)?;
+    Ok(path)
+}
+
+/// Domains and strengths for programs.
+fn set(parts: &[(String, f64)]) -> Vec<Json> {
+    let set = parts
+        .iter()
+        .map(|(name, alpha)| json!({ "domain": name, "alpha": alpha }));
+    set.collect()
+}
+
+fn told(context: &Context, folder: &OutputFolder, written: usize, result: &Json) {
     context.say(&format!(
         "{} and grid.png in {}",
-        counted(written.len(), "picture"),
+        counted(written, "picture"),
         folder.path().display()
     ));
-    let set: Vec<_> = parts
-        .iter()
-        .map(|(name, alpha)| json!({ "domain": name, "alpha": alpha }))
-        .collect();
-    context.result(&json!({
-        "pictures": texts(&written), "grid": text(&grid), "latents": texts(&files), "set": set,
-    }));
-    Ok(())
+    context.result(result);
 }
 
 /// The search for the pictures' latents on the base subspace, into a folder of its own.
@@ -133,7 +154,7 @@ fn search(args: &Edit, folder: &Path) -> Invert {
         image: args.image.clone(),
         space: SpaceChoice::W,
         domain: None,
-        steps: args.steps,
+        steps: args.steps.unwrap_or(300),
         l2: 0.0,
         keep_noise: false,
         tune: 0,

@@ -20,11 +20,11 @@ use domex_eval::{
 use domex_judge::Judge;
 use domex_lpips::Lpips;
 use domex_pretrain::portraits::Painter;
-use domex_stylegan2::Model;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
+use crate::kinds::Model;
 use crate::verbs::expand::inputs;
 use crate::{assets, datasets, kinds, models};
 use features::Choice;
@@ -92,7 +92,8 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         None => assets::expect(assets::PERCEPTUAL)
             .map_err(|error| user_error(format!("no --perceptual, and {error}")))?,
     };
-    let model = models::stylegan2(context, &args.model)?;
+    let model = models::load(context, &args.model)?;
+    check_kind(args, &model)?;
     let domains = model.expansion().is_some();
     if !domains && args.data.is_none() && !args.path_length {
         return Err(user_error(
@@ -115,8 +116,8 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         true => Judged::new(context, args, &model)?,
         false => None,
     };
-    let size = side(model.generator());
-    let labels = model.config().mapping.c_dim > 0;
+    let size = model.generator().resolution();
+    let labels = model.generator().label_dim() > 0;
     let set = args.data.as_deref();
     let set = set.map(|data| pictures(context, args, data, size, labels));
     let set = set.transpose()?;
@@ -165,7 +166,8 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     if args.path_length {
         let count = args.pictures as usize;
         let progress = context.progress("paths", count);
-        let length = path_length(&model, &perceptual, count, context.seed, |n| {
+        let model = stylegan2(&model, "--path-length")?;
+        let length = path_length(model, &perceptual, count, context.seed, |n| {
             progress.advance(n);
         })?;
         drop(progress);
@@ -197,6 +199,7 @@ fn beside(
 ) -> domex_error::Result<Likeness> {
     let count = args.pictures as usize;
     let progress = context.progress("pictures", 3 * count);
+    let model = stylegan2(model, "--data")?;
     let found = likeness(model, networks, set, count, context.seed, |n| {
         progress.advance(n);
     })?;
@@ -218,15 +221,35 @@ fn by_texts(
 ) -> domex_error::Result<TextScores> {
     let count = args.pictures as usize;
     let progress = context.progress("latents", count);
-    let found = text_scores(model, clip, count, context.seed, |n| progress.advance(n))?;
+    let found = text_scores(model.subject(), clip, count, context.seed, |n| {
+        progress.advance(n);
+    })?;
     found.ok_or_else(|| {
         user_error("--clip: no domain of the model has a text to compare its pictures with")
     })
 }
 
-/// Pixels on a side.
-fn side(generator: &domex_stylegan2::Generator) -> usize {
-    generator.config().synthesis.img_resolution
+/// Refuses what only some kinds can be asked, before any work.
+fn check_kind(args: &Eval, model: &Model) -> domex_error::Result<()> {
+    for (flag, given) in [
+        ("--data", args.data.is_some()),
+        ("--path-length", args.path_length),
+    ] {
+        if given {
+            stylegan2(model, flag)?;
+        }
+    }
+    Ok(())
+}
+
+/// The StyleGAN2 that samples with fresh pixel noise are drawn from.
+fn stylegan2<'a>(model: &'a Model, flag: &str) -> domex_error::Result<&'a domex_stylegan2::Model> {
+    match model {
+        Model::StyleGan2(model) => Ok(model),
+        Model::DiffAe(_) => Err(user_error(format!(
+            "{flag}: is measured of StyleGAN2 only; of a diffusion autoencoder the domains are, by a judge and with --clip"
+        ))),
+    }
 }
 
 /// The pictures to compare with, with labels for a model that takes them. Their size is checked where they are looked at.
@@ -276,15 +299,15 @@ impl Judged {
     fn new(context: &Context, args: &Eval, model: &Model) -> domex_error::Result<Option<Self>> {
         let source = args.source.as_deref();
         let source = source
-            .map(|wanted| models::open(&context.device, wanted)?.stylegan2(wanted))
+            .map(|wanted| models::open(&context.device, wanted))
             .transpose()?;
-        let size = side(model.generator());
+        let size = model.generator().resolution();
         if let Some(source) = &source
-            && source.generator().config() != model.generator().config()
+            && !source.is_of_the_shape_of(model)
         {
             return Err(user_error(format!(
                 "--source: a network of {} pixels that is not of the model's shape, {size} pixels; give the file that it was expanded from",
-                side(source.generator()),
+                source.generator().resolution(),
             )));
         }
         let optional = args.judge.is_none() && (args.data.is_some() || args.clip.is_some());
@@ -320,6 +343,10 @@ impl Judged {
         if args.pictures < 4 || !inputs::is_portraits(path, model, &context.device)? {
             return Ok(None);
         }
+        // Codes of an autoencoder are not fitted to the renderer's.
+        let Model::StyleGan2(model) = model else {
+            return Ok(None);
+        };
         let count = args.pictures as usize;
         let progress = context.progress("renderings", count);
         let painter = Painter {
@@ -346,7 +373,7 @@ impl Judged {
             judge: &self.judge,
             perceptual,
         };
-        let found = outcomes(model, source, by, count, context.seed, |n| {
+        let found = outcomes(model.subject(), source, by, count, context.seed, |n| {
             progress.advance(n);
         })?;
         Ok(found)

@@ -18,14 +18,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use domex_data::picture::Background;
-use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe};
-use domex_expand_stylegan2::{Phase, SETTINGS, StyleGan2};
-use domex_stylegan2::Model;
+use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe, Trainee};
+use domex_expand_diffae::DiffAe;
+use domex_expand_stylegan2::{Phase, StyleGan2};
 use domex_train::stop::PlateauConfig;
 use domex_train::{Resume, RunConfig};
 use serde_json::json;
 
 use crate::context::Context;
+use crate::kinds::Model;
 use crate::paths::text;
 use crate::{assets, models, runs};
 use ending::Ending;
@@ -37,7 +38,7 @@ const MANY: usize = 20;
 /// Flags of `domex expand`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings]; all keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator assets/portraits/expand.toml replaces the defaults above. A model that has domains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); a resumed run ends with the same bits as one that was never stopped. The run's folder has model.safetensors for the other verbs, report.html, aligned*.png, events.jsonl, TensorBoard events and snapshots/."
+    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings]; all keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator assets/portraits/expand.toml replaces the defaults above, for the shipped diffusion autoencoder (--model diffae) expand-diffae.toml. A model that has domains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); a resumed run ends with the same bits as one that was never stopped. The run's folder has model.safetensors for the other verbs, report.html, aligned*.png, events.jsonl, TensorBoard events and snapshots/."
 )]
 pub struct Expand {
     /// The generator to expand: a checkpoint, or the name of a fetched model [default: the shipped portraits]
@@ -137,7 +138,7 @@ pub struct Expand {
     /// Batch size; each sample draws its domain at random [default: 4]
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub batch: Option<usize>,
-    /// Learning rate [default: 0.001]
+    /// Learning rate [default: 0.001; of a diffusion autoencoder 0.0001]
     #[arg(
         long,
         value_name = "LR",
@@ -153,7 +154,8 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub cooldown: Option<f64>,
-    /// Distance between the base subspace and a domain's, along its direction [default: 20]
+    /// Distance between the base subspace and a domain's, along its direction [default: 20; of a diffusion autoencoder
+    /// the root mean square distance of its codes from their mean]
     #[arg(
         long,
         value_name = "S",
@@ -162,7 +164,7 @@ pub struct Expand {
     )]
     pub distance: Option<f64>,
     /// Which free direction a domain gets: dormant, the last of the basis; probed, the one that changes pictures
-    /// least when they are moved along it [default: dormant]
+    /// least when they are moved along it [default: dormant; of a diffusion autoencoder probed]
     #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"], help_heading = "Settings")]
     pub dimensions: Option<String>,
     /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
@@ -211,8 +213,9 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub lambda_global: Option<f64>,
-    /// Whether the adversarial loss on the base subspace is trained: any number above 0, or 0 for not. As published its size
-    /// changes nothing, but with --scale-src [default: 1]
+    /// Whether training goes on with the source domain on the base subspace, any number above 0, or not, 0: by the adversarial
+    /// loss, whose size changes nothing but with --scale-src; of a diffusion autoencoder by the noise prediction, with this
+    /// weight [default: 1]
     #[arg(
         long,
         value_name = "L",
@@ -301,15 +304,19 @@ fn settings_and_model(
         let settings = before.resumed(context, args)?;
         let kept = settings.kept(args).map(|path| path.display().to_string());
         let name = kept.as_ref().unwrap_or(&settings.model);
-        let model = models::open(&context.device, name)?.stylegan2(name)?;
+        let model = models::open(&context.device, name)?;
         return Ok((settings, model));
     }
     let name = inputs::model(args.model.as_deref())?;
-    let model = models::open(&context.device, &name)?.stylegan2(&name)?;
+    let model = models::open(&context.device, &name)?;
     let portraits = inputs::is_portraits(&name, &model, &context.device)?;
-    let recipe = match assets::file(assets::RECIPE)?.filter(|_| portraits) {
-        Some(path) => Recipe::read(&path, SETTINGS)?,
-        None => Recipe::plain(SETTINGS)?,
+    let recipe = match model {
+        Model::StyleGan2(_) => assets::RECIPE,
+        Model::DiffAe(_) => assets::DIFFAE_RECIPE,
+    };
+    let recipe = match assets::file(recipe)?.filter(|_| portraits) {
+        Some(path) => Recipe::read(&path, model.source_settings())?,
+        None => Recipe::plain(model.source_settings())?,
     };
     let file = tasks::tasks(args, &recipe)?;
     let settings = Settings::new(context, args, file, (name, portraits))?;
@@ -323,11 +330,11 @@ fn job(
     model: &Model,
 ) -> domex_error::Result<(Job, Vec<String>)> {
     let mut notices = Vec::new();
-    let source = settings.source()?;
-    if source.weight() != source.src {
+    if let Some(given) = settings.given_source_weight()
+        && settings.source_weight() != given
+    {
         notices.push(format!(
-            "--lambda-src {}: as published, any number above 0 counts as 1; --scale-src multiplies by it",
-            source.src
+            "--lambda-src {given}: as published, any number above 0 counts as 1; --scale-src multiplies by it"
         ));
     }
     let pictures = dataset::open(context, settings, model, &mut notices)?;
@@ -344,11 +351,18 @@ fn job(
             false
         }
     });
-    let trainee = StyleGan2::new(model, &settings.config, pictures, settings.seed)?;
+    let (config, seed) = (&settings.config, settings.seed);
+    let trainee: Box<dyn Trainee> = match model {
+        Model::StyleGan2(model) => Box::new(StyleGan2::new(model, config, pictures, seed)?),
+        Model::DiffAe(model) => Box::new(DiffAe::new(model, config, pictures, seed)?),
+    };
     let has_domains = model
         .expansion()
         .is_some_and(|e| !e.layout.domains().is_empty());
-    if has_domains && settings.config.parametrisation == ParametrisationKind::Full {
+    if has_domains
+        && matches!(model, Model::StyleGan2(_))
+        && settings.config.parametrisation == ParametrisationKind::Full
+    {
         notices.push(
             "the model has domains, and all its weights are trained: --parametrisation gated leaves them and the base as they are, to the bit"
                 .to_owned(),
@@ -357,7 +371,7 @@ fn job(
     let networks = settings.networks(&context.device)?;
     notices.extend(words::notices(&settings.tasks, &networks)?);
     let parts = Parts {
-        trainee: Box::new(trainee),
+        trainee,
         tasks: &settings.tasks,
         networks,
         cache: cache.as_deref(),
@@ -408,7 +422,7 @@ fn tell(
     notices: &[String],
     out: &Path,
 ) -> domex_error::Result<()> {
-    let side = model.config().synthesis.img_resolution;
+    let side = model.generator().resolution();
     let layout = job.layout();
     context.say(&format!(
         "model     {}, {side}×{side} pixels, {} directions",

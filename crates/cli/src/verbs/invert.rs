@@ -18,7 +18,8 @@ use domex_stylegan2::{Generator, Model, Noise};
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
-use self::inputs::{Given, files, read};
+pub(super) use self::inputs::files;
+use self::inputs::{Given, read};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::domains::{Domains, slugs};

@@ -203,30 +203,32 @@ impl Config {
     /// A network of pictures of 16² for tests and examples.
     #[must_use]
     pub fn tiny() -> Self {
-        Self::published_shape(16, 8, &[1, 2], &[1, 2, 2], 32, 8)
+        Self::with_levels(16, 8, &[1, 2], &[1, 2, 2], 32, 8)
     }
 
     /// The networks of ffhq64.
     #[must_use]
     pub fn ffhq64() -> Self {
-        Self::published_shape(64, 64, &[1, 2, 4, 8], &[1, 2, 4, 8, 8], 512, 16)
+        Self::with_levels(64, 64, &[1, 2, 4, 8], &[1, 2, 4, 8, 8], 512, 16)
     }
 
     /// The networks of ffhq128, horse128 and bedroom128, with the prior of ffhq128.
     #[must_use]
     pub fn ffhq128() -> Self {
-        Self::published_shape(128, 128, &[1, 1, 2, 3, 4], &[1, 1, 2, 3, 4, 4], 512, 16)
+        Self::with_levels(128, 128, &[1, 1, 2, 3, 4], &[1, 1, 2, 3, 4, 4], 512, 16)
     }
 
     /// The networks of ffhq256.
     #[must_use]
     pub fn ffhq256() -> Self {
         let (down, encoder) = ([1, 1, 2, 2, 4, 4], [1, 1, 2, 2, 4, 4, 4]);
-        Self::published_shape(256, 128, &down, &encoder, 512, 16)
+        Self::with_levels(256, 128, &down, &encoder, 512, 16)
     }
 
-    /// What the published networks have in common.
-    fn published_shape(
+    /// What the published networks have in common: `width` times `channel_mult` channels at each level of the U-Net and `encoder_mult`
+    /// of the encoder, `cond` numbers in `z_sem`, and attention where a picture has `attention` pixels on a side.
+    #[must_use]
+    pub fn with_levels(
         image_size: usize,
         width: usize,
         channel_mult: &[usize],
@@ -265,20 +267,28 @@ impl Config {
                 head_order: HeadOrder::HeadsFirst,
                 resampling: Resampling::ResBlock,
             },
-            latent: Some(LatentConfig {
-                channels: cond,
-                hidden_channels: 4 * cond,
-                layers: 10,
-                skip_layers: (1..10).collect(),
-                time_channels: 64,
-                time_layers: 2,
-                time_last_activation: false,
-                activation: Activation::Silu,
-                last_activation: Activation::None,
-                use_norm: true,
-                condition_bias: 1.0,
-            }),
+            latent: Some(LatentConfig::published(cond)),
             diffusion: DiffusionConfig::default(),
+        }
+    }
+}
+
+impl LatentConfig {
+    /// The published prior of codes of `channels` numbers.
+    #[must_use]
+    pub fn published(channels: usize) -> Self {
+        Self {
+            channels,
+            hidden_channels: 4 * channels,
+            layers: 10,
+            skip_layers: (1..10).collect(),
+            time_channels: 64,
+            time_layers: 2,
+            time_last_activation: false,
+            activation: Activation::Silu,
+            last_activation: Activation::None,
+            use_norm: true,
+            condition_bias: 1.0,
         }
     }
 }

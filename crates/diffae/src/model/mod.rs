@@ -65,6 +65,16 @@ impl Statistics {
         Ok(codes.broadcast_mul(&self.std)?.broadcast_add(&self.mean)?)
     }
 
+    /// Root mean square distance of codes from their mean: `√(Σ_j std_j²)`.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn spread(&self) -> Result<f64> {
+        let square = self.std.to_dtype(DType::F64)?.sqr()?.sum_all()?;
+        Ok(square.to_scalar::<f64>()?.sqrt())
+    }
+
     fn check(&self, channels: usize) -> Result<()> {
         for (name, t) in [("conds_mean", &self.mean), ("conds_std", &self.std)] {
             expect_dims(name, t, &[Some(1), Some(channels)])?;
@@ -146,6 +156,19 @@ impl Model {
             stored_noise: None,
             pictures,
             latents,
+        })
+    }
+
+    /// The same model on other tensors of its networks. Variables among them stay live.
+    ///
+    /// # Errors
+    ///
+    /// Names or shapes that are not the networks'.
+    pub fn with_tensors(&self, tensors: Tensors) -> Result<Self> {
+        Ok(Self {
+            networks: Autoencoder::from_tensors(&tensors, self.config())?,
+            tensors,
+            ..self.clone()
         })
     }
 

@@ -83,6 +83,10 @@ impl Trainee for ToyTrainee {
         None
     }
 
+    fn distance(&self) -> Result<f64> {
+        Ok(20.0)
+    }
+
     fn train_weights(&mut self) -> Result<Parameters> {
         let var = Var::from_tensor(&self.source.later.copy()?)?;
         self.live.later = var.as_tensor().clone();

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::networks::{Networks, Weights, check_model, generator_adam};
-use super::order::Order;
 use super::phases::Reals;
 use super::pictures::{Samples, draw_reals};
 use super::{Augmentation, Config, Teacher};
 use crate::augment::{Ada, AdaConfig, Augment};
+use crate::order::Order;
 use crate::{Error, Result};
 
 /// Weights to begin with.

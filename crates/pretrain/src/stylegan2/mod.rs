@@ -26,7 +26,6 @@ mod job;
 mod mapping_init;
 mod model;
 mod networks;
-mod order;
 mod phases;
 mod pictures;
 #[cfg(test)]

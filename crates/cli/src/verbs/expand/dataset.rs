@@ -4,7 +4,6 @@ use domex_data::picture::Background;
 use domex_data::portraits::Domain;
 use domex_data::source::{LabelsFrom, Mirrored, Opened, Options, PictureSource, Portraits};
 use domex_error::user_error;
-use domex_stylegan2::Model;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,6 +11,7 @@ use super::inputs::PORTRAITS;
 use super::settings::Settings;
 use crate::context::Context;
 use crate::datasets;
+use crate::kinds::Model;
 
 /// Seed of rendered portraits, so that the run's own seed need not be that of its pictures.
 const PEOPLE: u64 = 0x0d0e_7415;
@@ -55,11 +55,22 @@ pub fn open(
     model: &Model,
     notices: &mut Vec<String>,
 ) -> domex_error::Result<Option<Box<dyn PictureSource>>> {
-    if settings.source()?.src == 0.0 {
+    let needed = match model {
+        Model::StyleGan2(_) => false,
+        // Without a latent prior pictures also say which latents occur.
+        Model::DiffAe(model) => model.networks.latent_net.is_none() || model.statistics.is_none(),
+    };
+    if settings.source_weight() == 0.0 && !needed {
         return Ok(None);
     }
-    let off = "the adversarial loss on the base subspace is off (--lambda-src 0 says so too); replay alignment alone holds it";
-    if model.discriminator.is_none() {
+    let off = match model {
+        Model::StyleGan2(_) => "the adversarial loss",
+        Model::DiffAe(_) => "training",
+    };
+    let off = format!(
+        "{off} on the base subspace is off (--lambda-src 0 says so too); replay alignment alone holds it"
+    );
+    if matches!(model, Model::StyleGan2(model) if model.discriminator.is_none()) {
         notices.push(format!("the model has no discriminator: {off}"));
         return Ok(None);
     }
@@ -67,14 +78,12 @@ pub fn open(
         notices.push(format!("there are no pictures (--data): {off}"));
         return Ok(None);
     };
+    let generator = model.generator();
     let opened = read(
         context,
         path,
         settings,
-        (
-            model.config().synthesis.img_resolution,
-            model.config().c_dim(),
-        ),
+        (generator.resolution(), generator.label_dim()),
     )?;
     for line in &opened.skipped {
         tracing::warn!("left out: {line}");

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use domex_error::AnyError;
 use domex_expand::report;
-use domex_stylegan2::Model;
 use domex_train::Outcome;
 use domex_train::signals::Signals;
 use serde_json::{Value as Json, json};
@@ -15,6 +14,7 @@ use serde_json::{Value as Json, json};
 use super::settings::Settings;
 use super::{judged, verdict};
 use crate::context::Context;
+use crate::kinds::{self, Model, Networks};
 use crate::paths::text;
 
 /// A run that has ended.
@@ -87,7 +87,7 @@ impl Ending<'_> {
             outcome,
             out,
         } = self;
-        let expanded = Model::load(&outcome.model, &context.device)?;
+        let expanded = kinds::open(&outcome.model, Networks::All, &context.device)?;
         let judged = judged::section(context, settings, &expanded, source)?;
         if interrupted()?.is_some() {
             return Ok(None);
@@ -98,10 +98,10 @@ impl Ending<'_> {
         let model = report::Expanded {
             generator: expanded.generator(),
             expansion,
-            provenance: &expanded.provenance,
+            provenance: expanded.provenance(),
             class: settings.config.class,
         };
-        let source = Some(source.generator() as &dyn domex_latent::Generator);
+        let source = Some(source.generator());
         let report = report::write(out, model, source, judged.as_ref())?;
         Ok(Some(report))
     }

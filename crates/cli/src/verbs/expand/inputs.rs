@@ -6,10 +6,10 @@ use candle_core::{DType, Device, Tensor};
 use domex_error::user_error;
 use domex_expand::TaskFile;
 use domex_expand::methods::Needs;
-use domex_stylegan2::Model;
 
 use super::Expand;
 use super::settings::{ClipModel, TeacherFiles};
+use crate::kinds::Model;
 use crate::{assets, kinds, models};
 
 /// The word for the built-in renderer, in place of a path.
@@ -32,21 +32,29 @@ pub fn model(wanted: Option<&str>) -> domex_error::Result<String> {
     Ok(std::path::absolute(path)?.display().to_string())
 }
 
-/// Whether this is the shipped generator or one that was expanded from it: an expansion trains the synthesis and leaves the
-/// mapping network alone.
+/// Whether this is the shipped generator of its kind or one that was expanded from it: an expansion leaves a mapping network
+/// and an encoder alone.
 pub fn is_portraits(path: &str, model: &Model, device: &Device) -> domex_error::Result<bool> {
     if assets::is_generator(Path::new(path)) {
         return Ok(true);
     }
-    let Some(shipped) = assets::file(assets::GENERATOR)? else {
+    let (shipped, kept) = match model {
+        Model::StyleGan2(_) => (assets::GENERATOR, "mapping."),
+        Model::DiffAe(_) => (assets::DIFFAE, "encoder."),
+    };
+    let Some(shipped) = assets::file(shipped)? else {
         return Ok(false);
     };
-    let mapping = |model: &Model| {
-        let mut tensors = model.g_ema.tensors();
-        tensors.retain(|name, _| name.starts_with("mapping.") && !name.contains("w_avg"));
+    let kept = |model: &Model| {
+        let mut tensors = match model {
+            Model::StyleGan2(model) => model.g_ema.tensors(),
+            Model::DiffAe(model) => model.tensors().clone(),
+        };
+        tensors.retain(|name, _| name.starts_with(kept) && !name.contains("w_avg"));
         tensors
     };
-    let (shipped, found) = (mapping(&Model::load(shipped, device)?), mapping(model));
+    let shipped = kinds::open(&shipped, kinds::Networks::Generator, device)?;
+    let (shipped, found) = (kept(&shipped), kept(model));
     if !shipped.keys().eq(found.keys()) {
         return Ok(false);
     }

@@ -5,12 +5,12 @@ use domex_eval::{Evaluators, outcomes};
 use domex_expand::report::Section;
 use domex_judge::Judge;
 use domex_lpips::Lpips;
-use domex_stylegan2::Model;
 
 use super::inputs;
 use super::settings::Settings;
 use crate::assets;
 use crate::context::Context;
+use crate::kinds::Model;
 use crate::verbs::eval::{HEADS, rows};
 
 /// Latents it looks at: enough for a percent or two. Fewer where domains are so many that their pictures would be more than
@@ -40,7 +40,7 @@ pub fn section(
         return Ok(None);
     };
     let judge = Judge::load(judge, &context.device)?;
-    if expanded.config().synthesis.img_resolution != judge.config().size {
+    if expanded.generator().resolution() != judge.config().size {
         return Ok(None);
     }
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
@@ -54,9 +54,16 @@ pub fn section(
     let pictures = (PICTURES_IN_ALL / domains.max(1)).clamp(FEWEST, PICTURES);
     let progress = context.progress("judging", pictures);
     let source = Some(source.generator());
-    let found = outcomes(expanded, source, by, pictures, settings.seed, |n| {
-        progress.advance(n);
-    })?;
+    let found = outcomes(
+        expanded.subject(),
+        source,
+        by,
+        pictures,
+        settings.seed,
+        |n| {
+            progress.advance(n);
+        },
+    )?;
     Ok(Some(Section {
         title: "What a judge sees".to_owned(),
         about: format!("{ABOUT} By {pictures} latents; `domex eval` takes more."),

@@ -11,10 +11,10 @@ use domex_distil::Translator;
 use domex_error::user_error;
 use domex_expand::methods::{Needs, Networks};
 use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
-use domex_expand_stylegan2::SourceConfig;
 use domex_nada::Guide;
 use domex_replay::Perceptual;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::dataset::Fingerprint;
 use super::{Expand, inputs};
@@ -228,9 +228,19 @@ impl Settings {
         })
     }
 
-    /// How the generator goes on training on its source domain.
-    pub fn source(&self) -> domex_error::Result<SourceConfig> {
-        SourceConfig::read(&self.config.source).map_err(user_error)
+    /// How much the generator's training on its source domain weighs; every kind calls it so.
+    pub fn source_weight(&self) -> f64 {
+        let weight = self.given_source_weight().unwrap_or(0.0);
+        // Of a StyleGAN2 its size changes nothing, as published, unless that is asked for.
+        match self.config.source.get("scale_src").and_then(Json::as_bool) {
+            Some(false) => f64::from(u8::from(weight > 0.0)),
+            _ => weight,
+        }
+    }
+
+    /// The same as it was given.
+    pub fn given_source_weight(&self) -> Option<f64> {
+        self.config.source.get("src").and_then(Json::as_f64)
     }
 
     /// What a person wants to know before a long run.
@@ -269,7 +279,7 @@ impl Settings {
                     c.objective.expand,
                     nada.direction,
                     nada.global,
-                    self.source()?.weight(),
+                    self.source_weight(),
                     alignment.lpips,
                     alignment.l2
                 ),

@@ -120,7 +120,7 @@ fn flags(file: &mut TaskFile, args: &Expand) {
     set(&mut config.batch, args.batch);
     set(&mut config.lr, args.lr);
     set(&mut config.cooldown, args.cooldown);
-    set(&mut config.distance, args.distance);
+    config.distance = args.distance.or(config.distance);
     set(&mut config.objective.expand, args.lambda_expand);
     set(&mut config.nada.weights.direction, args.lambda_direction);
     set(&mut config.nada.weights.global, args.lambda_global);

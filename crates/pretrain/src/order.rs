@@ -11,7 +11,7 @@ const LARGEST: u64 = 1 << 26;
 
 /// See the [module docs](self).
 #[derive(Debug)]
-pub(super) struct Order {
+pub(crate) struct Order {
     streams: Streams,
     len: u64,
     /// The epoch whose order is at hand.

@@ -1,0 +1,97 @@
+//! Editing with a diffusion autoencoder: the encoder gives a picture's code, and the reversed chain the noise that brings back what
+//! the code leaves out.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use domex_data::picture::{self, write_png};
+use domex_diffae::Model;
+use domex_error::{AnyError, user_error};
+use image::RgbImage;
+use serde_json::json;
+
+use super::{Edit, grid, set, told};
+use crate::context::Context;
+use crate::diffae::read_picture;
+use crate::domains::Domains;
+use crate::interrupt::Interrupt;
+use crate::paths::{text, texts};
+use crate::verbs::{decode, invert};
+
+/// Steps from a picture to its noise.
+const STEPS: u32 = 100;
+
+pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error::Result<()> {
+    if args.perceptual.is_some() {
+        return Err(user_error(
+            "--perceptual: a diffusion autoencoder encodes pictures without a search; leave it out",
+        ));
+    }
+    let domains = Domains::of(model, model.expansion.as_ref(), "edit")?;
+    let parts = domains.parts("--set", &args.set)?;
+    let codes = args.latents.as_deref();
+    let codes = codes.map(|path| decode::read(model, path, false));
+    let codes = codes.transpose()?;
+    let files = match codes {
+        Some(_) => Vec::new(),
+        None => invert::files(&args.image)?,
+    };
+    let folder = args.out.folder()?;
+    let count = match &codes {
+        Some((codes, _)) => codes.dim(0)?,
+        None => files.len(),
+    };
+    let interrupt = Interrupt::watch()?;
+    let progress = context.progress("pictures", count);
+    let (mut cells, mut labels, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..count {
+        let (name, code, noise) = match &codes {
+            Some((codes, noises)) => {
+                let noise = noises.as_ref().map(|noises| noises.narrow(0, i, 1));
+                let noise = noise.transpose()?;
+                (format!("picture{i:04}"), codes.narrow(0, i, 1)?, noise)
+            }
+            None => encoded(model, &files[i], args.steps.unwrap_or(STEPS))?,
+        };
+        let noise = match noise {
+            Some(noise) => noise,
+            None => model.fixed_noise()?,
+        };
+        let base = domains.base(&code)?;
+        let edited = domains.moved(&base, &parts)?;
+        for code in [&base, &edited] {
+            cells.push(only(&model.decode(code, &noise, model.steps)?)?);
+        }
+        let path = folder.file(format!("{name}.png"));
+        write_png(&path, &cells[cells.len() - 1])?;
+        labels.push(name);
+        written.push(path);
+        progress.advance(1);
+        interrupt.check()?;
+    }
+    drop(progress);
+    let grid = grid(&folder, &parts, labels, &cells)?;
+    let result = json!({ "pictures": texts(&written), "grid": text(&grid), "set": set(&parts) });
+    told(context, &folder, written.len(), &result);
+    Ok(())
+}
+
+/// Name, code and noise of a picture.
+fn encoded(
+    model: &Model,
+    path: &PathBuf,
+    steps: u32,
+) -> domex_error::Result<(String, Tensor, Option<Tensor>)> {
+    let picture = read_picture(model, path)?;
+    let picture = picture::from_rgb(&[picture], model.dtype(), model.device())?;
+    let code = model.encode(&picture)?;
+    let noise = model.encode_noise(&picture, &code, steps as usize)?;
+    let name = Path::new(path).file_stem().unwrap_or_default();
+    Ok((name.to_string_lossy().into_owned(), code, Some(noise)))
+}
+
+fn only(picture: &Tensor) -> domex_error::Result<RgbImage> {
+    let pictures = picture::to_rgb(picture)?;
+    let first = pictures.into_iter().next();
+    first.ok_or_else(|| AnyError::internal("the generator made no picture"))
+}
