@@ -198,7 +198,7 @@ fn half_precision_makes_nearly_the_same_pictures_where_the_file_marks_it() {
 #[test]
 fn half_precision_is_refused_where_the_file_marks_none() {
     world().refused(
-        "generate --model tiny-random --precision float16",
+        "generate --random --precision float16",
         &["--precision float16", "marks no resolution"],
     );
 }

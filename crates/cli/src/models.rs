@@ -135,8 +135,12 @@ pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
     if !is_name {
         return Err(user_error(format!("--model {wanted}: no such file")));
     }
+    let shipped = match assets::file(assets::DIFFAE)? {
+        Some(_) => format!("{PORTRAITS}, {DIFFAE}"),
+        None => PORTRAITS.to_owned(),
+    };
     Err(user_error(format!(
-        "--model {wanted}: neither a file nor the name of a model (known: {PORTRAITS}, {DIFFAE}, {})",
+        "--model {wanted}: neither a file nor the name of a model (known: {shipped}, {})",
         fetchable("stylegan2")?
     )))
 }

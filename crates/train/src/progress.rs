@@ -222,7 +222,7 @@ mod tests {
             values: names.map(|name| (name.to_string(), 0.5)).into(),
             ..Record::default()
         };
-        let line = progress.line(&record, 100);
+        let line = progress.line(&record, 112);
         assert!(
             line.contains("zombie 0.500  lpips 0.500  validation/loss 0.500  20.0"),
             "{line}"

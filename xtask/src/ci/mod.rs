@@ -3,6 +3,7 @@
 //! The continuous integration runs the README's test command and then these steps; so can
 //! anybody. Each step prints its time.
 
+mod floors;
 mod readme;
 mod steps;
 pub mod tidy;
