@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// See the [module docs](self).
+/// Layers of the generator that are trained, by the names of StyleGAN-NADA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
