@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use domex_diffae::{Config, Error, Result, UNet};
 use domex_diffusion::{Clip, Diffusion, Spacing};
 
-/// See the [module docs](self).
+/// See the top of this module.
 #[derive(Debug, Clone)]
 pub(crate) struct Chain {
     process: Diffusion,

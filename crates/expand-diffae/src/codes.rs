@@ -10,7 +10,7 @@ use crate::trainee::own;
 /// Pictures that are encoded at once.
 const CHUNK: usize = 16;
 
-/// See the [module docs](self).
+/// See the top of this module.
 #[derive(Debug, Clone)]
 pub(crate) struct Codes {
     /// `[n, D]`.

@@ -11,7 +11,7 @@ use crate::Result;
 /// Stride of each convolution.
 pub(crate) const STRIDES: [usize; 6] = [2, 2, 1, 2, 1, 2];
 
-/// See the [module docs](self).
+/// See the top of this module.
 #[derive(Debug, Clone)]
 pub(crate) struct Convolutions(Vec<(Tensor, Tensor)>);
 

@@ -62,7 +62,7 @@ struct Block {
     skip: Tensor,
 }
 
-/// See the [module docs](self).
+/// See the top of this module.
 #[derive(Debug, Clone)]
 pub(crate) struct Blocks {
     stem: Layer,

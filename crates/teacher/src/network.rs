@@ -99,7 +99,7 @@ impl Config {
     }
 }
 
-/// The network. See the [module docs](self).
+/// The network. See the top of this module.
 #[derive(Debug, Clone)]
 pub struct Network {
     text: [Linear; 2],
