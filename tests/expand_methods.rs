@@ -160,6 +160,14 @@ fn a_domain_travels_in_a_file() {
 }
 
 #[test]
+fn a_domain_is_added_to_the_generator_that_its_run_began_with() {
+    let world = gated();
+    world.ok("domains export orc --model orc.safetensors --out home.domain.safetensors");
+    world.ok("domains add home.domain.safetensors --model portraits --out home.safetensors");
+    assert!(numbers(world, "orc", "home") == numbers(world, "orc", "orc"));
+}
+
+#[test]
 fn a_domain_is_not_added_to_another_generator() {
     let world = gated();
     world.ok("domains export orc --model orc.safetensors --out orc.domain.safetensors");

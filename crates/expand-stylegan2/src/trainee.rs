@@ -35,6 +35,8 @@ pub struct StyleGan2 {
     live_frozen: Generator,
     averaged: Generator,
     source: Generator,
+    /// Whether weights are trained, and the running mean of w moves as in any training. Beside vectors both stay the source's.
+    trains_weights: bool,
     pub(crate) adversary: Option<Adversary>,
     pub(crate) reals: Option<Reals>,
     pub(crate) settings: SourceConfig,
@@ -98,6 +100,7 @@ impl StyleGan2 {
             live_frozen: frozen::generator(g).map_err(own)?,
             averaged: frozen::generator(g).map_err(own)?,
             source: frozen::generator(g).map_err(own)?,
+            trains_weights: false,
             adversary: adversary.transpose()?,
             reals: reals.filter(|_| adversarial),
             mean_length: Tensor::zeros((), DType::F32, g.synthesis().device())?,
@@ -117,7 +120,7 @@ impl StyleGan2 {
         self.live.synthesis().device()
     }
 
-    /// Latents of a training step `[n, D]`, one after the other: each moves the running mean.
+    /// Latents of a training step `[n, D]`, one after the other: each moves the running mean where weights are trained.
     /// `labels: [n, c_dim]` where there are classes.
     pub(crate) fn draw(
         &mut self,
@@ -131,10 +134,16 @@ impl StyleGan2 {
         for row in 0..n {
             let z = normal(stream, &[1, z_dim], &device)?;
             let label = labels.map(|labels| labels.narrow(0, row, 1)).transpose()?;
-            let w = latents::map(&mut self.live, &z, label.as_ref()).map_err(own)?;
+            let label = label.as_ref();
+            let w = match self.trains_weights {
+                true => latents::map(&mut self.live, &z, label).map_err(own)?,
+                false => self.live.mapping().forward(Some(&z), label).map_err(own)?,
+            };
             rows.push(w.detach());
         }
-        self.mean_moved()?;
+        if self.trains_weights {
+            self.mean_moved()?;
+        }
         Ok(Tensor::cat(&rows, 0)?)
     }
 
@@ -183,6 +192,7 @@ impl Trainee for StyleGan2 {
     }
 
     fn train_weights(&mut self) -> Result<Parameters> {
+        self.trains_weights = true;
         let config = self.source.config().clone();
         let spec = Generator::spec(&config).map_err(own)?;
         let (mut vars, mut live) = spec.trainable(&self.source.tensors()).map_err(own)?;

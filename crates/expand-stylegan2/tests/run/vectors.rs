@@ -174,6 +174,18 @@ fn behind_closed_gates_pictures_are_the_sources_to_the_bit() {
 }
 
 #[test]
+fn no_number_of_the_generator_moves_not_even_its_mean() {
+    let root = tempfile::tempdir().unwrap();
+    tiny::world(root.path());
+    let source = Model::load(root.path().join("generator.safetensors"), &Device::Cpu).unwrap();
+    let model = vectors(ParametrisationKind::Gated, root.path(), None);
+    let now = model.g_ema.tensors();
+    for (name, tensor) in source.g_ema.tensors() {
+        assert_eq!(values(&tensor), values(&now[&name]), "{name}");
+    }
+}
+
+#[test]
 fn open_gates_change_pictures() {
     let root = tempfile::tempdir().unwrap();
     tiny::world(root.path());
