@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use domex_diffusion::{Diffusion, Loss, TrainingLoss};
 
-use crate::config::Config;
+use crate::config::{Config, Prediction};
 use crate::weights::{Spec, Tensors, builder, shapes};
 use crate::{Encoder, Error, LatentNet, Result, UNet};
 
@@ -34,8 +34,12 @@ impl Autoencoder {
     pub fn new(vb: &VarBuilder<'_>, cfg: &Config) -> Result<Self> {
         cfg.validate()?;
         let latent = |cfg| LatentNet::new(&vb.pp("latent_net"), cfg);
+        let unet = UNet::new(vb, &cfg.unet)?;
         Ok(Self {
-            unet: UNet::new(vb, &cfg.unet)?,
+            unet: match cfg.prediction {
+                Prediction::Noise => unet,
+                Prediction::Velocity => unet.with_velocity(cfg.diffusion.pictures()?),
+            },
             encoder: Encoder::new(&vb.pp("encoder"), &cfg.encoder)?,
             latent_net: cfg.latent.as_ref().map(latent).transpose()?,
             cfg: cfg.clone(),
@@ -80,8 +84,8 @@ impl Autoencoder {
         })
     }
 
-    /// The loss that autoencoders are trained with: the mean squared error of the noise that is predicted in pictures
-    /// `[n, c, h, w]` to which `noise` was added at the given step of each, with their own `z_sem`.
+    /// The loss that autoencoders are trained with: the mean squared error of what is predicted (the noise, in published
+    /// networks) in pictures `[n, c, h, w]` to which `noise` was added at the given step of each, with their own `z_sem`.
     ///
     /// # Errors
     ///
@@ -93,9 +97,30 @@ impl Autoencoder {
         steps: &[usize],
         noise: &Tensor,
     ) -> Result<TrainingLoss> {
-        let cond = self.encoder.forward(pictures)?;
-        let denoise = |x: &Tensor, t: &[f64]| self.unet.forward(x, t, &cond);
-        diffusion.training_loss(pictures, steps, noise, Loss::Mse, denoise)
+        let codes = self.encoder.forward(pictures)?;
+        self.loss_with_codes(diffusion, pictures, &codes, steps, noise)
+    }
+
+    /// The same with given codes `[n, D]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`training_loss`](Self::training_loss).
+    pub fn loss_with_codes(
+        &self,
+        diffusion: &Diffusion,
+        pictures: &Tensor,
+        codes: &Tensor,
+        steps: &[usize],
+        noise: &Tensor,
+    ) -> Result<TrainingLoss> {
+        let predict = |x: &Tensor, t: &[f64]| self.unet.prediction(x, t, codes);
+        match self.cfg.prediction {
+            Prediction::Noise => {
+                diffusion.training_loss(pictures, steps, noise, Loss::Mse, predict)
+            }
+            Prediction::Velocity => diffusion.velocity_loss(pictures, steps, noise, predict),
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use domex_diffusion::{Betas, HeadOrder};
 
 use crate::config::check::MAX_LEVELS;
 use crate::config::{
-    Activation, Config, DiffusionConfig, EncoderConfig, Heads, LatentConfig, Resampling, UNetConfig,
+    Activation, Config, DiffusionConfig, EncoderConfig, Heads, LatentConfig, Prediction,
+    Resampling, UNetConfig,
 };
 use crate::weights::Shapes;
 use crate::{Error, Result};
@@ -64,6 +65,7 @@ impl Config {
                 latent_betas: hints.latent_betas.unwrap_or(published.latent_betas),
                 ..published
             },
+            prediction: Prediction::Noise,
         };
         config.validate()?;
         Ok(config)
@@ -204,6 +206,7 @@ impl Look<'_> {
             heads_upsample: heads,
             head_order: HeadOrder::HeadsFirst,
             resampling,
+            patch: 1,
         })
     }
 
@@ -257,6 +260,7 @@ impl Look<'_> {
             heads: unet.heads,
             head_order: unet.head_order,
             resampling: unet.resampling,
+            patch: 1,
         })
     }
 

@@ -5,11 +5,11 @@
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use domex_diffusion::layers::GroupNorm;
+use domex_diffusion::{layers::GroupNorm, patches};
 
 use crate::Result;
 use crate::config::EncoderConfig;
-use crate::error::{Error, expect_dims};
+use crate::error::{Error, expect_dims, multiples_of};
 use crate::sequence::Sequence;
 
 /// The semantic encoder: a picture to `z_sem`.
@@ -72,20 +72,18 @@ impl Encoder {
             &[None, Some(self.cfg.in_channels), None, None],
         )?;
         let halvings = self.cfg.channels.len() - 1;
-        let unit = 1 << halvings;
+        let unit = self.cfg.patch << halvings;
         if pictures.dims()[2..]
             .iter()
             .any(|side| !side.is_multiple_of(unit))
         {
             return Err(Error::Shape {
                 what: "pictures".to_owned(),
-                expected: format!(
-                    "sides that are multiples of {unit}, to be halved {halvings} times"
-                ),
+                expected: multiples_of(self.cfg.patch, halvings),
                 found: pictures.dims().to_vec(),
             });
         }
-        let mut h = pictures.clone();
+        let mut h = patches::split(pictures, self.cfg.patch)?;
         for blocks in &self.input {
             h = blocks.forward(&h, None)?;
         }

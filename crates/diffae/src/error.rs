@@ -231,3 +231,14 @@ pub(crate) fn expect_finite(what: &str, tensor: &Tensor) -> Result<()> {
         }),
     }
 }
+
+/// What a network on patches that halves them so often expects of a picture's sides.
+pub(crate) fn multiples_of(patch: usize, halvings: usize) -> String {
+    let unit = patch << halvings;
+    match patch {
+        1 => format!("sides that are multiples of {unit}, to be halved {halvings} times"),
+        _ => format!(
+            "sides that are multiples of {unit}: patches of {patch} pixels, halved {halvings} times"
+        ),
+    }
+}

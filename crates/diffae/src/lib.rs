@@ -45,7 +45,8 @@ pub mod weights;
 
 pub use autoencoder::Autoencoder;
 pub use config::{
-    Activation, Config, DiffusionConfig, EncoderConfig, Heads, LatentConfig, Resampling, UNetConfig,
+    Activation, Config, DiffusionConfig, EncoderConfig, Heads, LatentConfig, Prediction,
+    Resampling, UNetConfig,
 };
 pub use domex_checkpoint::container::Overwrite;
 pub use encoder::Encoder;

@@ -149,14 +149,15 @@ impl Style<'_> {
 impl EncoderConfig {
     pub(crate) fn plan(&self) -> Contraction {
         let style = Style {
-            image_size: self.image_size,
+            image_size: self.image_size / self.patch,
             attention: &self.attention_resolutions,
             order: self.head_order,
             resampling: self.resampling,
             time: None,
             cond: None,
         };
-        let ends = [self.in_channels, self.channels[0]];
+        let colours = self.in_channels * self.patch * self.patch;
+        let ends = [colours, self.channels[0]];
         style.contraction(ends, &self.channels, self.num_res_blocks, self.heads)
     }
 }
@@ -164,7 +165,7 @@ impl EncoderConfig {
 impl UNetConfig {
     fn style(&self) -> Style<'_> {
         Style {
-            image_size: self.image_size,
+            image_size: self.image_size / self.patch,
             attention: &self.attention_resolutions,
             order: self.head_order,
             resampling: self.resampling,
@@ -175,7 +176,8 @@ impl UNetConfig {
 
     /// The way down and the middle.
     pub(crate) fn contraction(&self) -> Contraction {
-        let ends = [self.in_channels, self.output_channels[0]];
+        let colours = self.in_channels * self.patch * self.patch;
+        let ends = [colours, self.output_channels[0]];
         let blocks = self.num_input_res_blocks;
         self.style()
             .contraction(ends, &self.input_channels, blocks, self.heads)

@@ -8,12 +8,12 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use domex_diffusion::layers::{Conv2d, GroupNorm, Linear, silu};
-use domex_diffusion::{Conditions, timestep_embedding};
+use domex_diffusion::{Conditions, Diffusion, patches, timestep_embedding};
 use domex_latent::{ActingMatrix, basis::BasisKinds};
 use domex_ops::recompute;
 
 use crate::config::UNetConfig;
-use crate::error::expect_dims;
+use crate::error::{expect_dims, multiples_of};
 use crate::sequence::Sequence;
 use crate::{Error, Result};
 
@@ -27,6 +27,8 @@ pub struct UNet {
     output: Vec<(usize, Sequence)>,
     norm: GroupNorm,
     conv: Conv2d,
+    /// The process whose velocity the last layer says; it says noise without one.
+    velocity_of: Option<Diffusion>,
     cfg: UNetConfig,
 }
 
@@ -58,15 +60,24 @@ impl UNet {
                 .collect::<Result<Vec<_>>>()
         };
         let width = cfg.output_channels[0];
+        let colours = cfg.out_channels * cfg.patch * cfg.patch;
         Ok(Self {
             time_embed,
             input: build("input_blocks", &down.stages)?,
             middle: Sequence::new(&vb.pp("middle_block"), &down.middle)?,
             output: build("output_blocks", &up)?,
             norm: GroupNorm::new(&vb.pp("out.0"), width)?,
-            conv: Conv2d::new(&vb.pp("out.2"), width, cfg.out_channels, 3, 1)?,
+            conv: Conv2d::new(&vb.pp("out.2"), width, colours, 3, 1)?,
+            velocity_of: None,
             cfg: cfg.clone(),
         })
+    }
+
+    /// The same network, whose last layer says the velocity of this process, as trained.
+    #[must_use]
+    pub(crate) fn with_velocity(mut self, of: Diffusion) -> Self {
+        self.velocity_of = Some(of);
+        self
     }
 
     /// The network's hyper-parameters.
@@ -81,6 +92,15 @@ impl UNet {
     /// [`Error::Shape`] when the operands do not fit each other or the network, or `h` and `w` cannot be halved as often as it
     /// does.
     pub fn forward(&self, x: &Tensor, t: &[f64], cond: &Tensor) -> Result<Tensor> {
+        let prediction = self.prediction(x, t, cond)?;
+        match &self.velocity_of {
+            None => Ok(prediction),
+            Some(process) => Ok(process.noise_of_velocity(x, t, &prediction)?),
+        }
+    }
+
+    /// What the last layer says: noise, or velocity.
+    pub(crate) fn prediction(&self, x: &Tensor, t: &[f64], cond: &Tensor) -> Result<Tensor> {
         self.check(x, t, cond)?;
         let time = timestep_embedding(t, self.cfg.model_channels, x.dtype(), x.device())?;
         let time = self.time_embed[0].forward(&time)?;
@@ -88,7 +108,7 @@ impl UNet {
         let conditions = Conditions::new(&time, Some(cond))?;
 
         let mut laterals: Vec<Vec<Tensor>> = vec![Vec::new(); self.cfg.input_channels.len()];
-        let mut h = x.clone();
+        let mut h = patches::split(x, self.cfg.patch)?;
         for (level, blocks) in &self.input {
             h = blocks.forward(&h, Some(&conditions))?;
             laterals[*level].push(h.clone());
@@ -100,7 +120,8 @@ impl UNet {
             }
             h = blocks.forward(&h, Some(&conditions))?;
         }
-        Ok(self.conv.forward(&self.norm.silu(&h)?)?)
+        let patches = self.conv.forward(&self.norm.silu(&h)?)?;
+        Ok(patches::join(&patches, self.cfg.patch)?)
     }
 
     /// As [`forward`](Self::forward), with activations that are computed again on the way back instead of being kept.
@@ -120,13 +141,11 @@ impl UNet {
         expect_dims("x", x, &[Some(n), Some(self.cfg.in_channels), None, None])?;
         expect_dims("z_sem", cond, &[Some(n), Some(self.cfg.cond_channels)])?;
         let halvings = self.cfg.input_channels.len() - 1;
-        let unit = 1 << halvings;
+        let unit = self.cfg.patch << halvings;
         if x.dims()[2..].iter().any(|side| !side.is_multiple_of(unit)) {
             return Err(Error::Shape {
                 what: "x".to_owned(),
-                expected: format!(
-                    "sides that are multiples of {unit}, to be halved {halvings} times"
-                ),
+                expected: multiples_of(self.cfg.patch, halvings),
                 found: x.dims().to_vec(),
             });
         }

@@ -121,6 +121,11 @@ fn configurations_out_of_range() {
     refused(&|c| c.unet.heads = Heads::Channels(0), "unet.heads");
     refused(&|c| c.unet.num_res_blocks = 0, "num_res_blocks");
     refused(&|c| c.unet.model_channels = 1 << 40, "model_channels");
+    refused(&|c| c.unet.patch = 0, "unet.patch");
+    refused(
+        &|c| c.encoder.patch = 3,
+        "encoder.image_size: 16, expected a multiple of 3",
+    );
     refused(&|c| c.unet.out_channels = 6, "unet.out_channels");
     refused(
         &|c| c.encoder.out_channels = 31,

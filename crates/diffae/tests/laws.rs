@@ -6,8 +6,8 @@ mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
 use common::{apart, config, model, normal, pictures, tensors};
-use domex_diffae::{Autoencoder, Error, Model, init};
-use domex_diffusion::{Clip, Spacing, uniform_timesteps};
+use domex_diffae::{Autoencoder, Error, Model, Prediction, init};
+use domex_diffusion::{Clip, Loss, Spacing, uniform_timesteps};
 use domex_latent::Generator;
 use domex_latent::basis::{Basis, BasisKind};
 use domex_random::Streams;
@@ -94,6 +94,30 @@ fn the_gradient_for_a_code_is_the_difference_quotient() {
         (slope - want).abs() < 1e-5 * want.abs().max(1.0),
         "{slope} {want}"
     );
+}
+
+#[test]
+fn velocity_on_patches_is_noise_like_any_other() {
+    let mut config = config();
+    config.prediction = Prediction::Velocity;
+    (config.unet.patch, config.encoder.patch) = (2, 2);
+    let tensors = init::nowhere_zero(&config, 1, DType::F64, &Device::Cpu).unwrap();
+    let networks = Autoencoder::from_tensors(&tensors, &config).unwrap();
+    let wide = |t: Tensor| t.to_dtype(DType::F64).unwrap();
+    let (x0, noise) = (wide(pictures(3)), wide(normal("noise", &[3, 3, 16, 16])));
+    let (diffusion, steps) = (config.diffusion.pictures().unwrap(), [3, 40, 99]);
+    let z = networks.encoder.forward(&x0).unwrap();
+    assert_eq!(z.dims(), [3, 32]);
+    let velocity = networks.loss_with_codes(&diffusion, &x0, &z, &steps, &noise);
+    let predict = |x: &Tensor, t: &[f64]| networks.unet.forward(x, t, &z);
+    let noise = diffusion.training_loss(&x0, &steps, &noise, Loss::Mse, predict);
+    // A velocity that is wrong by d says noise that is wrong by √ᾱ d.
+    let values = |t: &Tensor| t.to_vec1::<f64>().unwrap();
+    let velocity = values(&velocity.unwrap().per_sample);
+    for (i, noise) in values(&noise.unwrap().per_sample).iter().enumerate() {
+        let kept = diffusion.schedule().alphas_cumprod[steps[i]];
+        assert!((noise / (kept * velocity[i]) - 1.0).abs() < 1e-4, "{i}");
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod error;
 pub mod layers;
 pub mod loss;
 mod noise;
+pub mod patches;
 mod resample;
 mod resblock;
 pub mod schedule;

@@ -19,7 +19,7 @@ pub enum Loss {
 pub struct TrainingLoss {
     /// The noisy samples.
     pub x_t: Tensor,
-    /// The predicted noise.
+    /// What was predicted: the noise, or the velocity.
     pub prediction: Tensor,
     /// The loss of each sample, `[n]`: the mean over its elements.
     pub per_sample: Tensor,
@@ -81,14 +81,25 @@ impl Diffusion {
         loss: Loss,
         denoise: impl FnOnce(&Tensor, &[f64]) -> Result<Tensor, E>,
     ) -> Result<TrainingLoss, E> {
+        self.compared([x0, noise, noise], steps, loss, denoise)
+    }
+
+    /// Adds `noise` to `x0` and compares what `predict` says of the result with `truth`.
+    pub(crate) fn compared<E: From<Error>>(
+        &self,
+        [x0, noise, truth]: [&Tensor; 3],
+        steps: &[usize],
+        loss: Loss,
+        predict: impl FnOnce(&Tensor, &[f64]) -> Result<Tensor, E>,
+    ) -> Result<TrainingLoss, E> {
         let x_t = self.add_noise(x0, steps, noise)?;
         let timesteps = steps
             .iter()
             .map(|&step| self.network_timestep(step))
             .collect::<Result<Vec<f64>>>()?;
-        let prediction = denoise(&x_t, &timesteps)?;
-        same_shape("prediction", &prediction, noise)?;
-        let per_sample = per_sample(loss, &prediction, noise)?;
+        let prediction = predict(&x_t, &timesteps)?;
+        same_shape("prediction", &prediction, truth)?;
+        let per_sample = per_sample(loss, &prediction, truth)?;
         Ok(TrainingLoss {
             loss: per_sample.mean_all().map_err(Error::from)?,
             x_t,
@@ -98,8 +109,8 @@ impl Diffusion {
     }
 }
 
-fn per_sample(loss: Loss, prediction: &Tensor, noise: &Tensor) -> Result<Tensor> {
-    let difference = (noise - prediction)?;
+fn per_sample(loss: Loss, prediction: &Tensor, truth: &Tensor) -> Result<Tensor> {
+    let difference = (truth - prediction)?;
     let errors = match loss {
         Loss::Mse => difference.sqr()?,
         Loss::L1 => difference.abs()?,

@@ -5,7 +5,7 @@
 use candle_core::Tensor;
 
 use crate::loss::same_shape;
-use crate::{Diffusion, Result};
+use crate::{Diffusion, Error, Loss, Result, TrainingLoss};
 
 impl Diffusion {
     /// The velocity of `x0, noise: [n, ..]` at the given step of each sample.
@@ -35,6 +35,23 @@ impl Diffusion {
         let steps = timesteps.iter().map(|&t| self.step_at(t));
         let [kept, added] = self.shares(&steps.collect::<Result<Vec<_>>>()?, x_t)?;
         Ok((velocity.broadcast_mul(&kept)? + x_t.broadcast_mul(&added)?)?)
+    }
+
+    /// Adds `noise` to `x0: [n, ..]` at the given step of each sample and compares the velocity with what `predict` says: its
+    /// mean squared error.
+    ///
+    /// # Errors
+    ///
+    /// As [`training_loss`](Self::training_loss).
+    pub fn velocity_loss<E: From<Error>>(
+        &self,
+        x0: &Tensor,
+        steps: &[usize],
+        noise: &Tensor,
+        predict: impl FnOnce(&Tensor, &[f64]) -> Result<Tensor, E>,
+    ) -> Result<TrainingLoss, E> {
+        let velocity = self.velocity(x0, steps, noise)?;
+        self.compared([x0, noise, &velocity], steps, Loss::Mse, predict)
     }
 
     /// `√ᾱ` and `√(1 − ᾱ)` at these steps, to be broadcast over `x`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use domex_data::source::PictureSource;
 use domex_diffae::{Autoencoder, Model, Overwrite, Tensors};
-use domex_diffusion::{Diffusion, Loss, standard_normal, uniform_timesteps};
+use domex_diffusion::{Diffusion, standard_normal, uniform_timesteps};
 use domex_error::AnyError;
 use domex_expand::trainee::PictureGroups;
 use domex_expand::{Config, Error, Noise, Result, SourceStep, Trainee, Weights};
@@ -272,11 +272,9 @@ impl Trainee for DiffAe {
         let noise = standard_normal(step.noise, pictures.dims(), DType::F32, &device);
         let steps = uniform_timesteps(&mut self.streams.steps, &self.process, step.batch);
         let (noise, steps) = (noise.map_err(own)?, steps.map_err(own)?);
-        let unet = &self.live.model.networks.unet;
-        let denoise = |x: &Tensor, t: &[f64]| unet.forward(x, t, &base);
-        let loss = self
-            .process
-            .training_loss(&pictures, &steps, &noise, Loss::Mse, denoise)
+        let networks = &self.live.model.networks;
+        let loss = networks
+            .loss_with_codes(&self.process, &pictures, &base, &steps, &noise)
             .map_err(own)?
             .loss;
         let value = loss.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?;

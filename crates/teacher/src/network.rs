@@ -1,7 +1,6 @@
 //! The network: a noisy picture, its time and a text to the velocity.
 //!
-//! The picture is cut into patches of `patch × patch` pixels, whose values become channels, so that the U-Net works at a
-//! fraction of the size; the text's features pass two linear layers and then condition every residual block as the semantic
+//! The U-Net works on patches of pixels, at a fraction of the size; the text's features pass two linear layers and then condition every residual block as the semantic
 //! code of a Diffusion Autoencoder does.
 //!
 //! Tensors: `text_embed.{0,2}` and those of [`UNet`] below `unet`.
@@ -19,11 +18,9 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Pixels on a side of a patch.
-    pub patch: usize,
     /// Numbers in a text's features.
     pub text_dim: usize,
-    /// The U-Net on patches.
+    /// The U-Net.
     pub unet: UNetConfig,
     /// The noise schedule.
     pub betas: Betas,
@@ -36,15 +33,13 @@ impl Config {
     /// `text_dim` features.
     pub fn new(size: usize, text_dim: usize, channels: &[usize]) -> Self {
         let patch = 2;
-        let colours = 3 * patch * patch;
         let heads = Heads::Count(2);
         Self {
-            patch,
             text_dim,
             unet: UNetConfig {
-                image_size: size / patch,
-                in_channels: colours,
-                out_channels: colours,
+                image_size: size,
+                in_channels: 3,
+                out_channels: 3,
                 model_channels: channels.first().copied().unwrap_or(0),
                 embed_channels: 4 * channels.first().copied().unwrap_or(0),
                 cond_channels: text_dim,
@@ -57,6 +52,7 @@ impl Config {
                 heads_upsample: heads,
                 head_order: HeadOrder::HeadsFirst,
                 resampling: Resampling::ResBlock,
+                patch,
             },
             betas: Betas::Cosine,
             train_steps: 1000,
@@ -65,7 +61,7 @@ impl Config {
 
     /// Width and height of a picture.
     pub fn size(&self) -> usize {
-        self.unet.image_size.saturating_mul(self.patch)
+        self.unet.image_size
     }
 
     /// The process as trained.
@@ -80,19 +76,19 @@ impl Config {
     fn validate(&self) -> Result<()> {
         const MOST: usize = 1 << 12;
         self.unet.validate()?;
-        for (what, value) in [("patch", self.patch), ("text_dim", self.text_dim)] {
-            if value == 0 || value > MOST {
-                return Err(Error::config(what, value, format!("1 to {MOST}")));
-            }
+        if self.text_dim == 0 || self.text_dim > MOST {
+            return Err(Error::config(
+                "text_dim",
+                self.text_dim,
+                format!("1 to {MOST}"),
+            ));
         }
-        let colours = 3 * self.patch * self.patch;
         for (what, found) in [
             ("unet.in_channels", self.unet.in_channels),
             ("unet.out_channels", self.unet.out_channels),
         ] {
-            if found != colours {
-                let expected = format!("{colours}, the colours of a patch");
-                return Err(Error::config(what, found, expected));
+            if found != 3 {
+                return Err(Error::config(what, found, "3, red, green and blue"));
             }
         }
         Ok(())
@@ -138,7 +134,7 @@ impl Network {
     ///
     /// Shapes that do not fit.
     pub fn velocity(&self, x: &Tensor, t: &[f64], text: &Tensor) -> Result<Tensor> {
-        let (n, size, patch) = (t.len(), self.config.size(), self.config.patch);
+        let (n, size) = (t.len(), self.config.size());
         if x.dims() != [n, 3, size, size] {
             let (found, expected) = (format!("{:?}", x.dims()), [n, 3, size, size]);
             return Err(Error::config(
@@ -158,17 +154,6 @@ impl Network {
         // Of variance 1, not of length 1: what a linear layer expects.
         let text = (text * (self.config.text_dim as f64).sqrt())?;
         let cond = self.text[1].forward(&silu(&self.text[0].forward(&text)?)?)?;
-        let side = size / patch;
-        let patches = x
-            .reshape(&[n, 3, side, patch, side, patch][..])?
-            .permute(vec![0, 1, 3, 5, 2, 4])?
-            .contiguous()?
-            .reshape((n, 3 * patch * patch, side, side))?;
-        let velocity = self.unet.forward(&patches, t, &cond)?;
-        Ok(velocity
-            .reshape(&[n, 3, patch, patch, side, side][..])?
-            .permute(vec![0, 1, 4, 2, 5, 3])?
-            .contiguous()?
-            .reshape((n, 3, size, size))?)
+        Ok(self.unet.forward(x, t, &cond)?)
     }
 }

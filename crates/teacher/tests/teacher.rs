@@ -160,9 +160,9 @@ fn a_configuration_that_cannot_be_is_refused() {
     let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
     let refused = |config: Config| Network::new(&vb, &config).unwrap_err().to_string();
     let mut wrong = config();
-    wrong.patch = 0;
+    wrong.unet.patch = 0;
     assert!(refused(wrong).contains("patch"));
     let mut wrong = config();
-    wrong.unet.out_channels = 3;
-    assert!(refused(wrong).contains("colours of a patch"));
+    wrong.unet.out_channels = 12;
+    assert!(refused(wrong).contains("red, green and blue"));
 }

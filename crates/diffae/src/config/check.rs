@@ -11,6 +11,7 @@ pub(crate) const MAX_LEVELS: usize = 16;
 const MAX_BLOCKS: usize = 64;
 const MAX_IMAGE_SIZE: usize = 1 << 14;
 const MAX_LAYERS: usize = 1 << 10;
+const MAX_PATCH: usize = 1 << 4;
 
 impl Config {
     /// Refuses what no network can be built from.
@@ -51,8 +52,9 @@ impl UNetConfig {
         channels("unet.cond_channels", self.cond_channels)?;
         within("unet.model_channels", self.model_channels, 2, MAX_CHANNELS)?;
         let (input, output) = (&self.input_channels, &self.output_channels);
-        levels("unet.input_channels", input, self.image_size)?;
-        levels("unet.output_channels", output, self.image_size)?;
+        let size = in_patches("unet", self.image_size, self.patch)?;
+        levels("unet.input_channels", input, size)?;
+        levels("unet.output_channels", output, size)?;
         if input.len() != output.len() {
             let expected = format!("{} levels, as unet.output_channels", output.len());
             return Err(Error::config("unet.input_channels", input.len(), expected));
@@ -76,7 +78,8 @@ impl EncoderConfig {
     pub fn validate(&self) -> Result<()> {
         channels("encoder.in_channels", self.in_channels)?;
         channels("encoder.out_channels", self.out_channels)?;
-        levels("encoder.channels", &self.channels, self.image_size)?;
+        let size = in_patches("encoder", self.image_size, self.patch)?;
+        levels("encoder.channels", &self.channels, size)?;
         let blocks = self.num_res_blocks;
         within("encoder.num_res_blocks", blocks, 1, MAX_BLOCKS)?;
         self.heads.validate("encoder.heads")
@@ -152,6 +155,20 @@ fn within(what: &str, found: usize, least: usize, most: usize) -> Result<()> {
 
 fn channels(what: &str, found: usize) -> Result<()> {
     within(what, found, 1, MAX_CHANNELS)
+}
+
+/// How many patches of `patch` pixels stand side by side in a picture.
+fn in_patches(network: &str, image_size: usize, patch: usize) -> Result<usize> {
+    within(&format!("{network}.patch"), patch, 1, MAX_PATCH)?;
+    if image_size.is_multiple_of(patch) {
+        return Ok(image_size / patch);
+    }
+    let expected = format!("a multiple of {patch}, the side of a patch");
+    Err(Error::config(
+        &format!("{network}.image_size"),
+        image_size,
+        expected,
+    ))
 }
 
 /// Channels of the levels of a network, which halve the picture.

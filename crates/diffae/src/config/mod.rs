@@ -20,6 +20,21 @@ pub struct Config {
     pub latent: Option<LatentConfig>,
     /// The schedules.
     pub diffusion: DiffusionConfig,
+    /// What the U-Net's last layer says.
+    #[serde(default)]
+    pub prediction: Prediction,
+}
+
+/// What a U-Net's last layer says of a noisy picture; [`Autoencoder::noise`](crate::Autoencoder::noise) makes noise of either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prediction {
+    /// The noise: the published networks.
+    #[default]
+    Noise,
+    /// The velocity, whose mean of squares weights all times evenly, so that what noise hides is learnt much sooner
+    /// (Salimans and Ho 2022, arXiv 2202.00512).
+    Velocity,
 }
 
 /// The conditional U-Net. A *level* is a size of the picture: level 0 the whole one, each next one half as large.
@@ -56,6 +71,9 @@ pub struct UNetConfig {
     pub head_order: HeadOrder,
     /// How levels are connected.
     pub resampling: Resampling,
+    /// Pixels on a side of the patches that the network works on ([`domex_diffusion::patches`]); 1 in published networks.
+    #[serde(default = "pixels")]
+    pub patch: usize,
 }
 
 /// The semantic encoder.
@@ -80,6 +98,14 @@ pub struct EncoderConfig {
     pub head_order: HeadOrder,
     /// How levels are connected.
     pub resampling: Resampling,
+    /// Pixels on a side of the patches that the network works on; 1 in published networks.
+    #[serde(default = "pixels")]
+    pub patch: usize,
+}
+
+/// A patch of one pixel.
+fn pixels() -> usize {
+    1
 }
 
 /// The latent prior: an MLP that is given its input again at some layers.
@@ -255,6 +281,7 @@ impl Config {
                 heads_upsample: heads,
                 head_order: HeadOrder::HeadsFirst,
                 resampling: Resampling::ResBlock,
+                patch: 1,
             },
             encoder: EncoderConfig {
                 image_size,
@@ -266,9 +293,11 @@ impl Config {
                 heads,
                 head_order: HeadOrder::HeadsFirst,
                 resampling: Resampling::ResBlock,
+                patch: 1,
             },
             latent: Some(LatentConfig::published(cond)),
             diffusion: DiffusionConfig::default(),
+            prediction: Prediction::Noise,
         }
     }
 }

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::{
-    Activation, Config, DiffusionConfig, EncoderConfig, Heads, LatentConfig, Resampling, UNetConfig,
+    Activation, Config, DiffusionConfig, EncoderConfig, Heads, LatentConfig, Prediction,
+    Resampling, UNetConfig,
 };
 use crate::{Error, Result};
 use domex_diffusion::HeadOrder;
@@ -83,6 +84,7 @@ impl Config {
                 Some(kwargs) => Some(LatentConfig::from_published(kwargs)?),
             },
             diffusion: DiffusionConfig::default(),
+            prediction: Prediction::Noise,
         };
         config.validate()?;
         Ok(config)
@@ -137,6 +139,7 @@ impl Published {
             heads_upsample: self.heads(up),
             head_order: self.head_order(),
             resampling: self.resampling(),
+            patch: 1,
         }
     }
 
@@ -153,6 +156,7 @@ impl Published {
             heads: self.heads(self.num_heads),
             head_order: self.head_order(),
             resampling: self.resampling(),
+            patch: 1,
         }
     }
 }

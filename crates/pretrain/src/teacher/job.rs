@@ -181,14 +181,10 @@ impl TeacherJob {
     /// The mean square between the velocity that `network` predicts and the true one.
     fn loss(&self, network: &Network, batch: &Noisy) -> Result<Tensor> {
         let (x0, steps, noise) = (&batch.pixels, &batch.steps, &batch.noise);
-        let x_t = self.process.add_noise(x0, steps, noise)?;
-        let timesteps = steps
-            .iter()
-            .map(|&step| self.process.network_timestep(step));
-        let timesteps = timesteps.collect::<domex_diffusion::Result<Vec<_>>>()?;
-        let predicted = network.velocity(&x_t, &timesteps, &batch.texts)?;
-        let truth = self.process.velocity(x0, steps, noise)?;
-        Ok((predicted - truth)?.sqr()?.mean_all()?)
+        let predict = |x: &Tensor, t: &[f64]| network.velocity(x, t, &batch.texts);
+        let compared: domex_teacher::Result<_> =
+            self.process.velocity_loss(x0, steps, noise, predict);
+        Ok(compared?.loss)
     }
 
     fn descend(&mut self, at: &Clock) -> Result<Losses> {
