@@ -72,6 +72,21 @@ fn an_expanded_model_makes_pictures_of_each_class() {
 }
 
 #[test]
+fn a_class_is_measured_alone() {
+    let world = classes();
+    let judge = world.path("judge.safetensors");
+    networks::judge(&judge, networks::SIDE, &["photo", "zombie"]);
+    let eval = "eval --model all/model.safetensors --judge judge.safetensors --perceptual shipped/perceptual.safetensors --pictures 2";
+    let figures = |more: &str, out: &str| {
+        world.ok(&format!("{eval} {more} --out {out}"));
+        world.text(&format!("{out}/eval.json"))
+    };
+    assert!(figures("--class 0", "measured-0") != figures("--class 2", "measured-2"));
+    assert!(figures("", "measured").contains("zombie"));
+    world.refused(&format!("{eval} --class 3 --out x"), &["allowed: 0 to 2"]);
+}
+
+#[test]
 fn one_class_is_learnt_and_recorded() {
     let world = classes();
     for class in [1, 2] {

@@ -56,11 +56,12 @@ impl Model {
         }
     }
 
-    /// As measures see it.
-    pub fn subject(&self) -> Subject<'_> {
+    /// As measures see it, by latents of a class where there are classes, else of all.
+    pub fn subject(&self, class: Option<usize>) -> Subject<'_> {
         Subject {
             generator: self.generator(),
             expansion: self.expansion(),
+            class,
         }
     }
 

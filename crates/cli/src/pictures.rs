@@ -201,24 +201,32 @@ fn with_precision(
 /// The one-hot label `[1, c_dim]`, or an error that says which flag is missing or too much.
 fn label(generator: &Generator, class: Option<usize>) -> domex_error::Result<Option<Tensor>> {
     let classes = generator.config().c_dim();
-    match (class, classes) {
-        (None, 0) => Ok(None),
-        (None, _) => Err(user_error(format!(
-            "the network is class-conditional: give --class, 0 to {}",
-            classes - 1
-        ))),
-        (Some(class), 0) => Err(user_error(format!(
+    check_class(class, classes)?;
+    let Some(class) = class else {
+        return match classes {
+            0 => Ok(None),
+            _ => Err(user_error(format!(
+                "the network is class-conditional: give --class, 0 to {}",
+                classes - 1
+            ))),
+        };
+    };
+    let mut one_hot = vec![0f32; classes];
+    one_hot[class] = 1.0;
+    let label = Tensor::from_vec(one_hot, (1, classes), generator.device())?;
+    Ok(Some(label.to_dtype(generator.dtype())?))
+}
+
+/// Refuses a class that a network of so many classes does not have.
+pub fn check_class(class: Option<usize>, classes: usize) -> domex_error::Result<()> {
+    match class {
+        Some(class) if classes == 0 => Err(user_error(format!(
             "--class {class}: the network has no classes; leave the flag out"
         ))),
-        (Some(class), _) if class >= classes => Err(user_error(format!(
+        Some(class) if class >= classes => Err(user_error(format!(
             "--class {class}: the network has {classes} classes; allowed: 0 to {}",
             classes - 1
         ))),
-        (Some(class), _) => {
-            let mut one_hot = vec![0f32; classes];
-            one_hot[class] = 1.0;
-            let label = Tensor::from_vec(one_hot, (1, classes), generator.device())?;
-            Ok(Some(label.to_dtype(generator.dtype())?))
-        }
+        _ => Ok(()),
     }
 }

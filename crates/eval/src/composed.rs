@@ -10,7 +10,6 @@ use domex_judge::Judge;
 use domex_random::Streams;
 
 use crate::outcomes::paint;
-use crate::samples::normal;
 use crate::{Result, Subject};
 
 /// Pictures at once.
@@ -39,8 +38,7 @@ pub fn composed<'a>(
     let strengths = expansion.layout.strengths(&names.map(|name| (name, 1.0)))?;
     let mut latents = Streams::new(seed).stream("composed");
     share(judge, pair, pictures, |n| {
-        let z = normal(&mut latents, n, generator.noise_dim(), device)?;
-        let w = generator.map(&z, None)?;
+        let w = model.latents(n, &mut latents)?;
         let base = subspaces.project(&w, Some(&mean))?;
         paint(generator, &subspaces.compose(&base, &strengths)?)
     })
@@ -58,11 +56,10 @@ pub fn blended<'a>(
     pictures: usize,
     seed: u64,
 ) -> Result<f64> {
-    let generator = model.into().generator;
+    let model = model.into();
     let mut latents = Streams::new(seed).stream("composed");
     share(judge, pair, pictures, |n| {
-        let z = normal(&mut latents, n, generator.noise_dim(), generator.device())?;
-        paint(generator, &generator.map(&z, None)?)
+        paint(model.generator, &model.latents(n, &mut latents)?)
     })
 }
 

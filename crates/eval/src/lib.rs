@@ -39,9 +39,13 @@ pub use path_length::path_length;
 pub use text_scores::{TextScore, TextScores, text_scores};
 pub use truth::{DomainTruth, Truth, Truthful, truth};
 
+use candle_core::Tensor;
 use domex_judge::Judge;
-use domex_latent::{Expansion, Generator};
+use domex_latent::{Expansion, Generator, sample::draw_labels};
 use domex_lpips::Lpips;
+use domex_random::Stream;
+
+use samples::normal;
 
 /// A generator of any kind with its domains: what is measured.
 #[derive(Clone, Copy)]
@@ -50,12 +54,22 @@ pub struct Subject<'a> {
     pub generator: &'a dyn Generator,
     /// Its domains, if it was expanded.
     pub expansion: Option<&'a Expansion>,
+    /// The class of its latents; without one they are of classes at random, where there are some.
+    pub class: Option<usize>,
 }
 
 impl<'a> Subject<'a> {
     fn expansion(&self) -> Result<&'a Expansion> {
         let none = || Error::config("domains of the model", 0, "at least 1");
         self.expansion.ok_or_else(none)
+    }
+
+    /// The next `n` latents `[n, D]`.
+    fn latents(&self, n: usize, stream: &mut Stream) -> Result<Tensor> {
+        let (generator, dtype) = (self.generator, self.generator.dtype());
+        let z = normal(stream, n, generator.noise_dim(), generator.device())?.to_dtype(dtype)?;
+        let labels = draw_labels(generator, self.class, n, stream)?;
+        Ok(generator.map(&z, labels.as_ref())?)
     }
 }
 
@@ -64,6 +78,7 @@ impl<'a> From<&'a domex_stylegan2::Model> for Subject<'a> {
         Self {
             generator: model.generator(),
             expansion: model.expansion(),
+            class: None,
         }
     }
 }

@@ -111,8 +111,7 @@ pub fn outcomes<'a>(
     let mut latents = Streams::new(seed).stream("outcomes");
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
-        let z = normal(&mut latents, n, generator.noise_dim(), device)?.to_dtype(dtype)?;
-        let w = generator.map(&z, None)?;
+        let w = model.latents(n, &mut latents)?;
         let on_base = subspaces.project(&w, Some(&mean))?;
         let plain = paint(generator, &on_base)?;
         let answers = base.add(&plain, None)?;

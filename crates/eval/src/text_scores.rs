@@ -19,7 +19,6 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::outcomes::paint;
-use crate::samples::normal;
 use crate::{Error, Result, Subject};
 
 /// Pictures at once.
@@ -102,8 +101,7 @@ pub fn text_scores<'a>(
     let mut latents = Streams::new(seed).stream("outcomes");
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
-        let z = normal(&mut latents, n, generator.noise_dim(), device)?.to_dtype(dtype)?;
-        let w = generator.map(&z, None)?;
+        let w = model.latents(n, &mut latents)?;
         let on_base = subspaces.project(&w, Some(&mean))?;
         seen[0].push(see(&paint(generator, &on_base)?)?);
         for ((name, _), seen) in domains.iter().zip(&mut seen[1..]) {

@@ -34,6 +34,6 @@ mod manifest;
 mod repository;
 
 pub use cache::{CONTAINER, Cache};
-pub use error::{Error, Result};
+pub use error::{Error, Mismatch, Result};
 pub use fetch::{Fetched, Fetcher, Silent, Watch};
 pub use manifest::{Convert, Entry, Manifest, Source};

@@ -25,6 +25,7 @@ use serde_json::json;
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::kinds::Model;
+use crate::pictures::check_class;
 use crate::verbs::expand::inputs;
 use crate::{assets, datasets, kinds, models};
 use features::Choice;
@@ -74,6 +75,9 @@ pub struct Eval {
     /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
     #[arg(long, value_name = "FILE|NAME")]
     pub perceptual: Option<PathBuf>,
+    /// Class of the latents of a class-conditional model's domains [default: of all, at random]
+    #[arg(long, value_name = "N")]
+    pub class: Option<usize>,
     /// Number of latents to judge, and of pictures of --data to compare with
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
     pub pictures: u32,
@@ -111,6 +115,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
             return Err(user_error(problem));
         }
     }
+    check_class(args.class, model.generator().label_dim())?;
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let judged = match domains {
         true => Judged::new(context, args, &model)?,
@@ -221,7 +226,7 @@ fn by_texts(
 ) -> domex_error::Result<TextScores> {
     let count = args.pictures as usize;
     let progress = context.progress("latents", count);
-    let found = text_scores(model.subject(), clip, count, context.seed, |n| {
+    let found = text_scores(model.subject(args.class), clip, count, context.seed, |n| {
         progress.advance(n);
     })?;
     found.ok_or_else(|| {
@@ -373,9 +378,16 @@ impl Judged {
             judge: &self.judge,
             perceptual,
         };
-        let found = outcomes(model.subject(), source, by, count, context.seed, |n| {
-            progress.advance(n);
-        })?;
+        let found = outcomes(
+            model.subject(args.class),
+            source,
+            by,
+            count,
+            context.seed,
+            |n| {
+                progress.advance(n);
+            },
+        )?;
         Ok(found)
     }
 }

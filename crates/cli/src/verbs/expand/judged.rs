@@ -55,7 +55,7 @@ pub fn section(
     let progress = context.progress("judging", pictures);
     let source = Some(source.generator());
     let found = outcomes(
-        expanded.subject(),
+        expanded.subject(settings.config.class),
         source,
         by,
         pictures,
