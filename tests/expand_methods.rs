@@ -228,7 +228,7 @@ fn taught() -> &'static World {
             let clip = world.path("shipped/clip-one.safetensors");
             networks::teacher(&world.path("teacher.safetensors"), networks::SIDE, &clip);
             networks::teacher(&world.path("large.safetensors"), 2 * networks::SIDE, &clip);
-            let tasks = "[settings.diffusion]\ntargets = 5\ntranslation = { steps = 3 }\n\n\
+            let tasks = "[settings.diffusion]\ntargets = 5\ntranslation = { steps = 3 }\nscore = { weight = 2 }\n\n\
                          [[tasks]]\nmethod = \"diffusion\"\ntarget = \"zombie\"\n\n\
                          [[tasks]]\nmethod = \"diffusion\"\ntarget = \"sketch\"\ntime = 0.97\n";
             world.write("tasks.toml", tasks);
@@ -260,6 +260,25 @@ fn target_pictures_are_kept_and_found_again() {
     world.ok(&format!("{TAUGHT} --out again --steps 2 {SHORT}"));
     assert_eq!(kept(), before);
     assert!(world.tensors("again") == world.tensors("run"));
+}
+
+#[test]
+fn what_the_teacher_draws_anew_is_learnt_too() {
+    let world = taught();
+    let tasks = world
+        .text("tasks.toml")
+        .replace("score = { weight = 2 }", "");
+    world.write("targets-only.toml", tasks);
+    let line = TAUGHT.replace("tasks.toml", "targets-only.toml");
+    world.ok(&format!("{line} --out targets-only --steps 2 {SHORT}"));
+    assert!(world.tensors("targets-only") != world.tensors("run"));
+    let wrong = "[settings.diffusion.score]\ntimes = [0.6, 0.1]\n[[tasks]]\nmethod = \"diffusion\"\ntarget = \"elf\"\n";
+    world.write("wrong.toml", wrong);
+    let line = TAUGHT.replace("tasks.toml", "wrong.toml");
+    world.refused(
+        &format!("{line} --out x {SHORT}"),
+        &["diffusion.score.times"],
+    );
 }
 
 #[test]

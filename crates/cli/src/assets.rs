@@ -116,6 +116,15 @@ pub fn is_generator(path: &Path) -> bool {
     shipped.and_then(same).unwrap_or(false)
 }
 
+/// A file as people know it: those of the program by name, since where they lie in the cache is nobody's business.
+pub fn shown(path: &Path) -> String {
+    let unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    match unpacked.iter().find(|(_, place)| *place == path) {
+        Some((name, _)) => format!("the shipped {name}"),
+        None => path.display().to_string(),
+    }
+}
+
 /// Writes a shipped file into the cache again, if a run remembers it there and it is gone.
 pub fn restore(path: &Path) -> Result<()> {
     for (name, bytes) in embedded::FILES {
@@ -144,11 +153,12 @@ fn place_in_cache(name: &str, bytes: &[u8]) -> PathBuf {
     Path::new("shipped").join(hash).join(name)
 }
 
+/// Files of the cache that are known to be right, by name.
+static UNPACKED: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
 /// The file of the cache that holds these bytes, written if it is not there.
 fn unpacked(name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    /// Those that are known to be right.
-    static DONE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
-    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut done = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = done.get(name) {
         return Ok(path.clone());
     }

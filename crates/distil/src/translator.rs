@@ -63,16 +63,6 @@ impl Translator {
         self.key.as_deref()
     }
 
-    /// Whether a text fits into the text encoder's context.
-    ///
-    /// # Errors
-    ///
-    /// One that does not.
-    pub fn check(&self, text: &str) -> Result<()> {
-        self.clip.encode_text(&[text])?;
-        Ok(())
-    }
-
     /// `pictures: [n, 3, size, size]` in `[-1, 1]` that show `source`, as `target` has them; see [`Teacher::translate`].
     ///
     /// # Errors
@@ -85,22 +75,45 @@ impl Translator {
         target: &str,
         how: &Translation,
     ) -> Result<Tensor> {
-        let words = self
-            .clip
-            .encode_text(&[source, target])?
-            .to_dtype(DType::F32)?;
+        let (source, target) = (self.features(source)?, self.features(target)?);
         let n = pictures.dim(0)?;
         let mut translated = Vec::new();
         for start in (0..n).step_by(BATCH) {
             let part = BATCH.min(n - start);
-            let text = |row: usize| -> Result<Tensor> {
-                let text = words.narrow(0, row, 1)?;
-                Ok(text.broadcast_as((part, text.dim(1)?))?.contiguous()?)
-            };
             let x = pictures.narrow(0, start, part)?;
-            translated.push(self.teacher.translate(&x, &text(0)?, &text(1)?, how)?);
+            let [source, target] = [&source, &target].map(|text| text.repeat((part, 1)));
+            translated.push(self.teacher.translate(&x, &source?, &target?, how)?);
         }
         Ok(Tensor::cat(&translated, 0)?)
+    }
+
+    /// `pictures` as the teacher draws them anew from what `noise` leaves of them at the `time` of each, by guidance from
+    /// `source` to `target`; see [`Teacher::redraw`].
+    ///
+    /// # Errors
+    ///
+    /// Shapes that do not fit, or a time out of range.
+    pub fn redraw(
+        &self,
+        pictures: &Tensor,
+        noise: &Tensor,
+        times: &[f64],
+        [source, target]: [&Tensor; 2],
+        guidance: f64,
+    ) -> Result<Tensor> {
+        let texts = [target, source];
+        Ok(self
+            .teacher
+            .redraw(pictures, noise, times, texts, guidance)?)
+    }
+
+    /// What the teacher reads of a text `[1, d]`.
+    ///
+    /// # Errors
+    ///
+    /// A text that is too long.
+    pub fn features(&self, text: &str) -> Result<Tensor> {
+        Ok(self.clip.encode_text(&[text])?.to_dtype(DType::F32)?)
     }
 
     /// How much nearer each of `pictures` is to `target` than to `source`, as a difference of cosines `[n]`.

@@ -160,8 +160,44 @@ impl Teacher {
         )
     }
 
-    /// The noise in `x`: the prediction without a text plus `guidance` times the difference that the text makes (Ho and
-    /// Salimans 2022, arXiv 2207.12598).
+    /// `pictures: [n, 3, size, size]` as the teacher draws them anew from what `noise` leaves of them at the `time` of each (above
+    /// 0, at most 1): what it takes them for, as `text: [n, text_dim]` and away from `against`, which may be no text (zeros).
+    /// Without a graph.
+    ///
+    /// # Errors
+    ///
+    /// Shapes that do not fit, or a time out of range.
+    pub fn redraw(
+        &self,
+        pictures: &Tensor,
+        noise: &Tensor,
+        times: &[f64],
+        [text, against]: [&Tensor; 2],
+        guidance: f64,
+    ) -> Result<Tensor> {
+        let steps = times.iter().map(|&time| self.step_of(time));
+        let steps = steps.collect::<Result<Vec<_>>>()?;
+        let noisy = self.process.add_noise(&pictures.detach(), &steps, noise)?;
+        let t = steps.iter().map(|&s| self.process.network_timestep(s));
+        let t = t.collect::<domex_diffusion::Result<Vec<_>>>()?;
+        let velocity = self.guided(&noisy, &t, [text, against], guidance)?;
+        let noise = self.process.noise_of_velocity(&noisy, &t, &velocity)?;
+        Ok(self
+            .process
+            .remove_noise(&noisy, &steps, &noise)?
+            .clamp(-1.0, 1.0)?)
+    }
+
+    /// The last step of the process up to a time.
+    fn step_of(&self, time: f64) -> Result<usize> {
+        if !(time > 0.0 && time <= 1.0) {
+            return Err(Error::config("time", time, "above 0 and at most 1"));
+        }
+        let steps = (time * self.process.steps() as f64).round() as usize;
+        Ok(steps.max(1) - 1)
+    }
+
+    /// The noise in `x`, by guidance away from no text.
     fn noise(
         &self,
         process: &Diffusion,
@@ -170,18 +206,30 @@ impl Teacher {
         text: &Tensor,
         guidance: f64,
     ) -> Result<Tensor> {
-        let velocity = if guidance == 1.0 {
-            self.network.velocity(x, t, text)?
-        } else {
-            let n = t.len();
-            let both = self.network.velocity(
-                &Tensor::cat(&[x, x], 0)?,
-                &t.repeat(2),
-                &Tensor::cat(&[text, &text.zeros_like()?], 0)?,
-            )?;
-            let (with, without) = (both.narrow(0, 0, n)?, both.narrow(0, n, n)?);
-            (&without + ((with - &without)? * guidance)?)?
-        };
-        Ok(process.noise_of_velocity(x, t, &velocity.detach())?)
+        let velocity = self.guided(x, t, [text, &text.zeros_like()?], guidance)?;
+        Ok(process.noise_of_velocity(x, t, &velocity)?)
+    }
+
+    /// The velocity of `against` plus `guidance` times the difference that the text makes (Ho and Salimans 2022,
+    /// arXiv 2207.12598).
+    fn guided(
+        &self,
+        x: &Tensor,
+        t: &[f64],
+        [text, against]: [&Tensor; 2],
+        guidance: f64,
+    ) -> Result<Tensor> {
+        if guidance == 1.0 {
+            return Ok(self.network.velocity(x, t, text)?.detach());
+        }
+        let n = t.len();
+        let both = self.network.velocity(
+            &Tensor::cat(&[x, x], 0)?,
+            &t.repeat(2),
+            &Tensor::cat(&[text, against], 0)?,
+        )?;
+        let both = both.detach();
+        let (with, without) = (both.narrow(0, 0, n)?, both.narrow(0, n, n)?);
+        Ok((&without + ((with - &without)? * guidance)?)?)
     }
 }

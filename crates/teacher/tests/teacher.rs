@@ -91,6 +91,26 @@ fn another_text_gives_another_picture_and_guidance_carries_it_further() {
 }
 
 #[test]
+fn a_picture_is_drawn_anew_the_freer_the_more_noise_hides_it() {
+    let noise = normal("noise", &[2, 3, SIDE, SIDE], 1.0);
+    let draw = |time: f64, against: &str, guidance| {
+        let texts = [&text("a", 2), &text(against, 2)];
+        teacher().redraw(&pictures(), &noise, &[time; 2], texts, guidance)
+    };
+    let moved = |time| apart(&draw(time, "b", 1.0).unwrap(), &pictures());
+    assert!(
+        moved(0.05) < 0.5 * moved(0.5),
+        "{} {}",
+        moved(0.05),
+        moved(0.5)
+    );
+    let plain = draw(0.5, "b", 1.0).unwrap();
+    assert!(apart(&draw(0.5, "a", 3.0).unwrap(), &plain) < 1e-4);
+    assert!(apart(&draw(0.5, "b", 3.0).unwrap(), &plain) > 1e-3);
+    assert!(draw(0.0, "b", 1.0).is_err() && draw(1.1, "b", 1.0).is_err());
+}
+
+#[test]
 fn without_guidance_the_text_plays_no_role() {
     let noise = normal("noise", &[2, 3, SIDE, SIDE], 1.0);
     let draw = |name: &str, guidance| {

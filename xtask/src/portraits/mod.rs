@@ -5,6 +5,7 @@
 //! done stays, and what is half done is resumed.
 
 mod beside;
+mod card;
 pub mod directions;
 pub mod settings;
 mod ship;

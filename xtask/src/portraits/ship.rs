@@ -1,10 +1,6 @@
 //! What ships: the trained networks in half precision, and their card.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use candle_core::{DType, Device};
 use domex_checkpoint::{
@@ -12,12 +8,12 @@ use domex_checkpoint::{
     sha256_file,
 };
 use domex_data::folder::write_atomic;
-use domex_error::{AnyError, Context, Result, user_error};
+use domex_error::{Context, Result, user_error};
 use domex_pretrain::stylegan2::{Damping, damp_unused_directions};
 use domex_stylegan2::{Model, Tensors};
 use serde_json::Value as Json;
 
-use super::Args;
+use super::{Args, card::Card};
 use crate::out::say;
 
 /// All of them together may weigh this much.
@@ -86,43 +82,51 @@ const NETWORKS: [Network; 8] = [
     },
 ];
 
-/// Writes the networks of all runs and the card into the folder of assets.
+/// Writes the networks of the runs that are there into the folder of assets, and the card anew. What has no run stays as it is.
 pub fn ship(args: &Args) -> Result<ExitCode> {
     std::fs::create_dir_all(&args.assets).with_context(|| args.assets.display().to_string())?;
-    let mut rows = Vec::new();
-    let mut total = 0;
+    let path = args.assets.join("README.md");
+    let mut card = Card::read(&path);
+    let (mut total, mut shipped) = (0, 0);
     for network in &NETWORKS {
-        let run = args.out.join(network.run);
-        let path = args.assets.join(network.file);
-        let from = run.join("model.safetensors");
-        let instead = match network.run {
-            "generator" => {
-                let tensors = damped(&Model::load(&from, &Device::Cpu)?)?.into_iter();
-                let named = tensors.map(|(name, tensor)| (format!("generator_ema.{name}"), tensor));
-                named.collect()
-            }
-            _ => Tensors::new(),
-        };
-        halve(&from, &instead, &path)?;
-        let bytes = path.metadata()?.len();
-        total += bytes;
-        rows.push(row(
-            network,
-            &args.out.join(network.told),
-            bytes,
-            &sha256_file(&path)?,
-        )?);
+        let (run, file) = (args.out.join(network.run), args.assets.join(network.file));
+        if run.join("model.safetensors").is_file() {
+            ship_one(&run, network.run, &file)?;
+            let told = args.out.join(network.told);
+            card.put_row(network.file, row(network, &told, &file)?);
+            say!("{}", file.display());
+            shipped += 1;
+        }
+        total += file.metadata().map_or(0, |metadata| metadata.len());
+    }
+    if shipped == 0 {
+        let out = args.out.display();
+        return Err(user_error(format!(
+            "{out}: no run here has a model to ship"
+        )));
     }
     if total > MOST {
         return Err(user_error(format!(
             "the networks weigh {total} bytes together, at most {MOST} ship"
         )));
     }
-    let card = card(&rows, &figures(&args.out)?);
-    let path = args.assets.join("README.md");
-    write_atomic(&path, card.as_bytes())?;
+    card.measured(&args.out)?;
+    write_atomic(&path, card.text().as_bytes())?;
     say!("{}: {:.1} MB", args.assets.display(), total as f64 * 1e-6);
     Ok(ExitCode::SUCCESS)
+}
+
+fn ship_one(run: &Path, name: &str, to: &Path) -> Result<()> {
+    let from = run.join("model.safetensors");
+    let instead = match name {
+        "generator" => {
+            let tensors = damped(&Model::load(&from, &Device::Cpu)?)?.into_iter();
+            let named = tensors.map(|(name, tensor)| (format!("generator_ema.{name}"), tensor));
+            named.collect()
+        }
+        _ => Tensors::new(),
+    };
+    halve(&from, &instead, to)
 }
 
 /// The parameters of a trained generator as they ship: directions that its latents do not use are dormant.
@@ -154,7 +158,8 @@ fn halve(from: &Path, instead: &Tensors, to: &Path) -> Result<()> {
 }
 
 /// The card's line on a network.
-fn row(network: &Network, run: &Path, bytes: u64, hash: &str) -> Result<String> {
+fn row(network: &Network, run: &Path, shipped: &Path) -> Result<String> {
+    let (bytes, hash) = (shipped.metadata()?.len(), sha256_file(shipped)?);
     let last = last_event(&run.join("events.jsonl"))?;
     let seed = json(&run.join("run.json"))?["seed"].clone();
     Ok(format!(
@@ -170,92 +175,8 @@ fn row(network: &Network, run: &Path, bytes: u64, hash: &str) -> Result<String> 
     ))
 }
 
-fn card(rows: &[String], figures: &str) -> String {
-    format!(
-        "# The networks of the portrait world\n\n\
-         Trained by this project from its own renderings, in half precision. `cargo xtask portraits` makes them again from\n\
-         nothing; every file holds the settings of its run (`domex info FILE`). Licence: that of the project.\n\n\
-         Times are of the machine that trained them, two cores shared with other work; a run that began from an earlier one tells its\n\
-         own part. The generator's unused directions were damped when it was written (docs/portraits.md).\n\n\
-         | file | what | size | seed | pictures | time | pictures a second | memory | SHA-256 |\n|---|---|---|---|---|---|---|---|---|\n{}\n\n\
-         {figures}",
-        rows.join("\n")
-    )
-}
-
-/// What was measured, as far as it was.
-fn figures(out: &Path) -> Result<String> {
-    let mut text = String::from("## Measured\n");
-    let mut table = |title: &str, path: PathBuf, of: &dyn Fn(&Json) -> BTreeMap<String, String>| {
-        if path.is_file() {
-            let rows = of(&json(&path)?);
-            let rows = rows
-                .iter()
-                .map(|(name, value)| format!("| {name} | {value} |\n"));
-            text.push_str(&format!("\n{title}\n\n| | |\n|---|---|\n"));
-            text.extend(rows);
-        }
-        Ok::<_, AnyError>(())
-    };
-    table(
-        "Generator, against fresh renderings, by judge and perceptual network:",
-        out.join("measure/fidelity.json"),
-        &|json| numbers(json, ""),
-    )?;
-    table(
-        "CLIP, right answers on fresh renderings:",
-        out.join("retrieval/scores.json"),
-        &|json| numbers(json, ""),
-    )?;
-    table(
-        "The attacked CLIP models at once: photographs whose pixels follow a domain's text, the share judged to be of that domain:",
-        out.join("steer/scores.json"),
-        &|json| {
-            let mut rows = numbers(&json["reached"], "");
-            let mean = json["mean"].as_f64().unwrap_or(f64::NAN);
-            let pictures = &json["pictures"];
-            rows.insert("**mean**".to_owned(), format!("{mean:.3}"));
-            rows.insert("**photographs for each**".to_owned(), pictures.to_string());
-            rows
-        },
-    )?;
-    let judge = out.join("measure/judge.json");
-    table(
-        "Judge, right answers on fresh renderings of all domains:",
-        judge.clone(),
-        &|json| numbers(&json["all"], ""),
-    )?;
-    table(
-        "Judge, right answers on fresh photographs:",
-        judge,
-        &|json| numbers(&json["source"], ""),
-    )?;
-    Ok(text)
-}
-
-/// The numbers of a JSON object, those of objects in it under both names.
-fn numbers(json: &Json, above: &str) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    for (name, value) in json.as_object().into_iter().flatten() {
-        let name = format!("{above}{name}");
-        match value {
-            Json::Number(number) => {
-                let value = number.as_f64().unwrap_or(f64::NAN);
-                let text = if value.fract() == 0.0 && value.abs() > 1.0 {
-                    format!("{value}")
-                } else {
-                    format!("{value:.3}")
-                };
-                all.insert(name, text);
-            }
-            Json::Object(_) => all.extend(numbers(value, &format!("{name}: "))),
-            _ => {}
-        }
-    }
-    all
-}
-
-fn json(path: &Path) -> Result<Json> {
+/// A file of JSON.
+pub fn json(path: &Path) -> Result<Json> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
 }

@@ -426,7 +426,7 @@ fn tell(
     let layout = job.layout();
     context.say(&format!(
         "model     {}, {side}×{side} pixels, {} directions",
-        settings.model,
+        assets::shown(Path::new(&settings.model)),
         layout.dimensions()
     ));
     let earlier = layout.domains().len() - settings.tasks.len();

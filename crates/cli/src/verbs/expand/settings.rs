@@ -249,7 +249,7 @@ impl Settings {
         let clip = self
             .clip
             .iter()
-            .map(|model| format!("{} × {}", model.path.display(), model.weight));
+            .map(|model| format!("{} × {}", assets::shown(&model.path), model.weight));
         let falling = if c.cooldown > 0.0 {
             format!(" falling to 0 over the last {:.0} %", 100.0 * c.cooldown)
         } else {
@@ -265,7 +265,7 @@ impl Settings {
             false => clip.collect::<Vec<_>>().join(", "),
         };
         let teacher = self.teacher.as_ref();
-        let teacher = teacher.map(|files| ("teacher", files.path.display().to_string()));
+        let teacher = teacher.map(|files| ("teacher", assets::shown(&files.path)));
         let mut lines = vec![
             ("clip", clip),
             (
