@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use domex_test_support::networks;
 use domex_test_support::program::World;
 
 /// A name of each flag for a published network that is not here, and what brings it.
@@ -60,6 +61,27 @@ fn a_name_that_was_fetched_is_taken_by_every_flag() {
         }
     }
     world.ok("info --model stylegan2-ffhq-1024");
+}
+
+#[test]
+fn the_doctor_tells_what_is_here_and_what_is_missing() {
+    let world = World::new(env!("CARGO_BIN_EXE_domex"));
+    fetched(
+        &world,
+        "shipped/perceptual.safetensors",
+        "lpips-vgg/model.safetensors",
+    );
+    let judge = world.path("shipped/judge.safetensors");
+    networks::judge(&judge, networks::SIDE, &["photo", "zombie"]);
+    let found = world.json("doctor --json --threads 2");
+    assert_eq!(found["problems"], serde_json::json!([]));
+    assert_eq!(found["threads"]["used"], 2);
+    assert_eq!(found["fetched"], serde_json::json!(["lpips-vgg"]));
+    assert!(world.ok("doctor").lines().count() >= 9);
+
+    let empty = World::empty(env!("CARGO_BIN_EXE_domex"));
+    let missing = ["networks of the portrait world are missing", "DOMEX_ASSETS"];
+    empty.refused("doctor", &missing);
 }
 
 #[test]

@@ -119,7 +119,29 @@ fn open_cuda(index: usize) -> Result<Device, String> {
     Device::new_cuda(index).map_err(|error| error.to_string())
 }
 
+/// What is wrong with every GPU.
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(_: usize) -> Result<Device, &'static str> {
-    Err("this build has no CUDA support; use --device cpu, or build with `cargo xtask cuda build`")
+const NO_CUDA: &str = "this build has no CUDA support; `cargo xtask cuda build` makes one that has";
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_: usize) -> Result<Device, String> {
+    Err(format!("{NO_CUDA}; or use --device cpu"))
+}
+
+/// The first GPU in words, or why none can be used. Nothing is opened on it.
+#[cfg(feature = "cuda")]
+pub fn gpu() -> Result<String, String> {
+    let card = domex_cuda::device::find(0).map_err(|error| error.to_string())?;
+    let ((major, minor), driver) = (card.capability, card.driver);
+    Ok(format!(
+        "compute capability {major}.{minor}, driver for CUDA {}.{}",
+        driver / 1000,
+        driver % 1000 / 10
+    ))
+}
+
+/// The first GPU in words, or why none can be used.
+#[cfg(not(feature = "cuda"))]
+pub fn gpu() -> Result<String, String> {
+    Err(NO_CUDA.to_owned())
 }

@@ -5,6 +5,7 @@ pub mod compose;
 pub mod convert;
 pub mod data;
 pub mod decode;
+pub mod doctor;
 pub mod domains;
 pub mod dormant;
 pub mod edit;
@@ -62,6 +63,8 @@ pub enum Verb {
     Fetch(fetch::Fetch),
     /// Convert a checkpoint to safetensors
     Convert(convert::Convert),
+    /// Show what this machine and this program have
+    Doctor(doctor::Doctor),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -87,6 +90,7 @@ impl Verb {
             Self::Data(args) => data::run(context, &args),
             Self::Fetch(args) => fetch::run(context, &args),
             Self::Convert(args) => convert::run(context, &args),
+            Self::Doctor(args) => doctor::run(context, &args),
             Self::Completions(args) => completions::run(context, &args),
         };
         done.map(|()| ExitCode::SUCCESS)
