@@ -51,10 +51,10 @@ impl TeacherConfig {
     /// The shipped recipe for `images` scenes of these domains, with texts of `text_dim` features.
     pub fn new(domains: Vec<String>, text_dim: usize, images: u64) -> Self {
         Self {
-            network: Config::new(64, text_dim, &[32, 64, 128]),
+            network: Config::new(64, text_dim, &[64, 96, 128]),
             learning: Learning {
                 images,
-                batch: 16,
+                batch: 32,
                 lr: 1e-3,
                 weight_decay: 0.0,
                 longest_gradient: 1.0,
