@@ -48,8 +48,6 @@ pub struct Expand {
     pub(crate) distance: Option<Arc<dyn ImageDistance>>,
     pub(crate) layers: Option<Layers>,
     learning_rate: f64,
-    /// Whether the methods have made what they make ahead.
-    prepared: bool,
     aligned: Aligned,
     seed: u64,
     file: Option<PathBuf>,
@@ -165,7 +163,6 @@ impl Expand {
             streams: Purposes::new(seed),
             names: tasks.iter().map(TaskSpec::name).collect(),
             file: None,
-            prepared: false,
             trainee,
             trained,
             objective,
@@ -194,23 +191,6 @@ impl Expand {
         &*self.trainee
     }
 
-    fn prepare(&mut self) -> Result<()> {
-        if self.prepared {
-            return Ok(());
-        }
-        let generator = self.trainee.generator(Weights::Source);
-        let subspaces = self.objective.subspaces().cloned();
-        self.objective.prepare(&FromSource {
-            mean: generator.mean()?,
-            class: self.config.class,
-            streams: Streams::new(self.seed),
-            subspaces,
-            generator,
-        })?;
-        self.prepared = true;
-        Ok(())
-    }
-
     /// The same people in every domain, by the averaged generator.
     fn draw(&self, path: &Path) -> Result<()> {
         let generator = self.trainee.generator(Weights::Averaged);
@@ -228,8 +208,19 @@ impl Job for Expand {
         self.config.batch
     }
 
+    fn prepare(&mut self) -> JobResult<()> {
+        let generator = self.trainee.generator(Weights::Source);
+        let subspaces = self.objective.subspaces().cloned();
+        Ok(self.objective.prepare(&FromSource {
+            mean: generator.mean()?,
+            class: self.config.class,
+            streams: Streams::new(self.seed),
+            subspaces,
+            generator,
+        })?)
+    }
+
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
-        self.prepare()?;
         let mut losses = Losses::default();
         let factor = at.cooled(self.config.cooldown);
         self.optimizer.set_lr(self.learning_rate * factor);
@@ -287,7 +278,6 @@ impl Job for Expand {
     }
 
     fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures> {
-        self.prepare()?;
         let name = format!("aligned{:06}.png", at.step);
         self.draw(&folder.file(name))?;
         Ok(crate::validation::measure(self, self.seed)?)

@@ -199,6 +199,9 @@ impl<'a> Running<'a> {
             length: config.images,
             ..saved.clock
         };
+        if clock.images < clock.length {
+            job.prepare().map_err(Error::Job)?;
+        }
         Ok(Self {
             events: Events::open(folder.path(), clock.step)?,
             progress: Progress::new(config.show, config.images, clock.images),

@@ -137,6 +137,16 @@ pub trait Job {
         Ok(())
     }
 
+    /// What steps need and no snapshot holds, made once before the first step of a new run or a resumed one. It does not
+    /// count as a step's time.
+    ///
+    /// # Errors
+    ///
+    /// Anything that ends the run.
+    fn prepare(&mut self) -> JobResult<()> {
+        Ok(())
+    }
+
     /// At the end of a tick: pictures and measures. Must not change what later steps compute.
     ///
     /// # Errors

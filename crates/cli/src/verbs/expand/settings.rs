@@ -265,7 +265,11 @@ impl Settings {
             false => clip.collect::<Vec<_>>().join(", "),
         };
         let teacher = self.teacher.as_ref();
-        let teacher = teacher.map(|files| ("teacher", assets::shown(&files.path)));
+        let teacher = teacher.map(|files| {
+            let (shown, targets) = (assets::shown(&files.path), c.diffusion.targets);
+            let first = "pictures of each domain are translated first, unless they were before";
+            ("teacher", format!("{shown}; {targets} {first}"))
+        });
         let mut lines = vec![
             ("clip", clip),
             (
