@@ -93,6 +93,9 @@ fn pictures_and_flags_that_do_not_fit_are_refused() {
     let picture = image::RgbImage::new(16, 16);
     picture.save(root.path("a.png")).unwrap();
     picture.save(root.path("other/a.png")).unwrap();
+    image::RgbImage::new(20, 16)
+        .save(root.path("wide.png"))
+        .unwrap();
     std::fs::write(root.path("text.png"), "no picture").unwrap();
     for (rest, words) in [
         ("--image empty", &["empty", "no picture"][..]),
@@ -106,6 +109,22 @@ fn pictures_and_flags_that_do_not_fit_are_refused() {
         ("--image a.png --space z", &["--space"]),
         ("--image a.png --l2 -1 --steps 1", &["--l2"]),
         ("--image a.png --perceptual absent", &["absent"]),
+        (
+            "--image a.png --encoder absent",
+            &["absent", "train-encoder"],
+        ),
+        (
+            "--image a.png --encoder shipped/perceptual.safetensors",
+            &["an encoder is needed"],
+        ),
+        (
+            "--image a.png --crop face",
+            &["--crop face", "finds no faces"],
+        ),
+        (
+            "--image wide.png --crop none",
+            &["20 × 16", "--crop center"],
+        ),
         ("", &["--image"]),
     ] {
         refused(&root.run(&format!("invert {rest} --out x")), words);
@@ -172,4 +191,54 @@ fn latents_are_written_as_the_projector_does() {
     let ours = foreign::read(root.path("found/latents/seed0000.safetensors")).unwrap();
     let ours = ours.get("w").unwrap().as_tensor().unwrap();
     assert_eq!(w.bytes(), ours.bytes());
+}
+
+#[test]
+fn an_encoder_is_trained_resumed_and_gives_the_start_of_a_search() {
+    let root = world();
+    let train = "train-encoder --batch 4 --tick 0.004 --threads 1 --quiet";
+    ok(&root.run(&format!("{train} --kimg 0.008 --out enc")));
+    ok(&root.run("train-encoder --resume enc --kimg 0.012 --threads 1 --quiet"));
+    refused(
+        &root.run("generate --model enc/model.safetensors --out x"),
+        &["is an encoder", "`--encoder` of `domex invert`"],
+    );
+    refused(&root.run(&format!("{train} --out enc")), &["--resume enc"]);
+    refused(
+        &root.run("train-encoder --resume enc --batch 8"),
+        &["--batch", "keeps its settings"],
+    );
+
+    ok(&root.run("generate --seeds 0-1 --no-grid --out made"));
+    let found = |rest: &str| {
+        json(&root.run(&format!(
+            "invert --image made --encoder enc/model.safetensors {rest} --json"
+        )))
+    };
+    let at_once = found("--steps 0 --out at-once");
+    assert_eq!(
+        (&at_once["start"], &at_once["steps"]),
+        (&"encoder".into(), &0.into())
+    );
+    assert!(at_once["seconds_per_picture"].as_f64().unwrap() > 0.0);
+    let refined = found("--out refined");
+    assert_eq!(refined["steps"], 50);
+    let distance = |result: &Json| result["pictures"][0]["found"]["distance"].as_f64().unwrap();
+    assert!(distance(&refined) < distance(&at_once));
+
+    // What is expanded from the generator has its space, another generator has not.
+    ok(&root.run("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet"));
+    let model = "--model run/model.safetensors --encoder enc/model.safetensors --image made";
+    ok(&root.run(&format!(
+        "edit {model} --set zombie=1 --steps 1 --out edited"
+    )));
+    refused(
+        &root.run(&format!("invert {model} --domain zombie --out x")),
+        &["--encoder", "--domain"],
+    );
+    domex_test_support::networks::generator(&root.path("other"), 9, false);
+    refused(
+        &root.run("invert --model other --encoder enc/model.safetensors --image made --out x"),
+        &["latent space of the encoder", "domex train-encoder"],
+    );
 }

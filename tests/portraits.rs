@@ -8,13 +8,16 @@ use candle_core::{DType, Device, Tensor};
 use domex_clip::Bundle;
 use domex_data::picture;
 use domex_data::portraits::{Domain, Factors, render};
+use domex_encoder::Encoder;
 use domex_judge::Judge;
 use domex_latent::PixelRms;
 use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::probe::{ProbeConfig, probe};
+use domex_lpips::Lpips;
 use domex_pretrain::clip::Steer;
 use domex_pretrain::portraits::{World, retrieval, steering};
 use domex_random::Streams;
+use domex_stylegan2::mapping::broadcast;
 use domex_stylegan2::{Model, Noise, Truncation};
 
 fn assets() -> PathBuf {
@@ -59,8 +62,8 @@ fn the_card_has_the_hash_of_every_file_and_they_are_small() {
         files += 1;
         bytes += path.metadata().unwrap().len();
     }
-    assert_eq!(files, 6);
-    assert!(bytes < 40_000_000, "{bytes}");
+    assert_eq!(files, 7);
+    assert!(bytes < 42_000_000, "{bytes}");
 }
 
 #[test]
@@ -146,4 +149,43 @@ fn the_plain_clip_model_finds_the_right_texts() {
     ] {
         assert!(right[question] >= least, "{question}: {right:?}");
     }
+}
+
+#[test]
+fn the_encoder_finds_fresh_renderings_far_nearer_than_the_mean_latent_is() {
+    let model =
+        Model::load_generator(assets().join("generator.safetensors"), &Device::Cpu).unwrap();
+    let encoder = Encoder::load(assets().join("encoder.safetensors"), &Device::Cpu).unwrap();
+    encoder.check(model.generator()).unwrap();
+    let network = assets().join("perceptual.safetensors");
+    let perceptual = Lpips::load(network, DType::F32, &Device::Cpu).unwrap();
+    let mut stream = Streams::new(95).stream("people");
+    let mut draw = || {
+        let factors = Factors::draw(&mut stream);
+        render(&factors, Domain::Photo, stream.next_u64(), 64)
+    };
+    let pictures: Vec<_> = (0..16).map(|_| draw()).collect();
+    let pictures = picture::from_rgb(&pictures, DType::F32, &Device::Cpu).unwrap();
+    let far = |w: &Tensor| {
+        let ws = broadcast(w, model.config().num_ws()).unwrap();
+        let made = model
+            .generator()
+            .synthesis()
+            .forward(&ws, Noise::Const)
+            .unwrap();
+        let far = perceptual
+            .distance(&pictures, &made)
+            .unwrap()
+            .mean_all()
+            .unwrap();
+        far.to_scalar::<f32>().unwrap()
+    };
+    let mean = model.generator().mean_w().unwrap();
+    let mean = mean
+        .broadcast_as((16, mean.dims()[0]))
+        .unwrap()
+        .contiguous()
+        .unwrap();
+    let (found, mean) = (far(&encoder.encode(&pictures).unwrap()), far(&mean));
+    assert!(found < 0.6 * mean, "{found} of {mean}");
 }

@@ -42,6 +42,9 @@ pub const PERCEPTUAL: &str = "perceptual.safetensors";
 /// Settings that suit an expansion of the generator.
 pub const RECIPE: &str = "expand.toml";
 
+/// The encoder of the generator's latents.
+pub const ENCODER: &str = "encoder.safetensors";
+
 /// The judge of domains and factors.
 pub const JUDGE: &str = "judge.safetensors";
 

@@ -162,6 +162,14 @@ pub const JUDGE: Kind = Kind {
     generator: None,
 };
 
+/// Encoders of a generator's latents.
+pub const ENCODER: Kind = Kind {
+    name: domex_encoder::KIND,
+    what: "an encoder",
+    taken_by: "`--encoder` of `domex invert` and `domex edit`",
+    generator: None,
+};
+
 /// Diffusion models that teach.
 pub const TEACHER: Kind = Kind {
     name: domex_distil::KIND,
@@ -186,12 +194,13 @@ const RUN: Kind = Kind {
 };
 
 /// Every kind there is. A new kind of generator is a constant above and a word here.
-const ALL: [&Kind; 8] = [
+const ALL: [&Kind; 9] = [
     &STYLEGAN2,
     &DIFFAE,
     &CLIP,
     &PERCEPTUAL,
     &JUDGE,
+    &ENCODER,
     &TEACHER,
     &DOMAIN,
     &RUN,
@@ -306,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_network_in_a_generators_place_is_told_its_own() {
-        for kind in [CLIP, PERCEPTUAL, JUDGE, TEACHER, DOMAIN, RUN] {
+        for kind in [CLIP, PERCEPTUAL, JUDGE, ENCODER, TEACHER, DOMAIN, RUN] {
             let (_folder, path) = file(kind.name);
             let error = refusal(&path);
             for part in [

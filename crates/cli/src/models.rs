@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
+use domex_encoder::Encoder;
 use domex_error::user_error;
 use domex_hub::{CONTAINER, Cache, Manifest};
 use domex_stylegan2::{Generator, GeneratorConfig};
@@ -161,6 +162,39 @@ pub fn perceptual(wanted: &Path) -> domex_error::Result<PathBuf> {
         wanted.display(),
         fetchable("lpips")?
     )))
+}
+
+/// The word for no encoder, in place of a file.
+const NO_ENCODER: &str = "none";
+
+/// The encoder of a generator's latents: a file as given, or the shipped one if it is this generator's.
+pub fn encoder(
+    context: &Context,
+    wanted: Option<&str>,
+    generator: &Generator,
+) -> domex_error::Result<Option<Encoder>> {
+    let load = |path: &Path| Encoder::load(path, &context.device);
+    let path = match wanted {
+        Some(NO_ENCODER) => return Ok(None),
+        Some(file) => Path::new(file),
+        None => {
+            let shipped = assets::file(assets::ENCODER)?.as_deref().map(load);
+            let shipped = shipped.transpose()?;
+            return Ok(shipped.filter(|encoder| encoder.check(generator).is_ok()));
+        }
+    };
+    let refused = |why: String| user_error(format!("--encoder {}: {why}", path.display()));
+    if !path.is_file() {
+        return Err(refused(format!(
+            "no such file; `domex train-encoder` makes one, {NO_ENCODER} does without"
+        )));
+    }
+    kinds::expect(path, &kinds::ENCODER)?;
+    let encoder = load(path)?;
+    encoder
+        .check(generator)
+        .map_err(|error| refused(error.to_string()))?;
+    Ok(Some(encoder))
 }
 
 /// The file of a fetched network, by any of its names. One that could be fetched and is not here is an error that says

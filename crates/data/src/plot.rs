@@ -4,6 +4,8 @@
 //! and under them the effect that was measured when moving along each direction. It uses the embedded font; an SVG
 //! names it and lets the viewer fall back.
 
+mod panels;
+
 use std::path::Path;
 use std::sync::Once;
 
@@ -16,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::folder::write_atomic;
 use crate::picture::write_png;
 use crate::text;
+pub use panels::{Panel, Panels};
 
 /// The registered family; an SVG viewer without DejaVu takes the next one.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";

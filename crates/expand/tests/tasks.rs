@@ -252,6 +252,20 @@ fn the_official_mystyle_file_is_read() {
 }
 
 #[test]
+fn the_examples_of_the_repository_are_read_with_the_methods_that_they_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let methods = |name: &str| {
+        let recipe = Recipe::plain(SourceSettings::NONE).unwrap();
+        let file = TaskFile::read(&folder.join(name), &recipe).unwrap();
+        let methods = file.tasks.iter().map(|task| task.method().to_owned());
+        methods.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(methods("nada.json"), "nada nada");
+    assert_eq!(methods("mystyle.json"), "mystyle mystyle mystyle");
+    assert_eq!(methods("mixed.json"), "mystyle mystyle nada nada");
+}
+
+#[test]
 fn official_tasks_with_one_target_get_numbered_names() {
     let root = tempfile::tempdir().unwrap();
     let task = r#"{"type": "NADA", "args": {"source_text": "photo", "target_text": "elf"}}"#;

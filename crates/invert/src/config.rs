@@ -2,10 +2,13 @@
 
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
 /// Where a latent is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Space {
     /// One row for all layers: edits well, comes less near.
     W,
@@ -14,7 +17,8 @@ pub enum Space {
 }
 
 /// Settings of [`Projector`](crate::Projector). Lengths of ramps are parts of the whole, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where to look.
     pub space: Space,
@@ -57,6 +61,19 @@ impl Default for Config {
 }
 
 impl Config {
+    /// For a few steps from latents that are near already, such as an encoder's: no noise shakes the latent off them, and the
+    /// pixel noise stays the generator's own, which the encoder has seen.
+    pub fn near() -> Self {
+        Self {
+            steps: 50,
+            lr_ramp_up: 0.1,
+            lr_ramp_down: 0.5,
+            latent_noise: 0.0,
+            pixel_noise: None,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         let positive = [("learning rate", self.lr)];
         let not_negative = [

@@ -1,6 +1,6 @@
 //! The search for latents, as `projector.py` of stylegan2-ada-pytorch does it.
 //!
-//! From the mean of W, Adam makes the perceptual distance small. Noise on the latent, large at first, keeps it from the
+//! From the mean of W, or from latents that are near, Adam makes the perceptual distance small. Noise on the latent, large at first, keeps it from the
 //! nearest hollow; pixel noise is optimised beside it and held to be noise. Every picture of a batch is searched for by
 //! itself: nothing of the others enters.
 
@@ -61,21 +61,64 @@ impl Projector<'_> {
         streams: &Streams,
         on_step: &mut dyn FnMut(usize, f64),
     ) -> Result<Inversion> {
+        self.search(pictures, None, streams, on_step)
+    }
+
+    /// As [`invert`](Self::invert), from latents `start: [n, D]` instead of the mean. With no steps they are what is found.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`invert`](Self::invert), and latents of another shape.
+    pub fn invert_from(
+        &self,
+        pictures: &Tensor,
+        start: &Tensor,
+        streams: &Streams,
+        on_step: &mut dyn FnMut(usize, f64),
+    ) -> Result<Inversion> {
+        self.search(pictures, Some(start), streams, on_step)
+    }
+
+    fn search(
+        &self,
+        pictures: &Tensor,
+        start: Option<&Tensor>,
+        streams: &Streams,
+        on_step: &mut dyn FnMut(usize, f64),
+    ) -> Result<Inversion> {
         self.config.validate()?;
         let synthesis = self.generator.synthesis();
         let shape = synthesis.config();
         let n = check(pictures, shape.img_resolution, shape.img_channels)?;
         let target = Target::new(self.perceptual, self.config.l2, pictures)?;
-        let (mean, deviation) = self.statistics(&mut streams.stream("invert.mean"))?;
+        // Many latents, which only a start at their mean and noise of their size ask for.
+        let asked = start.is_none() || self.config.latent_noise > 0.0;
+        let statistics = asked.then(|| self.statistics(&mut streams.stream("invert.mean")));
+        let statistics = statistics.transpose()?;
+        let deviation = statistics.as_ref().map_or(0.0, |(_, deviation)| *deviation);
         let rows = match self.config.space {
             Space::W => 1,
             Space::WPlus => shape.num_ws(),
         };
-        let start = mean.broadcast_as((n, rows, shape.w_dim))?.contiguous()?;
+        let start = match (start, statistics) {
+            (None, Some((mean, _))) => mean,
+            (Some(start), _) if start.dims() == [n, shape.w_dim] => {
+                start.detach().to_dtype(synthesis.dtype())?.unsqueeze(1)?
+            }
+            (start, _) => {
+                let found = start.map_or(&[][..], Tensor::dims);
+                let expected = format!("[{n}, {}]", shape.w_dim);
+                return Err(Error::shape("latents to start from", found, expected));
+            }
+        };
+        let start = start.broadcast_as((n, rows, shape.w_dim))?.contiguous()?;
         let latent = Var::from_tensor(&start)?;
+        // Maps that no step has fitted would only be other noise than the generator's own.
         let noise = match self.config.pixel_noise {
-            Some(_) => NoiseMaps::draw(self.generator, n, &mut streams.stream("invert.pixels"))?,
-            None => NoiseMaps::none(),
+            Some(_) if self.config.steps > 0 => {
+                NoiseMaps::draw(self.generator, n, &mut streams.stream("invert.pixels"))?
+            }
+            _ => NoiseMaps::none(),
         };
         let mut adam = self.optimizer(&latent, &noise)?;
         let mut shaken = streams.stream("invert.latents");

@@ -24,11 +24,8 @@ fn generator() -> Generator {
 fn perceptual() -> Lpips {
     let config = LpipsConfig::new(Backbone::Small);
     let map = VarMap::new();
-    Lpips::new(
-        &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu),
-        &config,
-    )
-    .unwrap();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    Lpips::new(&vb, &config).unwrap();
     for (name, var) in map.data().lock().unwrap().iter() {
         let fan_in: usize = var.dims().iter().skip(1).product();
         let values = normal(var.dims(), name);
@@ -38,11 +35,7 @@ fn perceptual() -> Lpips {
         };
         var.set(&values).unwrap();
     }
-    Lpips::new(
-        &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu),
-        &config,
-    )
-    .unwrap()
+    Lpips::new(&vb, &config).unwrap()
 }
 
 fn normal(shape: &[usize], name: &str) -> Tensor {
@@ -53,10 +46,8 @@ fn normal(shape: &[usize], name: &str) -> Tensor {
 
 /// Pictures of two random latents, and the latents `[2, num_ws, D]`.
 fn pictures(generator: &Generator) -> (Tensor, Tensor) {
-    let w = generator
-        .mapping()
-        .forward(Some(&normal(&[2, 8], "z")), None)
-        .unwrap();
+    let z = normal(&[2, 8], "z");
+    let w = generator.mapping().forward(Some(&z), None).unwrap();
     let rows = generator.config().num_ws();
     let ws = w.unsqueeze(1).unwrap().repeat((1, rows, 1)).unwrap();
     (synthesize(generator, &ws), ws)
@@ -120,6 +111,33 @@ fn the_generators_own_pictures_are_found_in_w_and_nearer_in_w_plus() {
     assert!(rows_apart(&w_plus.latents) > 1e-3);
     assert!(w.noise.is_empty());
     assert!(apart(&w.pictures, &synthesize(&generator(), &w.latents)) < 1e-5);
+}
+
+#[test]
+fn a_search_without_steps_gives_the_latents_it_started_from_and_one_with_steps_comes_nearer() {
+    let (generator, perceptual) = (generator(), perceptual());
+    let (pictures, latents) = pictures(&generator);
+    let start = (latents.narrow(1, 0, 1).unwrap().squeeze(1).unwrap() * 0.3).unwrap();
+    let found = |steps: usize, start: &Tensor| {
+        let projector = Projector {
+            generator: &generator,
+            perceptual: &perceptual,
+            place: None,
+            config: Config {
+                steps,
+                ..Config::near()
+            },
+        };
+        projector.invert_from(&pictures, start, &Streams::new(0), &mut |_, _| {})
+    };
+    let at_once = found(0, &start).unwrap();
+    assert_eq!(apart(&at_once.latents, &(latents * 0.3).unwrap()), 0.0);
+    let after = found(30, &start).unwrap().likeness.distance;
+    assert!(
+        sum(&after) < 0.85 * sum(&at_once.likeness.distance),
+        "{after:?}"
+    );
+    assert!(found(1, &start.narrow(0, 0, 1).unwrap()).is_err());
 }
 
 #[test]

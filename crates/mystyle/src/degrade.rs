@@ -57,7 +57,7 @@ impl Degradation {
     }
 }
 
-fn check_mask(mask: &Tensor, n: usize, h: usize, w: usize) -> Result<()> {
+pub(crate) fn check_mask(mask: &Tensor, n: usize, h: usize, w: usize) -> Result<()> {
     let fits = match *mask.dims() {
         [masks, 1, mask_h, mask_w] => (masks == n || masks == 1) && (mask_h, mask_w) == (h, w),
         _ => false,

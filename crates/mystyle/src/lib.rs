@@ -6,7 +6,7 @@
 //!
 //! - [`hull`]: points between the anchors, P₀;
 //! - [`alpha`]: coordinates in the personal space, and its dilation P_β;
-//! - [`project`]: where a picture of the person lies in it, also one with a hole or of few pixels ([`degrade`]);
+//! - [`project`]: where a picture of the person lies in it, also one with a hole or of few pixels ([`degrade`]), and the hole filled ([`blend`](mod@blend));
 //! - [`nearest`](mod@nearest): the point of it nearest to a latent;
 //! - [`edit`](mod@edit): steps along a direction that stay in it.
 //!
@@ -35,6 +35,7 @@
 
 pub mod alpha;
 pub mod anchors;
+pub mod blend;
 pub mod degrade;
 pub mod edit;
 mod error;

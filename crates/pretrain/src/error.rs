@@ -45,6 +45,9 @@ pub enum Error {
     /// An adversarial phase failed.
     #[error(transparent)]
     Gan(Box<domex_gan::Error>),
+    /// An encoder refused.
+    #[error(transparent)]
+    Encoder(#[from] domex_encoder::Error),
     /// A judge refused.
     #[error(transparent)]
     Judge(#[from] domex_judge::Error),
@@ -126,6 +129,7 @@ impl UserError for Error {
             Self::StyleGan2(error) => error.is_user_error(),
             Self::DiffAe(error) => error.is_user_error(),
             Self::Gan(error) => error.is_user_error(),
+            Self::Encoder(error) => error.is_user_error(),
             Self::Judge(error) => error.is_user_error(),
             Self::Diffusion(error) => error.is_user_error(),
             Self::Teacher(error) => error.is_user_error(),

@@ -1,6 +1,7 @@
 //! Networks trained from pictures.
 //!
-//! [`stylegan2`] trains a generator and its discriminator, [`diffae`] a diffusion autoencoder and its latent prior. The others learn from [`scenes`], pictures whose contents
+//! [`stylegan2`] trains a generator and its discriminator, [`diffae`] a diffusion autoencoder and its latent prior, [`encoder`] what finds a generator's
+//! latents again. The others learn from [`scenes`], pictures whose contents
 //! are known: [`judge`] tells domain and factors, [`mod@clip`] matches pictures and words, [`perceptual`] tells how
 //! different two pictures look, [`teacher`] draws what a text says. [`portraits`] has the world and the recipes that ship, and tries contrastive models out.
 //!
@@ -10,6 +11,7 @@
 pub mod augment;
 pub mod clip;
 pub mod diffae;
+pub mod encoder;
 mod error;
 pub mod feed;
 pub mod init;

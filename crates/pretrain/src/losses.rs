@@ -1,6 +1,6 @@
-//! Cross entropies.
+//! Cross entropies, and how near pictures are.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::{Error, Result};
 
@@ -54,4 +54,21 @@ pub fn accuracy(logits: &Tensor, rows: &[u32]) -> Result<f64> {
     let best = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
     let right = best.iter().zip(rows).filter(|(a, b)| a == b).count();
     Ok(right as f64 / rows.len().max(1) as f64)
+}
+
+/// The mean over pictures in `[-1, 1]` of each one's peak signal-to-noise ratio, in decibels.
+pub(crate) fn psnr(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let error = (a - b)?
+        .sqr()?
+        .flatten_from(1)?
+        .mean(1)?
+        .to_dtype(DType::F64)?;
+    let errors = error.to_vec1::<f64>()?;
+    let count = errors.len() as f64;
+    // The signal's range is 2.
+    Ok(errors
+        .iter()
+        .map(|e| 10.0 * (4.0 / e.max(1e-12)).log10())
+        .sum::<f64>()
+        / count)
 }

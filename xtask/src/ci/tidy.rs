@@ -28,6 +28,7 @@ const NETWORKS: &[&str] = &[
     "domex-diffae",
     "domex-inception",
     "domex-judge",
+    "domex-encoder",
     "domex-teacher",
 ];
 

@@ -99,6 +99,11 @@ impl Card {
             &|json| numbers(json, ""),
         )?;
         table(
+            "Inversion of fresh renderings, for a picture: perceptual distance, share of the judge's answers that stay, PSNR in decibels, seconds:",
+            "inversion/scores.json",
+            &|json| numbers(json, ""),
+        )?;
+        table(
             "CLIP, right answers on fresh renderings:",
             "retrieval/scores.json",
             &|json| numbers(json, ""),

@@ -7,6 +7,8 @@
 mod beside;
 mod card;
 pub mod directions;
+mod distances;
+mod inversion;
 pub mod settings;
 mod ship;
 mod train;
@@ -16,8 +18,10 @@ pub use ship::last_event;
 
 use std::{path::PathBuf, process::ExitCode};
 
+use candle_core::Device;
 use clap::ValueEnum;
 use domex_error::{Result, user_error};
+use domex_stylegan2::{Generator, Model};
 use domex_train::snapshots;
 
 use crate::out::say;
@@ -60,10 +64,10 @@ pub struct Args {
     #[arg(long = "set", value_name = "PLACE=JSON")]
     set: Vec<String>,
     /// Steering and retrieval: the contrastive models, all followed at once [default: those of OUT, to be followed the attacked
-    /// ones].
+    /// ones]. Distances: generators, in the order in which they are to be drawn.
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
-    /// Measuring: the generator [default: that of OUT/generator, as it would ship].
+    /// Measuring and inverting: the generator [default: that of OUT/generator, as it would ship, else the shipped one].
     #[arg(long, value_name = "FILE")]
     generator: Option<PathBuf>,
     /// Measuring: a generator trained half as long, to compare.
@@ -72,11 +76,11 @@ pub struct Args {
     /// Where the networks that ship are written.
     #[arg(long, value_name = "DIR", default_value = "assets/portraits")]
     assets: PathBuf,
-    /// Steering: photographs for each target. Measuring: samples. Retrieval: pictures for each question
-    /// [default: 16, 50000, 2000].
+    /// Steering: photographs for each target. Measuring: samples. Retrieval: pictures for each question. Inversion:
+    /// renderings. Distances: pictures of a set [default: 16, 50000, 2000, 32, 2000].
     #[arg(long)]
     pictures: Option<usize>,
-    /// Steering: the targets, by name [default: all].
+    /// Steering: the targets, by name. Inversion: the ways [default: all].
     #[arg(long, value_delimiter = ',')]
     targets: Vec<String>,
     /// Print JSON.
@@ -93,6 +97,8 @@ enum What {
     Autoencoder,
     /// The same with its latent prior, trained on its codes [from: OUT/autoencoder].
     Diffae,
+    /// What finds the generator's latents [for: OUT/generator, as it would ship].
+    Encoder,
     /// The classifier that measures.
     Judge,
     /// The contrastive model that is not attacked: it reads best.
@@ -109,14 +115,18 @@ enum What {
     Steer,
     /// Ask a contrastive model for domain, hair colour, glasses and beard of fresh renderings.
     Retrieval,
+    /// Invert fresh renderings by the encoder, by searches and by tuning, and measure what is found.
+    Inversion,
     /// Measure a generator against fresh renderings.
     Measure,
+    /// Draw how a Fréchet distance rises with blur, noise and missing kinds, and how it falls over the models that are given.
+    Distances,
     /// Write the networks of all runs and their card into the folder of assets.
     Ship,
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 13] = [
+const ALL: [What; 15] = [
     What::Judge,
     What::Perceptual,
     What::Plain,
@@ -126,8 +136,10 @@ const ALL: [What; 13] = [
     What::Generator,
     What::Autoencoder,
     What::Diffae,
+    What::Encoder,
     What::Retrieval,
     What::Steer,
+    What::Inversion,
     What::Measure,
     What::Ship,
 ];
@@ -162,6 +174,32 @@ impl Args {
         }
     }
 
+    /// The network of a run, else the one that ships under its name.
+    fn network(&self, run: &str) -> PathBuf {
+        let made = self.made(run);
+        match made.is_file() {
+            true => made,
+            false => self.assets.join(format!("{run}.safetensors")),
+        }
+    }
+
+    /// The generator that is given, else that of its run as it would ship, else the one that ships.
+    fn generator(&self) -> Result<Model> {
+        if let Some(file) = &self.generator {
+            return Ok(Model::load(file, &Device::Cpu)?);
+        }
+        let made = self.made("generator");
+        if !made.is_file() {
+            return Ok(Model::load(self.network("generator"), &Device::Cpu)?);
+        }
+        let model = Model::load(made, &Device::Cpu)?;
+        let config = model.generator().config();
+        Ok(Model::new(Generator::from_tensors(
+            &ship::damped(&model)?,
+            config,
+        )?))
+    }
+
     /// The network that a run made.
     fn made(&self, run: &str) -> PathBuf {
         self.out.join(run).join("model.safetensors")
@@ -189,7 +227,9 @@ fn one(args: &Args, what: What) -> Result<ExitCode> {
     match what {
         What::Steer => try_out::steer(args),
         What::Retrieval => try_out::retrieval(args),
+        What::Inversion => inversion::measure(args),
         What::Measure => try_out::measure(args),
+        What::Distances => distances::measure(args),
         What::Ship => ship::ship(args),
         _ => train::train(args, what),
     }

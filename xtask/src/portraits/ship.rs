@@ -31,7 +31,7 @@ struct Network {
     what: &'static str,
 }
 
-const NETWORKS: [Network; 8] = [
+const NETWORKS: [Network; 9] = [
     Network {
         run: "generator",
         told: "generator",
@@ -43,6 +43,12 @@ const NETWORKS: [Network; 8] = [
         told: "autoencoder",
         file: "diffae.safetensors",
         what: "diffusion autoencoder of photographs, 64 × 64, codes of 128, with its latent prior; the figures are the autoencoder's",
+    },
+    Network {
+        run: "encoder",
+        told: "encoder",
+        file: "encoder.safetensors",
+        what: "encoder of the generator's latents",
     },
     Network {
         run: "plain",

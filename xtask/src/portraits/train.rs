@@ -9,9 +9,11 @@ use domex_data::{
     source::{PictureSource, Portraits},
 };
 use domex_error::{Context, Result, user_error};
+use domex_lpips::Lpips;
 use domex_pretrain::{
     clip::{ClipConfig, ClipJob},
     diffae::{AutoencoderConfig, AutoencoderJob, PriorConfig, PriorJob},
+    encoder::{EncoderConfig, EncoderJob},
     judge::{JudgeConfig, JudgeJob},
     perceptual::{PerceptualConfig, PerceptualJob},
     portraits::{self, Painter, World, recipes},
@@ -143,6 +145,18 @@ impl Recipe for ClipConfig {
     }
 }
 
+impl Recipe for EncoderConfig {
+    fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        let model = args.generator()?;
+        let perceptual = Lpips::load(args.network("perceptual"), DType::F32, &Device::Cpu)?;
+        let job = EncoderJob::new(self.clone(), &model, perceptual, &Device::Cpu)?;
+        Ok(Box::new(job))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        (self.learning.images, self.seed) = (images, seed);
+    }
+}
+
 impl Recipe for TeacherConfig {
     fn start(&self, args: &Args, world: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
         let clip = Bundle::load(args.text_encoder(), DType::F32, &Device::Cpu)?;
@@ -198,9 +212,16 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
             let recipe = recipes::teacher(clip.clip.config().embed_dim, images);
             go(args, what, &recipe, world)
         }
-        What::Steer | What::Retrieval | What::Measure | What::Ship => {
-            Err(user_error("this trains nothing"))
+        What::Encoder => {
+            let recipe = EncoderConfig::new(&args.generator()?, images)?;
+            go(args, what, &recipe, world)
         }
+        What::Steer
+        | What::Retrieval
+        | What::Inversion
+        | What::Measure
+        | What::Distances
+        | What::Ship => Err(user_error("this trains nothing")),
     }
 }
 

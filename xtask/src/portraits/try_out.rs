@@ -14,10 +14,10 @@ use domex_pretrain::{
     scenes::Scenes,
 };
 use domex_random::Streams;
-use domex_stylegan2::{Generator, Model};
+use domex_stylegan2::Model;
 use serde_json::json;
 
-use super::{Args, What, beside, directions::probed, settings, ship::damped};
+use super::{Args, What, beside, directions::probed, settings};
 use crate::out::{say, write_json};
 
 /// Steers, prints what the judge says, and writes a grid.
@@ -107,14 +107,7 @@ pub fn retrieval(args: &Args) -> Result<ExitCode> {
 
 /// Measures a generator and the judge, prints the figures and writes them with a grid of samples.
 pub fn measure(args: &Args) -> Result<ExitCode> {
-    let model = match &args.generator {
-        Some(file) => Model::load(file, &Device::Cpu)?,
-        None => {
-            let model = Model::load(args.made("generator"), &Device::Cpu)?;
-            let config = model.generator().config();
-            Model::new(Generator::from_tensors(&damped(&model)?, config)?)
-        }
-    };
+    let model = args.generator()?;
     let half = args
         .half
         .as_ref()

@@ -83,6 +83,9 @@ pub struct PortraitArgs {
     /// Draw each person in every domain
     #[arg(long)]
     pub aligned: bool,
+    /// Draw one person on every picture, the one of picture N: pose, expression, light, clothes and background change
+    #[arg(long, value_name = "N")]
+    pub person: Option<u64>,
     /// Also write the first pictures, a row for each domain, to this PNG file
     #[arg(long, value_name = "FILE")]
     pub preview: Option<PathBuf>,
@@ -141,6 +144,7 @@ fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> 
     let interrupt = Interrupt::watch()?;
     let mut writer = Writer::create(&args.out, args.force)?;
     let people = Portraits::new(context.seed, Domain::Photo, args.size)?;
+    let one = args.person.map(|person| people.factors(person).0);
     let streams = Streams::new(context.seed);
     let progress = context.progress("pictures", args.count as usize);
     let mut lines = String::new();
@@ -156,7 +160,10 @@ fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> 
                 } else {
                     i
                 };
-                let (factors, seed) = people.factors(person);
+                let (mut factors, seed) = people.factors(person);
+                if let Some(one) = &one {
+                    factors = one.on_occasion_of(&factors);
+                }
                 let words = caption(
                     &factors,
                     domain,

@@ -15,7 +15,7 @@ use domex_stylegan2::{Generator, Noise};
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
-use super::invert::{Invert, SpaceChoice, invert};
+use super::invert::{Crop, Invert, SpaceChoice, invert};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::domains::Domains;
@@ -53,7 +53,14 @@ pub struct Edit {
     /// Domains and their strengths; may be given several times
     #[arg(long, value_name = "NAME[=ALPHA],..", required = true)]
     pub set: Vec<String>,
-    /// Steps of the search for the pictures' latents [default: 300]; of a diffusion autoencoder, which encodes pictures
+    /// Where the search for the pictures' latents starts: at what an encoder of `domex train-encoder` predicts, or at the mean
+    /// latent (none) [default: the shipped encoder for the shipped generator and what was expanded from it, else none]
+    #[arg(long, value_name = "FILE|none", conflicts_with = "latents")]
+    pub encoder: Option<String>,
+    /// What of a picture is shown
+    #[arg(long, value_enum, default_value_t = Crop::Center, conflicts_with = "latents")]
+    pub crop: Crop,
+    /// Steps of the search [default: 50 from an encoder's latents, else 300]; of a diffusion autoencoder, which encodes pictures
     /// without a search, those from a picture to its noise [default: 100]
     #[arg(long, value_name = "N", conflicts_with = "latents")]
     pub steps: Option<u32>,
@@ -76,7 +83,7 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         Some(files) => files,
         None => {
             let inverted = folder.file("inverted");
-            invert(context, &search(args, &inverted))?;
+            invert(context, &search(args, &inverted), 300)?;
             files(&inverted.join("latents"))?
         }
     };
@@ -154,7 +161,9 @@ fn search(args: &Edit, folder: &Path) -> Invert {
         image: args.image.clone(),
         space: SpaceChoice::W,
         domain: None,
-        steps: args.steps.unwrap_or(300),
+        encoder: args.encoder.clone(),
+        steps: args.steps,
+        crop: args.crop,
         l2: 0.0,
         keep_noise: false,
         tune: 0,
@@ -165,7 +174,7 @@ fn search(args: &Edit, folder: &Path) -> Invert {
 }
 
 /// The file itself, or the latents of a folder, sorted by name.
-fn files(path: &Path) -> domex_error::Result<Vec<PathBuf>> {
+pub fn files(path: &Path) -> domex_error::Result<Vec<PathBuf>> {
     let problem = |reason: String| user_error(format!("--latents {}: {reason}", path.display()));
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);

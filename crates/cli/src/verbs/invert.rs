@@ -1,15 +1,17 @@
 //! `domex invert`: from real pictures to latents.
 
 mod inputs;
+mod outputs;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 use clap::{Args, ValueEnum};
 use domex_checkpoint::safetensors::Overwrite;
 use domex_data::folder::{OutputFolder, write_atomic};
-use domex_data::grid::Grid;
 use domex_data::picture::{self, write_png};
+use domex_encoder::Encoder;
 use domex_error::user_error;
 use domex_invert::{Config, Inversion, Likeness, Place, Projector, Space, TuneConfig, tune};
 use domex_lpips::Lpips;
@@ -18,8 +20,10 @@ use domex_stylegan2::{Generator, Model, Noise};
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
-pub(super) use self::inputs::files;
-use self::inputs::{Given, read};
+pub use self::inputs::Crop;
+use self::inputs::Given;
+pub(super) use self::inputs::{files, read};
+use self::outputs::{draw, report};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::domains::{Domains, slugs};
@@ -46,9 +50,16 @@ pub struct Invert {
     /// The pictures are of this domain of an expanded model [default: of the base]
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
-    /// Steps of the search
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub steps: u32,
+    /// Where the search starts: at what an encoder of `domex train-encoder` predicts, or at the mean latent (none)
+    /// [default: the shipped encoder for the shipped generator and what was expanded from it, else none]
+    #[arg(long, value_name = "FILE|none")]
+    pub encoder: Option<String>,
+    /// Steps of the search; 0 takes what the encoder predicts [default: 50 from an encoder's latents, else 1000]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u32>,
+    /// What of a picture is looked for
+    #[arg(long, value_enum, default_value_t = Crop::Center)]
+    pub crop: Crop,
     /// Weight of the mean square difference of pixels, beside the perceptual distance
     #[arg(
         long,
@@ -57,7 +68,7 @@ pub struct Invert {
         allow_negative_numbers = true
     )]
     pub l2: f64,
-    /// Leave the generator's pixel noise as it is; otherwise it is searched for too
+    /// Leave the generator's pixel noise as it is, as a search from an encoder's latents does; otherwise it is searched for too
     #[arg(long)]
     pub keep_noise: bool,
     /// Steps of tuning the generator to the pictures afterwards (pivotal tuning)
@@ -95,7 +106,7 @@ struct Found {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Invert) -> domex_error::Result<()> {
-    let json = invert(context, args)?;
+    let json = invert(context, args, 1000)?;
     let pictures = json["pictures"].as_array().map_or(&[][..], Vec::as_slice);
     for picture in pictures {
         let figures = picture.get("tuned").unwrap_or(&picture["found"]);
@@ -112,8 +123,8 @@ pub fn run(context: &Context, args: &Invert) -> domex_error::Result<()> {
     Ok(())
 }
 
-/// Looks for the pictures and writes what is found, and its figures.
-pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
+/// Looks for the pictures and writes what is found, and its figures. Without an encoder the default is `unaided` steps.
+pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Result<Json> {
     let perceptual = match &args.perceptual {
         Some(path) => models::perceptual(path)?,
         None => assets::expect(assets::PERCEPTUAL)
@@ -142,8 +153,18 @@ pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
     let side = model.config().synthesis.img_resolution as u32;
     let given = files
         .iter()
-        .map(|file| read(file, side))
+        .map(|file| read(file, side, args.crop))
         .collect::<domex_error::Result<Vec<_>>>()?;
+    // A picture of another domain is none that an encoder has seen.
+    let encoder = match (&args.domain, &args.encoder) {
+        (Some(_), Some(file)) if file != "none" => {
+            return Err(user_error(
+                "--encoder: reads pictures of the base; leave it out, or --domain",
+            ));
+        }
+        (Some(_), _) => None,
+        (None, wanted) => models::encoder(context, wanted.as_deref(), model.generator())?,
+    };
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let folder = args.out.folder()?;
 
@@ -154,8 +175,12 @@ pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
         perceptual: &perceptual,
         place: place.as_ref(),
         domains: domains.as_ref(),
+        config: config(args, encoder.is_some(), unaided),
+        encoder,
     };
+    let start = Instant::now();
     let (latents, found) = search.latents(&given, &folder)?;
+    let seconds = start.elapsed().as_secs_f64() / given.len() as f64;
     let tuned = match args.tune {
         0 => None,
         _ => Some(search.tuned(&given, &latents)?),
@@ -167,6 +192,12 @@ pub fn invert(context: &Context, args: &Invert) -> domex_error::Result<Json> {
     let beside = folder.file("beside.png");
     write_png(&beside, &draw(&given, &found, search.names(), tuned)?)?;
     let mut json = report(&given, &found, tuned);
+    json["start"] = json!(match search.encoder {
+        Some(_) => "encoder",
+        None => "mean",
+    });
+    json["steps"] = json!(search.config.steps);
+    json["seconds_per_picture"] = json!(seconds);
     let path = folder.file("invert.json");
     write_atomic(&path, format!("{json:#}\n").as_bytes())?;
     json["folder"] = json!(crate::paths::text(folder.path()));
@@ -181,6 +212,8 @@ struct Search<'a> {
     perceptual: &'a Lpips,
     place: Option<&'a Place>,
     domains: Option<&'a Domains<'a>>,
+    encoder: Option<Encoder>,
+    config: Config,
 }
 
 impl Search<'_> {
@@ -194,7 +227,7 @@ impl Search<'_> {
             generator: self.generator,
             perceptual: self.perceptual,
             place: self.place,
-            config: self.config(),
+            config: self.config,
         };
         let force = self.args.out.force;
         let codes = OutputFolder::create(folder.file("latents"), force)?;
@@ -203,15 +236,22 @@ impl Search<'_> {
             true => Some(OutputFolder::create(folder.file("projected"), force)?),
             false => None,
         };
-        let steps = self.args.steps as usize;
-        let progress = self.context.progress("steps", steps * given.len());
+        let progress = self
+            .context
+            .progress("steps", self.config.steps * given.len());
         let (mut latents, mut all) = (Vec::new(), Vec::new());
         for (index, batch) in given.chunks(self.args.batch.into()).enumerate() {
             // Each batch has draws of its own.
             let streams = Streams::new(self.context.seed.wrapping_add(index as u64));
-            let found = projector.invert(&self.tensor(batch)?, &streams, &mut |_, _| {
-                progress.advance(batch.len());
-            })?;
+            let wanted = self.tensor(batch)?;
+            let mut on_step = |_, _| progress.advance(batch.len());
+            let found = match &self.encoder {
+                Some(encoder) => {
+                    let start = encoder.encode(&wanted.to_dtype(DType::F32)?)?;
+                    projector.invert_from(&wanted, &start, &streams, &mut on_step)?
+                }
+                None => projector.invert(&wanted, &streams, &mut on_step)?,
+            };
             for (picture, given) in batch.iter().enumerate() {
                 let latent = codes.file(format!("{}.safetensors", given.name));
                 found.write(picture, &latent, overwrite(force))?;
@@ -296,24 +336,27 @@ impl Search<'_> {
         domains.map(|domain| domain.name.clone()).collect()
     }
 
-    fn config(&self) -> Config {
-        let published = Config::default();
-        Config {
-            space: match self.args.space {
-                SpaceChoice::W => Space::W,
-                SpaceChoice::WPlus => Space::WPlus,
-            },
-            steps: self.args.steps as usize,
-            pixel_noise: published.pixel_noise.filter(|_| !self.args.keep_noise),
-            l2: self.args.l2,
-            ..published
-        }
-    }
-
     fn tensor(&self, given: &[Given]) -> domex_error::Result<Tensor> {
         let pictures: Vec<RgbImage> = given.iter().map(|given| given.picture.clone()).collect();
         let dtype = self.generator.synthesis().dtype();
         Ok(picture::from_rgb(&pictures, dtype, &self.context.device)?)
+    }
+}
+
+fn config(args: &Invert, with_encoder: bool, unaided: u32) -> Config {
+    let (usual, steps) = match with_encoder {
+        true => (Config::near(), Config::near().steps),
+        false => (Config::default(), unaided as usize),
+    };
+    Config {
+        space: match args.space {
+            SpaceChoice::W => Space::W,
+            SpaceChoice::WPlus => Space::WPlus,
+        },
+        steps: args.steps.map_or(steps, |steps| steps as usize),
+        pixel_noise: usual.pixel_noise.filter(|_| !args.keep_noise),
+        l2: args.l2,
+        ..usual
     }
 }
 
@@ -360,40 +403,4 @@ fn overwrite(force: bool) -> Overwrite {
         true => Overwrite::Replace,
         false => Overwrite::Refuse,
     }
-}
-
-/// A row for each picture: as given, as found, in every domain, and by the tuned generator.
-fn draw(
-    given: &[Given],
-    found: &[Found],
-    domains: Vec<String>,
-    tuned: Option<&[Found]>,
-) -> domex_error::Result<RgbImage> {
-    let mut labels = vec!["given".to_owned(), "found".to_owned()];
-    labels.extend(domains);
-    labels.extend(tuned.map(|_| "tuned".to_owned()));
-    let mut cells = Vec::new();
-    for (index, given) in given.iter().enumerate() {
-        cells.push(given.picture.clone());
-        cells.push(found[index].picture.clone());
-        cells.extend(found[index].domains.iter().cloned());
-        cells.extend(tuned.map(|tuned| tuned[index].picture.clone()));
-    }
-    let names = given.iter().map(|given| given.name.clone());
-    Ok(Grid::new(labels.len())
-        .column_labels(labels)
-        .row_labels(names)
-        .draw(&cells)?)
-}
-
-fn report(given: &[Given], found: &[Found], tuned: Option<&[Found]>) -> Json {
-    let figures = |found: &Found| json!({ "distance": found.distance, "psnr": found.psnr });
-    let pictures = given.iter().enumerate().map(|(index, given)| {
-        let mut one = json!({ "name": given.name, "found": figures(&found[index]) });
-        if let Some(tuned) = tuned {
-            one["tuned"] = figures(&tuned[index]);
-        }
-        one
-    });
-    json!({ "pictures": pictures.collect::<Vec<_>>() })
 }

@@ -17,7 +17,9 @@ pub mod generate;
 pub mod info;
 pub mod invert;
 pub mod mix;
+pub mod person;
 pub mod train;
+pub mod train_encoder;
 pub mod traverse;
 
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ pub enum Verb {
     Data(data::Data),
     /// Train a StyleGAN2 on pictures
     Train(Box<train::Train>),
+    /// Train an encoder that finds a generator's latents
+    TrainEncoder(train_encoder::TrainEncoder),
     /// Expand a generator with new domains, given as text or pictures
     Expand(Box<expand::Expand>),
     /// Combine several domains of an expanded model in one picture
@@ -57,6 +61,8 @@ pub enum Verb {
     Invert(Box<invert::Invert>),
     /// Show real pictures in the domains of an expanded model
     Edit(Box<edit::Edit>),
+    /// Draw, find and edit a person in the space of its pictures (MyStyle)
+    Person(Box<person::Person>),
     /// Measure an expanded model's domains, or any model's distance to a data set
     Eval(eval::Eval),
     /// Fetch published networks by name, or list them
@@ -74,6 +80,7 @@ impl Verb {
     pub fn run(self, context: &Context) -> domex_error::Result<ExitCode> {
         let done = match self {
             Self::Train(args) => return train::run(context, &args),
+            Self::TrainEncoder(args) => return train_encoder::run(context, &args),
             Self::Expand(args) => return expand::run(context, &args),
             Self::Info(args) => info::run(context, &args),
             Self::Generate(args) => generate::run(context, &args),
@@ -86,6 +93,7 @@ impl Verb {
             Self::Domains(args) => domains::run(context, &args),
             Self::Invert(args) => invert::run(context, &args),
             Self::Edit(args) => edit::run(context, &args),
+            Self::Person(args) => person::run(context, &args),
             Self::Eval(args) => eval::run(context, &args),
             Self::Data(args) => data::run(context, &args),
             Self::Fetch(args) => fetch::run(context, &args),

@@ -245,7 +245,8 @@ fn domain_way(model: &Model, name: &str, distance: f64, ws: &Tensor) -> domex_er
     })
 }
 
-fn read_direction(
+/// The one vector of the latent's size in a file, at unit length.
+pub fn read_direction(
     file: &Path,
     w_dim: usize,
     device: &Device,

@@ -264,6 +264,23 @@ impl Factors {
         }
     }
 
+    /// This person on another occasion: pose, expression, light, clothes and background are `other`'s, all else stays.
+    #[must_use]
+    pub fn on_occasion_of(&self, other: &Self) -> Self {
+        Self {
+            yaw: other.yaw,
+            tilt: other.tilt,
+            smile: other.smile,
+            light: other.light,
+            warmth: other.warmth,
+            background: other.background,
+            background_hue: other.background_hue,
+            background_value: other.background_value,
+            cloth_hue: other.cloth_hue,
+            ..self.clone()
+        }
+    }
+
     /// The same, with every number within its range.
     pub(crate) fn clamped(&self) -> Self {
         let mut f = self.clone();

@@ -55,6 +55,15 @@ fn every_domain_looks_different_from_every_other() {
 }
 
 #[test]
+fn a_person_on_another_occasion_keeps_what_makes_the_person() {
+    let people = people(2);
+    let same = people[0].on_occasion_of(&people[1]);
+    let pose = |f: &Factors| (f.yaw, f.tilt, f.smile, f.light, f.background_hue);
+    assert_eq!(pose(&same), pose(&people[1]));
+    assert_eq!(same.on_occasion_of(&people[0]), people[0]);
+}
+
+#[test]
 fn each_factor_changes_the_picture() {
     let mut base = people(1).remove(0);
     (base.glasses, base.beard, base.hat) = (Glasses::None, Beard::None, Hat::None);

@@ -165,7 +165,7 @@ fn in_patches(network: &str, image_size: usize, patch: usize) -> Result<usize> {
     }
     let expected = format!("a multiple of {patch}, the side of a patch");
     Err(Error::config(
-        &format!("{network}.image_size"),
+        format!("{network}.image_size"),
         image_size,
         expected,
     ))

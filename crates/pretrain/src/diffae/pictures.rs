@@ -10,6 +10,7 @@ use domex_diffae::{Config, Model};
 use domex_diffusion::standard_normal;
 use domex_random::Streams;
 
+use crate::losses::psnr;
 use crate::{Error, Result};
 
 /// Pictures of a grid.
@@ -109,21 +110,4 @@ impl Samples {
         picture::write_png(path, &grid.draw(&rows)?)?;
         psnr(&self.pictures, &decoded)
     }
-}
-
-/// The mean over pictures in `[-1, 1]` of each one's peak signal-to-noise ratio, in decibels.
-fn psnr(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let error = (a - b)?
-        .sqr()?
-        .flatten_from(1)?
-        .mean(1)?
-        .to_dtype(DType::F64)?;
-    let errors = error.to_vec1::<f64>()?;
-    let count = errors.len() as f64;
-    // The signal's range is 2.
-    Ok(errors
-        .iter()
-        .map(|e| 10.0 * (4.0 / e.max(1e-12)).log10())
-        .sum::<f64>()
-        / count)
 }

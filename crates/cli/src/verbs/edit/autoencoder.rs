@@ -10,7 +10,7 @@ use domex_error::{AnyError, user_error};
 use image::RgbImage;
 use serde_json::json;
 
-use super::{Edit, grid, set, told};
+use super::{Crop, Edit, grid, set, told};
 use crate::context::Context;
 use crate::diffae::read_picture;
 use crate::domains::Domains;
@@ -22,9 +22,18 @@ use crate::verbs::{decode, invert};
 const STEPS: u32 = 100;
 
 pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error::Result<()> {
-    if args.perceptual.is_some() {
+    let of_search = [
+        ("--perceptual", args.perceptual.is_some()),
+        ("--encoder", args.encoder.is_some()),
+    ];
+    if let Some((flag, _)) = of_search.iter().find(|(_, given)| *given) {
+        return Err(user_error(format!(
+            "{flag}: a diffusion autoencoder encodes pictures without a search; leave it out"
+        )));
+    }
+    if args.crop != Crop::Center {
         return Err(user_error(
-            "--perceptual: a diffusion autoencoder encodes pictures without a search; leave it out",
+            "--crop: a diffusion autoencoder is shown the middle of a picture; leave the flag out",
         ));
     }
     let domains = Domains::of(model, model.expansion.as_ref(), "edit")?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use domex_data::picture;
 use domex_data::pil_resize::{centre_crop, resize_shorter_side};
 use domex_error::user_error;
@@ -51,10 +52,37 @@ fn name(file: &Path) -> String {
         .into_owned()
 }
 
-/// A picture, resized and cropped to the generator's size.
-pub fn read(file: &Path, side: u32) -> domex_error::Result<Given> {
+/// What of a picture is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Crop {
+    /// The square in its middle.
+    #[default]
+    Center,
+    /// The square around a face.
+    Face,
+    /// All of it: only squares are taken.
+    None,
+}
+
+/// A picture, cropped and resized to the generator's size.
+pub fn read(file: &Path, side: u32, crop: Crop) -> domex_error::Result<Given> {
     let mut picture = picture::read(file)?;
-    if picture.dimensions() != (side, side) {
+    let (width, height) = picture.dimensions();
+    match crop {
+        Crop::Face => {
+            return Err(user_error(
+                "--crop face: domex finds no faces; crop the pictures to squares as those that the model was trained on (eyes and mouth in the same places) with another program, and give --crop none",
+            ));
+        }
+        Crop::None if width != height => {
+            return Err(user_error(format!(
+                "--image {}: is {width} × {height}; --crop none takes squares, --crop center the middle of any picture",
+                file.display()
+            )));
+        }
+        Crop::Center | Crop::None => {}
+    }
+    if (width, height) != (side, side) {
         picture = centre_crop(&resize_shorter_side(&picture, side)?, side)?;
     }
     Ok(Given {

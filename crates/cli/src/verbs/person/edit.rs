@@ -1,0 +1,174 @@
+//! Edits that stay the person: steps along a direction in its space.
+
+use std::path::PathBuf;
+
+use candle_core::Tensor;
+use clap::{Args, ValueEnum};
+use domex_data::grid::Grid;
+use domex_data::picture::write_png;
+use domex_error::user_error;
+use domex_invert::Code;
+use domex_latent::subspace::choose_dimension;
+use domex_mystyle::edit::{EdgePolicy, edit, span_direction, strengths};
+use domex_mystyle::nearest::nearest;
+use image::RgbImage;
+use serde_json::json;
+
+use super::{BETA, Space, SpaceArgs, beta};
+use crate::context::Context;
+use crate::kinds::Model;
+use crate::paths::text;
+use crate::verbs::edit::files;
+use crate::verbs::traverse::read_direction;
+use crate::{basis, models};
+
+/// Flags of `domex person edit`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Writes NAME-0.png, NAME-1.png, ... for each step of each latent, and grid.png. The direction is brought into the span of the\nanchors first; what is printed as its cosine says how much of it the person can do."
+)]
+pub struct Edit {
+    /// Whose space.
+    #[command(flatten)]
+    pub space: SpaceArgs,
+    /// A latent of the person, or a folder of them, as `domex person project` writes them; each is brought to the nearest point of
+    /// the space
+    #[arg(long, value_name = "FILE|DIR")]
+    pub latents: PathBuf,
+    /// Direction of the latent basis; 0 is the strongest
+    #[arg(
+        long,
+        value_name = "K",
+        conflicts_with = "direction",
+        required_unless_present = "direction"
+    )]
+    pub dim: Option<usize>,
+    /// A safetensors file with one vector of the latent's size
+    #[arg(long, value_name = "FILE")]
+    pub direction: Option<PathBuf>,
+    /// Largest distance along the direction, both ways, as a share of a domain's
+    #[arg(long, value_name = "SHARE", default_value_t = 0.25)]
+    pub distance: f64,
+    /// Steps, half of them each way
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub steps: usize,
+    /// What to do with a step that leaves the space
+    #[arg(long, value_enum, default_value_t = Edge::Project)]
+    pub edge: Edge,
+    /// How far coordinates may fall below 0 within the space
+    #[arg(long, value_name = "BETA", default_value_t = BETA, value_parser = beta, allow_negative_numbers = true)]
+    pub beta: f64,
+}
+
+/// What to do at the edge of the space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Edge {
+    /// Leave the step out.
+    Stop,
+    /// Keep it as it is: less and less the person.
+    Continue,
+    /// Take the nearest point of the space.
+    Project,
+}
+
+impl From<Edge> for EdgePolicy {
+    fn from(edge: Edge) -> Self {
+        match edge {
+            Edge::Stop => Self::Stop,
+            Edge::Continue => Self::Continue,
+            Edge::Project => Self::Project,
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
+    let all = strengths(args.distance, args.steps)
+        .map_err(|error| user_error(format!("--distance or --steps: {error}")))?;
+    let own = Model::StyleGan2(Box::new(models::stylegan2(context, &args.space.model)?));
+    let unit = own.distance()?;
+    let direction = direction(&own, args)?;
+    let Model::StyleGan2(model) = &own else {
+        return Err(domex_error::AnyError::internal("another kind of model"));
+    };
+    let space = Space::of(model, &args.space)?;
+    let along = span_direction(&space.anchors, &direction)?;
+    let files = files(&args.latents)?;
+    let folder = args.space.out.folder()?;
+    let steps: Vec<f64> = all.iter().map(|strength| strength * unit).collect();
+
+    let progress = context.progress("latents", files.len());
+    let (mut cells, mut names, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for file in &files {
+        let code = Code::read(file, model.generator())?;
+        let at = nearest(&space.anchors, &code.latent.squeeze(0)?, args.beta)?;
+        let edits = edit(
+            &space.anchors,
+            &at.coordinates,
+            &along.gamma,
+            &steps,
+            args.edge.into(),
+            args.beta,
+        )?;
+        let name = file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let latents: Vec<Tensor> = edits.iter().map(|edit| edit.latent.clone()).collect();
+        let pictures = match latents.is_empty() {
+            true => Vec::new(),
+            false => space.pictures(&Tensor::stack(&latents, 0)?)?,
+        };
+        for (index, picture) in pictures.iter().enumerate() {
+            write_png(&folder.file(format!("{name}-{index}.png")), picture)?;
+        }
+        let kept: Vec<f64> = edits.iter().map(|edit| edit.strength).collect();
+        cells.extend(row(
+            &steps,
+            &kept,
+            &pictures,
+            model.config().synthesis.img_resolution,
+        ));
+        told.push(json!({
+            "name": name, "strengths": kept.iter().map(|s| s / unit).collect::<Vec<_>>(),
+        }));
+        names.push(name);
+        progress.advance(1);
+    }
+    drop(progress);
+    let path = folder.file("grid.png");
+    let drawing = Grid::new(steps.len())
+        .column_labels(all.iter().map(|strength| format!("{strength:+.2}")))
+        .row_labels(names)
+        .draw(&cells)?;
+    write_png(&path, &drawing)?;
+    context.say(&format!("cosine of the direction {:.3}", along.cosine));
+    context.say(&format!(
+        "pictures and grid.png in {}",
+        folder.path().display()
+    ));
+    context.result(&json!({ "latents": told, "cosine": along.cosine, "grid": text(&path) }));
+    Ok(())
+}
+
+/// A direction `[D]` of unit length.
+fn direction(model: &Model, args: &Edit) -> domex_error::Result<Tensor> {
+    let generator = model.generator();
+    let (device, dtype) = (generator.device(), generator.dtype());
+    if let Some(file) = &args.direction {
+        return read_direction(file, generator.latent_dim(), device, dtype);
+    }
+    let basis = basis::of(model, basis::Choice::DomainExpansion)?;
+    let dim = choose_dimension(args.dim, &[], basis.count())?;
+    Ok(basis.directions(&[dim], device, dtype)?.squeeze(0)?)
+}
+
+/// One picture for each step; a step that was left out is white.
+fn row(steps: &[f64], kept: &[f64], pictures: &[RgbImage], side: usize) -> Vec<RgbImage> {
+    let blank = || RgbImage::from_pixel(side as u32, side as u32, image::Rgb([255; 3]));
+    let cells = steps.iter().map(|step| {
+        let place = kept.iter().position(|strength| strength == step);
+        place.map_or_else(blank, |place| pictures[place].clone())
+    });
+    cells.collect()
+}

@@ -1,0 +1,333 @@
+//! Pictures brought into a person's space: as they are, with a hole, or of few pixels.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use clap::Args;
+use domex_checkpoint::TensorData;
+use domex_checkpoint::safetensors::{self, Overwrite};
+use domex_data::folder::{OutputFolder, write_atomic};
+use domex_data::grid::Grid;
+use domex_data::picture::{self, write_png};
+use domex_error::user_error;
+use domex_latent::{Generator as _, ImageDistance};
+use domex_mystyle::Degradation;
+use domex_mystyle::alpha::{AlphaSpace, Regularization};
+use domex_mystyle::blend::blend;
+use domex_mystyle::project::{ProjectionConfig, Projector};
+use domex_ops::{Resize, resize};
+use domex_replay::Perceptual;
+use image::RgbImage;
+use serde_json::{Value as Json, json};
+
+use super::{BETA, Space, SpaceArgs, beta};
+use crate::context::Context;
+use crate::verbs::invert::{Crop, files, read};
+use crate::{assets, models};
+
+/// Rows of W+ of the published regularisation's generator, of which it holds back two thirds.
+const HELD: (usize, usize) = (12, 18);
+
+/// Flags of `domex person project`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Writes latents/NAME.safetensors (w), pictures/NAME.png, beside.png and person.json; with --mask also filled/NAME.png, the given\npicture with its hole filled without a seam."
+)]
+pub struct Project {
+    /// Whose space.
+    #[command(flatten)]
+    pub space: SpaceArgs,
+    /// Pictures of the person, or a folder of them; may be given several times
+    #[arg(long, value_name = "FILE|DIR", required = true)]
+    pub image: Vec<PathBuf>,
+    /// What is known of each picture: a picture of the same size, white where it is known, black in the hole
+    #[arg(long, value_name = "FILE", conflicts_with = "enlarge")]
+    pub mask: Option<PathBuf>,
+    /// The pictures are smaller than the generator's, and are to be shown at its size
+    #[arg(long)]
+    pub enlarge: bool,
+    /// What of a picture is looked for
+    #[arg(long, value_enum, default_value_t = Crop::Center)]
+    pub crop: Crop,
+    /// Steps of the search
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub steps: usize,
+    /// How far coordinates may fall below 0: more shows what no anchor shows, less stays the person
+    #[arg(long, value_name = "BETA", default_value_t = BETA, value_parser = beta, allow_negative_numbers = true)]
+    pub beta: f64,
+    /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
+    #[arg(long, value_name = "FILE|NAME")]
+    pub perceptual: Option<PathBuf>,
+}
+
+/// A picture that was found.
+struct Found {
+    name: String,
+    given: RgbImage,
+    made: RgbImage,
+    filled: Option<RgbImage>,
+    loss: f64,
+}
+
+pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> {
+    let perceptual = match &args.perceptual {
+        Some(path) => models::perceptual(path)?,
+        None => assets::expect(assets::PERCEPTUAL)
+            .map_err(|error| user_error(format!("no --perceptual, and {error}")))?,
+    };
+    let model = models::stylegan2(context, &args.space.model)?;
+    let space = Space::of(&model, &args.space)?;
+    let side = model.config().synthesis.img_resolution as u32;
+    let files = files(&args.image)?;
+    let given = files.iter().map(|file| Given::read(file, side, args));
+    let given = given.collect::<domex_error::Result<Vec<_>>>()?;
+    let perceptual = Perceptual::load(&perceptual, &context.device)?;
+    let folder = args.space.out.folder()?;
+
+    let force = args.space.out.force;
+    let part = |name: &str| OutputFolder::create(folder.file(name), force);
+    let places = Places {
+        latents: part("latents")?,
+        pictures: part("pictures")?,
+        filled: args.mask.as_ref().map(|_| part("filled")).transpose()?,
+    };
+
+    let progress = context.progress("steps", args.steps * given.len());
+    let mut found = Vec::new();
+    for given in given {
+        let mut on_step = |_, _| progress.advance(1);
+        found.push(one(
+            args,
+            &space,
+            &perceptual,
+            given,
+            &places,
+            &mut on_step,
+        )?);
+    }
+    drop(progress);
+    let beside = folder.file("beside.png");
+    write_png(&beside, &draw(&found)?)?;
+    let pictures: Vec<Json> = found
+        .iter()
+        .map(|found| json!({ "name": found.name, "loss": found.loss }))
+        .collect();
+    let mut json = json!({ "pictures": pictures, "beta": args.beta, "steps": args.steps });
+    write_atomic(
+        &folder.file("person.json"),
+        format!("{json:#}\n").as_bytes(),
+    )?;
+    for found in &found {
+        context.say(&format!("{}: loss {:.4}", found.name, found.loss));
+    }
+    context.say(&format!(
+        "latents and beside.png in {}",
+        folder.path().display()
+    ));
+    json["folder"] = json!(crate::paths::text(folder.path()));
+    context.result(&json);
+    Ok(())
+}
+
+/// Where results of all pictures go.
+struct Places {
+    latents: OutputFolder,
+    pictures: OutputFolder,
+    filled: Option<OutputFolder>,
+}
+
+/// Pictures that are smaller than the generator's are compared at its size, which perceptual networks know.
+struct AtFullSize<'a> {
+    distance: &'a Perceptual,
+    side: usize,
+}
+
+impl ImageDistance for AtFullSize<'_> {
+    fn name(&self) -> &str {
+        self.distance.name()
+    }
+
+    fn distance(&self, a: &Tensor, b: &Tensor) -> domex_latent::Result<Tensor> {
+        if a.dim(3)? >= self.side {
+            return self.distance.distance(a, b);
+        }
+        let enlarged = |x| resize(x, self.side, self.side, Resize::Bilinear);
+        self.distance.distance(&enlarged(a)?, &enlarged(b)?)
+    }
+}
+
+/// A picture, and what it has lost.
+struct Given {
+    name: String,
+    picture: RgbImage,
+    degradation: Degradation,
+    mask: Option<Tensor>, // [1, 1, side, side]
+}
+
+impl Given {
+    fn read(file: &Path, side: u32, args: &Project) -> domex_error::Result<Self> {
+        if args.enlarge {
+            return Self::small(file, side);
+        }
+        let given = read(file, side, args.crop)?;
+        let mask = match &args.mask {
+            Some(mask) => Some(known(mask, file, side, args.crop)?),
+            None => None,
+        };
+        Ok(Self {
+            name: given.name,
+            picture: given.picture,
+            degradation: match &mask {
+                Some(mask) => Degradation::Hole(mask.clone()),
+                None => Degradation::None,
+            },
+            mask,
+        })
+    }
+
+    fn small(file: &Path, side: u32) -> domex_error::Result<Self> {
+        let picture = picture::read(file)?;
+        let (width, height) = picture.dimensions();
+        if width != height || width >= side {
+            return Err(user_error(format!(
+                "--image {}: is {width} × {height}; --enlarge takes squares smaller than the generator's {side} × {side}",
+                file.display()
+            )));
+        }
+        // Half a pixel more, as the size is rounded down.
+        let factor = (f64::from(width) + 0.5) / f64::from(side);
+        Ok(Self {
+            name: file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            picture,
+            degradation: Degradation::Downscale(factor),
+            mask: None,
+        })
+    }
+}
+
+/// The mask `[1, 1, side, side]`, cropped and resized as its picture: 1 where that is known.
+fn known(mask: &Path, file: &Path, side: u32, crop: Crop) -> domex_error::Result<Tensor> {
+    let (found, expected) = (
+        picture::read(mask)?.dimensions(),
+        picture::read(file)?.dimensions(),
+    );
+    if found != expected {
+        return Err(user_error(format!(
+            "--mask {}: is {} × {}, and {} is {} × {}; give a mask of the picture's size",
+            mask.display(),
+            found.0,
+            found.1,
+            file.display(),
+            expected.0,
+            expected.1
+        )));
+    }
+    let mask = read(mask, side, crop)?.picture;
+    let values = mask
+        .pixels()
+        .map(|pixel| if pixel.0[1] >= 128 { 1.0_f32 } else { 0.0 });
+    let side = side as usize;
+    Ok(Tensor::from_vec(
+        values.collect(),
+        (1, 1, side, side),
+        &Device::Cpu,
+    )?)
+}
+
+/// Searches for one picture and writes what is found.
+fn one(
+    args: &Project,
+    space: &Space<'_>,
+    perceptual: &Perceptual,
+    given: Given,
+    places: &Places,
+    on_step: &mut dyn FnMut(usize, f64),
+) -> domex_error::Result<Found> {
+    let device = space.generator.synthesis().device();
+    let wanted = picture::from_rgb(std::slice::from_ref(&given.picture), DType::F32, device)?;
+    let synthesize = |w: &Tensor| space.generator.synthesize(w);
+    let alpha = AlphaSpace::new(&space.anchors, space.rows(), Some(args.beta))?;
+    let degradation = match &given.degradation {
+        Degradation::Hole(mask) => Degradation::Hole(mask.to_device(device)?),
+        other => other.clone(),
+    };
+    let distance = AtFullSize {
+        distance: perceptual,
+        side: space.generator.config().synthesis.img_resolution,
+    };
+    let projector = Projector {
+        space: &alpha,
+        synthesize: &synthesize,
+        distance: &distance,
+        degradation: &degradation,
+        config: ProjectionConfig {
+            steps: args.steps,
+            regularization: Regularization {
+                layers: space.rows() * HELD.0 / HELD.1,
+                ..Regularization::default()
+            },
+            ..ProjectionConfig::default()
+        },
+    };
+    let projected = projector.project(&wanted, on_step)?;
+    let name = given.name;
+    let w = TensorData::from_tensor(&projected.latents.to_dtype(DType::F32)?)?;
+    let tensors = BTreeMap::from([("w".to_owned(), w)]);
+    let overwrite = match args.space.out.force {
+        true => Overwrite::Replace,
+        false => Overwrite::Refuse,
+    };
+    let path = places.latents.file(format!("{name}.safetensors"));
+    safetensors::write(&path, &BTreeMap::new(), &tensors, overwrite)?;
+    let made = space.pictures(&projected.latents)?.swap_remove(0);
+    write_png(&places.pictures.file(format!("{name}.png")), &made)?;
+    let filled = match (&given.mask, &places.filled) {
+        (Some(mask), Some(folder)) => {
+            let made = picture::from_rgb(std::slice::from_ref(&made), DType::F32, device)?;
+            let filled = blend(&wanted, &made, &mask.to_device(device)?)?;
+            let filled = picture::to_rgb(&filled)?.swap_remove(0);
+            write_png(&folder.file(format!("{name}.png")), &filled)?;
+            Some(filled)
+        }
+        _ => None,
+    };
+    Ok(Found {
+        loss: projected.losses.last().copied().unwrap_or(f64::NAN),
+        given: given.picture,
+        name,
+        made,
+        filled,
+    })
+}
+
+/// A row for each picture: as given, as found, and with its hole filled.
+fn draw(found: &[Found]) -> domex_error::Result<RgbImage> {
+    let with_holes = found.iter().any(|found| found.filled.is_some());
+    let mut labels = vec!["given", "found"];
+    if with_holes {
+        labels.push("filled");
+    }
+    let mut cells = Vec::new();
+    for found in found {
+        let side = found.made.width();
+        let given = &found.given;
+        cells.push(match given.width() == side {
+            true => given.clone(),
+            false => {
+                image::imageops::resize(given, side, side, image::imageops::FilterType::Nearest)
+            }
+        });
+        cells.push(found.made.clone());
+        cells.extend(found.filled.clone());
+    }
+    let names = found.iter().map(|found| found.name.clone());
+    Ok(Grid::new(labels.len())
+        .column_labels(labels)
+        .row_labels(names)
+        .draw(&cells)?)
+}
