@@ -203,6 +203,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-replay",
             "domex-eval",
             "domex-inception",
+            "domex-kernels",
             "domex-metrics",
             "domex-judge",
             "domex-encoder",
