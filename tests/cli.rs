@@ -159,6 +159,12 @@ fn dormant_measures_as_many_directions_as_were_asked_for() {
 }
 
 #[test]
+fn dormant_refuses_a_source_of_what_was_not_expanded() {
+    let line = "dormant --random --source portraits --out out";
+    world().refused(line, &["--source", "no domains"]);
+}
+
+#[test]
 fn bad_flags_are_refused_with_what_is_allowed() {
     let world = world();
     for (line, texts) in [

@@ -171,18 +171,7 @@ pub fn open(path: &Path, options: Options) -> Result<Opened> {
 ///
 /// Those of [`open`].
 pub fn open_watched(path: &Path, options: Options, watch: Watch<'_>) -> Result<Opened> {
-    let metadata = std::fs::metadata(path).map_err(Error::read(path))?;
-    let files: Box<dyn files::Files> = if metadata.is_dir() {
-        Box::new(folder::Folder::open(path)?)
-    } else if metadata.is_file() {
-        Box::new(zip::Zip::open(path)?)
-    } else {
-        return Err(Error::NotRegular {
-            path: path.to_path_buf(),
-            found: "a device or a pipe",
-        });
-    };
-    let found = files::FileSet::open(path, files, options, watch)?;
+    let found = files::FileSet::open(path, listed(path)?, options, watch)?;
     let classes = found.set.classes().to_vec();
     let source: Box<dyn PictureSource> = if options.mirror {
         Box::new(Mirrored(found.set))
@@ -195,6 +184,29 @@ pub fn open_watched(path: &Path, options: Options, watch: Watch<'_>) -> Result<O
         notices: found.notices,
         classes,
     })
+}
+
+/// How many pictures a folder, with its sub-folders, or a zip file has, by their names alone.
+///
+/// # Errors
+///
+/// A path that cannot be read; a zip with a path that climbs out of it.
+pub fn count(path: &Path) -> Result<usize> {
+    Ok(listed(path)?.names().len())
+}
+
+fn listed(path: &Path) -> Result<Box<dyn files::Files>> {
+    let metadata = std::fs::metadata(path).map_err(Error::read(path))?;
+    if metadata.is_dir() {
+        Ok(Box::new(folder::Folder::open(path)?))
+    } else if metadata.is_file() {
+        Ok(Box::new(zip::Zip::open(path)?))
+    } else {
+        Err(Error::NotRegular {
+            path: path.to_path_buf(),
+            found: "a device or a pipe",
+        })
+    }
 }
 
 /// A source, followed by the mirror image of every picture in it.

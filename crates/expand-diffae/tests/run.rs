@@ -78,6 +78,7 @@ fn job(
             teacher: None,
             distance: Some(Arc::new(distance)),
         },
+        sets: domex_expand::Sets::new(),
         cache: None,
         seed: 7,
     };

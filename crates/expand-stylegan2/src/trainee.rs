@@ -15,7 +15,9 @@ use domex_gan::{frozen, latents};
 use domex_latent::Expansion;
 use domex_latent::modulation::{Layer, Modulator};
 use domex_random::{Stream, Streams};
-use domex_stylegan2::{self as stylegan2, Generator, Model, Overwrite, mapping::broadcast};
+use domex_stylegan2::{
+    self as stylegan2, Discriminator, Generator, Model, Overwrite, mapping::broadcast,
+};
 use domex_train::adam::AdamConfig;
 use domex_train::lazy::Lazy;
 use domex_train::{Losses, Parameters, State};
@@ -37,6 +39,8 @@ pub struct StyleGan2 {
     source: Generator,
     /// Whether weights are trained, and the running mean of w moves as in any training. Beside vectors both stay the source's.
     trains_weights: bool,
+    /// As the model's file has it.
+    discriminator: Option<Discriminator>,
     pub(crate) adversary: Option<Adversary>,
     pub(crate) reals: Option<Reals>,
     pub(crate) settings: SourceConfig,
@@ -101,6 +105,7 @@ impl StyleGan2 {
             averaged: frozen::generator(g).map_err(own)?,
             source: frozen::generator(g).map_err(own)?,
             trains_weights: false,
+            discriminator: model.discriminator.clone(),
             adversary: adversary.transpose()?,
             reals: reals.filter(|_| adversarial),
             mean_length: Tensor::zeros((), DType::F32, g.synthesis().device())?,
@@ -262,6 +267,10 @@ impl Trainee for StyleGan2 {
                 groups(&self.source, source, stylegan2::Noise::Random(from))?,
             ),
         })
+    }
+
+    fn discriminator(&self) -> Option<&Discriminator> {
+        self.discriminator.as_ref()
     }
 
     fn judge_edited(

@@ -53,6 +53,7 @@ fn trained(world: &Path) -> std::path::PathBuf {
             teacher: None,
             distance: Some(Arc::new(distance)),
         },
+        sets: domex_expand::Sets::new(),
         cache: None,
         seed: 7,
     };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::layers::AdaptiveLayers;
+use crate::methods::adversarial::AdversarialConfig;
 use crate::methods::diffusion::DiffusionConfig;
 use crate::methods::mystyle::MyStyleConfig;
 use crate::objective::ObjectiveConfig;
@@ -52,6 +53,9 @@ pub struct Config {
     /// Of the method `diffusion`.
     #[serde(skip_serializing_if = "is_default")]
     pub diffusion: DiffusionConfig,
+    /// Of the method `adversarial`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub adversarial: AdversarialConfig,
     /// Which layers a step trains: the few that matter most to its tasks, or without this all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptive_layers: Option<AdaptiveLayers>,
@@ -68,7 +72,7 @@ fn is_default<T: Default + PartialEq>(config: &T) -> bool {
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "batch",
     "lr",
     "cooldown",
@@ -82,6 +86,7 @@ const KEYS: [&str; 15] = [
     "antialias",
     "mystyle",
     "diffusion",
+    "adversarial",
     "adaptive_layers",
     "ema",
 ];
@@ -132,6 +137,7 @@ impl Default for Config {
             antialias: false,
             mystyle: MyStyleConfig::default(),
             diffusion: DiffusionConfig::default(),
+            adversarial: AdversarialConfig::default(),
             adaptive_layers: None,
             ema: EmaConfig {
                 kimg: 10.0,
@@ -164,6 +170,7 @@ impl Config {
         self.objective.validate()?;
         self.mystyle.validate()?;
         self.diffusion.validate()?;
+        self.adversarial.validate()?;
         Ok(self.nada.validate()?)
     }
 

@@ -27,6 +27,9 @@ pub enum Error {
     /// The teacher failed.
     #[error(transparent)]
     Distil(Box<domex_distil::Error>),
+    /// An adversarial loss failed.
+    #[error(transparent)]
+    Gan(Box<domex_gan::Error>),
     /// The training engine failed.
     #[error(transparent)]
     Train(Box<domex_train::Error>),
@@ -76,6 +79,7 @@ macro_rules! boxed {
 
 boxed! {
     Distil domex_distil,
+    Gan domex_gan,
     Latent domex_latent,
     MyStyle domex_mystyle,
     Replay domex_replay,
@@ -143,6 +147,7 @@ impl UserError for Error {
             Self::Distil(error) => error.is_user_error(),
             Self::Replay(error) => error.is_user_error(),
             Self::Nada(error) => error.is_user_error(),
+            Self::Gan(error) => error.is_user_error(),
             Self::Train(error) => error.is_user_error(),
             Self::Data(error) => error.is_user_error(),
             Self::File { .. } | Self::Setting { .. } => true,

@@ -14,7 +14,7 @@ use serde_json::{Map, json};
 use crate::aligned::{Aligned, FromSource, source_pictures};
 use crate::domains::Domains;
 use crate::layers::Layers;
-use crate::methods::{self, Networks, World};
+use crate::methods::{self, Networks, Sets, World};
 use crate::parametrisation::{self, Parametrisation};
 use crate::source_file::{self, kept_source};
 use crate::trainee::{SourceStep, Trainee, Weights};
@@ -28,6 +28,8 @@ pub struct Parts<'a> {
     pub tasks: &'a [TaskSpec],
     /// What losses are made of.
     pub networks: Networks,
+    /// The pictures of tasks that learn from a folder or a zip, by its path.
+    pub sets: Sets,
     /// A folder for text features.
     pub cache: Option<&'a Path>,
     /// Seed of every stream.
@@ -104,6 +106,7 @@ impl Expand {
             mut trainee,
             tasks,
             networks,
+            sets,
             cache,
             seed,
         } = parts;
@@ -121,6 +124,9 @@ impl Expand {
                 device: source.device(),
                 latent_dim: source.latent_dim(),
                 resolution: source.resolution(),
+                seed,
+                discriminator: trainee.discriminator(),
+                sets: &sets,
                 source_pictures: &|| source_pictures(seed, source, config.class),
             };
             methods::build(tasks, &world)?
@@ -225,7 +231,7 @@ impl Job for Expand {
         let factor = at.cooled(self.config.cooldown);
         self.optimizer.set_lr(self.learning_rate * factor);
         self.trainee.scale_learning_rates(factor);
-        self.expand_phase(&mut losses)?;
+        self.expand_phase(factor, &mut losses)?;
         let trains_source = self.trainee.trains_source() && self.trained.changes_base();
         if let (true, Some(subspaces)) = (trains_source, self.objective.subspaces()) {
             self.trainee.source_phases(SourceStep {
@@ -251,6 +257,7 @@ impl Job for Expand {
         self.trained.ema().save(AVERAGED, state)?;
         self.optimizer.save(OPTIMIZER, state)?;
         self.trainee.save(state)?;
+        self.objective.save(state)?;
         state.put(STREAMS, &self.streams)?;
         if let Some(layers) = &self.layers {
             layers.save(state)?;
@@ -263,6 +270,7 @@ impl Job for Expand {
         self.trained.ema().restore(AVERAGED, state)?;
         self.optimizer.restore(OPTIMIZER, state)?;
         self.trainee.restore(state)?;
+        self.objective.restore(state)?;
         self.streams = state.get(STREAMS)?;
         if let Some(layers) = &mut self.layers {
             layers.restore(state)?;

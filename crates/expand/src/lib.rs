@@ -9,7 +9,7 @@
 //! L = expand · (Σ over samples L_task(base, edited)) / batch + L_recon(base, source's base)
 //! ```
 //!
-//! A run is tasks × methods × a parametrisation on a trainee, and names no network:
+//! A run is tasks × methods × a parametrisation on a trainee, and names no generator:
 //!
 //! | | says | stands in |
 //! | --- | --- | --- |
@@ -87,8 +87,8 @@ pub use config::{Config, Dimensions, Placement};
 pub use error::{Error, Result};
 pub use job::{Expand, Parts};
 pub use layers::AdaptiveLayers;
-pub use method::{LossPart, Method, Sampled, Samples, SourcePictures};
-pub use methods::Networks;
+pub use method::{LossPart, Method, Sampled, Samples, SourcePictures, Turn};
+pub use methods::{Networks, Sets};
 pub use objective::{Latents, Losses, Objective, ObjectiveConfig, Pictures, Place};
 pub use parametrisation::{Parametrisation, ParametrisationKind};
 pub use recipe::Recipe;

@@ -5,10 +5,14 @@
 //! pictures are from what they should be. A method serves several tasks, which it numbers by itself, and gives the *sum*
 //! over the samples of a step that are its tasks'; the objective adds the methods up and divides by the batch once.
 //!
+//! A method may train a network of its own, such as a discriminator. It then takes a step in [`learn`](Method::learn), after
+//! the generator's, and its state is part of every snapshot.
+//!
 //! [`methods`](crate::methods) holds those that a file of tasks can name.
 
 use candle_core::Tensor;
 use domex_random::Stream;
+use domex_train::{Losses, Measures, State};
 
 use crate::Result;
 
@@ -41,6 +45,15 @@ pub struct LossPart {
     pub total: Tensor,
     /// What each sample adds `[m]`, for the log.
     pub per_sample: Tensor,
+}
+
+/// A step of what a method trains itself.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// What learning rates are multiplied by, as the run cools down.
+    pub factor: f64,
+    /// What is reported.
+    pub losses: &'a mut Losses,
 }
 
 /// Pictures by the source generator, to make things of before the first step.
@@ -98,5 +111,53 @@ pub trait Method {
     fn distance_to_domain(&self, tasks: &[usize], pictures: &Tensor) -> Result<Option<Tensor>> {
         let _ = (tasks, pictures);
         Ok(None)
+    }
+
+    /// Whether the samples that it has in a step should be of one task, that of the first of them: for a loss that compares
+    /// them with one another.
+    fn wants_one_task(&self) -> bool {
+        false
+    }
+
+    /// Whether its loss is measured by a network that learns meanwhile, so that the losses of two steps do not compare and
+    /// no model is the best by them.
+    fn is_measured_by_what_it_trains(&self) -> bool {
+        false
+    }
+
+    /// A step of what it trains itself, after the generator's step: `samples` are those of that step, their pictures
+    /// without a graph. Not called where a step has no sample of it.
+    ///
+    /// # Errors
+    ///
+    /// When a network or a picture fails.
+    fn learn(&mut self, samples: &Samples<'_>, turn: &mut Turn<'_>) -> Result<()> {
+        let _ = (samples, turn);
+        Ok(())
+    }
+
+    /// What a tick reports of it.
+    fn measures(&self, measures: &mut Measures) {
+        let _ = measures;
+    }
+
+    /// Puts what later steps depend on into a snapshot, under names of its own.
+    ///
+    /// # Errors
+    ///
+    /// A name that is taken.
+    fn save(&self, state: &mut State) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+
+    /// Takes it back.
+    ///
+    /// # Errors
+    ///
+    /// A snapshot of something else.
+    fn restore(&mut self, state: &State) -> Result<()> {
+        let _ = state;
+        Ok(())
     }
 }

@@ -11,14 +11,17 @@ use domex_replay::alignment;
 use domex_train::Losses;
 
 use crate::job::Expand;
+use crate::method::Turn;
 use crate::trainee::{Noise, Weights};
 use crate::{Error, Result};
 
 impl Expand {
-    /// New domains, alignment with the source, and what else is weighted.
-    pub(crate) fn expand_phase(&mut self, losses: &mut Losses) -> Result<()> {
+    /// New domains, alignment with the source, and what else is weighted; then the step of what methods train themselves.
+    /// `factor` is what learning rates are multiplied by.
+    pub(crate) fn expand_phase(&mut self, factor: f64, losses: &mut Losses) -> Result<()> {
         let n = self.config.batch;
-        let tasks = draw(&mut self.streams.tasks, self.objective.tasks().len(), n)?;
+        let mut tasks = draw(&mut self.streams.tasks, self.objective.tasks().len(), n)?;
+        self.objective.gather(&mut tasks)?;
         let labels = self.labels(n)?;
         let random = self
             .trainee
@@ -72,7 +75,10 @@ impl Expand {
         {
             total = (total + opinion)?;
         }
-        Ok(self.optimizer.descend(&total, 1.0, &frozen, losses)?)
+        self.optimizer.descend(&total, 1.0, &frozen, losses)?;
+        drop(total);
+        self.objective
+            .learn(&pictures, &tasks, &mut Turn { factor, losses })
     }
 
     /// Labels of a step's samples, where the generator has classes.

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use domex_gan::Discriminator;
 use domex_latent::modulation::{Layer, Modulator};
 use domex_latent::subspace::Subspaces;
 use domex_latent::{Expansion, Generator};
@@ -148,6 +149,11 @@ pub trait Trainee {
         source: &[&Tensor],
         noise: Noise<'_>,
     ) -> Result<(PictureGroups, PictureGroups)>;
+
+    /// The discriminator of its source domain, where it has one: others begin from it.
+    fn discriminator(&self) -> Option<&Discriminator> {
+        None
+    }
 
     /// What the trainee itself adds to the loss of pictures moved into new domains, weighted; `None` where it adds nothing.
     /// `labels` are those of the latents.

@@ -81,8 +81,10 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
         .zip(sums)
         .take(told)
         .map(|(name, value)| (format!("validation/{name}"), value));
-    Ok(Measures {
+    let mut measures = Measures {
         values: values.collect(),
-        score: Some(sums[0]),
-    })
+        score: run.objective.is_comparable().then_some(sums[0]),
+    };
+    run.objective.measures(&mut measures);
+    Ok(measures)
 }

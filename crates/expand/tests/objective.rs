@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use domex_expand::methods::mystyle::ByPictures;
-use domex_expand::{Latents, Method, Objective, ObjectiveConfig, Pictures, Place, Result};
+use domex_expand::{
+    Latents, LossPart, Method, Objective, ObjectiveConfig, Pictures, Place, Result, Samples,
+};
 use domex_latent::toy::{DIM, Toy};
 use domex_latent::{Generator as _, PixelRms, basis::Basis, subspace::Subspaces};
 use domex_ops::testing::{max_difference, randn};
@@ -274,4 +276,32 @@ fn a_loss_needs_a_batch_and_the_pictures_that_its_method_asks_for() {
     assert!(refused(0).contains("batch"));
     // Task 1 wants to know its picture.
     assert!(refused(2).contains("target pictures"));
+}
+
+/// A method that compares the samples of a step with one another.
+struct Together;
+
+impl Method for Together {
+    fn name(&self) -> &str {
+        "together"
+    }
+
+    fn wants_one_task(&self) -> bool {
+        true
+    }
+
+    fn loss(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<LossPart> {
+        Means.loss(samples, stream)
+    }
+}
+
+#[test]
+fn samples_of_a_method_that_compares_them_are_of_one_task() {
+    let tasks = vec![place(0, 0, 0), place(1, 0, 1), place(1, 1, 2)];
+    let methods: Vec<Box<dyn Method>> = vec![Box::new(Means), Box::new(Together)];
+    let config = ObjectiveConfig::default();
+    let objective = Objective::new(subspaces(), tasks, methods, config).unwrap();
+    let mut tasks = [2, 0, 1, 0, 2, 1];
+    objective.gather(&mut tasks).unwrap();
+    assert_eq!(tasks, [2, 0, 2, 0, 2, 2]);
 }

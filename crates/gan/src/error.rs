@@ -35,7 +35,7 @@ pub enum Error {
     #[error("{what}: {found}, expected {expected}")]
     Setting {
         /// Which setting.
-        what: &'static str,
+        what: String,
         /// Its value.
         found: String,
         /// What is allowed.
@@ -68,12 +68,12 @@ impl Error {
     }
 
     pub(crate) fn setting(
-        what: &'static str,
+        what: impl Into<String>,
         found: impl std::fmt::Display,
         expected: impl Into<String>,
     ) -> Self {
         Self::Setting {
-            what,
+            what: what.into(),
             found: found.to_string(),
             expected: expected.into(),
         }

@@ -17,8 +17,11 @@
 //! `backward` on, beside the tensors that it passed through. A phase for one network needs no
 //! gradient for the other: give it that one [`frozen`].
 //!
+//! A [`DomainDiscriminator`] tells pictures of several domains from generated ones, and [`augment`] changes what a
+//! discriminator is shown, so that a few hundred pictures are enough.
+//!
 //! Deliberately not here: optimizers, the schedule of a lazy regularizer and the factor that makes
-//! up for its interval (`domex_train::lazy`), random draws of latents or pictures.
+//! up for its interval (`domex_train::lazy`), random draws of latents or of training pictures.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -46,6 +49,8 @@
 //! ```
 
 mod adversarial;
+pub mod augment;
+mod domains;
 mod error;
 pub mod frozen;
 pub mod latents;
@@ -56,5 +61,7 @@ pub use adversarial::{
     AdversarialLoss, GeneratorLoss, PictureTransform, R1Loss, fake_loss, generator_loss, r1,
     real_loss, realism,
 };
+pub use domains::{DomainDiscriminator, Widths};
+pub use domex_stylegan2::Discriminator;
 pub use error::{Error, Result};
 pub use path_length::{PathLengthConfig, PathLengthLoss, path_length};

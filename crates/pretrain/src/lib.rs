@@ -8,7 +8,6 @@
 //! Deliberately not here: the networks of the generator, CLIP, LPIPS and the judge themselves, the engine of a run
 //! (`domex_train`), the adversarial losses (`domex_gan`), what a generator makes, measured (`domex_eval`).
 
-pub mod augment;
 pub mod clip;
 pub mod diffae;
 pub mod encoder;

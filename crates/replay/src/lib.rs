@@ -1,7 +1,8 @@
 //! Replay: what keeps a generator what it was while it learns something new.
 //!
 //! Replay alignment ([`alignment()`]) holds the pictures of the base subspace where a frozen source
-//! has them, and [`diversity()`] keeps the pictures of a domain apart. Both work on pictures, of any
+//! has them, [`diversity()`] keeps the pictures of a domain apart, and [`correspondence()`] keeps them as unlike each other as
+//! those of the source. All work on pictures, of any
 //! generator.
 //!
 //! Deliberately not here: the generators, random draws, what a domain is trained towards. The
@@ -21,9 +22,11 @@
 //! ```
 
 pub mod alignment;
+pub mod correspondence;
 pub mod diversity;
 mod error;
 
 pub use alignment::{Alignment, AlignmentConfig, Perceptual, alignment};
+pub use correspondence::correspondence;
 pub use diversity::diversity;
 pub use error::{Error, Result};

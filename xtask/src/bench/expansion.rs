@@ -62,6 +62,7 @@ pub fn step(resolution: usize, channel_base: usize, n: usize, phases: Phases) ->
                 distance: Some(Arc::new(Perceptual(lpips))),
                 teacher: None,
             },
+            sets: domex_expand::Sets::new(),
             cache: None,
             seed: 3,
         },

@@ -184,6 +184,7 @@ fn job(
             distance: Some(Arc::new(distance)),
             teacher: None,
         },
+        sets: domex_expand::Sets::new(),
         cache: None,
         seed,
     };

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::kinds::Model;
+use crate::verbs::expand::inputs;
 use crate::{basis, models};
 
 /// Lines of the table on the screen; dormant.json has them all.
@@ -20,7 +21,7 @@ const ROWS: usize = 16;
 /// Flags of `domex dormant`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex dormant --model ffhq.pkl --out dormant\n  domex dormant --model ffhq.pkl --probe all --samples 16\n  domex dormant --model ffhq.pkl --random-directions 256\n\nWrites dormant.json, spectrum.png and spectrum.svg."
+    after_help = "Examples:\n  domex dormant --model ffhq.pkl --out dormant\n  domex dormant --model ffhq.pkl --probe all --samples 16\n  domex dormant --model ffhq.pkl --random-directions 256\n  domex dormant --model runs/two/model.safetensors --source portraits --probe 128\n\nAn expansion uses dormant directions up: --source says how many there were before it. Writes dormant.json, spectrum.png and spectrum.svg."
 )]
 pub struct Dormant {
     /// Which model.
@@ -35,6 +36,9 @@ pub struct Dormant {
     /// Directions to probe: all, none, or this many, spread evenly over the spectrum
     #[arg(long, value_name = "all|none|N", default_value = "64")]
     pub probe: ProbeCount,
+    /// The model before it was expanded, to count how many of the same directions were dormant then
+    #[arg(long, value_name = "FILE|NAME", conflicts_with = "random_directions")]
+    pub source: Option<String>,
     /// How far to move along each direction, both ways, as a share of a domain's distance
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     pub distance: f64,
@@ -90,9 +94,38 @@ impl std::str::FromStr for ProbeCount {
 pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
     let folder = args.out.folder()?;
     let model = models::load(context, &args.model)?;
+    let source = args.source.as_deref();
+    let source = source.map(|name| source_of(context, args, &model, name));
+    let source = source.transpose()?;
     match args.random_directions {
         Some(tries) => random(context, args, &model, &folder, tries),
-        None => spectrum(context, args, &model, &folder),
+        None => spectrum(context, args, &model, source.as_ref(), &folder),
+    }
+}
+
+/// What an expanded model was before, which must be of its shape.
+fn source_of(
+    context: &Context,
+    args: &Dormant,
+    model: &Model,
+    name: &str,
+) -> domex_error::Result<Model> {
+    if model.expansion().is_none() {
+        return Err(user_error(
+            "--source: is for models that were expanded; this one has no domains",
+        ));
+    }
+    if args.probe == ProbeCount::None {
+        return Err(user_error(
+            "--source: compares probed directions; leave out --probe none",
+        ));
+    }
+    let source = models::open(&context.device, &inputs::model(Some(name))?)?;
+    match source.is_of_the_shape_of(model) {
+        true => Ok(source),
+        false => Err(user_error(
+            "--source: a network that is not of the model's shape; give the file that it was expanded from",
+        )),
     }
 }
 
@@ -100,14 +133,19 @@ fn spectrum(
     context: &Context,
     args: &Dormant,
     model: &Model,
+    source: Option<&Model>,
     folder: &OutputFolder,
 ) -> domex_error::Result<()> {
     let basis = basis::of(model, args.basis)?;
     let values = basis::spectrum(model, &basis)?;
-    let report = match directions(args.probe, basis.count())? {
-        Some(directions) => Some(measure(context, args, model, &basis, directions)?),
-        None => None,
+    let wanted = directions(args.probe, basis.count())?;
+    let probed = |model: &Model| {
+        let directions = wanted.clone();
+        let report = directions.map(|it| measure(context, args, model, &basis, it));
+        report.transpose()
     };
+    let report = probed(model)?;
+    let before = source.map(probed).transpose()?.flatten();
     let repurposed: Vec<(usize, String)> = model
         .expansion()
         .map(|expansion| {
@@ -127,6 +165,7 @@ fn spectrum(
         "singular_values": values,
         "repurposed": repurposed,
         "probe": report,
+        "before": before.as_ref().map(|before| before.dormant()),
     });
     write_atomic(
         &folder.file("dormant.json"),
@@ -134,6 +173,9 @@ fn spectrum(
     )?;
     if !context.json {
         print_table(context, &values, report.as_ref());
+        if let (Some(before), Some(report)) = (&before, &report) {
+            context.say(&used_up(before, report, &repurposed));
+        }
         context.say(&format!(
             "dormant.json, spectrum.png and spectrum.svg are in {}",
             folder.path().display()
@@ -141,6 +183,21 @@ fn spectrum(
     }
     context.result(&json);
     Ok(())
+}
+
+/// How many directions an expansion has used up.
+fn used_up(before: &ProbeReport, now: &ProbeReport, repurposed: &[(usize, String)]) -> String {
+    let now = now.dormant();
+    let before = before.dormant();
+    let domains = before
+        .iter()
+        .filter(|direction| repurposed.iter().any(|(own, _)| own == *direction));
+    format!(
+        "dormant   {} before the expansion, {} after it; {} of the others are those of its domains",
+        before.len(),
+        now.len(),
+        domains.count()
+    )
 }
 
 /// Which directions to probe, spread evenly and with both ends; `None` for no probing.

@@ -8,6 +8,7 @@ mod dataset;
 mod ending;
 pub(super) mod inputs;
 mod judged;
+mod sets;
 mod settings;
 mod tasks;
 mod verdict;
@@ -38,7 +39,7 @@ const MANY: usize = 20;
 /// Flags of `domex expand`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings]; all keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator assets/portraits/expand.toml replaces the defaults above, for the shipped diffusion autoencoder (--model diffae) expand-diffae.toml. A model that has domains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); a resumed run ends with the same bits as one that was never stopped. The run's folder has model.safetensors for the other verbs, report.html, aligned*.png, events.jsonl, TensorBoard events and snapshots/."
+    after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --domain \"my style=@folder\" --method adversarial --out runs/folder\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings]; all keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator assets/portraits/expand.toml replaces the defaults above, for the shipped diffusion autoencoder (--model diffae) expand-diffae.toml. A model that has domains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); a resumed run ends with the same bits as one that was never stopped. The run's folder has model.safetensors for the other verbs, report.html, aligned*.png, events.jsonl, TensorBoard events and snapshots/."
 )]
 pub struct Expand {
     /// The generator to expand: a checkpoint, or the name of a fetched model [default: the shipped portraits]
@@ -47,8 +48,8 @@ pub struct Expand {
     /// A file of tasks, .toml or .json
     #[arg(long, value_name = "FILE")]
     pub tasks: Option<PathBuf>,
-    /// A new domain: as text, "source=>target" or the target alone; or as pictures, "name=@a.png,b.png" or
-    /// "name=@folder"; may be given several times
+    /// A new domain: as text, "source=>target" or the target alone; or as pictures, "name=@a.png,b.png",
+    /// "name=@folder" or "name=@file.zip"; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub domain: Vec<String>,
     /// Text of the source domain, for domains that do not give one [default: photo]
@@ -89,8 +90,10 @@ pub struct Expand {
     /// generator, the shipped one]
     #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
     pub perceptual: Option<PathBuf>,
-    /// How domains in words are learnt: by CLIP, or from the pictures of a diffusion model [default: nada]
-    #[arg(long, value_name = "METHOD", value_parser = ["nada", "diffusion"], help_heading = "Networks and data")]
+    /// How the domains of --domain are learnt: nada, by CLIP; diffusion, words by the pictures of a diffusion model;
+    /// adversarial, a folder or zip of pictures by a discriminator [default: nada; adversarial for a zip and for a folder
+    /// of 40 pictures or more]
+    #[arg(long, value_name = "METHOD", value_parser = ["nada", "diffusion", "adversarial"], help_heading = "Networks and data")]
     pub method: Option<String>,
     /// The diffusion model that teaches domains of method diffusion [default: for the shipped generator, the shipped one]
     #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
@@ -115,7 +118,8 @@ pub struct Expand {
     /// What shows where a picture of --data is transparent: white, black, grey or #rrggbb [default: white]
     #[arg(long, value_name = "COLOUR", help_heading = "Networks and data")]
     pub background: Option<Background>,
-    /// Take the square in the middle of every picture of --data, and resize it to the generator's size
+    /// Take the square in the middle of every picture of --data, and of folders and zips of new domains, and resize it to the
+    /// generator's size
     #[arg(long, help_heading = "Networks and data")]
     pub resize: bool,
 
@@ -266,7 +270,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     if args.resume.is_none() && !args.force {
         runs::refuse_occupied(&out)?;
     }
-    let (mut settings, model) = settings_and_model(context, args, before)?;
+    let (mut settings, model, notices) = settings_and_model(context, args, before)?;
     run_config(context, args, &settings, &out)?.check_inputs()?;
     if settings.tasks.len() >= MANY && !settings.clip.is_empty() {
         context.say(&format!(
@@ -275,7 +279,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
             settings.clip.len()
         ));
     }
-    let (mut job, notices) = job(context, &mut settings, &model)?;
+    let (mut job, notices) = job(context, &mut settings, &model, notices)?;
     tell(context, &settings, &model, &job, &notices, &out)?;
     if args.dry_run {
         let domains = job.layout().domains();
@@ -299,13 +303,13 @@ fn settings_and_model(
     context: &Context,
     args: &Expand,
     before: Option<Settings>,
-) -> domex_error::Result<(Settings, Model)> {
+) -> domex_error::Result<(Settings, Model, Vec<String>)> {
     if let Some(before) = before {
         let settings = before.resumed(context, args)?;
         let kept = settings.kept(args).map(|path| path.display().to_string());
         let name = kept.as_ref().unwrap_or(&settings.model);
         let model = models::open(&context.device, name)?;
-        return Ok((settings, model));
+        return Ok((settings, model, Vec::new()));
     }
     let name = inputs::model(args.model.as_deref())?;
     let model = models::open(&context.device, &name)?;
@@ -318,18 +322,18 @@ fn settings_and_model(
         Some(path) => Recipe::read(&path, model.source_settings())?,
         None => Recipe::plain(model.source_settings())?,
     };
-    let file = tasks::tasks(args, &recipe)?;
+    let (file, notices) = tasks::tasks(args, &recipe)?;
     let settings = Settings::new(context, args, file, (name, portraits))?;
-    Ok((settings, model))
+    Ok((settings, model, notices))
 }
 
-/// The run at its beginning, and what will be left out of it.
+/// The run at its beginning, and after what there is to say already, what will be left out of it.
 fn job(
     context: &Context,
     settings: &mut Settings,
     model: &Model,
+    mut notices: Vec<String>,
 ) -> domex_error::Result<(Job, Vec<String>)> {
-    let mut notices = Vec::new();
     if let Some(given) = settings.given_source_weight()
         && settings.source_weight() != given
     {
@@ -338,6 +342,8 @@ fn job(
         ));
     }
     let pictures = dataset::open(context, settings, model, &mut notices)?;
+    let side = model.generator().resolution();
+    let sets = sets::open(context, settings, side, &mut notices)?;
     // By a dry run too: for hundreds of domains they take a while.
     let cache = models::cache_folder().ok();
     let cache = cache.map(|folder| folder.join("texts"));
@@ -356,6 +362,12 @@ fn job(
         Model::StyleGan2(model) => Box::new(StyleGan2::new(model, config, pictures, seed)?),
         Model::DiffAe(model) => Box::new(DiffAe::new(model, config, pictures, seed)?),
     };
+    if !sets.is_empty() && trainee.discriminator().is_none() {
+        notices.push(
+            "the model has no discriminator: that of the new domains begins at random, and all its layers are trained"
+                .to_owned(),
+        );
+    }
     let has_domains = model
         .expansion()
         .is_some_and(|e| !e.layout.domains().is_empty());
@@ -374,6 +386,7 @@ fn job(
         trainee,
         tasks: &settings.tasks,
         networks,
+        sets,
         cache: cache.as_deref(),
         seed: settings.seed,
     };

@@ -101,7 +101,7 @@ impl FileSet {
                     first: first_few(&bad),
                     hint: match form {
                         Some(_) => {
-                            "mend or remove them, pass --skip-bad, or make a set of one size with `domex data prepare`"
+                            "mend or remove them, pass --skip-bad, or make them one size by --resize or `domex data prepare`"
                         }
                         None => "crop and resize them with `domex data prepare`",
                     },

@@ -370,6 +370,16 @@ fn pictures_of_any_size_are_cropped_and_resized_on_request() {
 }
 
 #[test]
+fn pictures_are_counted_by_their_names_in_all_sub_folders() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("more")).unwrap();
+    for name in ["a.png", "more/b.png", "more/c.txt"] {
+        std::fs::write(root.path().join(name), "not looked at").unwrap();
+    }
+    assert_eq!(super::count(root.path()).unwrap(), 2);
+}
+
+#[test]
 fn folders_are_classes_on_request() {
     let root = tempfile::tempdir().unwrap();
     for name in ["dog/1.png", "cat/2.png", "cat/old/3.png"] {

@@ -63,6 +63,7 @@ impl World {
                 distance: Some(Arc::new(distance.unwrap())),
                 teacher: None,
             },
+            sets: domex_expand::Sets::new(),
             cache: None,
             seed: 7,
         };

@@ -72,6 +72,7 @@ fn job(
                 teacher: None,
                 distance: Some(Arc::new(distance)),
             },
+            sets: domex_expand::Sets::new(),
             cache: Some(world),
             seed: 7,
         },

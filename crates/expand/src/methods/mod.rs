@@ -5,19 +5,24 @@
 //! | --- | --- | --- |
 //! | [`nada`] | words, or a few pictures, by CLIP | Σ over CLIP models and samples of weight · (1 − cos(edit, text direction)), and what else `domex_nada` is set to |
 //! | [`diffusion`] | words, by a text-conditional diffusion model | d(edited, translation) + l2 · mean (edited − translation)² |
+//! | [`adversarial`] | a folder or zip of pictures, by a discriminator | softplus(−D(edited)) + correspondence · KL of likenesses |
 //! | [`mystyle`] | pictures of a person with their latents, the anchors | Σ d(edited, picture) + l2 · mean over c, h, w of Σ (edited − picture)² |
 //!
 //! A new one is a file here with a [`Kind`], and a line in [`KINDS`].
 
+pub mod adversarial;
 pub mod diffusion;
 pub mod mystyle;
 pub mod nada;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use domex_data::source::PictureSource;
 use domex_distil::Translator;
+use domex_gan::Discriminator;
 use domex_latent::ImageDistance;
 use domex_nada::Guide;
 use serde::de::DeserializeOwned;
@@ -27,7 +32,12 @@ use crate::suggest::{nearest, with_suggestion};
 use crate::{Config, Error, Method, Result, TaskSpec};
 
 /// All methods; the first is that of a task which names none.
-pub const KINDS: [&dyn Kind; 3] = [&nada::Nada, &mystyle::MyStyle, &diffusion::Diffusion];
+pub const KINDS: [&dyn Kind; 4] = [
+    &nada::Nada,
+    &mystyle::MyStyle,
+    &diffusion::Diffusion,
+    &adversarial::Adversarial,
+];
 
 /// What can be said of a method before there are networks.
 pub trait Kind: Sync {
@@ -56,6 +66,11 @@ pub trait Kind: Sync {
 
     /// The files that it reads.
     fn files(&self, task: &TaskSpec) -> Vec<PathBuf>;
+
+    /// The folders or zips that it trains on, which those who build it [open](Sets).
+    fn sets(&self, _: &TaskSpec) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// Which networks its tasks need.
     fn needs(&self) -> Needs;
@@ -103,6 +118,9 @@ pub trait ListFiles {
     fn pictures(&self, paths: &[PathBuf]) -> Result<Vec<PathBuf>>;
 }
 
+/// Sets of pictures by the path of their folder or zip.
+pub type Sets = BTreeMap<PathBuf, Arc<dyn PictureSource>>;
+
 /// Networks that a method asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -141,6 +159,12 @@ pub struct World<'a> {
     pub latent_dim: usize,
     /// Width and height of a picture.
     pub resolution: usize,
+    /// Seed of what a method draws at its beginning, and of its streams.
+    pub seed: u64,
+    /// The discriminator of the source domain, where the generator has one.
+    pub discriminator: Option<&'a Discriminator>,
+    /// The sets of pictures that tasks name.
+    pub sets: &'a Sets,
     /// Some pictures that the source makes, `[k, c, h, w]`.
     pub source_pictures: &'a dyn Fn() -> Result<Tensor>,
 }

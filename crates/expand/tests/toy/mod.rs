@@ -12,8 +12,8 @@ use domex_checkpoint::container::{Container, Overwrite, Writer};
 use domex_error::AnyError;
 use domex_expand::trainee::PictureGroups;
 use domex_expand::{
-    Config, Error, Expand, LossPart, Method, Networks, Noise, Parts, Result, Samples, TaskSpec,
-    Trainee, Weights,
+    Config, Error, Expand, LossPart, Method, Networks, Noise, Parts, Result, Samples, Sets,
+    TaskSpec, Trainee, Weights,
 };
 use domex_latent::modulation::{Layer, Modulator};
 use domex_latent::toy::{DIM, Toy};
@@ -218,6 +218,16 @@ pub fn person(folder: &Path, count: usize) -> TaskSpec {
 
 /// A run of these tasks on the toy.
 pub fn job(trainee: ToyTrainee, config: Config, tasks: &[TaskSpec]) -> Result<Expand> {
+    job_with(trainee, config, tasks, Sets::new())
+}
+
+/// The same, with sets of pictures.
+pub fn job_with(
+    trainee: ToyTrainee,
+    config: Config,
+    tasks: &[TaskSpec],
+    sets: Sets,
+) -> Result<Expand> {
     let networks = Networks {
         distance: Some(Arc::new(PixelRms)),
         ..Networks::default()
@@ -228,6 +238,7 @@ pub fn job(trainee: ToyTrainee, config: Config, tasks: &[TaskSpec]) -> Result<Ex
             trainee: Box::new(trainee),
             tasks,
             networks,
+            sets,
             cache: None,
             seed: 7,
         },

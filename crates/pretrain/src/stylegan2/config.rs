@@ -19,8 +19,8 @@ use domex_train::ema::EmaConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{Imitation, NetworkConfigs};
-use crate::augment::{AdaConfig, AugmentConfig};
 use crate::{Error, Result};
+use domex_gan::augment::{AdaConfig, AugmentConfig};
 
 /// Everything that decides a training, but its length and its pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

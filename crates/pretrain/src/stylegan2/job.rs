@@ -16,9 +16,9 @@ use super::networks::{Networks, Weights, check_model, generator_adam};
 use super::phases::Reals;
 use super::pictures::{Samples, draw_reals};
 use super::{Augmentation, Config, Teacher};
-use crate::augment::{Ada, AdaConfig, Augment};
 use crate::order::Order;
 use crate::{Error, Result};
+use domex_gan::augment::{Ada, AdaConfig, Augment};
 
 /// Weights to begin with.
 #[derive(Debug, Clone, Default)]

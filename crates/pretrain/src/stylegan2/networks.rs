@@ -103,7 +103,7 @@ impl Networks {
 
         let spec = Discriminator::spec(&d_config)?;
         let (mut vars, mut live) = spec.trainable(&weights.d)?;
-        for name in still(&spec, config.freeze_d) {
+        for name in frozen::first_layers(&spec, config.freeze_d) {
             vars.remove(&name);
             if let Some(tensor) = live.get_mut(&name) {
                 *tensor = tensor.detach();
@@ -177,28 +177,6 @@ pub(super) fn generator_adam(config: &Config) -> Result<AdamConfig> {
     })
 }
 
-/// Names of the parameters of the first `layers` layers, counted from the highest resolution: fromrgb, conv0, conv1,
-/// skip of each block. The epilogue is always trained.
-fn still(spec: &domex_stylegan2::Spec, layers: usize) -> Vec<String> {
-    let mut seen: Vec<&str> = Vec::new();
-    let mut names = Vec::new();
-    for name in spec.parameters() {
-        let Some((layer, _)) = name.rsplit_once('.') else {
-            continue;
-        };
-        if layer.starts_with("b4.") || !layer.starts_with('b') {
-            continue;
-        }
-        if !seen.contains(&layer) {
-            seen.push(layer);
-        }
-        if seen.len() <= layers {
-            names.push(name.to_string());
-        }
-    }
-    names
-}
-
 /// The model does not fit the settings.
 pub(super) fn check_model(model: &Model, config: &Config) -> Result<()> {
     let resolution = model.config().synthesis.img_resolution;
@@ -222,35 +200,4 @@ pub(super) fn check_model(model: &Model, config: &Config) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Preset;
-    use super::*;
-
-    #[test]
-    fn frozen_layers_are_counted_from_the_top() {
-        let config = Config::preset(Preset::Portraits, 64, 0);
-        let spec = Discriminator::spec(&config.discriminator().unwrap()).unwrap();
-        assert!(still(&spec, 0).is_empty());
-        let names = still(&spec, 5);
-        let expected = [
-            "b64.fromrgb.bias",
-            "b64.fromrgb.weight",
-            "b64.conv0.bias",
-            "b64.conv0.weight",
-            "b64.conv1.bias",
-            "b64.conv1.weight",
-            "b64.skip.weight",
-            "b32.conv0.bias",
-            "b32.conv0.weight",
-        ];
-        assert_eq!(names, expected);
-        assert!(
-            still(&spec, 100)
-                .iter()
-                .all(|name| !name.starts_with("b4."))
-        );
-    }
 }

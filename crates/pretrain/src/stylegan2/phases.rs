@@ -21,8 +21,8 @@ use rayon::prelude::*;
 
 use super::imitation;
 use super::job::StyleGan2;
-use crate::augment::Drawn;
 use crate::{Error, Result};
+use domex_gan::augment::Drawn;
 
 /// Real pictures of one pass.
 pub(super) struct Reals {
@@ -241,7 +241,7 @@ impl StyleGan2 {
 
     fn observe(&mut self, logits: &Tensor) -> Result<()> {
         match &mut self.augment {
-            Some((_, ada)) => ada.observe(logits),
+            Some((_, ada)) => Ok(ada.observe(logits)?),
             None => Ok(()),
         }
     }
@@ -254,7 +254,7 @@ enum Network {
 }
 
 fn transform(drawn: &Drawn) -> impl Fn(&Tensor) -> domex_gan::Result<Tensor> + Sync + '_ {
-    |x| drawn.apply(x).map_err(domex_gan::Error::transform)
+    |x| drawn.apply(x)
 }
 
 /// Standard normal numbers.

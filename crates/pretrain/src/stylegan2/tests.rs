@@ -8,7 +8,7 @@ use domex_train::{Resume, RunConfig, State, run};
 use image::RgbImage;
 
 use super::*;
-use crate::augment::{AdaConfig, AugmentConfig};
+use domex_gan::augment::{AdaConfig, AugmentConfig};
 
 /// Networks of a few thousand weights, with everything that a step can do switched on.
 pub(super) fn tiny() -> Config {

@@ -30,7 +30,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn of(pictures: &dyn PictureSource) -> domex_error::Result<Self> {
+    pub fn of(pictures: &dyn PictureSource) -> domex_error::Result<Self> {
         let count = pictures.len();
         let mut hash = Sha256::new();
         for at in 0..LOOKED_AT.min(count) {
@@ -114,7 +114,9 @@ fn read(
     settings: &Settings,
     (side, classes): (usize, usize),
 ) -> domex_error::Result<Opened> {
-    if path == PORTRAITS && (settings.resize || settings.background != Background::default()) {
+    // Both may be meant for the folders of new domains.
+    let for_files = settings.resize || settings.background != Background::default();
+    if path == PORTRAITS && for_files && settings.paths_of_sets()?.is_empty() {
         return Err(user_error(
             "--resize and --background: are for pictures in files; rendered portraits need neither",
         ));

@@ -2,6 +2,7 @@
 //!
 //! Length, ticks and snapshots change nothing that a step computes, so a resumed run may change them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use candle_core::Device;
 use domex_data::picture::Background;
 use domex_distil::Translator;
 use domex_error::user_error;
-use domex_expand::methods::{Needs, Networks};
+use domex_expand::methods::adversarial::Adversarial;
+use domex_expand::methods::{Kind as _, Needs, Networks};
 use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
 use domex_nada::Guide;
 use domex_replay::Perceptual;
@@ -50,6 +52,9 @@ pub struct Settings {
     /// What the pictures were when the run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Fingerprint>,
+    /// What the folders and zips of new domains were, by their paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sets: BTreeMap<PathBuf, Fingerprint>,
     pub seed: u64,
     pub config: Config,
     pub length: Length,
@@ -96,6 +101,7 @@ impl Settings {
         (name, portraits): (String, bool),
     ) -> domex_error::Result<Self> {
         let needs = needs(&file)?;
+        refuse_plateau(args, &file)?;
         if !portraits {
             inputs::refuse_shipped(args, &file, &name, needs)?;
         }
@@ -127,6 +133,7 @@ impl Settings {
             background: args.background.unwrap_or_default(),
             resize: args.resize,
             pictures: None,
+            sets: BTreeMap::new(),
             model: name,
             tasks: file.tasks,
             clip,
@@ -190,6 +197,15 @@ impl Settings {
         let (_, hash) = hashes.find(|(path, _)| path.as_path() == self.file())?;
         let found = domex_checkpoint::sha256_file(&kept).ok()?;
         (found == *hash).then_some(kept)
+    }
+
+    /// The folders and zips that its tasks name.
+    pub fn paths_of_sets(&self) -> domex_error::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for task in &self.tasks {
+            paths.append(&mut task.kind()?.sets(task));
+        }
+        Ok(paths)
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -304,7 +320,34 @@ impl Settings {
             ),
         ];
         lines.splice(1..1, teacher);
+        if !self.paths_of_sets()?.is_empty() {
+            let own = &c.adversarial;
+            let line = format!(
+                "learning rate {}, gamma {} every {} steps, freeze-D {}, ADA target {} over {} kimg, correspondence {}",
+                own.lr,
+                own.gamma,
+                own.r1_interval,
+                own.freeze_d,
+                own.ada_target,
+                own.ada_kimg,
+                own.correspondence
+            );
+            lines.push(("adversary", line));
+        }
         Ok(lines)
+    }
+}
+
+/// A plateau is seen by a loss that compares from step to step.
+fn refuse_plateau(args: &Expand, file: &TaskFile) -> domex_error::Result<()> {
+    let adversarial = |task: &&TaskSpec| task.method() == Adversarial.name();
+    match file.tasks.iter().find(adversarial) {
+        Some(task) if args.plateau.is_some() => Err(user_error(format!(
+            "--plateau: the loss of {:?} is measured by a discriminator that learns meanwhile, so it has no plateau; leave it \
+             out, and say the length by --steps",
+            task.name()
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use domex_data::picture;
+use domex_data::{picture, source};
 use domex_error::user_error;
-use domex_expand::methods::{ListFiles, diffusion, nada};
+use domex_expand::methods::{Kind, ListFiles, adversarial, diffusion, nada};
 use domex_expand::{Dimensions, Error, ParametrisationKind, Recipe, TaskFile, TaskSpec};
 use serde_json::json;
 
@@ -13,8 +13,9 @@ use super::Expand;
 /// What stands between a domain's name and its pictures on the command line.
 const SHOWN: &str = "=@";
 
-/// The file of tasks, or an empty one, with the flags that were given, and below both what the model's recipe says.
-pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<TaskFile> {
+/// The file of tasks, or an empty one, with the flags that were given, and below both what the model's recipe says; and what
+/// was chosen that nobody asked for.
+pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<(TaskFile, Vec<String>)> {
     let mut file = match &args.tasks {
         Some(path) => TaskFile::read(path, recipe)?,
         None => recipe.file().clone(),
@@ -28,8 +29,9 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<TaskFile> {
     for task in &mut file.tasks {
         task.kind()?.resolve(task, &folder)?;
     }
+    let mut notices = Vec::new();
     for text in &args.domain {
-        file.tasks.push(domain(text, args)?);
+        file.tasks.push(domain(text, args, &mut notices)?);
     }
     if file.tasks.is_empty() {
         return Err(user_error(
@@ -44,13 +46,19 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<TaskFile> {
     }
     recipe.complete(&mut file)?;
     file.validate()?;
-    Ok(file)
+    Ok((file, notices))
 }
 
 /// "source=>target", "name=@pictures" or a target.
-fn domain(text: &str, args: &Expand) -> domex_error::Result<TaskSpec> {
-    let by_diffusion = args.method.as_deref() == Some("diffusion");
+fn domain(text: &str, args: &Expand, notices: &mut Vec<String>) -> domex_error::Result<TaskSpec> {
+    let by = |kind: &dyn Kind| args.method.as_deref() == Some(kind.name());
+    let by_diffusion = by(&diffusion::Diffusion);
     let Some((name, list)) = text.split_once(SHOWN) else {
+        if by(&adversarial::Adversarial) {
+            return Err(user_error(format!(
+                "--domain {text:?}: --method adversarial takes NAME=@FOLDER or NAME=@FILE.zip; leave it out for words"
+            )));
+        }
         let source = args.source.as_deref().unwrap_or("photo");
         let (source, target) = text.split_once("=>").unwrap_or((source, text));
         let (source, target) = (source.trim(), target.trim());
@@ -71,8 +79,44 @@ fn domain(text: &str, args: &Expand) -> domex_error::Result<TaskSpec> {
             "--domain {text:?}: expected NAME=@PICTURE, with a comma between several, or NAME=@FOLDER"
         )));
     }
+    let name = name.trim();
+    let set = match &names[..] {
+        [path] => many(path)?,
+        _ => None,
+    };
+    match (&set, args.method.is_some()) {
+        (_, true) if by(&adversarial::Adversarial) => {
+            let [path] = &names[..] else {
+                return Err(user_error(format!(
+                    "--domain {text:?}: --method adversarial takes one folder or zip file; leave it out for a few pictures"
+                )));
+            };
+            return Ok(adversarial::folder(name, &std::path::absolute(path)?));
+        }
+        (Some(what), false) => {
+            notices.push(format!(
+                "{name}: {what}, enough to learn from by a discriminator (method adversarial); --method nada learns the look of \
+                 a few by CLIP"
+            ));
+            return Ok(adversarial::folder(name, &std::path::absolute(&names[0])?));
+        }
+        _ => {}
+    }
     let pictures = Folder(std::env::current_dir()?).pictures(&names)?;
-    Ok(nada::pictures(name.trim(), &pictures))
+    Ok(nada::pictures(name, &pictures))
+}
+
+/// How many pictures are at `path`, if a discriminator should learn them: a zip file, or a folder of many.
+fn many(path: &Path) -> domex_error::Result<Option<String>> {
+    let ending = path.extension();
+    let is_zip = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("zip"));
+    if !is_zip && !path.is_dir() {
+        return Ok(None);
+    }
+    let count = source::count(path)?;
+    // No other method reads a zip.
+    let proposed = is_zip || count as u64 >= adversarial::FEWEST;
+    Ok(proposed.then(|| format!("{count} pictures")))
 }
 
 /// A folder that paths are relative to.

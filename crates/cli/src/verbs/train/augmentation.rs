@@ -1,7 +1,7 @@
 //! From `--aug`, `--p`, `--target` and `--augpipe` to an augmentation.
 
 use domex_error::user_error;
-use domex_pretrain::augment::{AdaConfig, AugmentConfig};
+use domex_gan::augment::{AdaConfig, AugmentConfig};
 use domex_pretrain::stylegan2::Augmentation;
 
 use super::{Aug, Pipe, Train};

@@ -113,7 +113,11 @@ pub(super) fn apply(x: &Tensor, colours: &[Colour]) -> Result<Tensor> {
         }
         _ => {
             let expected = "1 or 3; or set the multipliers of all colour changes to 0";
-            return Err(Error::config("channels of augmented pictures", c, expected));
+            return Err(Error::setting(
+                "channels of augmented pictures",
+                c,
+                expected,
+            ));
         }
     };
     let like = |values: Vec<f64>, shape: (usize, usize, usize)| -> Result<Tensor> {

@@ -57,7 +57,7 @@ impl Augment {
         for (name, value) in config.numbers() {
             if !(0.0..=10.0).contains(&value) {
                 let what = format!("augmentation {name}");
-                return Err(Error::config(what, value, "0 to 10"));
+                return Err(Error::setting(what, value, "0 to 10"));
             }
         }
         Ok(Self { config })
@@ -78,11 +78,11 @@ impl Augment {
     pub fn draw(&self, shape: [usize; 4], p: f64, stream: &mut Stream) -> Result<Drawn> {
         let [n, channels, height, width] = shape;
         if !(0.0..=1.0).contains(&p) {
-            return Err(Error::config("augmentation probability", p, "0 to 1"));
+            return Err(Error::setting("augmentation probability", p, "0 to 1"));
         }
         if height == 0 || width == 0 {
             let size = format!("{height}x{width}");
-            return Err(Error::config("pictures to augment", size, "some pixels"));
+            return Err(Error::setting("pictures to augment", size, "some pixels"));
         }
         let mut drawn = Drawn {
             shape,
@@ -189,7 +189,7 @@ impl Drawn {
         if x.dims() != self.shape {
             let found = format!("{:?}", x.dims());
             let expected = format!("{:?}, as drawn for", self.shape);
-            return Err(Error::config("pictures to augment", found, expected));
+            return Err(Error::setting("pictures to augment", found, expected));
         }
         let x = resample::apply(x, &self.geometry)?;
         let x = colour::apply(&x, &self.colours)?;

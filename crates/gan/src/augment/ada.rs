@@ -58,18 +58,18 @@ impl Ada {
     /// A setting out of range.
     pub fn new(config: AdaConfig, p: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&p) {
-            return Err(Error::config("augmentation probability", p, "0 to 1"));
+            return Err(Error::setting("augmentation probability", p, "0 to 1"));
         }
         if let Some(target) = config.target
             && !(-1.0..=1.0).contains(&target)
         {
-            return Err(Error::config("ADA target", target, "-1 to 1"));
+            return Err(Error::setting("ADA target", target, "-1 to 1"));
         }
         if config.interval == 0 {
-            return Err(Error::config("ADA interval", 0, "1 or more"));
+            return Err(Error::setting("ADA interval", 0, "1 or more"));
         }
         if !(config.kimg.is_finite() && config.kimg > 0.0) {
-            return Err(Error::config("ADA kimg", config.kimg, "above 0"));
+            return Err(Error::setting("ADA kimg", config.kimg, "above 0"));
         }
         Ok(Self {
             config,
