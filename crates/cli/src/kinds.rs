@@ -186,6 +186,14 @@ pub const DOMAIN: Kind = Kind {
     generator: None,
 };
 
+/// Networks that make domains of texts.
+pub const HYPERDOMAIN: Kind = Kind {
+    name: domex_hyperdomain::file::KIND,
+    what: "a network that makes domains of texts",
+    taken_by: "`--hyperdomain` of `domex adapt`",
+    generator: None,
+};
+
 const RUN: Kind = Kind {
     name: domex_train::state::KIND,
     what: "a snapshot of a run",
@@ -194,7 +202,7 @@ const RUN: Kind = Kind {
 };
 
 /// Every kind there is. A new kind of generator is a constant above and a word here.
-const ALL: [&Kind; 9] = [
+const ALL: [&Kind; 10] = [
     &STYLEGAN2,
     &DIFFAE,
     &CLIP,
@@ -203,6 +211,7 @@ const ALL: [&Kind; 9] = [
     &ENCODER,
     &TEACHER,
     &DOMAIN,
+    &HYPERDOMAIN,
     &RUN,
 ];
 
@@ -315,7 +324,16 @@ mod tests {
 
     #[test]
     fn a_network_in_a_generators_place_is_told_its_own() {
-        for kind in [CLIP, PERCEPTUAL, JUDGE, ENCODER, TEACHER, DOMAIN, RUN] {
+        for kind in [
+            CLIP,
+            PERCEPTUAL,
+            JUDGE,
+            ENCODER,
+            TEACHER,
+            DOMAIN,
+            HYPERDOMAIN,
+            RUN,
+        ] {
             let (_folder, path) = file(kind.name);
             let error = refusal(&path);
             for part in [

@@ -86,6 +86,12 @@ pub enum Error {
     /// A loss by CLIP could not be computed.
     #[error(transparent)]
     Nada(#[from] domex_nada::Error),
+    /// A domain modulation or a hypernetwork could not be built or run.
+    #[error(transparent)]
+    Hyperdomain(#[from] domex_hyperdomain::Error),
+    /// A domain encoder or what it changes could not be built or run.
+    #[error(transparent)]
+    Degan(#[from] domex_degan::Error),
     /// A person's latents or losses could not be computed.
     #[error(transparent)]
     Mystyle(#[from] domex_mystyle::Error),

@@ -124,6 +124,26 @@ pub enum CaseKind {
     PerceptualPathLength,
     /// The Inception network that FID is defined on.
     Inception,
+    /// A layer with every kind of domain modulation.
+    DomainModulation,
+    /// A generator with domain modulations.
+    DomainModulatedGenerator,
+    /// HyperDomainNet's hypernetwork, in training and afterwards.
+    Hypernetwork,
+    /// Embeddings between and around those of the trained domains.
+    EmbeddingAugmentation,
+    /// The domain encoder, a vision transformer with heads.
+    DomainEncoder,
+    /// Styles out of a generator and into it, with offsets.
+    StyleSpace,
+    /// Losses by VGG's features and styles.
+    VggLosses,
+    /// The schedule of offsets, and scores of generated pictures.
+    DeganScores,
+    /// One-shot directions of StyleDomain.
+    StyleDirections,
+    /// What StyleDomain trains for few pictures.
+    StyleDomain,
 }
 
 impl CaseKind {
@@ -186,6 +206,16 @@ impl CaseKind {
         Self::ClipScores,
         Self::PerceptualPathLength,
         Self::Inception,
+        Self::DomainModulation,
+        Self::DomainModulatedGenerator,
+        Self::Hypernetwork,
+        Self::EmbeddingAugmentation,
+        Self::DomainEncoder,
+        Self::StyleSpace,
+        Self::VggLosses,
+        Self::DeganScores,
+        Self::StyleDirections,
+        Self::StyleDomain,
     ];
 
     /// The area whose page states the tolerance of a case of this kind.
@@ -235,6 +265,16 @@ impl CaseKind {
             | Self::LatentNet
             | Self::DiffaeCheckpoint
             | Self::DiffaeBasis => "diffae",
+            Self::DomainModulation
+            | Self::DomainModulatedGenerator
+            | Self::Hypernetwork
+            | Self::EmbeddingAugmentation => "hyperdomain",
+            Self::DomainEncoder
+            | Self::StyleSpace
+            | Self::VggLosses
+            | Self::DeganScores
+            | Self::StyleDirections
+            | Self::StyleDomain => "degan",
             _ => "stylegan2",
         }
     }
@@ -302,7 +342,9 @@ impl CaseKind {
             return crate::runners::nada::kind(case)
                 .or_else(|| crate::runners::mystyle::kind(case))
                 .or_else(|| crate::runners::metrics::kind(case))
-                .or_else(|| crate::runners::diffae::kind(case));
+                .or_else(|| crate::runners::diffae::kind(case))
+                .or_else(|| crate::runners::hyperdomain::kind(case))
+                .or_else(|| crate::runners::degan::kind(case));
         };
         Some(kind)
     }

@@ -54,6 +54,8 @@ fn every_expected_tensor_counts() {
                 "other_clip_losses",
                 "hyperdomain_losses",
                 "degan_losses",
+                "resample_and_convex",
+                "metrics_and_fade_in",
                 "schedule",
                 "losses",
                 "sample_from_P0",

@@ -218,6 +218,7 @@ impl Modulator for DomainVectors {
             let modulation = Modulation {
                 style_offset: vectors.offset.as_ref().map(weighted).transpose()?,
                 channel_factor: factor.map(|factor| factor + 1.0).transpose()?,
+                ..Modulation::default()
             };
             Ok((layer.name.clone(), modulation))
         };

@@ -2,7 +2,8 @@
 //!
 //! A layer that reads the latent turns it into a *style*, one number per input channel. A [`Modulator`] may add to that
 //! style (a direction of StyleSpace, arXiv 2011.12799) and may multiply each input channel with a factor that demodulation
-//! does not see (domain modulation, arXiv 2210.08884). The generator asks its modulator in every pass, so whoever makes
+//! does not see (domain modulation, arXiv 2210.08884); it may also change the weight itself, before or after demodulation.
+//! The generator asks its modulator in every pass, so whoever makes
 //! pictures with it need not know that it has one.
 //!
 //! The domains of an expanded model may be such modulations: [`DomainVectors`](crate::domain_vectors::DomainVectors).
@@ -33,6 +34,13 @@ pub struct Modulation {
     pub style_offset: Option<Tensor>,
     /// Multiplied with its input channels after demodulation, `[n, channels]` or `[1, channels]`.
     pub channel_factor: Option<Tensor>,
+    /// Added to its weight before the style scales it, `[o, channels, k, k]` where each axis may also be 1: the same for all
+    /// samples.
+    pub weight_offset: Option<Tensor>,
+    /// Multiplied with its demodulated weight, `[n, o, channels, k, k]` where each axis may also be 1.
+    pub weight_factor: Option<Tensor>,
+    /// Added to its demodulated weight after that; of the same shapes.
+    pub weight_shift: Option<Tensor>,
 }
 
 /// By the names of layers; those that are not named stay as they are.
@@ -57,7 +65,7 @@ pub trait Modulator: Debug + Send + Sync {
     }
 }
 
-/// What several modulators do to a layer together: offsets add up, factors multiply.
+/// What several modulators do to a layer together: offsets and shifts add up, factors multiply.
 ///
 /// # Errors
 ///
@@ -69,14 +77,15 @@ pub fn modulations(modulators: &[Arc<dyn Modulator>], latents: &Tensor) -> Resul
             let joined = match all.remove(&layer) {
                 None => modulation,
                 Some(before) => Modulation {
-                    style_offset: join(before.style_offset, modulation.style_offset, |a, b| {
-                        a.broadcast_add(b)
-                    })?,
+                    style_offset: join(before.style_offset, modulation.style_offset, ADD)?,
                     channel_factor: join(
                         before.channel_factor,
                         modulation.channel_factor,
-                        Tensor::broadcast_mul,
+                        MULTIPLY,
                     )?,
+                    weight_offset: join(before.weight_offset, modulation.weight_offset, ADD)?,
+                    weight_factor: join(before.weight_factor, modulation.weight_factor, MULTIPLY)?,
+                    weight_shift: join(before.weight_shift, modulation.weight_shift, ADD)?,
                 },
             };
             all.insert(layer, joined);
@@ -85,11 +94,13 @@ pub fn modulations(modulators: &[Arc<dyn Modulator>], latents: &Tensor) -> Resul
     Ok(all)
 }
 
-fn join(
-    a: Option<Tensor>,
-    b: Option<Tensor>,
-    both: impl FnOnce(&Tensor, &Tensor) -> candle_core::Result<Tensor>,
-) -> Result<Option<Tensor>> {
+/// What is done to two tensors that broadcast.
+type Both = fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>;
+
+const ADD: Both = Tensor::broadcast_add;
+const MULTIPLY: Both = Tensor::broadcast_mul;
+
+fn join(a: Option<Tensor>, b: Option<Tensor>, both: Both) -> Result<Option<Tensor>> {
     Ok(match (a, b) {
         (Some(a), Some(b)) => Some(both(&a, &b)?),
         (a, b) => a.or(b),

@@ -49,6 +49,7 @@ pub mod conv_resample;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+pub mod domain_modulation;
 mod epilogue;
 mod error;
 pub mod frozen;
@@ -72,6 +73,7 @@ pub use attention::{Mask, attention};
 pub use bias_act::{Activation, BiasAct, bias_act};
 pub use conv::{conv_transpose2d, conv2d};
 pub use conv_resample::conv2d_resample;
+pub use domain_modulation::{WeightChange, domain_modulated_conv2d};
 pub use error::{Error, Result};
 pub use frozen::Weight;
 pub use gelu::{Gelu, gelu};

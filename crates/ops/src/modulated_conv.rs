@@ -217,7 +217,7 @@ fn with_factor(styles: &Tensor, factor: &Tensor) -> Result<Tensor> {
 }
 
 /// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`, in float32 at least.
-fn demodulation(weight: &Tensor, styles: &Tensor) -> Result<Tensor> {
+pub(crate) fn demodulation(weight: &Tensor, styles: &Tensor) -> Result<Tensor> {
     let dtype = weight.dtype();
     let (weight, styles) = if dtype.size_in_bytes() < 4 {
         (weight.to_dtype(DType::F32)?, styles.to_dtype(DType::F32)?)

@@ -9,6 +9,7 @@
 //! | `Area` | mean of `floor(o · scale) .. ceil((o + 1) · scale)` | PyTorch `interpolate(mode="area")` |
 //! | `Bilinear` | `x = max((o + ½) · scale − ½, 0)`, two taps | PyTorch `interpolate(mode="bilinear", align_corners=False)` |
 //! | `BilinearTf1` | `x = o · scale`, two taps | TensorFlow 1 `resize_bilinear`, which the FID network was measured with |
+//! | `BilinearAntialias` | centre `(o + ½) · scale`, a triangle stretched by `max(scale, 1)`, weights normalised | PyTorch `interpolate(mode="bilinear", antialias=True)` |
 //! | `Bicubic { antialias: false }` | `x = (o + ½) · scale − ½`, four taps, Keys' cubic with a = −0.75 | PyTorch `interpolate(mode="bicubic")` |
 //! | `Bicubic { antialias: true }` | centre `(o + ½) · scale`, cubic with a = −0.5 stretched by `max(scale, 1)`, weights normalised | PyTorch `interpolate(mode="bicubic", antialias=True)`; torchvision `Resize` for tensors |
 //!
@@ -40,6 +41,8 @@ pub enum Resize {
     Bilinear,
     /// Two taps per axis, pixel centres at integers: TensorFlow 1.
     BilinearTf1,
+    /// As many taps per axis as an output covers, and two where the image grows.
+    BilinearAntialias,
     /// Four taps per axis.
     Bicubic {
         /// Whether the kernel widens when the image shrinks.

@@ -186,6 +186,16 @@ impl Trainer {
         Ok(())
     }
 
+    /// What no optimizer moves.
+    pub(crate) fn fixed(&self) -> &Tensors {
+        &self.fixed
+    }
+
+    /// Replaces what no optimizer moves, such as running statistics.
+    pub(crate) fn set_fixed(&mut self, fixed: Tensors) {
+        self.fixed.extend(fixed);
+    }
+
     pub(crate) fn save(&self, state: &mut State) -> Result<()> {
         state.put_parameters("model.", &self.parameters)?;
         self.adam.save("adam.", state)?;

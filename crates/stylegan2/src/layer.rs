@@ -16,7 +16,10 @@
 
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
-use domex_ops::{Activation, BiasAct, ModulatedConv, bias_act, modulated_layer};
+use domex_ops::{
+    Activation, BiasAct, ModulatedConv, WeightChange, bias_act, domain_modulated_conv2d,
+    modulated_layer,
+};
 
 use crate::config::{Demodulation, SynthesisConfig};
 use crate::dense::{Dense, DenseConfig, scaled};
@@ -118,20 +121,20 @@ impl Layer {
             channel_factor: style.channel_factor.as_ref(),
         };
         let act = spec(self.activation, gain, self.clamp);
-        layer(
-            x,
-            &self.demodulated_weight()?,
-            &style.code,
-            &conv,
-            &self.bias,
-            &act,
-        )
+        let weight = self.scaled_weight(&style.weight(&self.weight)?)?;
+        match style.weight_change() {
+            Some(change) => {
+                changed_layer(x, &weight, (&style.code, change), &conv, &self.bias, &act)
+            }
+            None => layer(x, &weight, &style.code, &conv, &self.bias, &act),
+        }
     }
 
-    fn demodulated_weight(&self) -> Result<Tensor> {
+    /// The weight that demodulation sees.
+    fn scaled_weight(&self, weight: &Tensor) -> Result<Tensor> {
         match self.demodulation {
-            Demodulation::Raw => Ok(self.weight.clone()),
-            Demodulation::FanIn => scaled(&self.weight, fan_in_gain(&self.weight)?),
+            Demodulation::Raw => Ok(weight.clone()),
+            Demodulation::FanIn => scaled(weight, fan_in_gain(weight)?),
         }
     }
 }
@@ -187,7 +190,11 @@ impl ToRgb {
             channel_factor: style.channel_factor.as_ref(),
         };
         let act = spec(Activation::Linear, 1.0, self.clamp);
-        layer(x, &self.weight, &code, &conv, &self.bias, &act)
+        let weight = style.weight(&self.weight)?;
+        match style.weight_change() {
+            Some(change) => changed_layer(x, &weight, (&code, change), &conv, &self.bias, &act),
+            None => layer(x, &weight, &code, &conv, &self.bias, &act),
+        }
     }
 }
 
@@ -220,6 +227,20 @@ fn layer(
         return Ok(bias_act(&x, Some(&bias), act)?);
     }
     Ok(modulated_layer(x, weight, styles, conv, Some(&bias), act)?)
+}
+
+/// The same with a change of the demodulated weight, in the weight's type and then in `x`'s.
+fn changed_layer(
+    x: &Tensor,
+    weight: &Tensor,
+    (styles, change): (&Tensor, WeightChange<'_>),
+    conv: &ModulatedConv<'_>,
+    bias: &Tensor,
+    act: &BiasAct,
+) -> Result<Tensor> {
+    let full = x.to_dtype(weight.dtype())?;
+    let y = domain_modulated_conv2d(&full, weight, styles, conv, change)?;
+    Ok(bias_act(&y, Some(bias), act)?.to_dtype(x.dtype())?)
 }
 
 /// Activation, gain, clamp; `gain` multiplies the activation's own gain and the limit.

@@ -10,9 +10,13 @@
 //! `δ` is a step in StyleSpace (arXiv 2011.12799): demodulation sees it. `f` is the channel-in modulation of HyperDomainNet
 //! (arXiv 2210.08884): it stands behind demodulation, and nothing is normalised after it. A `torgb` has no demodulation;
 //! its gain `1/sqrt(i)` multiplies `s + δ`.
+//!
+//! Beyond that the weight itself can be changed: an offset to `W` as stored, and a factor and a shift of the demodulated
+//! weight ([`domex_ops::domain_modulation`]).
 
 use candle_core::Tensor;
 use domex_latent::modulation::Modulation;
+use domex_ops::WeightChange;
 
 use crate::{Error, Result};
 
@@ -23,6 +27,12 @@ pub(crate) struct Style {
     pub code: Tensor,
     /// `[n, i]` or `[1, i]`.
     pub channel_factor: Option<Tensor>,
+    /// Added to the weight as stored.
+    pub weight_offset: Option<Tensor>,
+    /// Multiplied with the demodulated weight.
+    pub weight_factor: Option<Tensor>,
+    /// Added to the demodulated weight after that.
+    pub weight_shift: Option<Tensor>,
 }
 
 impl From<Tensor> for Style {
@@ -30,6 +40,9 @@ impl From<Tensor> for Style {
         Self {
             code,
             channel_factor: None,
+            weight_offset: None,
+            weight_factor: None,
+            weight_shift: None,
         }
     }
 }
@@ -50,7 +63,32 @@ impl Style {
         Ok(Self {
             code,
             channel_factor: modulation.channel_factor.clone(),
+            weight_offset: modulation.weight_offset.clone(),
+            weight_factor: modulation.weight_factor.clone(),
+            weight_shift: modulation.weight_shift.clone(),
         })
+    }
+
+    /// The weight as stored, `[o, i, k, k]`, with what is added to it.
+    pub fn weight(&self, stored: &Tensor) -> Result<Tensor> {
+        let Some(offset) = &self.weight_offset else {
+            return Ok(stored.clone());
+        };
+        let changed = stored.broadcast_add(offset)?;
+        match changed.dims() == stored.dims() {
+            true => Ok(changed),
+            false => Err(Error::Shape {
+                what: "weight offset".to_owned(),
+                expected: format!("{:?}, where each may also be 1", stored.dims()),
+                found: offset.dims().to_vec(),
+            }),
+        }
+    }
+
+    /// What is done to the demodulated weight, if anything.
+    pub fn weight_change(&self) -> Option<WeightChange<'_>> {
+        let (factor, shift) = (self.weight_factor.as_ref(), self.weight_shift.as_ref());
+        (factor.is_some() || shift.is_some()).then_some(WeightChange { factor, shift })
     }
 }
 

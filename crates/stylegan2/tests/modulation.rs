@@ -7,14 +7,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
-use common::{Case, Check, Outcome, distance, peak, same_bits};
-use domex_checkpoint::TensorData;
+use common::{Outcome, distance, peak, same_bits};
 use domex_latent::modulation::{Modulation, Modulations};
 use domex_random::Streams;
-use domex_stylegan2::{
-    Generator, GeneratorConfig, Noise, Precision, Synthesis, Tensors, Truncation, init, layout,
-    weights::shapes,
-};
+use domex_stylegan2::{Generator, GeneratorConfig, Noise, Precision, Synthesis, init};
 
 const CPU: Device = Device::Cpu;
 
@@ -41,6 +37,7 @@ fn everywhere(net: &Synthesis, rows: usize) -> Modulations {
         Modulation {
             style_offset: Some((random("offset") * 0.3).unwrap()),
             channel_factor: Some(random("factor").affine(0.3, 1.0).unwrap()),
+            ..Modulation::default()
         }
     };
     net.modulated_layers()
@@ -108,6 +105,7 @@ fn one_row_serves_all_samples() -> Outcome {
             let modulation = Modulation {
                 style_offset: twice(&m.style_offset),
                 channel_factor: twice(&m.channel_factor),
+                ..Modulation::default()
             };
             (name.clone(), modulation)
         })
@@ -132,6 +130,7 @@ fn a_batch_equals_its_samples() -> Outcome {
                 let modulation = Modulation {
                     style_offset: row(&m.style_offset),
                     channel_factor: row(&m.channel_factor),
+                    ..Modulation::default()
                 };
                 (name.clone(), modulation)
             })
@@ -231,53 +230,62 @@ fn what_does_not_fit_is_refused_by_name() {
     }
 }
 
-/// A generator whose convolutions, but not the layers to RGB, have a factor `1 + in` each.
+/// A factor of the demodulated weight along its input channels, once as such and once as a weight of each sample's own.
 #[test]
-fn channel_in_modulation_of_hyperdomainnet() -> Outcome {
-    let case = Case::open("hyperdomain/generator_offsets.safetensors");
-    let weights = case
-        .below("param.")
-        .iter()
-        .map(|(name, tensor)| Ok((name.clone(), TensorData::from_tensor(tensor)?)))
-        .collect::<Result<_, domex_checkpoint::Error>>()?;
-    let (weights, layout) = layout::generator(&weights, None)?.expect("a known layout");
-    let tensors: Tensors = weights
-        .iter()
-        .map(|(name, data)| Ok((name.clone(), data.to_tensor(&CPU)?)))
-        .collect::<Result<_, domex_checkpoint::Error>>()?;
-    let mut config = GeneratorConfig::deduce(&shapes(&tensors))?;
-    config.synthesis.demodulation = layout.demodulation();
-    config.mapping.lr_multiplier = case.number("lr_mlp");
-    let net = Generator::from_tensors(&tensors, &config)?;
-    let ws = net.latents(case.get("in.z"), None, Truncation::NONE)?;
+fn a_weight_factor_along_input_channels_is_a_channel_factor() -> Outcome {
+    let net = network();
+    let (net, ws) = (net.synthesis(), latents());
+    let convolutions = || {
+        net.modulated_layers()
+            .into_iter()
+            .filter(|l| !l.name.ends_with("torgb"))
+    };
+    let factor = |name: &str, channels: usize| normal(name, &[2, channels]).affine(0.3, 1.0);
+    let cheap: Modulations = convolutions()
+        .map(|layer| {
+            let modulation = Modulation {
+                channel_factor: Some(factor(&layer.name, layer.channels)?),
+                ..Modulation::default()
+            };
+            Ok((layer.name, modulation))
+        })
+        .collect::<candle_core::Result<_>>()?;
+    let dear: Modulations = convolutions()
+        .map(|layer| {
+            let factor = factor(&layer.name, layer.channels)?.reshape((2, 1, (), 1, 1))?;
+            let modulation = Modulation {
+                weight_factor: Some(factor.repeat((1, 1, 1, 3, 3))?),
+                ..Modulation::default()
+            };
+            Ok((layer.name, modulation))
+        })
+        .collect::<candle_core::Result<_>>()?;
+    let want = net.forward_modulated(&ws, &cheap, Noise::Const)?;
+    let got = net.forward_modulated(&ws, &dear, Noise::Const)?;
+    assert!(distance(&got, &want) < 1e-5 * peak(&want));
+    Ok(())
+}
 
-    let convs = ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1"];
-    let mut offsets = Vec::new();
-    let mut modulations = Modulations::new();
-    for (index, conv) in convs.into_iter().enumerate() {
-        let name = format!("cin_mult.conv_{index}.in");
-        let offset = Var::from_tensor(case.get(&format!("in.{name}")))?;
-        let modulation = Modulation {
-            channel_factor: Some((offset.reshape((1, ()))? + 1.0)?),
-            ..Modulation::default()
-        };
-        modulations.insert(conv.to_string(), modulation);
-        offsets.push((name, offset));
-    }
-    let mut outputs = Check::new(2e-4, 2e-5);
-    let plain = net.synthesis().forward(&ws, Noise::Const)?;
-    outputs.add("no_offsets", &plain, case.get("out.no_offsets"));
-    let img = net
+#[test]
+fn a_weight_offset_is_another_weight() -> Outcome {
+    let net = network();
+    let offset = normal("offset", &[8, 8, 1, 1]);
+    let mut tensors = net.tensors();
+    let key = "synthesis.b8.conv0.weight";
+    let changed = tensors[key].broadcast_add(&offset)?;
+    tensors.insert(key.to_string(), changed);
+    let want = net
+        .with_tensors(&tensors)?
         .synthesis()
-        .forward_modulated(&ws, &modulations, Noise::Const)?;
-    outputs.add("cin_mult", &img, case.get("out.cin_mult.img"));
-    outputs.finish();
-    let grads = img.mul(case.get("in.R"))?.sum_all()?.backward()?;
-    let mut gradients = Check::new(7e-2, 4e-5);
-    for (name, offset) in &offsets {
-        let found = grads.get(offset).expect("reaches the offset");
-        gradients.add(name, found, case.get(&format!("grad.{name}")));
-    }
-    gradients.finish();
+        .forward(&latents(), Noise::Const)?;
+    let modulation = Modulation {
+        weight_offset: Some(offset),
+        ..Modulation::default()
+    };
+    let changes = BTreeMap::from([("b8.conv0".to_string(), modulation)]);
+    let got = net
+        .synthesis()
+        .forward_modulated(&latents(), &changes, Noise::Const)?;
+    assert!(same_bits(&want, &got));
     Ok(())
 }

@@ -26,6 +26,20 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "domex-hyperdomain",
+        &[
+            "domex-stylegan2",
+            "domex-ops",
+            "domex-latent",
+            "domex-checkpoint",
+            "domex-random",
+        ],
+    ),
+    (
+        "domex-degan",
+        &["domex-stylegan2", "domex-ops", "domex-latent"],
+    ),
+    (
         "domex-encoder",
         &[
             "domex-ops",
@@ -148,6 +162,8 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-inception",
             "domex-metrics",
             "domex-clip",
+            "domex-degan",
+            "domex-hyperdomain",
             "domex-diffae",
             "domex-diffusion",
             "domex-ops",
@@ -160,6 +176,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-pretrain",
         &[
+            "domex-hyperdomain",
             "domex-diffae",
             "domex-diffusion",
             "domex-judge",
@@ -197,6 +214,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-cli",
         &[
+            "domex-hyperdomain",
             "domex-expand-diffae",
             "domex-hub",
             "domex-expand-stylegan2",

@@ -22,6 +22,8 @@ use crate::out::say;
 /// The crates of networks: floor 1 of ARCHITECTURE.md.
 const NETWORKS: &[&str] = &[
     "domex-stylegan2",
+    "domex-hyperdomain",
+    "domex-degan",
     "domex-clip",
     "domex-lpips",
     "domex-diffusion",

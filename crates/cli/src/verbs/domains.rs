@@ -1,6 +1,6 @@
 //! `domex domains`: the domains of a model, listed, carried from one model to another, and taken away.
 
-mod file;
+pub(super) mod file;
 mod fuse;
 
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ mod ending;
 pub(super) mod inputs;
 mod judged;
 mod sets;
-mod settings;
+pub(super) mod settings;
 mod tasks;
 mod verdict;
 mod words;
@@ -172,9 +172,9 @@ pub struct Expand {
     #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"], help_heading = "Settings")]
     pub dimensions: Option<String>,
     /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
-    /// latent has gone into a domain; gated, offsets and factors of channels that come in along the domain's direction and
+    /// latent has gone into a domain; cin-mult, factors of channels only, as HyperDomainNet has them; gated, offsets and factors of channels that come in along the domain's direction and
     /// leave the base, and earlier domains, as they are to the bit [default: full]
-    #[arg(long, value_name = "WHAT", value_parser = ["full", "stylespace", "gated"], help_heading = "Settings")]
+    #[arg(long, value_name = "WHAT", value_parser = ["full", "stylespace", "cin-mult", "gated"], help_heading = "Settings")]
     pub parametrisation: Option<String>,
     /// Which layers are trained: all; no_torgb, all but ToRGB; or those that StyleGAN-NADA trains in its phase of that
     /// name [default: all]

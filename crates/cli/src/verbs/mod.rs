@@ -1,5 +1,6 @@
 //! One module per verb: its flags, and what it does.
 
+pub mod adapt;
 pub mod completions;
 pub mod compose;
 pub mod convert;
@@ -20,6 +21,7 @@ pub mod mix;
 pub mod person;
 pub mod train;
 pub mod train_encoder;
+pub mod train_hyperdomain;
 pub mod traverse;
 
 use std::process::ExitCode;
@@ -53,6 +55,10 @@ pub enum Verb {
     TrainEncoder(train_encoder::TrainEncoder),
     /// Expand a generator with new domains, given as text or pictures
     Expand(Box<expand::Expand>),
+    /// Train a network that makes domains of texts
+    TrainHyperdomain(Box<train_hyperdomain::TrainHyperdomain>),
+    /// Show or store the domain of a text or a picture in one pass
+    Adapt(Box<adapt::Adapt>),
     /// Combine several domains of an expanded model in one picture
     Compose(compose::Compose),
     /// List a model's domains, carry them between models, remove and merge them
@@ -82,6 +88,8 @@ impl Verb {
             Self::Train(args) => return train::run(context, &args),
             Self::TrainEncoder(args) => return train_encoder::run(context, &args),
             Self::Expand(args) => return expand::run(context, &args),
+            Self::TrainHyperdomain(args) => return train_hyperdomain::run(context, &args),
+            Self::Adapt(args) => adapt::run(context, &args),
             Self::Info(args) => info::run(context, &args),
             Self::Generate(args) => generate::run(context, &args),
             Self::Encode(args) => encode::run(context, &args),

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`full`] | the generator's weights | the weights |
 //! | `stylespace` ([`vectors`]) | an offset to each style of each layer, for each new domain | the offsets, beside the source's weights |
+//! | `cin-mult` ([`vectors`]) | a factor for each input channel behind a gate | the factors, beside the source's weights |
 //! | `gated` ([`vectors`]) | the same and a factor for each input channel, behind a gate that is closed on the base | the vectors, beside the source's weights |
 //!
 //! A parametrisation owns the variables and makes the trainee depend on them: [`Full`](full::Full) asks it to train its
@@ -31,13 +32,15 @@ pub enum ParametrisationKind {
     Full,
     /// Offsets to styles, see [`vectors`].
     Stylespace,
+    /// Factors of input channels behind a gate, HyperDomainNet's domain modulation, see [`vectors`].
+    CinMult,
     /// Offsets and factors behind a gate, see [`vectors`].
     Gated,
 }
 
 impl ParametrisationKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Full, Self::Stylespace, Self::Gated];
+    pub const ALL: [Self; 4] = [Self::Full, Self::Stylespace, Self::CinMult, Self::Gated];
 
     /// What settings call it.
     #[must_use]
@@ -45,6 +48,7 @@ impl ParametrisationKind {
         match self {
             Self::Full => "full",
             Self::Stylespace => "stylespace",
+            Self::CinMult => "cin-mult",
             Self::Gated => "gated",
         }
     }
@@ -55,7 +59,7 @@ impl ParametrisationKind {
     pub fn learning_rate_gain(self) -> f64 {
         match self {
             Self::Full => 1.0,
-            Self::Stylespace | Self::Gated => 5.0,
+            Self::Stylespace | Self::CinMult | Self::Gated => 5.0,
         }
     }
 
@@ -113,7 +117,9 @@ pub fn attach(
 ) -> Result<Box<dyn Parametrisation>> {
     Ok(match kind {
         ParametrisationKind::Full => Box::new(full::Full::attach(trainee, ema)?),
-        ParametrisationKind::Stylespace | ParametrisationKind::Gated => {
+        ParametrisationKind::Stylespace
+        | ParametrisationKind::CinMult
+        | ParametrisationKind::Gated => {
             Box::new(vectors::Vectors::attach(kind, trainee, domains, ema)?)
         }
     })

@@ -4,6 +4,7 @@
 //! | | offsets | factors | gate |
 //! | --- | --- | --- | --- |
 //! | `stylespace` | yes | no | linear: as much as a latent has gone |
+//! | `cin-mult` | no | yes | smooth |
 //! | `gated` | yes | yes | smooth: closed on the base subspace and around it |
 //!
 //! On the base subspace nothing changes, so no training on the source domain has to hold it; behind a closed gate it is the
@@ -70,6 +71,7 @@ impl Vectors {
         }
         let (parts, gate) = match kind {
             ParametrisationKind::Gated => (&[Part::Offset, Part::Factor][..], Gate::Smooth),
+            ParametrisationKind::CinMult => (&[Part::Factor][..], Gate::Smooth),
             _ => (&[Part::Offset][..], Gate::Linear),
         };
         let new = &domains.layout.domains()[domains.earlier..];

@@ -5,10 +5,12 @@ mod bias_act;
 mod checkpoint;
 mod clip;
 mod clip_preprocess;
+pub(crate) mod degan;
 pub(crate) mod diffae;
 mod discriminator;
 mod expansion;
 mod generator;
+pub(crate) mod hyperdomain;
 mod lpips;
 pub(crate) mod metrics;
 mod modulated_conv2d;
@@ -90,6 +92,16 @@ pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Res
         CaseKind::ClipScores => metrics::scores::clip(case),
         CaseKind::PerceptualPathLength => metrics::path_length::run(case),
         CaseKind::Inception => metrics::inception::run(case),
+        CaseKind::DomainModulation => hyperdomain::layer(case),
+        CaseKind::DomainModulatedGenerator => hyperdomain::generator(case),
+        CaseKind::Hypernetwork => hyperdomain::hypernetwork(case),
+        CaseKind::EmbeddingAugmentation => hyperdomain::augmentation(case),
+        CaseKind::DomainEncoder => degan::encoder(case),
+        CaseKind::StyleSpace => degan::stylespace(case),
+        CaseKind::VggLosses => degan::vgg(case),
+        CaseKind::DeganScores => degan::scores(case),
+        CaseKind::StyleDirections => degan::directions(case),
+        CaseKind::StyleDomain => degan::few_shot(case),
     }
 }
 

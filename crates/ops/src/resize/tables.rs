@@ -20,7 +20,10 @@ pub(super) fn table(kind: Resize, inputs: usize, outputs: usize, single: bool) -
         Resize::Bilinear => bilinear(inputs, outputs, coordinate(0.5)),
         Resize::BilinearTf1 => bilinear(inputs, outputs, coordinate(0.0)),
         Resize::Bicubic { antialias: false } => bicubic(inputs, outputs, coordinate(0.5)),
-        Resize::Bicubic { antialias: true } => bicubic_antialias(inputs, outputs),
+        Resize::Bicubic { antialias: true } => {
+            antialiased(inputs, outputs, 2.0, |t| cubic(t, -0.5))
+        }
+        Resize::BilinearAntialias => antialiased(inputs, outputs, 1.0, |t| 1.0 - t.abs().min(1.0)),
     }
 }
 
@@ -82,10 +85,11 @@ fn bicubic(inputs: usize, outputs: usize, coordinate: impl Fn(usize) -> f64) -> 
     )
 }
 
-fn bicubic_antialias(inputs: usize, outputs: usize) -> Table {
+/// A kernel of this radius, stretched where the picture shrinks.
+fn antialiased(inputs: usize, outputs: usize, radius: f64, kernel: impl Fn(f64) -> f64) -> Table {
     let scale = scale(inputs, outputs);
     let stretch = scale.max(1.0);
-    let support = 2.0 * stretch;
+    let support = radius * stretch;
     Table::new(
         inputs,
         (0..outputs).map(|o| {
@@ -93,7 +97,7 @@ fn bicubic_antialias(inputs: usize, outputs: usize) -> Table {
             let first = (centre - support + 0.5).max(0.0) as usize;
             let end = ((centre + support + 0.5) as usize).min(inputs);
             let mut row: Vec<f64> = (first..end)
-                .map(|i| cubic((i as f64 - centre + 0.5) / stretch, -0.5))
+                .map(|i| kernel((i as f64 - centre + 0.5) / stretch))
                 .collect();
             let sum: f64 = row.iter().sum();
             row.iter_mut().for_each(|weight| *weight /= sum);

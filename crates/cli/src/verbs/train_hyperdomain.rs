@@ -1,0 +1,289 @@
+//! `domex train-hyperdomain`: a network that makes domains of texts.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use domex_data::portraits::{Domain, phrases};
+use domex_error::{Context as _, user_error};
+use domex_hyperdomain::{Config, ModulationKind, modulation};
+use domex_pretrain::hyperdomain::{Augmentation, HyperdomainConfig, HyperdomainJob};
+use domex_stylegan2::Generator;
+use domex_train::{Resume, RunConfig};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::domains::file::fingerprint;
+use super::expand::inputs::named;
+use super::expand::settings::ClipModel;
+use crate::context::Context;
+use crate::paths::text;
+use crate::{assets, models, runs};
+
+/// The text of the shipped generator's own pictures.
+const SOURCE: &str = "photo";
+
+/// What the shipped generator is guided by, the one that the network reads first.
+const SHIPPED: [&str; 2] = ["robust", "fine"];
+
+/// Flags of `domex train-hyperdomain`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex train-hyperdomain --out runs/hyperdomain --kimg 24\n  domex train-hyperdomain --model ffhq.pkl --clip ViT-B/32 --texts styles.txt --source photo --out runs/hyperdomain\n  domex train-hyperdomain --resume runs/hyperdomain\n\nThe run's folder has model.safetensors, which `domex adapt --hyperdomain` takes, and domains*.png with a row for each text. For\nthe shipped generator the texts are twenty of the built-in domains; the six that are held out are measured only."
+)]
+pub struct TrainHyperdomain {
+    /// The run's folder, created if absent [default with --resume: the folder of that run]
+    #[arg(short, long, value_name = "DIR", required_unless_present = "resume")]
+    pub out: Option<PathBuf>,
+    /// Resume a run: its folder, or one of its snapshots. Its settings stay
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "clip", "texts", "unseen", "source", "modulation", "augmentation", "kimg", "batch", "lr", "tick", "snap"])]
+    pub resume: Option<PathBuf>,
+    /// The generator, which stays as it is: a StyleGAN2 [default: portraits, the shipped generator]
+    #[arg(short, long, value_name = "FILE|NAME")]
+    pub model: Option<String>,
+    /// CLIP models: a file, or a shipped or fetched name. The network reads embeddings of the first [default: robust and fine for
+    /// the shipped generator]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub clip: Vec<String>,
+    /// File with a text on each line: the domains that it learns
+    #[arg(long, value_name = "FILE")]
+    pub texts: Option<PathBuf>,
+    /// File with texts that are measured and not learnt
+    #[arg(long, value_name = "FILE")]
+    pub unseen: Option<PathBuf>,
+    /// The text of the generator's own pictures [default: photo]
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+    /// What a domain does to convolutions: cin_mult (a factor for each input channel) or csep_mult (for each output channel too)
+    /// [default: cin_mult]
+    #[arg(long, value_name = "KIND")]
+    pub modulation: Option<ModulationKind>,
+    /// Embeddings: none (those of the texts) or resample-and-convex (points between and around them) [default:
+    /// resample-and-convex]
+    #[arg(long, value_name = "NAME", value_parser = augmentation)]
+    pub augmentation: Option<Augmentation>,
+    /// Length in thousands of edited pictures [default: 24]
+    #[arg(long, value_name = "KIMG")]
+    pub kimg: Option<f64>,
+    /// Texts of a step, one picture each [default: 12]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Learning rate [default: 0.001]
+    #[arg(long, value_name = "LR")]
+    pub lr: Option<f64>,
+    /// Thousands of edited pictures per tick [default: 2]
+    #[arg(long, value_name = "KIMG")]
+    pub tick: Option<f64>,
+    /// Ticks between snapshots; 0: only at the end [default: 2]
+    #[arg(long, value_name = "TICKS")]
+    pub snap: Option<u64>,
+    /// Check everything, print what would be done, and write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Start a new run in a folder that has files; files of another run are removed
+    #[arg(long)]
+    pub force: bool,
+}
+
+fn augmentation(name: &str) -> Result<Augmentation, String> {
+    serde_json::from_value(json!(name))
+        .map_err(|_| format!("{name:?}: expected none or resample-and-convex"))
+}
+
+/// What a run is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    model: PathBuf,
+    clip: Vec<ClipModel>,
+    tick_images: u64,
+    snap: u64,
+    training: HyperdomainConfig,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<ExitCode> {
+    let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
+    let old: Option<Settings> = match &args.resume {
+        Some(run) => Some(runs::settings(run, "train-hyperdomain")?),
+        None => None,
+    };
+    if old.is_none() && !args.force {
+        runs::refuse_occupied(&out)?;
+    }
+    let path = match &old {
+        Some(old) => old.model.clone(),
+        None => std::path::absolute(models::resolve(
+            args.model.as_deref().unwrap_or(models::PORTRAITS),
+        )?)?,
+    };
+    let shown = text(&path);
+    let model = models::open(&context.device, &shown)?.stylegan2(&shown)?;
+    // Without what its domains add: the network is for the generator itself.
+    let generator = Generator::from_tensors(&model.g_ema.tensors(), model.config())?;
+    let settings = match old {
+        Some(old) => old,
+        None => settings(context, args, path, &generator)?,
+    };
+    let guides = settings.clip.iter().map(|clip| clip.guide(&context.device));
+    let guides: Vec<_> = guides.collect::<domex_error::Result<_>>()?;
+    let first = settings.clip.first().context("no CLIP model")?;
+    let hashes = [
+        fingerprint(&model)?,
+        domex_checkpoint::sha256_file(&first.path)?,
+    ];
+    let training = settings.training.clone();
+    let mut job = HyperdomainJob::new(training, generator, guides, hashes, &context.device)?;
+    let inputs = settings.clip.iter().map(|clip| clip.path.clone());
+    let run = RunConfig {
+        force: args.force,
+        inputs: inputs.chain([settings.model.clone()]).collect(),
+        images: settings.training.learning.images,
+        tick_images: settings.tick_images,
+        snap: settings.snap,
+        seed: settings.training.seed,
+        resume: args.resume.clone().map_or(Resume::No, Resume::From),
+        show: context.show(),
+        settings: serde_json::to_value(&settings)?,
+        ..RunConfig::new(&out)
+    };
+    run.check_inputs()?;
+    tell(context, &settings, &out);
+    if args.dry_run {
+        context.result(&json!({ "out": text(&out), "settings": settings }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outcome = domex_train::run(&mut job, &run)?;
+    let done = outcome.clock.kimg();
+    match outcome.signal {
+        Some(_) => context.say(&format!(
+            "stopped after {done} kimg; resume with: domex train-hyperdomain --resume {}",
+            out.display()
+        )),
+        None => context.say(&format!("{} after {done} kimg", outcome.model.display())),
+    }
+    context.result(&json!({
+        "out": text(&out),
+        "model": text(&outcome.model),
+        "snapshot": text(&outcome.snapshot),
+        "step": outcome.clock.step,
+        "images": outcome.clock.images,
+        "seconds": outcome.clock.seconds,
+        "signal": outcome.signal,
+        "last": outcome.last.as_ref().map(domex_train::events::Record::to_json),
+    }));
+    Ok(ExitCode::from(outcome.exit_code()))
+}
+
+fn settings(
+    context: &Context,
+    args: &TrainHyperdomain,
+    model: PathBuf,
+    generator: &Generator,
+) -> domex_error::Result<Settings> {
+    let is_shipped = assets::is_generator(&model);
+    let names: Vec<&str> = match args.clip.is_empty() {
+        false => args.clip.iter().map(String::as_str).collect(),
+        true if is_shipped => SHIPPED.to_vec(),
+        true => {
+            return Err(user_error(
+                "--clip: the shipped CLIP models know the shipped generator's pictures only; give one for this generator, such as ViT-B/32 after `domex fetch ViT-B/32`",
+            ));
+        }
+    };
+    let clip = names.into_iter().map(|name| named(name, 1.0));
+    let clip: Vec<ClipModel> = clip.collect::<domex_error::Result<_>>()?;
+    let first = clip
+        .first()
+        .context("no CLIP model")?
+        .guide(&context.device)?;
+    let kind = args.modulation.unwrap_or(ModulationKind::CinMult);
+    let width = first.clip.config().embed_dim;
+    let network = Config::new(kind, width, &modulation::convolutions(generator));
+    let images = |flag: &str, kimg: f64| match kimg.is_finite() && kimg > 0.0 && kimg < 1e9 {
+        true => Ok((kimg * 1000.0).ceil() as u64),
+        false => Err(user_error(format!("{flag} {kimg}: give a number above 0"))),
+    };
+    let mut training =
+        HyperdomainConfig::new(network, images("--kimg", args.kimg.unwrap_or(24.0))?);
+    let (texts, unseen) = match &args.texts {
+        Some(file) => (lines("--texts", file)?, Vec::new()),
+        None if is_shipped => portraits(),
+        None => return Err(user_error("--texts: give a file with a text on each line")),
+    };
+    training.texts = texts;
+    training.unseen = match &args.unseen {
+        Some(file) => lines("--unseen", file)?,
+        None => unseen,
+    };
+    training.source = args.source.clone().unwrap_or_else(|| SOURCE.to_owned());
+    training.augmentation = args.augmentation.unwrap_or_default();
+    training.learning.batch = args.batch.unwrap_or(training.learning.batch);
+    training.learning.lr = args.lr.unwrap_or(training.learning.lr);
+    training.seed = context.seed;
+    training.validate()?;
+    Ok(Settings {
+        model,
+        clip,
+        tick_images: images("--tick", args.tick.unwrap_or(2.0))?,
+        snap: args.snap.unwrap_or(2),
+        training,
+    })
+}
+
+/// The built-in domains but the photograph in words, those that are held out apart.
+fn portraits() -> (Vec<String>, Vec<String>) {
+    let domains = Domain::ALL
+        .iter()
+        .filter(|domain| **domain != Domain::Photo);
+    let (unseen, texts): (Vec<&Domain>, Vec<&Domain>) =
+        domains.partition(|domain| domain.is_held_out());
+    let words = |domains: Vec<&Domain>| {
+        let words = domains
+            .into_iter()
+            .filter_map(|domain| phrases(*domain).first());
+        words.map(|phrase| (*phrase).to_owned()).collect()
+    };
+    (words(texts), words(unseen))
+}
+
+/// The lines of a file that are not blank.
+fn lines(flag: &str, path: &Path) -> domex_error::Result<Vec<String>> {
+    let shown = path.display();
+    let content = std::fs::read_to_string(path)
+        .map_err(|error| user_error(format!("{flag} {shown}: {error}")))?;
+    let lines = content
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    match lines.is_empty() {
+        false => Ok(lines),
+        true => Err(user_error(format!(
+            "{flag} {shown}: has no text, expected one on each line"
+        ))),
+    }
+}
+
+fn tell(context: &Context, settings: &Settings, out: &Path) {
+    let training = &settings.training;
+    let clip = settings.clip.iter().map(|clip| clip.name.as_str());
+    context.say(&format!("generator {}", settings.model.display()));
+    context.say(&format!(
+        "CLIP      {}",
+        clip.collect::<Vec<_>>().join(", ")
+    ));
+    context.say(&format!("learnt    {}", training.texts.join(", ")));
+    if !training.unseen.is_empty() {
+        context.say(&format!("measured  {}", training.unseen.join(", ")));
+    }
+    context.say(&format!(
+        "network   {} parameters; a domain has {} numbers",
+        training.network.parameters(),
+        training
+            .network
+            .modulation
+            .numbers(&training.network.convolutions)
+    ));
+    context.say(&format!("folder    {}", out.display()));
+}

@@ -1,0 +1,108 @@
+//! StyleSpace (arXiv 2011.12799): the styles of a generator's layers, and what a domain does to them.
+//!
+//! Styles are in the order of [`Synthesis::style_names`]: `b4.conv1`, `b4.torgb`, then `conv0`, `conv1` and `torgb` of each
+//! resolution; published programs call them `conv1`, `to_rgb1`, `convs.0`, `convs.1`, `to_rgbs.0` and so on. A style is what
+//! leaves a layer's affine map, its bias included, before any scale of the weight.
+//!
+//! The encoder's offsets are added to every style. The one-shot directions of StyleDomain act on those of the 3×3 convolutions
+//! only ([`Rule`]).
+
+use candle_core::Tensor;
+use domex_latent::modulation::{Modulation, Modulations};
+use domex_stylegan2::Synthesis;
+
+use crate::{Error, Result};
+
+/// The lengths of all styles, resolution by resolution: what an encoder for this generator gives.
+#[must_use]
+pub fn dims(synthesis: &Synthesis) -> Vec<Vec<usize>> {
+    let mut all: Vec<(String, Vec<usize>)> = Vec::new();
+    for layer in synthesis.modulated_layers() {
+        let block = layer.name.split('.').next().unwrap_or_default().to_owned();
+        match all.last_mut() {
+            Some((last, dims)) if *last == block => dims.push(layer.channels),
+            _ => all.push((block, vec![layer.channels])),
+        }
+    }
+    all.into_iter().map(|(_, dims)| dims).collect()
+}
+
+/// Offsets `[n, channels]`, one for each style, times `multiplier`, as a pass takes them.
+///
+/// # Errors
+///
+/// Another number of offsets than of styles.
+pub fn shift(synthesis: &Synthesis, offsets: &[Tensor], multiplier: f64) -> Result<Modulations> {
+    let names = synthesis.style_names();
+    if offsets.len() != names.len() {
+        let expected = format!("{}, one for each style", names.len());
+        return Err(Error::config("number of offsets", offsets.len(), expected));
+    }
+    let shift = |(name, offset): (String, &Tensor)| {
+        let modulation = Modulation {
+            style_offset: Some((offset * multiplier)?),
+            ..Modulation::default()
+        };
+        Ok((name, modulation))
+    };
+    names.into_iter().zip(offsets).map(shift).collect()
+}
+
+/// Whether a style is that of a 3×3 convolution.
+#[must_use]
+pub fn is_convolution(name: &str) -> bool {
+    !name.ends_with("torgb")
+}
+
+/// A one-shot direction of StyleDomain, for the style `s` of one convolution. Demodulation follows, so a `Mod` by a constant
+/// changes next to nothing.
+#[derive(Debug, Clone, Copy)]
+pub enum Rule<'a> {
+    /// `s_delta`: `s + power · offset`.
+    Delta {
+        /// `[1, channels]`.
+        offset: &'a Tensor,
+        /// 1 in training.
+        power: f64,
+    },
+    /// `s_mod`: `s (1 + factor)`.
+    Mod {
+        /// `[1, channels]`.
+        factor: &'a Tensor,
+    },
+    /// `s_linear`: `s (1 + gamma) + shift`.
+    Linear {
+        /// `[1, channels]`.
+        gamma: &'a Tensor,
+        /// `[1, channels]`.
+        shift: &'a Tensor,
+    },
+    /// `s_affine`: `s A + shift`, a row times a matrix, which begins as the identity.
+    Affine {
+        /// `[channels, channels]`.
+        matrix: &'a Tensor,
+        /// `[1, channels]`.
+        shift: &'a Tensor,
+    },
+}
+
+impl Rule<'_> {
+    /// The changed style `[n, channels]`.
+    ///
+    /// # Errors
+    ///
+    /// Shapes that do not fit.
+    pub fn apply(&self, style: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Delta { offset, power } => style.broadcast_add(&(*offset * *power)?)?,
+            Self::Mod { factor } => style.broadcast_mul(&(*factor + 1.0)?)?,
+            Self::Linear { gamma, shift } => {
+                let scaled = style.broadcast_mul(&(*gamma + 1.0)?)?;
+                scaled.broadcast_add(shift)?
+            }
+            Self::Affine { matrix, shift } => {
+                domex_ops::matmul(style, matrix)?.broadcast_add(shift)?
+            }
+        })
+    }
+}

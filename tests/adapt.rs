@@ -1,0 +1,70 @@
+//! `domex train-hyperdomain` and `domex adapt`, from end to end on small networks.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::OnceLock;
+
+use domex_test_support::program::World;
+
+static WORLD: OnceLock<World> = OnceLock::new();
+
+/// A world in which a network was trained for a few steps.
+fn world() -> &'static World {
+    let (program, folder) = (env!("CARGO_BIN_EXE_domex"), env!("CARGO_TARGET_TMPDIR"));
+    World::shared(&WORLD, program, folder, "adapt", |world| {
+        world.write("texts.txt", "sketch\n\n zombie \nstatue\n");
+        world.ok("train-hyperdomain --clip one --texts texts.txt --out run --kimg 0.02 --batch 4 --tick 0.01");
+    })
+}
+
+#[test]
+fn a_domain_of_a_text_is_stored_and_added() {
+    let world = world();
+    world.ok("adapt --text elf --hyperdomain run/model.safetensors --out elf.safetensors");
+    world.ok("domains add elf.safetensors --out more.safetensors");
+    let listed = world.json("domains list --model more.safetensors --json");
+    assert_eq!(listed["domains"][0]["name"], "elf");
+    assert!(world.has("more.safetensors"));
+    world.ok("generate --model more.safetensors --domains elf --seeds 0 --out elf");
+    assert!(world.has("elf/elf/seed0000.png"));
+}
+
+#[test]
+fn a_picture_is_shown_in_one_pass() {
+    let world = world();
+    world.ok("generate --seeds 3 --out style");
+    world.ok(
+        "adapt --image style/seed0003.png --hyperdomain run/model.safetensors --seeds 0,1 --out shown",
+    );
+    assert!(world.has("shown/grid.png") && world.has("shown/seed0001.png"));
+}
+
+#[test]
+fn a_network_for_another_generator_is_refused() {
+    let world = world();
+    domex_test_support::networks::generator(&world.path("other.safetensors"), 8, false);
+    let line = "adapt --text elf --hyperdomain run/model.safetensors --model other.safetensors --out other";
+    world.refused(line, &["was trained for another generator", "--foreign"]);
+    world.ok(&format!("{line} --foreign --seeds 0"));
+}
+
+#[test]
+fn a_file_of_another_kind_and_a_list_that_is_not_there_are_refused() {
+    let world = world();
+    world.refused(
+        "adapt --text elf --hyperdomain shipped/clip-one.safetensors --out x",
+        &["a network that makes domains of texts is needed"],
+    );
+    world.refused(
+        "train-hyperdomain --clip one --texts empty.txt --out y",
+        &["empty.txt"],
+    );
+}
+
+#[test]
+fn a_run_is_resumed_with_its_settings() {
+    let world = world();
+    world.ok("train-hyperdomain --clip one --out short --kimg 0.01 --batch 4 --tick 0.01 --augmentation none");
+    let resumed = world.json("train-hyperdomain --resume short --json");
+    assert_eq!(resumed["step"], 3);
+}
