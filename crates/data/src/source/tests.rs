@@ -372,11 +372,11 @@ fn pictures_of_any_size_are_cropped_and_resized_on_request() {
 #[test]
 fn pictures_are_counted_by_their_names_in_all_sub_folders() {
     let root = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(root.path().join("more")).unwrap();
+    fs::create_dir_all(root.path().join("more")).unwrap();
     for name in ["a.png", "more/b.png", "more/c.txt"] {
-        std::fs::write(root.path().join(name), "not looked at").unwrap();
+        fs::write(root.path().join(name), "not looked at").unwrap();
     }
-    assert_eq!(super::count(root.path()).unwrap(), 2);
+    assert_eq!(count(root.path()).unwrap(), 2);
 }
 
 #[test]
