@@ -149,13 +149,13 @@ impl VggLoss {
             let row = Tensor::new(&values, x.device())?.to_dtype(x.dtype())?;
             Ok(row.reshape((1, 3, 1, 1))?)
         };
-        let x = x
-            .broadcast_sub(&row(MEAN)?)?
-            .broadcast_div(&row(DEVIATION)?)?;
-        Ok(match self.config.size {
-            Some([h, w]) => resize(&x, h, w, Resize::Bilinear)?,
-            None => x,
-        })
+        // Resized first: equal neighbours, such as clamped ones, stay equal then, and pooling takes the first of them as published.
+        let x = match self.config.size {
+            Some([h, w]) => resize(x, h, w, Resize::Bilinear)?,
+            None => x.clone(),
+        };
+        let x = x.broadcast_sub(&row(MEAN)?)?;
+        Ok(x.broadcast_div(&row(DEVIATION)?)?)
     }
 }
 
@@ -163,8 +163,6 @@ fn run(block: &[Layer], x: &Tensor) -> Result<Tensor> {
     let mut x = x.clone();
     for layer in block {
         x = match layer {
-            // Not by the faster way that frozen weights have: it rounds equal neighbours differently, and enlarged pictures have
-            // many of them, among which pooling then picks another one.
             Layer::Conv(weight, bias) => conv2d(&x, weight, Some(bias), 1, 1)?,
             Layer::Relu => x.relu()?,
             Layer::Pool => max_pool2d(

@@ -196,7 +196,7 @@ fn augmentation_is_steered_for_each_domain() {
     assert!(p(0) > 0.0 && p(1) > 0.0, "{ada}");
     let counted = &state.document()["adversarial"]["steps"];
     let counted = counted.as_array().unwrap().iter();
-    assert_eq!(counted.filter_map(|steps| steps.as_u64()).sum::<u64>(), 40);
+    assert_eq!(counted.filter_map(serde_json::Value::as_u64).sum::<u64>(), 40);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn settings_out_of_range_are_named() {
         ("adversarial.r1_interval", |c| c.r1_interval = 0),
         ("adversarial.ada_target", |c| c.ada_target = 2.0),
         ("adversarial.correspondence", |c| {
-            c.correspondence = f64::NAN
+            c.correspondence = f64::NAN;
         }),
         ("adversarial.augment", |c| c.augment.hue = 11.0),
     ];
