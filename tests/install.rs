@@ -128,6 +128,7 @@ mod embedded {
         let world = World::empty(env!("CARGO_BIN_EXE_domex"));
         let line = "expand --domain zombie --out run --steps 1 --batch 1 --snap 1 --quiet";
         ok(&command(&world, line).output().unwrap());
+        ok(&command(&world, "doctor").output().unwrap());
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/portraits");
         let read = |path: &Path| std::fs::read(path).unwrap();
         let mut left = unpacked(&world);

@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_kind_like_no_other_is_told_all_known_ones() {
-        let (_folder, path) = file("vocoder");
+        let (_folder, path) = file("gramophone");
         let error = expect(&path, &JUDGE).unwrap_err().to_string();
         assert!(!error.contains("nearest"), "{error}");
         for kind in ALL {

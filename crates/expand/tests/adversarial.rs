@@ -196,7 +196,10 @@ fn augmentation_is_steered_for_each_domain() {
     assert!(p(0) > 0.0 && p(1) > 0.0, "{ada}");
     let counted = &state.document()["adversarial"]["steps"];
     let counted = counted.as_array().unwrap().iter();
-    assert_eq!(counted.filter_map(serde_json::Value::as_u64).sum::<u64>(), 40);
+    assert_eq!(
+        counted.filter_map(serde_json::Value::as_u64).sum::<u64>(),
+        40
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct Translation {
 impl Default for Translation {
     fn default() -> Self {
         Self {
-            time: 0.9,
+            time: 1.0,
             steps: 12,
             guidance: 2.0,
         }

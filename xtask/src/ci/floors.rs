@@ -103,6 +103,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         "domex-expand",
         &[
             "domex-replay",
+            "domex-gan",
             "domex-nada",
             "domex-mystyle",
             "domex-distil",

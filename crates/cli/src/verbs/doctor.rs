@@ -137,31 +137,39 @@ fn gpu() -> Row {
 
 /// Networks that come with the program. Damaged ones are found where they are read.
 fn shipped(problems: &mut Vec<String>) -> domex_error::Result<Row> {
-    let mut found = serde_json::Map::new();
-    let known = [assets::GENERATOR, assets::PERCEPTUAL, assets::JUDGE];
-    for name in known {
-        found.insert(name.to_owned(), json!(assets::file(name)?.map(text)));
+    let needed = [
+        ("generator", assets::GENERATOR),
+        ("perceptual network", assets::PERCEPTUAL),
+        ("judge", assets::JUDGE),
+    ];
+    let others = [("encoder", assets::ENCODER), ("teacher", assets::TEACHER)];
+    let (mut found, mut here, mut missing) = (serde_json::Map::new(), Vec::new(), Vec::new());
+    for (at, (what, name)) in needed.into_iter().chain(others).enumerate() {
+        let file = assets::file(name)?;
+        match &file {
+            Some(_) => here.push(what.to_owned()),
+            None if at < needed.len() => missing.push(what),
+            None => {}
+        }
+        found.insert(name.to_owned(), json!(file.map(text)));
     }
     let clip: Vec<String> = assets::clip_models()?
         .into_iter()
         .map(|(name, _)| name)
         .collect();
-    let missing: Vec<&str> = known
-        .into_iter()
-        .filter(|name| found[*name].is_null())
-        .collect();
-    if !missing.is_empty() || clip.is_empty() {
-        problems.push(
-            "networks of the portrait world are missing: set DOMEX_ASSETS to their folder"
-                .to_owned(),
-        );
+    if clip.is_empty() {
+        missing.push("CLIP models");
     }
+    here.push(format!("CLIP models {}", clip.join(", ")));
     let line = match missing.as_slice() {
-        [] => format!(
-            "generator, judge, perceptual network, CLIP models {}",
-            clip.join(", ")
-        ),
-        missing => format!("missing: {}", missing.join(", ")),
+        [] => here.join(", "),
+        missing => {
+            problems.push(
+                "networks of the portrait world are missing: set DOMEX_ASSETS to their folder"
+                    .to_owned(),
+            );
+            format!("missing: {}", missing.join(", "))
+        }
     };
     Ok(Row {
         what: "shipped",

@@ -165,7 +165,7 @@ fn spectrum(
         "singular_values": values,
         "repurposed": repurposed,
         "probe": report,
-        "before": before.as_ref().map(domex_latent::probe::ProbeReport::dormant),
+        "before": before.as_ref().map(ProbeReport::dormant),
     });
     write_atomic(
         &folder.file("dormant.json"),
