@@ -238,7 +238,7 @@ impl Block {
     }
 }
 
-/// See the [module docs](self).
+/// See the top of this module.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     patches: Linear, // [w, 3·p·p]

@@ -63,7 +63,7 @@ enum Layer {
     Pool,
 }
 
-/// See the [module docs](self). Frozen: gradients reach pictures only.
+/// See the top of this module. Frozen: gradients reach pictures only.
 #[derive(Debug, Clone)]
 pub struct VggLoss {
     blocks: Vec<Vec<Layer>>,

@@ -41,7 +41,7 @@ impl Default for Widths {
     }
 }
 
-/// See the [module docs](self).
+/// See the top of this module.
 #[derive(Debug, Clone)]
 pub struct DomainDiscriminator {
     live: Discriminator,

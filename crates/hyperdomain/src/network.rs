@@ -187,7 +187,7 @@ impl Head {
     }
 }
 
-/// See the [module docs](self).
+/// See the top of this module.
 #[derive(Debug, Clone)]
 pub struct Hypernetwork {
     first: (Linear, BatchNorm),

@@ -25,7 +25,7 @@ pub struct Config {
     pub prediction: Prediction,
 }
 
-/// What a U-Net's last layer says of a noisy picture; [`Autoencoder::noise`](crate::Autoencoder::noise) makes noise of either.
+/// What a U-Net's last layer says of a noisy picture; [`UNet::forward`](crate::UNet::forward) makes noise of either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Prediction {

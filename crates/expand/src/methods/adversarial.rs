@@ -7,7 +7,7 @@
 //! One discriminator serves all such domains of a run ([`DomainDiscriminator`]). It begins from that of the source domain,
 //! with its first layers left as they are (freeze-D), or at random where the model has none. What it is shown is augmented as
 //! strongly as each domain needs it (ADA), and R1 regularises it on each domain by itself. Cross-domain correspondence
-//! ([`correspondence`](domex_replay::correspondence)) keeps people as unlike each other as the source has them.
+//! ([`correspondence`](domex_replay::correspondence())) keeps people as unlike each other as the source has them.
 //!
 //! The samples that the method has in a step are of one domain, drawn anew for each step: minibatch statistics and
 //! correspondence compare them with one another.

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::method::{Samples, Turn};
 
 impl Objective {
-    /// Gives the samples of a method that [wants it](Method::wants_one_task) one task, that of the first of them.
+    /// Gives the samples of a method that [wants it](crate::Method::wants_one_task) one task, that of the first of them.
     ///
     /// # Errors
     ///
