@@ -18,6 +18,23 @@ fn json(output: &Output) -> Json {
 }
 
 #[test]
+fn what_is_done_to_a_picture_is_said() {
+    let root = world();
+    let clear = image::RgbaImage::from_pixel(20, 16, image::Rgba([9, 9, 9, 0]));
+    clear.save(root.path("clear.png")).unwrap();
+    let output = root.run("invert --image clear.png --steps 1 --out found");
+    ok(&output);
+    let said = String::from_utf8(output.stderr).unwrap();
+    for part in [
+        "clear.png: is transparent somewhere",
+        "20 × 16",
+        "square in its middle",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn pictures_become_latents_and_a_tuned_model_makes_them() {
     let root = world();
     ok(&root.run("generate --seeds 0-1 --no-grid --out made"));

@@ -11,16 +11,12 @@ use image::RgbImage;
 
 use crate::args::{Noise, Precision, SynthesisArgs};
 use crate::pictures::Paint;
+use crate::verbs::invert::{Crop, read};
 
 /// A picture of the model's size: the middle square of the file's.
 pub fn read_picture(model: &Model, path: &Path) -> domex_error::Result<RgbImage> {
     let side = model.config().unet.image_size as u32;
-    let picture = picture::read(path)?;
-    if picture.dimensions() == (side, side) {
-        return Ok(picture);
-    }
-    let picture = pil_resize::resize_shorter_side(&picture, side)?;
-    Ok(pil_resize::centre_crop(&picture, side)?)
+    Ok(read(path, side, Crop::Center)?.picture)
 }
 
 /// A model with the flags that say how its latents become pictures.

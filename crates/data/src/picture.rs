@@ -140,13 +140,36 @@ pub(crate) fn same_size(pictures: &[RgbImage]) -> Result<(u32, u32)> {
     Ok(size)
 }
 
-/// Reads a picture file as RGB, whatever its name says: see [`decode_on`], with white behind what is transparent.
+/// Reads a picture file as RGB, whatever its name says: see [`decode_on`], with white behind what is transparent. What was
+/// changed by that is logged as a warning, as nobody sees it in the result.
 ///
 /// # Errors
 ///
 /// Those of [`file::read`], or [`Error::Decode`], with the file's path.
 pub fn read(path: &Path) -> Result<RgbImage> {
-    decode(&file::read(path, file::LARGEST_PICTURE)?, path)
+    let decoded = decoded(path)?;
+    let name = path.display();
+    if decoded.transparent {
+        tracing::warn!("{name}: is transparent somewhere; white shows there");
+    }
+    if decoded.turned {
+        tracing::warn!("{name}: is turned upright, as its EXIF says");
+    }
+    Ok(decoded.picture)
+}
+
+/// Width and height as [`read`] would give them.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn dimensions(path: &Path) -> Result<(u32, u32)> {
+    Ok(decoded(path)?.picture.dimensions())
+}
+
+fn decoded(path: &Path) -> Result<Decoded> {
+    let bytes = file::read(path, file::LARGEST_PICTURE)?;
+    decode_on(&bytes, path, Background::default())
 }
 
 /// [`read`] for bytes at hand; `path` is only for the error.

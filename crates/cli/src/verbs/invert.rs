@@ -20,9 +20,9 @@ use domex_stylegan2::{Generator, Model, Noise};
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
-pub use self::inputs::Crop;
 use self::inputs::Given;
-pub(super) use self::inputs::{files, read};
+pub(super) use self::inputs::files;
+pub use self::inputs::{Crop, read};
 use self::outputs::{draw, report};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;

@@ -82,6 +82,12 @@ pub fn read(file: &Path, side: u32, crop: Crop) -> domex_error::Result<Given> {
         }
         Crop::Center | Crop::None => {}
     }
+    if width != height {
+        tracing::warn!(
+            "{}: is {width} × {height}; the square in its middle is taken",
+            file.display()
+        );
+    }
     if (width, height) != (side, side) {
         picture = centre_crop(&resize_shorter_side(&picture, side)?, side)?;
     }

@@ -212,10 +212,7 @@ impl Given {
 
 /// The mask `[1, 1, side, side]`, cropped and resized as its picture: 1 where that is known.
 fn known(mask: &Path, file: &Path, side: u32, crop: Crop) -> domex_error::Result<Tensor> {
-    let (found, expected) = (
-        picture::read(mask)?.dimensions(),
-        picture::read(file)?.dimensions(),
-    );
+    let (found, expected) = (picture::dimensions(mask)?, picture::dimensions(file)?);
     if found != expected {
         return Err(user_error(format!(
             "--mask {}: is {} × {}, and {} is {} × {}; give a mask of the picture's size",
