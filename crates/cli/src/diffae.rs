@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use candle_core::Tensor;
-use domex_data::{picture, pil_resize};
 use domex_diffae::Model;
 use domex_error::user_error;
 use domex_random::RandomState;

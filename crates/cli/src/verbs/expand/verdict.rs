@@ -99,7 +99,7 @@ fn advice(domains: &[Domain<'_>], base: Option<f64>, out: &Path, step: u64) -> V
     let mut advice = Vec::new();
     if domains.iter().any(Domain::is_unchanged) {
         advice.push(
-            "where pictures did not change: other words, a larger --distance, or a higher --lr"
+            "where pictures did not change: other words or pictures, a larger --distance, or a higher --lr"
                 .to_owned(),
         );
     }
