@@ -5,19 +5,20 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use clap::Args;
 use domex_clip::Bundle;
 use domex_data::folder::write_atomic;
-use domex_data::picture::Background;
+use domex_data::picture::{self, Background};
 use domex_data::portraits::Domain;
 use domex_data::source::{LabelsFrom, Options, PictureSource, Portraits};
 use domex_error::user_error;
 use domex_eval::{
-    Evaluators, Likeness, Networks, Outcomes, TextScores, Truth, likeness, outcomes, path_length,
-    text_scores, truth,
+    Evaluators, Known, Likeness, Networks, Outcomes, TextScores, Truth, likeness, outcomes,
+    path_length, text_scores, truth,
 };
 use domex_judge::Judge;
+use domex_latent::Generator as _;
 use domex_lpips::Lpips;
 use domex_pretrain::portraits::Painter;
 use serde_json::json;
@@ -85,6 +86,10 @@ pub struct Eval {
 
 /// The word for the built-in renderer, in place of a path.
 const PORTRAITS: &str = "portraits";
+
+/// Numbers that decide a portrait, where the model has no latents of its own for it: as many as the shipped StyleGAN2 has, so
+/// that both kinds are asked for the same people.
+const PEOPLE_NUMBERS: usize = 512;
 
 /// Seed of rendered portraits: other people than those of trainings.
 const PEOPLE: u64 = 0x0e7a_1075;
@@ -337,7 +342,8 @@ impl Judged {
         Ok(None)
     }
 
-    /// The domains beside renderings of the same latents; `None` for a model that does not draw portraits of known latents.
+    /// The domains beside renderings of the same latents; `None` for a model that does not draw portraits. What a StyleGAN2's latent
+    /// shows was fitted to the renderer; the latent of an autoencoder is that of a rendered photograph.
     fn truth(
         &self,
         context: &Context,
@@ -348,17 +354,21 @@ impl Judged {
         if args.pictures < 4 || !inputs::is_portraits(path, model, &context.device)? {
             return Ok(None);
         }
-        // Codes of an autoencoder are not fitted to the renderer's.
-        let Model::StyleGan2(model) = model else {
-            return Ok(None);
-        };
         let count = args.pictures as usize;
         let progress = context.progress("renderings", count);
         let painter = Painter {
             side: self.judge.config().size as u32,
         };
-        let rendering = |z: &[f32], domain| painter.rendering(z, domain);
-        let found = truth(model, &self.judge, &rendering, count, context.seed, |n| {
+        let known = Known {
+            numbers: match model {
+                Model::StyleGan2(model) => model.config().z_dim(),
+                Model::DiffAe(_) => PEOPLE_NUMBERS,
+            },
+            rendering: &|z, domain| painter.rendering(z, domain),
+            latents: &|z| known_latents(model, painter, z),
+        };
+        let subject = model.subject(None);
+        let found = truth(subject, &self.judge, known, count, context.seed, |n| {
             progress.advance(n);
         })?;
         Ok((!found.domains.is_empty()).then_some(found))
@@ -390,6 +400,20 @@ impl Judged {
         )?;
         Ok(found)
     }
+}
+
+/// The latents of the portraits that these numbers `[n, …]` decide.
+fn known_latents(model: &Model, painter: Painter, z: &Tensor) -> domex_latent::Result<Tensor> {
+    let model = match model {
+        Model::StyleGan2(model) => return model.generator().map(z, None),
+        Model::DiffAe(model) => model,
+    };
+    let photograph = |z: &Vec<f32>| painter.rendering(z, Domain::Photo);
+    let photographs: Vec<_> = z.to_vec2()?.iter().map(photograph).collect();
+    let foreign = |error| domex_latent::Error::network("diffusion autoencoder", error);
+    let photographs = picture::from_rgb(&photographs, model.dtype(), model.device())
+        .map_err(candle_core::Error::wrap)?;
+    model.encode(&photographs).map_err(foreign)
 }
 
 /// The flag's file, or the shipped one.
