@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use domex_data::source::PictureSource;
-use domex_diffae::{Autoencoder, Config, Model, Overwrite, init};
+use domex_diffae::{Autoencoder, Config, Model, Overwrite, Tensors, init};
 use domex_diffusion::{Diffusion, standard_normal, uniform_timesteps};
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
@@ -60,12 +60,28 @@ impl AutoencoderJob {
         source: Box<dyn PictureSource>,
         device: &Device,
     ) -> Result<Self> {
+        let tensors = init::autoencoder(&config.network, config.seed, DType::F32, device)?;
+        Self::from(tensors, config, source, device)
+    }
+
+    /// One that begins with trained networks, and with a new optimizer. A latent prior among them is left out: the codes that it was
+    /// trained on change.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), or tensors of other networks.
+    pub fn from(
+        mut tensors: Tensors,
+        config: AutoencoderConfig,
+        source: Box<dyn PictureSource>,
+        device: &Device,
+    ) -> Result<Self> {
         if config.network.latent.is_some() {
             let expected = "none: it is trained afterwards, on codes";
             return Err(Error::config("latent prior", "given", expected));
         }
+        tensors.retain(|name, _| !name.starts_with("latent_net."));
         pictures::check(&config.network, &*source)?;
-        let tensors = init::autoencoder(&config.network, config.seed, DType::F32, device)?;
         let trainer = Trainer::new(tensors, |_| false, config.learning, device)?;
         let networks = Autoencoder::from_tensors(&trainer.trainable_tensors(), &config.network)?;
         let streams = Streams::new(config.seed);
