@@ -29,7 +29,7 @@ mod text_scores;
 mod truth;
 
 pub use cache::FeatureCache;
-pub use composed::{blended, composed, rendered};
+pub use composed::{Pair, blended, composed, pairs, rendered};
 pub use error::{Error, Result};
 pub use features::Features;
 pub use fidelity::{Fidelity, Rendering, fidelity};
