@@ -59,6 +59,7 @@ fn autoencoder(images: u64) -> AutoencoderConfig {
     AutoencoderConfig {
         network,
         learning: learning(images, 8, 4e-3),
+        shift: 1.0,
         steps: 5,
         seed: 0,
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use domex_data::source::PictureSource;
 use domex_diffae::{Autoencoder, Config, Model, Overwrite, Tensors, init};
-use domex_diffusion::{Diffusion, standard_normal, uniform_timesteps};
+use domex_diffusion::{Diffusion, shift_timesteps, standard_normal, uniform_timesteps};
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct AutoencoderConfig {
     pub network: Config,
     /// How they learn.
     pub learning: Learning,
+    /// How much more often noisy steps are drawn, by the formula of [`shift_timesteps`]; 1 for all equally often, as published.
+    /// Where a picture is made in few steps, the noisy ones decide what of its code it shows.
+    pub shift: f64,
     /// Sampling steps of a tick's pictures.
     pub steps: usize,
     /// Of weights, order of pictures, noise and steps.
@@ -81,6 +84,10 @@ impl AutoencoderJob {
             return Err(Error::config("latent prior", "given", expected));
         }
         tensors.retain(|name, _| !name.starts_with("latent_net."));
+        if !(config.shift.is_finite() && config.shift > 0.0) {
+            let expected = "a number above 0";
+            return Err(Error::config("shift of the steps", config.shift, expected));
+        }
         pictures::check(&config.network, &*source)?;
         let trainer = Trainer::new(tensors, |_| false, config.learning, device)?;
         let networks = Autoencoder::from_tensors(&trainer.trainable_tensors(), &config.network)?;
@@ -130,7 +137,8 @@ impl AutoencoderJob {
         let device = self.trainer.device();
         let pictures = pictures::batch(&*self.source, &indices, channels, device)?;
         let noise = standard_normal(&mut self.draws.noise, pictures.dims(), DType::F32, device)?;
-        let steps = uniform_timesteps(&mut self.draws.steps, &self.diffusion, n)?;
+        let mut steps = uniform_timesteps(&mut self.draws.steps, &self.diffusion, n)?;
+        shift_timesteps(&mut steps, &self.diffusion, self.config.shift);
         let step = self
             .networks
             .training_loss(&self.diffusion, &pictures, &steps, &noise)?;
