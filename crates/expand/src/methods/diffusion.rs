@@ -22,7 +22,6 @@ use domex_train::{Measures, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::adversarial::AdversarialConfig;
 use super::adversary::Adversary;
 use super::{Kind, ListFiles, Needs, World, keys};
 use crate::method::{SourcePictures, Turn};
@@ -42,12 +41,14 @@ pub struct DiffusionConfig {
     pub keep: f64,
     /// How pictures are translated, where a task does not say it.
     pub translation: Translation,
+    /// Weight of the distance to the translation, perceptual and squared; 0 leaves only what else is weighted.
+    pub paired: f64,
     /// Weight of the squared difference beside the perceptual distance.
     pub l2: f64,
     /// How the teacher draws edited pictures anew.
     pub score: ScoreConfig,
     /// Weight of a discriminator to which the translations are true pictures; 0 leaves it out. Its own settings are those of
-    /// `adversarial`, but that people are kept apart by their translations.
+    /// `adversarial`, but that pairs need no correspondence to keep people apart.
     pub adversarial: f64,
 }
 
@@ -98,6 +99,7 @@ impl Default for DiffusionConfig {
             targets: 64,
             keep: 0.8,
             translation: Translation::default(),
+            paired: 1.0,
             l2: 10.0,
             score: ScoreConfig::default(),
             adversarial: 0.0,
@@ -119,12 +121,17 @@ impl DiffusionConfig {
             return Err(Error::setting("diffusion.keep", self.keep, expected));
         }
         for (what, value) in [
+            ("diffusion.paired", self.paired),
             ("diffusion.l2", self.l2),
             ("diffusion.adversarial", self.adversarial),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::setting(what, value, "0 or more"));
             }
+        }
+        if self.paired + self.score.weight + self.adversarial == 0.0 {
+            let expected = "above 0, or a weight for diffusion.score or diffusion.adversarial";
+            return Err(Error::setting("diffusion.paired", 0, expected));
         }
         self.score.validate()?;
         let translation = self.translation.validate();
@@ -266,11 +273,11 @@ impl Kind for Diffusion {
         });
         let adversary = (config.adversarial > 0.0).then(|| {
             let names = tasks.iter().map(|task| task.name()).collect();
-            let config = AdversarialConfig {
-                correspondence: 0.0,
-                ..world.config.adversarial.clone()
-            };
-            Adversary::new(ADVERSARY, names, config, world)
+            let mut settings = world.config.adversarial.clone();
+            if config.paired > 0.0 {
+                settings.correspondence = 0.0;
+            }
+            Adversary::new(ADVERSARY, names, settings, world)
         });
         Ok(Box::new(ByTranslation {
             adversary: adversary.transpose()?,
@@ -353,8 +360,8 @@ impl Method for ByTranslation {
         };
         let loss = reconstruction(samples.edited, targets, &*self.distance, self.config.l2)?;
         let mut part = LossPart {
-            total: loss.total,
-            per_sample: loss.per_sample,
+            total: (loss.total * self.config.paired)?,
+            per_sample: (loss.per_sample * self.config.paired)?,
         };
         if self.config.score.weight > 0.0 {
             let score = self.score(samples, stream)?;
