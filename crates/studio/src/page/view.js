@@ -1,6 +1,6 @@
 // The large picture, and the base behind it.
 //
-// One request is on its way at a time; what was asked for meanwhile but for the newest is never sent.
+// One request is on its way at a time, while the picture before it is painted; what was asked for meanwhile but for the newest is never sent.
 
 import { blob, pictures } from './api.js';
 import { $, download, failed } from './controls.js';
@@ -16,7 +16,6 @@ export class View {
   #busy = false;
   #wanted = null;
   #base = null; // the settings of the base that is drawn
-  #listeners = [];
 
   constructor(state, drafts) {
     this.#state = state;
@@ -27,9 +26,6 @@ export class View {
     $('download').addEventListener('click', () => this.download());
   }
 
-  // Is told of every picture that was drawn in full.
-  onPicture(listener) { this.#listeners.push(listener); }
-
   draw(live = false) {
     this.#wanted = { settings: this.#state.settings, draft: live && this.#drafts };
     this.#pump();
@@ -38,21 +34,26 @@ export class View {
   async #pump() {
     if (this.#busy) return;
     this.#busy = true;
+    let painted = Promise.resolve();
     while (this.#wanted) {
       const { settings, draft } = this.#wanted;
       this.#wanted = null;
       try {
-        const picture = await pictures([settings], view('main'), draft);
-        paint($('picture'), picture);
-        $('picture').setAttribute('aria-label', `Picture: ${words(settings)}`);
-        document.documentElement.dataset.drawn = Number(document.documentElement.dataset.drawn ?? 0) + 1;
-        if (!draft) this.#listeners.forEach((listener) => listener(settings));
+        const bytes = await blob('POST', 'pictures', { settings: [settings], view: view('main'), draft });
+        await painted;
+        painted = this.#paint(bytes, settings).catch(failed);
       } catch (error) {
         failed(error);
       }
     }
     this.#busy = false;
     if (!$('base').hidden) this.#drawBase().catch(failed);
+  }
+
+  async #paint(bytes, settings) {
+    paint($('picture'), await createImageBitmap(bytes));
+    $('picture').setAttribute('aria-label', `Picture: ${words(settings)}`);
+    document.documentElement.dataset.drawn = Number(document.documentElement.dataset.drawn ?? 0) + 1;
   }
 
   // Shows the base in the picture's place, or the picture again.
