@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use domex_test_support::networks::{self, SIDE};
 use domex_test_support::program::{World, ok, refused};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 /// Two data sets: one of the generator's size, and a larger one.
 fn pictures() -> &'static World {
@@ -55,7 +55,7 @@ fn judge(world: &World, file: &str, size: usize) {
     networks::judge(
         &world.path(file),
         size,
-        &["photo", "pencil sketch", "zombie"],
+        &["photo", "pencil sketch", "sketch", "zombie"],
     );
 }
 
@@ -184,6 +184,29 @@ fn factors_that_a_domain_kept_are_shares() {
         let kept = domain["kept"]["glasses"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&kept), "{domain}");
     }
+}
+
+#[test]
+fn domains_are_compared_with_renderings_and_composed() {
+    let world = judged();
+    let line = "expand --domain zombie --domain sketch --dimensions probed --out pair --steps 1 --batch 2 --tick 2 --threads 2 --quiet";
+    world.ok(line);
+    let model = "eval --model pair/model.safetensors --pictures 8 --out composed --json";
+    let result = world.json(model);
+    let domains = result["truth"]["domains"].as_array().unwrap();
+    let names: Vec<&Json> = domains.iter().map(|domain| &domain["domain"]).collect();
+    assert_eq!(names, ["zombie", "sketch"]);
+    assert_eq!(domains[0]["held_out"], false);
+    let pair = &result["composed"][0];
+    assert_eq!(
+        (&pair["character"], &pair["rendering"]),
+        (&json!("zombie"), &json!("sketch"))
+    );
+    for share in ["composed", "rendered"] {
+        let share = pair[share].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&share), "{pair}");
+    }
+    assert!(world.text("composed/eval.md").contains("zombie + sketch"));
 }
 
 #[test]

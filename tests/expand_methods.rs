@@ -282,6 +282,22 @@ fn what_the_teacher_draws_anew_is_learnt_too() {
 }
 
 #[test]
+fn a_discriminator_of_translations_is_resumed_to_the_same_bits() {
+    let world = taught();
+    let tasks = world
+        .text("tasks.toml")
+        .replace("score = { weight = 2 }", "adversarial = 0.5");
+    world.write("adversarial.toml", tasks);
+    let line = TAUGHT.replace("tasks.toml", "adversarial.toml");
+    world.ok(&format!("{line} --out judged --steps 2 {SHORT}"));
+    world.ok("expand --resume judged --steps 4 --threads 2 --quiet");
+    world.ok(&format!("{line} --out judged-whole --steps 4 {SHORT}"));
+    assert!(world.tensors("judged") == world.tensors("judged-whole"));
+    let events = world.text("judged/events.jsonl");
+    assert!(events.contains("diffusion.adversary/real"), "{events}");
+}
+
+#[test]
 fn a_run_by_a_diffusion_model_is_resumed_to_the_same_bits() {
     let world = taught();
     world.copy("run", "more");

@@ -97,6 +97,10 @@ fn slide(browser: &mut Browser, selector: &str, value: f64) {
     ));
 }
 
+fn click(browser: &mut Browser, selector: &str) {
+    browser.value(&format!("document.querySelector('{selector}').click()"));
+}
+
 #[track_caller]
 fn quiet(browser: &mut Browser) {
     assert_eq!(browser.complaints(), [] as [&str; 0]);
@@ -113,7 +117,7 @@ fn sliders_move_pixels_and_undo_moves_them_back() {
     };
     let first = browser.value(PIXELS);
     let zombie = changed(&mut browser, |browser| {
-        slide(browser, "#domains .slider:nth-child(2) input", 1.0)
+        slide(browser, "#domains .slider:nth-child(2) input", 1.0);
     });
     let both = changed(&mut browser, |browser| {
         browser.value("document.getElementById('directions-panel').open = true");
@@ -121,8 +125,7 @@ fn sliders_move_pixels_and_undo_moves_them_back() {
         browser.press("PageUp", 33);
     });
     assert!(first != zombie && zombie != both);
-    let undo =
-        |browser: &mut Browser| drop(browser.value("document.getElementById('undo').click()"));
+    let undo = |browser: &mut Browser| click(browser, "#undo");
     assert_eq!(changed(&mut browser, undo), zombie);
     assert_eq!(changed(&mut browser, undo), first);
     let pad = |browser: &mut Browser| {
@@ -147,20 +150,17 @@ fn a_photo_is_found_saved_and_loaded_again() {
         .unwrap();
     browser.value("document.getElementById('steps').value = 2");
     let found = changed(&mut browser, |browser| {
-        browser.choose_file("#photo", &photo)
+        browser.choose_file("#photo", &photo);
     });
     let label = browser.value("document.getElementById('picture').getAttribute('aria-label')");
     assert_eq!(label, "Picture: photo");
-    browser.value("document.getElementById('preset-name').value = 'Anna 1'; document.querySelector('#preset-form button').click()");
-    browser.wait_for("document.querySelector('#presets img')?.complete");
+    browser.value("document.getElementById('preset-name').value = 'Anna 1'");
+    click(&mut browser, "#preset-form button");
+    browser.wait_for("document.querySelector('#presets img')?.naturalWidth > 0");
     assert!(world().has("photo-presets/Anna 1.png"));
-    let back = changed(&mut browser, |browser| {
-        drop(browser.value("document.querySelector('#strip button').click()"))
-    });
+    let back = changed(&mut browser, |browser| click(browser, "#strip button"));
     assert_eq!(back, seed);
-    let loaded = changed(&mut browser, |browser| {
-        drop(browser.value("document.querySelector('#presets button').click()"))
-    });
+    let loaded = changed(&mut browser, |browser| click(browser, "#presets button"));
     assert_eq!(loaded, found);
     assert_eq!(browser.complaints(), [] as [&str; 0]);
 }
@@ -171,14 +171,14 @@ fn sheets_and_films_are_shown() {
         return;
     };
     let shown = "document.querySelector('#result[open] img')?.naturalWidth > 100";
-    browser.value("document.getElementById('sheet').click()");
+    click(&mut browser, "#sheet");
     browser.wait_for(shown);
-    browser.value("document.querySelector('#result .close').click()");
-    browser.value("document.getElementById('add-keyframe').click()");
+    click(&mut browser, "#result .close");
+    click(&mut browser, "#add-keyframe");
     changed(&mut browser, |browser| browser.press("]", 221));
     browser.press("k", 75);
     browser.wait_for("document.querySelectorAll('#keyframes canvas[width=\"16\"]').length === 2");
-    browser.value("document.getElementById('film').click()");
+    click(&mut browser, "#film");
     browser.wait_for(shown);
     quiet(&mut browser);
 }

@@ -48,7 +48,7 @@ pub use diffusion::Diffusion;
 pub use embedding::timestep_embedding;
 pub use error::{Error, Result};
 pub use loss::{Loss, TrainingLoss};
-pub use noise::{standard_normal, uniform_timesteps};
+pub use noise::{shift_timesteps, standard_normal, uniform_timesteps};
 pub use resample::{Downsample, Resample, Upsample};
 pub use resblock::{Conditions, ResBlock, ResBlockConfig};
 pub use schedule::{Betas, Schedule};

@@ -47,12 +47,34 @@ pub fn uniform_timesteps(
         .collect()
 }
 
+/// Those steps moved towards noise, step `t` of `T` to `s·t / (1 + (s − 1)·t/T)` (Esser et al. 2024, arXiv 2403.03206, section 5.3.2): with a `shift`
+/// of 1 they stay where they are.
+pub fn shift_timesteps(steps: &mut [usize], diffusion: &Diffusion, shift: f64) {
+    for step in steps {
+        let time = *step as f64 / diffusion.steps() as f64;
+        let moved = shift * *step as f64 / (1.0 + (shift - 1.0) * time);
+        *step = (moved as usize).min(diffusion.steps() - 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use domex_random::Streams;
 
     use super::*;
     use crate::Betas;
+
+    #[test]
+    fn shifted_steps_keep_their_order_and_their_ends() {
+        let diffusion = Diffusion::new(&Betas::Linear, 1000).unwrap();
+        let moved = |shift| {
+            let mut steps = [0, 1, 500, 999];
+            shift_timesteps(&mut steps, &diffusion, shift);
+            steps
+        };
+        assert_eq!(moved(1.0), [0, 1, 500, 999]);
+        assert_eq!(moved(3.0), [0, 2, 750, 999]);
+    }
 
     #[test]
     fn the_same_seed_draws_the_same_noise_and_steps() {

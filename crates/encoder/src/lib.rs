@@ -22,7 +22,6 @@
 //! # Ok::<(), domex_encoder::Error>(())
 //! ```
 
-mod blocks;
 mod error;
 mod file;
 mod space;
@@ -30,10 +29,10 @@ mod space;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use domex_ops::{Resize, linear, resize};
+use domex_residual::{Blocks, Norm};
 use domex_stylegan2::Generator;
 use serde::{Deserialize, Serialize};
 
-use crate::blocks::Blocks;
 pub use error::{Error, Result};
 pub use file::{KIND, write};
 pub use space::{Directions, space_hash};
@@ -103,6 +102,7 @@ impl Config {
 #[derive(Debug, Clone)]
 pub struct Encoder {
     blocks: Blocks,
+    norm: Norm,
     head: (Tensor, Tensor),
     mean: Tensor,       // [D]
     directions: Tensor, // [K, D]
@@ -122,6 +122,7 @@ impl Encoder {
         let head = vb.pp("head");
         Ok(Self {
             blocks: Blocks::new(vb, &config.widths)?,
+            norm: Norm::new(&vb.pp("norm"), config.widths[3])?,
             head: (
                 head.get((coordinates, inputs), "weight")?,
                 head.get(coordinates, "bias")?,
@@ -178,7 +179,8 @@ impl Encoder {
                 ));
             }
         };
-        let last = self.blocks.forward(&pictures)?;
+        let maps = self.blocks.forward(&pictures)?;
+        let last = self.norm.forward(&maps[maps.len() - 1])?;
         Ok(linear(
             &last.flatten_from(1)?,
             &self.head.0,

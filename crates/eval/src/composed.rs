@@ -5,15 +5,62 @@
 
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
-use domex_data::portraits::{Domain, Factors, render_both};
+use domex_data::portraits::{Domain, Factors, Family, render_both};
 use domex_judge::Judge;
 use domex_random::Streams;
+use serde::Serialize;
 
 use crate::outcomes::paint;
-use crate::{Result, Subject};
+use crate::{Error, Result, Subject};
 
 /// Pictures at once.
 const BATCH: usize = 32;
+
+/// A character in a technique.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pair {
+    /// The character's name in the model.
+    pub character: String,
+    /// The technique's.
+    pub rendering: String,
+    /// The share of composed pictures that are seen as both.
+    pub composed: f64,
+    /// The same of renderings of both.
+    pub rendered: f64,
+}
+
+/// Every character of a model in every technique of it, each on so many `pictures`. `domains` are those whose names speak of one
+/// that can be rendered; what the judge has no class for is left out.
+///
+/// # Errors
+///
+/// A model without these domains, or of another size than the judge's.
+pub fn pairs(
+    model: Subject<'_>,
+    judge: &Judge,
+    domains: &[(&str, Domain)],
+    pictures: usize,
+    seed: u64,
+) -> Result<Vec<Pair>> {
+    let of = |family: Family| {
+        let domains = domains.iter().copied();
+        let known = |domain| class(judge, domain).is_ok();
+        domains.filter(move |&(_, domain)| domain.family() == family && known(domain))
+    };
+    let mut found = Vec::new();
+    for character in of(Family::Character) {
+        for rendering in of(Family::Rendering) {
+            let (names, pair) = ([character.0, rendering.0], [character.1, rendering.1]);
+            found.push(Pair {
+                character: names[0].to_owned(),
+                rendering: names[1].to_owned(),
+                composed: composed(model, judge, pair, names, pictures, seed)?,
+                rendered: rendered(judge, pair, pictures, seed)?,
+            });
+        }
+    }
+    Ok(found)
+}
 
 /// The share of `pictures` that are seen as both domains where the model composes them.
 ///
@@ -94,15 +141,23 @@ fn share(
     pictures: usize,
     mut make: impl FnMut(usize) -> Result<Tensor>,
 ) -> Result<f64> {
+    let wanted = sorted([class(judge, pair[0])?, class(judge, pair[1])?]);
     let mut both = 0;
     for start in (0..pictures).step_by(BATCH) {
         let x = make(BATCH.min(pictures - start))?;
         let domains = judge.forward(&x)?.swap_remove(0);
         for logits in domains.to_vec2::<f32>()? {
-            both += usize::from(likeliest(&logits) == sorted(pair.map(Domain::index)));
+            both += usize::from(likeliest(&logits) == wanted);
         }
     }
     Ok(both as f64 / pictures.max(1) as f64)
+}
+
+/// The judge's class of a domain.
+fn class(judge: &Judge, domain: Domain) -> Result<usize> {
+    let classes = &judge.config().factors[0].classes;
+    let found = classes.iter().position(|class| class == domain.name());
+    found.ok_or_else(|| Error::config("class of the judge", "none", domain.name()))
 }
 
 /// The two largest, in the order of their numbers.

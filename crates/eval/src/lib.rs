@@ -29,7 +29,7 @@ mod text_scores;
 mod truth;
 
 pub use cache::FeatureCache;
-pub use composed::{blended, composed, rendered};
+pub use composed::{Pair, blended, composed, pairs, rendered};
 pub use error::{Error, Result};
 pub use features::Features;
 pub use fidelity::{Fidelity, Rendering, fidelity};
@@ -37,7 +37,7 @@ pub use likeness::{Likeness, Networks, likeness};
 pub use outcomes::{Outcome, Outcomes, adapted, outcomes};
 pub use path_length::path_length;
 pub use text_scores::{TextScore, TextScores, text_scores};
-pub use truth::{DomainTruth, Truth, Truthful, truth};
+pub use truth::{DomainTruth, Known, Truth, truth};
 
 use candle_core::Tensor;
 use domex_judge::Judge;

@@ -1,7 +1,7 @@
 //! How near a domain is to the truth, where it is known what a latent should look like in it.
 //!
-//! A generator that was fitted to renderings of latents draws what its latents say, so `R_i`, the rendering of a latent in domain
-//! `i`, is known. With `d` the [distance](Judge::distance) of a judge that no loss uses, the *paired truth* of a domain is
+//! A generator that was fitted to renderings of latents draws what its latents say, and an encoder tells the latent of a rendering
+//! ([`Known`]); so `R_i`, the rendering of a latent in domain `i`, is known. With `d` the [distance](Judge::distance) of a judge that no loss uses, the *paired truth* of a domain is
 //!
 //! ```text
 //! t = (d(G(base), R_i) − d(G(proj_i), R_i)) / (d(G(base), R_i) − d(G(base), R_source))
@@ -17,10 +17,8 @@ use candle_core::{D, DType, Tensor};
 use domex_data::picture;
 use domex_data::portraits::Domain;
 use domex_judge::Judge;
-use domex_latent::Generator as _;
 use domex_metrics::kernel_distance;
 use domex_random::Streams;
-use domex_stylegan2::Model;
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -28,13 +26,21 @@ use serde::Serialize;
 use crate::form::Form;
 use crate::outcomes::{class_of, paint};
 use crate::samples::normal;
-use crate::{Error, Result};
+use crate::{Error, Result, Subject};
 
 /// Pictures at once.
 const BATCH: usize = 32;
 
-/// The rendering of the latent `z` in a domain, of the judge's size.
-pub type Truthful<'a> = &'a (dyn Fn(&[f32], Domain) -> RgbImage + Sync);
+/// Latents that are known in every domain.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// How many normal numbers decide what a rendering shows.
+    pub numbers: usize,
+    /// The rendering of these numbers in a domain, of the judge's size.
+    pub rendering: &'a (dyn Fn(&[f32], Domain) -> RgbImage + Sync),
+    /// The latents `[n, D]` of such numbers `[n, numbers]`.
+    pub latents: &'a dyn Fn(&Tensor) -> domex_latent::Result<Tensor>,
+}
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -89,10 +95,10 @@ impl Truth {
 /// # Errors
 ///
 /// A model without domains, fewer than four pictures, or a judge of another size.
-pub fn truth(
-    model: &Model,
+pub fn truth<'a>(
+    model: impl Into<Subject<'a>>,
     judge: &Judge,
-    rendering: Truthful<'_>,
+    known: Known<'_>,
     pictures: usize,
     seed: u64,
     mut done: impl FnMut(usize),
@@ -101,10 +107,9 @@ pub fn truth(
         let expected = "at least 4";
         return Err(Error::config("pictures to measure on", pictures, expected));
     }
-    let generator = model.generator();
-    let expansion = model
-        .expansion()
-        .ok_or_else(|| Error::config("domains of the model", 0, "at least 1"))?;
+    let model = model.into();
+    let generator = model.generator;
+    let expansion = model.expansion()?;
     let (device, dtype) = (generator.device(), generator.dtype());
     let subspaces = expansion
         .layout
@@ -132,16 +137,14 @@ pub fn truth(
     let mut latents = Streams::new(seed).stream("truth");
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
-        let z = normal(&mut latents, n, generator.config().z_dim(), device)?;
+        let z = normal(&mut latents, n, known.numbers, device)?;
         let draw = |domain: Domain| -> Result<Tensor> {
             let z = z.to_vec2::<f32>()?;
-            let drawn: Vec<RgbImage> = z.par_iter().map(|z| rendering(z, domain)).collect();
+            let drawn: Vec<RgbImage> = z.par_iter().map(|z| (known.rendering)(z, domain)).collect();
             Ok(picture::from_rgb(&drawn, DType::F32, device)?)
         };
-        let w = generator
-            .mapping()
-            .forward(Some(&z.to_dtype(dtype)?), None)?;
-        let on_base = subspaces.project(&w, Some(&mean))?;
+        let latents = (known.latents)(&z)?.to_dtype(dtype)?;
+        let on_base = subspaces.project(&latents, Some(&mean))?;
         let (base, photo) = (paint(generator, &on_base)?, draw(Domain::Photo)?);
         own_distance += sum(&judge.distance(&base, &photo)?)?;
         base_seen.add(&base)?;

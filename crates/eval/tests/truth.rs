@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_data::picture;
 use domex_data::portraits::Domain;
-use domex_eval::{Truth, truth};
+use domex_eval::{Known, Truth, truth};
 use domex_judge::{Config, Factor, Judge, NONE};
 use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::{Expansion, Generator as _, subspace::Layout};
@@ -84,7 +84,12 @@ fn found(true_strength: f64, photo_strength: f64) -> Truth {
         Domain::Photo => own(&model, z, photo_strength),
         _ => own(&model, z, true_strength),
     };
-    truth(&model, &judge(), &rendering, 12, 5, |_| ()).unwrap()
+    let known = Known {
+        numbers: model.config().z_dim(),
+        rendering: &rendering,
+        latents: &|z| model.generator().map(z, None),
+    };
+    truth(&model, &judge(), known, 12, 5, |_| ()).unwrap()
 }
 
 #[test]

@@ -29,7 +29,6 @@
 mod error;
 mod file;
 mod plain;
-mod residual;
 
 pub use error::{Error, Result};
 pub use file::{KIND, write};
@@ -37,6 +36,7 @@ pub use file::{KIND, write};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use domex_ops::{UnitLength, linear, unit_distance};
+use domex_residual::Blocks;
 use serde::{Deserialize, Serialize};
 
 /// The class of pictures that are of no domain.
@@ -80,7 +80,7 @@ impl Architecture {
     fn stages(self) -> usize {
         match self {
             Self::Plain => plain::STRIDES.len(),
-            Self::Residual => residual::STAGES,
+            Self::Residual => 4,
         }
     }
 }
@@ -157,7 +157,7 @@ impl Config {
 #[derive(Debug, Clone)]
 enum Maps {
     Plain(plain::Convolutions),
-    Residual(residual::Blocks),
+    Residual(Blocks),
 }
 
 /// The network. See the [crate's docs](crate).
@@ -182,9 +182,7 @@ impl Judge {
         Ok(Self {
             maps: match config.architecture {
                 Architecture::Plain => Maps::Plain(plain::Convolutions::new(vb, &config.widths)?),
-                Architecture::Residual => {
-                    Maps::Residual(residual::Blocks::new(vb, &config.widths)?)
-                }
+                Architecture::Residual => Maps::Residual(Blocks::new(vb, &config.widths)?),
             },
             head: (
                 head.get((classes, inputs), "weight")?,
@@ -258,7 +256,7 @@ impl Judge {
         match *pictures.dims() {
             [_, 3, h, w] if h == size && w == size => match &self.maps {
                 Maps::Plain(convolutions) => convolutions.forward(pictures),
-                Maps::Residual(blocks) => blocks.forward(pictures),
+                Maps::Residual(blocks) => Ok(blocks.forward(pictures)?),
             },
             _ => Err(Error::config(
                 "shape of the judge's pictures",

@@ -59,6 +59,7 @@ fn autoencoder(images: u64) -> AutoencoderConfig {
     AutoencoderConfig {
         network,
         learning: learning(images, 8, 4e-3),
+        shift: 1.0,
         steps: 5,
         seed: 0,
     }
@@ -124,6 +125,23 @@ fn both_stages_learn_and_their_file_makes_pictures() {
     let outcome = run(&mut first(80), &settings(&folder.path().join("first"), 80)).unwrap();
     let model = Model::load(outcome.model, &Device::Cpu).unwrap();
     assert!(model.networks.latent_net.is_none() && model.statistics.is_none());
+    let squares = Box::new(Squares(8));
+    let more = AutoencoderJob::from(
+        model.tensors().clone(),
+        autoencoder(80),
+        squares,
+        &Device::Cpu,
+    );
+    let begun = more.unwrap().model(&Clock::default()).unwrap();
+    let name = "encoder.out.3.weight";
+    let values = |model: &Model| {
+        model.tensors()[name]
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+    };
+    assert_eq!(values(&begun).unwrap(), values(&model).unwrap());
+
     let (before, after) = losses(&mut second(&model, 3200), 150);
     assert!(after < 0.9 * before, "{before} {after}");
 

@@ -24,6 +24,7 @@ mod refusal;
 mod routes;
 mod server;
 pub mod settings;
+mod shared;
 mod sheet;
 pub mod stamp;
 mod upload;

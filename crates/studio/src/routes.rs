@@ -14,7 +14,7 @@
 //!
 //! An error is JSON with `error`, in plain words.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -28,27 +28,20 @@ use domex_data::picture::encode_png;
 use image::{RgbImage, imageops};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
-use crate::engine::{Frame, Info};
+use crate::engine::Frame;
 use crate::film::Film;
-use crate::guard::Guard;
 use crate::page;
-use crate::photos::Photos;
-use crate::queue::Queue;
 use crate::refusal::Refusal;
-use crate::server::Limits;
 use crate::settings::{Settings, Source};
+use crate::shared::{Shared, no_picture};
 use crate::sheet::Sheet;
 use crate::stamp::Stamp;
 use crate::upload;
-use crate::workspace::{Name, Workspace};
+use crate::workspace::Name;
 
 /// Pictures that are asked for at once.
 const MOST_PICTURES: usize = 16;
-
-/// Frames of a sheet or film between which other requests get their turn.
-const TURN: usize = 8;
 
 /// Letters of a view's name.
 const LONGEST_VIEW: usize = 64;
@@ -65,100 +58,6 @@ const HEADERS: [(&str, &str); 5] = [
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
 ];
-
-/// What the answers are made of.
-pub struct Shared {
-    pub info: Info,
-    pub queue: Queue,
-    pub guard: Guard,
-    pub workspace: Workspace,
-    pub limits: Limits,
-    photos: Mutex<Photos>,
-    /// Pictures are decoded and encoded by so many at once.
-    coders: Semaphore,
-}
-
-impl Shared {
-    pub fn new(
-        info: Info,
-        queue: Queue,
-        guard: Guard,
-        workspace: Workspace,
-        limits: Limits,
-    ) -> Self {
-        Self {
-            info,
-            queue,
-            guard,
-            workspace,
-            limits,
-            photos: Mutex::default(),
-            coders: Semaphore::new(2),
-        }
-    }
-
-    fn photos(&self) -> MutexGuard<'_, Photos> {
-        self.photos.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Pictures of frames, in one turn of the engine.
-    async fn draw(
-        &self,
-        frames: Vec<Frame>,
-        view: Option<String>,
-        draft: bool,
-    ) -> Result<Vec<RgbImage>, Refusal> {
-        let photos = self.photos().of(&frames)?;
-        let work = self.queue.ask(view, self.limits.draw, move |engine, stop| {
-            engine.draw(&frames, &photos, draft, stop)
-        });
-        work.await
-    }
-
-    /// Pictures of many frames. Other requests get their turn in between.
-    async fn draw_all(&self, frames: &[Frame]) -> Result<Vec<RgbImage>, Refusal> {
-        let mut pictures = Vec::with_capacity(frames.len());
-        for turn in frames.chunks(TURN) {
-            pictures.extend(self.draw(turn.to_vec(), None, false).await?);
-        }
-        Ok(pictures)
-    }
-
-    /// A picture with its settings in it.
-    async fn stamped(&self, settings: Settings) -> Result<Vec<u8>, Refusal> {
-        settings.check(&self.info)?;
-        let mut pictures = self
-            .draw(vec![Frame::still(settings.clone())], None, false)
-            .await?;
-        let picture = pictures.pop().ok_or_else(no_picture)?;
-        let stamp = self.stamp(settings)?;
-        self.apart(move || stamp.encode(&picture)).await
-    }
-
-    fn stamp(&self, settings: Settings) -> Result<Stamp, Refusal> {
-        let photo = settings
-            .photo()
-            .map(|id| self.photos().get(id))
-            .transpose()?;
-        Ok(Stamp::new(&self.info.model, settings, photo))
-    }
-
-    /// Work on pictures' bytes, which would keep all other answers waiting.
-    async fn apart<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let failed = || Refusal::Failed("the program failed at this picture".into());
-        let _permit = self.coders.acquire().await.map_err(|_| failed())?;
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| failed())?
-    }
-
-    async fn json<T: serde::de::DeserializeOwned>(&self, body: Body) -> Result<T, Refusal> {
-        upload::json(body, self.limits.request).await
-    }
-}
 
 type Studio = State<Arc<Shared>>;
 type Answer<T = Response> = Result<T, Refusal>;
@@ -251,8 +150,9 @@ async fn pictures(State(shared): Studio, body: Body) -> Answer {
         .settings
         .iter()
         .try_for_each(|settings| settings.check(&shared.info))?;
-    let frames = asked.settings.into_iter().map(Frame::still).collect();
-    let pictures = shared.draw(frames, asked.view, asked.draft).await?;
+    let frames: Vec<Frame> = asked.settings.into_iter().map(Frame::still).collect();
+    let pictures = shared.draw_all(&frames, asked.view.as_deref(), asked.draft);
+    let pictures = pictures.await?;
     let bytes = shared
         .apart(move || Ok(encode_png(&side_by_side(&pictures)?)?))
         .await?;
@@ -267,7 +167,7 @@ async fn download(State(shared): Studio, body: Body) -> Answer {
 async fn sheet(State(shared): Studio, body: Body) -> Answer {
     let sheet: Sheet = shared.json(body).await?;
     sheet.check(&shared.info)?;
-    let pictures = shared.draw_all(&sheet.frames()).await?;
+    let pictures = shared.draw_all(&sheet.frames(), None, false).await?;
     let stamp = shared.stamp(sheet.settings.clone())?;
     let bytes = shared.apart(move || stamp.encode(&sheet.draw(&pictures)?));
     Ok(file("image/png", bytes.await?))
@@ -276,7 +176,7 @@ async fn sheet(State(shared): Studio, body: Body) -> Answer {
 async fn film(State(shared): Studio, body: Body) -> Answer {
     let film: Film = shared.json(body).await?;
     film.check(&shared.info)?;
-    let pictures = shared.draw_all(&film.frames()).await?;
+    let pictures = shared.draw_all(&film.frames(), None, false).await?;
     let kind = film.media_type();
     Ok(file(
         kind,
@@ -383,8 +283,4 @@ fn side_by_side(pictures: &[RgbImage]) -> Result<RgbImage, Refusal> {
         imageops::replace(&mut joined, picture, i64::from(width) * index as i64, 0);
     }
     Ok(joined)
-}
-
-fn no_picture() -> Refusal {
-    Refusal::Failed("the generator made no picture".into())
 }

@@ -15,7 +15,8 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::engine::Engine;
 use crate::guard::{Guard, Token};
 use crate::queue::Queue;
-use crate::routes::{Shared, router};
+use crate::routes::router;
+use crate::shared::Shared;
 use crate::workspace::Workspace;
 use crate::{Error, Result};
 

@@ -12,6 +12,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     // In the place of the crate of this name that candle uses.
     ("candle-kernels", &["domex-cuda"]),
     ("domex-ops", &["domex-kernels", "domex-cuda"]),
+    ("domex-residual", &["domex-ops"]),
     ("domex-checkpoint", &[]),
     ("domex-hub", &["domex-checkpoint"]),
     ("domex-data", &["domex-random"]),
@@ -42,6 +43,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-encoder",
         &[
+            "domex-residual",
             "domex-ops",
             "domex-latent",
             "domex-checkpoint",
@@ -51,7 +53,10 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ("domex-metrics", &["domex-random"]),
     ("domex-lpips", &["domex-ops", "domex-checkpoint"]),
     ("domex-inception", &["domex-ops", "domex-checkpoint"]),
-    ("domex-judge", &["domex-ops", "domex-checkpoint"]),
+    (
+        "domex-judge",
+        &["domex-residual", "domex-ops", "domex-checkpoint"],
+    ),
     ("domex-diffusion", &["domex-ops", "domex-random"]),
     (
         "domex-diffae",

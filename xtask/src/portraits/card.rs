@@ -104,6 +104,11 @@ impl Card {
             &|json| numbers(json, ""),
         )?;
         table(
+            "Diffusion autoencoder: fresh renderings encoded and decoded, in the same figures; samples of its latent prior:",
+            "reconstruction/scores.json",
+            &|json| numbers(json, ""),
+        )?;
+        table(
             "CLIP, right answers on fresh renderings:",
             "retrieval/scores.json",
             &|json| numbers(json, ""),

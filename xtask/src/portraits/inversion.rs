@@ -6,16 +6,19 @@ use candle_core::{DType, Device, Tensor};
 use domex_data::{folder::OutputFolder, grid::Grid, picture};
 use domex_encoder::Encoder;
 use domex_error::{Result, user_error};
-use domex_invert::{Config, Likeness, Projector, Space, TuneConfig, tune};
+use domex_eval::Evaluators;
+use domex_invert::{Config, Projector, Space, TuneConfig, tune};
 use domex_judge::Judge;
 use domex_lpips::Lpips;
-use domex_pretrain::{portraits::World, scenes::Scenes};
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Noise};
 use image::RgbImage;
-use serde::Serialize;
 
-use super::{Args, What, settings};
+use super::{
+    Args, What,
+    nearness::{Row, fresh},
+    settings,
+};
 use crate::out::{say, write_json};
 
 /// Pictures searched for at once; and tuned on together, by a generator of their own.
@@ -28,23 +31,10 @@ const SHOWN: usize = 8;
 /// to each few pictures; the short search in W+; the published search from the mean, in W and in W+.
 const WAYS: [&str; 6] = ["encoder", "refined", "tuned", "refined-w+", "w", "w+"];
 
-/// What was found by one way.
-#[derive(Debug, Serialize)]
-struct Row {
-    /// Means over the pictures.
-    distance: f64,
-    psnr: f64,
-    /// The share of the judge's answers, over all factors, that are the same of the picture and of what is found.
-    kept: f64,
-    /// For each picture.
-    seconds: f64,
-}
-
 /// What all ways work with.
 struct Given<'a> {
     generator: &'a Generator,
-    perceptual: &'a Lpips,
-    judge: &'a Judge,
+    by: Evaluators<'a>,
     pictures: Tensor, // [n, 3, h, w]
     seed: u64,
 }
@@ -60,16 +50,15 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
     let near = settings::changed(&Config::near(), &args.set)?;
     let folder = OutputFolder::create(args.folder(What::Inversion)?, args.force)?;
 
-    let world = World::new();
-    let side = generator.config().synthesis.img_resolution as u32;
-    let mut stream = Streams::new(args.seed).stream("renderings to invert");
     let count = args.pictures.unwrap_or(32);
-    let rendered = (0..count).map(|_| world.scene(0, stream.next_u64(), side).picture);
-    let rendered: Vec<RgbImage> = rendered.collect();
+    let side = generator.config().synthesis.img_resolution as u32;
+    let rendered = fresh(count, side, args.seed);
     let given = Given {
         pictures: picture::from_rgb(&rendered, DType::F32, &Device::Cpu)?,
-        perceptual: &perceptual,
-        judge: &judge,
+        by: Evaluators {
+            judge: &judge,
+            perceptual: &perceptual,
+        },
         seed: args.seed,
         generator,
     };
@@ -77,14 +66,8 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
     let (mut labels, mut columns) = (vec!["given"], vec![rendered]);
     for name in wanted(args)? {
         let found = given.by(name, &encoder, near)?;
-        let row = given.row(&found)?;
-        say!(
-            "{name:10} distance {:.4}  {:.1} dB  kept {:.3}  {:.2} s a picture",
-            row.distance,
-            row.psnr,
-            row.kept,
-            row.seconds
-        );
+        let row = Row::between(&found.pictures, &given.pictures, given.by, found.seconds)?;
+        say!("{name:10} {row}");
         rows.insert(name.to_owned(), serde_json::to_value(row)?);
         labels.push(name);
         columns.push(picture::to_rgb(&found.pictures)?);
@@ -153,7 +136,7 @@ impl Given<'_> {
     fn search(&self, config: &Config, encoder: Option<&Encoder>) -> Result<Found> {
         let projector = Projector {
             generator: self.generator,
-            perceptual: self.perceptual,
+            perceptual: self.by.perceptual,
             place: None,
             config: *config,
         };
@@ -188,7 +171,7 @@ impl Given<'_> {
             let mut stream = Streams::new(self.seed).stream("tuning");
             let tuned = tune(
                 self.generator,
-                self.perceptual,
+                self.by.perceptual,
                 &latents,
                 &self.pictures.narrow(0, first, n)?,
                 &TuneConfig {
@@ -204,32 +187,6 @@ impl Given<'_> {
             latents: found.latents.clone(),
             pictures: Tensor::cat(&made, 0)?,
             seconds: found.seconds + start.elapsed().as_secs_f64() / self.count()? as f64,
-        })
-    }
-
-    fn row(&self, found: &Found) -> Result<Row> {
-        let likeness = Likeness::between(self.perceptual, &found.pictures, &self.pictures)?;
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let (mut same, mut all) = (0, 0);
-        let answers = |pictures: &Tensor| -> Result<Vec<Vec<u32>>> {
-            let logits = self.judge.forward(&pictures.clamp(-1.0, 1.0)?)?;
-            let best = logits
-                .iter()
-                .map(|factor| Ok(factor.argmax(1)?.to_vec1::<u32>()?));
-            best.collect()
-        };
-        for (a, b) in answers(&self.pictures)?
-            .iter()
-            .zip(answers(&found.pictures)?)
-        {
-            same += a.iter().zip(&b).filter(|(a, b)| a == b).count();
-            all += a.len();
-        }
-        Ok(Row {
-            distance: mean(&likeness.distance),
-            psnr: mean(&likeness.psnr),
-            kept: same as f64 / all.max(1) as f64,
-            seconds: found.seconds,
         })
     }
 }

@@ -9,6 +9,8 @@ mod card;
 pub mod directions;
 mod distances;
 mod inversion;
+mod nearness;
+mod reconstruction;
 pub mod settings;
 mod ship;
 mod train;
@@ -68,6 +70,7 @@ pub struct Args {
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
     /// Measuring and inverting: the generator [default: that of OUT/generator, as it would ship, else the shipped one].
+    /// Reconstruction: the autoencoder [default: that of OUT/diffae, else the shipped one].
     #[arg(long, value_name = "FILE")]
     generator: Option<PathBuf>,
     /// Measuring: a generator trained half as long, to compare.
@@ -76,8 +79,8 @@ pub struct Args {
     /// Where the networks that ship are written.
     #[arg(long, value_name = "DIR", default_value = "assets/portraits")]
     assets: PathBuf,
-    /// Steering: photographs for each target. Measuring: samples. Retrieval: pictures for each question. Inversion:
-    /// renderings. Distances: pictures of a set [default: 16, 50000, 2000, 32, 2000].
+    /// Steering: photographs for each target. Measuring: samples. Retrieval: pictures for each question. Inversion and
+    /// reconstruction: renderings. Distances: pictures of a set [default: 16, 50000, 2000, 32, 2000].
     #[arg(long)]
     pictures: Option<usize>,
     /// Steering: the targets, by name. Inversion: the ways [default: all].
@@ -117,6 +120,8 @@ enum What {
     Retrieval,
     /// Invert fresh renderings by the encoder, by searches and by tuning, and measure what is found.
     Inversion,
+    /// Encode and decode fresh renderings by the diffusion autoencoder, draw new pictures by it, and measure both.
+    Reconstruction,
     /// Measure a generator against fresh renderings.
     Measure,
     /// Draw how a Fréchet distance rises with blur, noise and missing kinds, and how it falls over the models that are given.
@@ -126,7 +131,7 @@ enum What {
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 15] = [
+const ALL: [What; 16] = [
     What::Judge,
     What::Perceptual,
     What::Plain,
@@ -140,6 +145,7 @@ const ALL: [What; 15] = [
     What::Retrieval,
     What::Steer,
     What::Inversion,
+    What::Reconstruction,
     What::Measure,
     What::Ship,
 ];
@@ -228,6 +234,7 @@ fn one(args: &Args, what: What) -> Result<ExitCode> {
         What::Steer => try_out::steer(args),
         What::Retrieval => try_out::retrieval(args),
         What::Inversion => inversion::measure(args),
+        What::Reconstruction => reconstruction::measure(args),
         What::Measure => try_out::measure(args),
         What::Distances => distances::measure(args),
         What::Ship => ship::ship(args),

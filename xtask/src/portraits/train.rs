@@ -100,7 +100,13 @@ impl Recipe for stylegan2::Config {
 impl Recipe for AutoencoderConfig {
     fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
         let photos = photos(args, self.network.unet.image_size)?;
-        let job = AutoencoderJob::new(self.clone(), photos, &Device::Cpu)?;
+        let Some(file) = &args.from else {
+            let job = AutoencoderJob::new(self.clone(), photos, &Device::Cpu)?;
+            return Ok(Box::new(job));
+        };
+        let begun = domex_diffae::Model::load(file, &Device::Cpu)?;
+        let job =
+            AutoencoderJob::from(begun.tensors().clone(), self.clone(), photos, &Device::Cpu)?;
         Ok(Box::new(job))
     }
     fn set(&mut self, images: u64, seed: u64) {
@@ -219,6 +225,7 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         What::Steer
         | What::Retrieval
         | What::Inversion
+        | What::Reconstruction
         | What::Measure
         | What::Distances
         | What::Ship => Err(user_error("this trains nothing")),

@@ -1,9 +1,10 @@
 //! `domex eval`: how well an expanded model draws its domains, and how near any model's samples are to pictures.
 
 mod features;
+mod judged;
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::DType;
 use clap::Args;
@@ -13,13 +14,8 @@ use domex_data::picture::Background;
 use domex_data::portraits::Domain;
 use domex_data::source::{LabelsFrom, Options, PictureSource, Portraits};
 use domex_error::user_error;
-use domex_eval::{
-    Evaluators, Likeness, Networks, Outcomes, TextScores, Truth, likeness, outcomes, path_length,
-    text_scores, truth,
-};
-use domex_judge::Judge;
+use domex_eval::{Likeness, Networks, TextScores, likeness, path_length, text_scores};
 use domex_lpips::Lpips;
-use domex_pretrain::portraits::Painter;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
@@ -27,15 +23,16 @@ use crate::context::Context;
 use crate::kinds::Model;
 use crate::pictures::check_class;
 use crate::verbs::expand::inputs;
-use crate::{assets, datasets, kinds, models};
+use crate::{assets, datasets, models};
 use features::Choice;
+use judged::Judged;
 use show::Found;
 pub use show::{HEADS, rows};
 
 /// Flags of `domex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. For models expanded from the shipped generator, `truth` says how\nmuch of the way to the rendering of the same latent in the domain was gone (0: none, 1: as near as the base is to its own), `none`\nhow often the judge finds a picture to be of no domain, and `edges` how much line there is, of how much in renderings. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
+    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. For models expanded from the shipped generator, `truth` says how\nmuch of the way to the rendering of the same latent in the domain was gone (0: none, 1: as near as the base is to its own), `none`\nhow often the judge finds a picture to be of no domain, and `edges` how much line there is, of how much in renderings; characters in techniques are\ncomposed, and the judge says how often it sees both. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
 )]
 pub struct Eval {
     /// Which model.
@@ -147,6 +144,10 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         if let Some(truth) = judged.truth(context, args, &model)? {
             json["truth"] = serde_json::to_value(&truth)?;
             say(context, show::truth(&truth));
+            let pairs = judged.pairs(args, &model, &truth, context.seed)?;
+            json["composed"] = serde_json::to_value(&pairs)?;
+            say(context, show::pairs(&pairs));
+            found.pairs = pairs;
             found.truth = Some(truth);
         }
         found.outcomes = Some(outcomes);
@@ -291,119 +292,4 @@ fn pictures(
         context.say(notice);
     }
     Ok(opened.source)
-}
-
-/// What looks at the domains of an expanded model.
-struct Judged {
-    judge: Judge,
-    source: Option<Model>,
-}
-
-impl Judged {
-    /// Nothing, with a notice, where the shipped judge takes pictures of another size and there are other figures.
-    fn new(context: &Context, args: &Eval, model: &Model) -> domex_error::Result<Option<Self>> {
-        let source = args.source.as_deref();
-        let source = source
-            .map(|wanted| models::open(&context.device, wanted))
-            .transpose()?;
-        let size = model.generator().resolution();
-        if let Some(source) = &source
-            && !source.is_of_the_shape_of(model)
-        {
-            return Err(user_error(format!(
-                "--source: a network of {} pixels that is not of the model's shape, {size} pixels; give the file that it was expanded from",
-                source.generator().resolution(),
-            )));
-        }
-        let optional = args.judge.is_none() && (args.data.is_some() || args.clip.is_some());
-        if optional && assets::file(assets::JUDGE)?.is_none() {
-            context.say("no judge is shipped: the domains are not judged");
-            return Ok(None);
-        }
-        let judge = Judge::load(judge_file(args.judge.as_deref())?, &context.device)?;
-        let takes = judge.config().size;
-        if size == takes {
-            return Ok(Some(Self { judge, source }));
-        }
-        let problem = format!(
-            "the model's pictures have {size} × {size} pixels and the judge takes {takes} × {takes}"
-        );
-        if !optional {
-            return Err(user_error(format!(
-                "{problem}; give the judge of the model's world, as --judge"
-            )));
-        }
-        context.say(&format!("{problem}: its domains are not judged"));
-        Ok(None)
-    }
-
-    /// The domains beside renderings of the same latents; `None` for a model that does not draw portraits of known latents.
-    fn truth(
-        &self,
-        context: &Context,
-        args: &Eval,
-        model: &Model,
-    ) -> domex_error::Result<Option<Truth>> {
-        let path = models::name(&args.model);
-        if args.pictures < 4 || !inputs::is_portraits(path, model, &context.device)? {
-            return Ok(None);
-        }
-        // Codes of an autoencoder are not fitted to the renderer's.
-        let Model::StyleGan2(model) = model else {
-            return Ok(None);
-        };
-        let count = args.pictures as usize;
-        let progress = context.progress("renderings", count);
-        let painter = Painter {
-            side: self.judge.config().size as u32,
-        };
-        let rendering = |z: &[f32], domain| painter.rendering(z, domain);
-        let found = truth(model, &self.judge, &rendering, count, context.seed, |n| {
-            progress.advance(n);
-        })?;
-        Ok((!found.domains.is_empty()).then_some(found))
-    }
-
-    fn outcomes(
-        &self,
-        context: &Context,
-        args: &Eval,
-        model: &Model,
-        perceptual: &Lpips,
-    ) -> domex_error::Result<Outcomes> {
-        let count = args.pictures as usize;
-        let progress = context.progress("latents", count);
-        let source = self.source.as_ref().map(Model::generator);
-        let by = Evaluators {
-            judge: &self.judge,
-            perceptual,
-        };
-        let found = outcomes(
-            model.subject(args.class),
-            source,
-            by,
-            count,
-            context.seed,
-            |n| {
-                progress.advance(n);
-            },
-        )?;
-        Ok(found)
-    }
-}
-
-/// The flag's file, or the shipped one.
-fn judge_file(wanted: Option<&Path>) -> domex_error::Result<PathBuf> {
-    match wanted {
-        Some(path) if path.is_file() => {
-            kinds::expect(path, &kinds::JUDGE)?;
-            Ok(path.to_owned())
-        }
-        Some(path) => Err(user_error(format!(
-            "--judge {}: no such file",
-            path.display()
-        ))),
-        None => assets::expect(assets::JUDGE)
-            .map_err(|error| user_error(format!("no --judge, and {error}"))),
-    }
 }

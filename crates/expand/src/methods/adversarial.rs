@@ -15,20 +15,21 @@
 mod discriminator;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use domex_data::source::PictureSource;
+use domex_gan::Widths;
 use domex_gan::augment::{Ada, AdaConfig, Augment, AugmentConfig};
-use domex_gan::{DomainDiscriminator, Widths};
-use domex_random::Streams;
-use domex_train::Parameters;
-use domex_train::adam::{Adam, AdamConfig};
+use domex_train::adam::AdamConfig;
 use domex_train::lazy::Lazy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::adversary::Adversary;
 use super::{Kind, ListFiles, Needs, World, file_names, keys, resolve_path};
 use crate::{Error, Method, Result, TaskSpec};
 
-use discriminator::{ByDiscriminator, Domain, Progress};
+use discriminator::ByDiscriminator;
 
 /// The method's line of registration.
 pub struct Adversarial;
@@ -125,7 +126,7 @@ impl AdversarialConfig {
         Ok(())
     }
 
-    fn adam(&self) -> Result<AdamConfig> {
+    pub(super) fn adam(&self) -> Result<AdamConfig> {
         let adam = AdamConfig {
             lr: self.lr,
             beta1: 0.0,
@@ -136,7 +137,7 @@ impl AdversarialConfig {
         Ok(Lazy::new(self.r1_interval)?.corrected(adam))
     }
 
-    fn ada(&self) -> Result<Ada> {
+    pub(super) fn ada(&self) -> Result<Ada> {
         let config = AdaConfig {
             target: Some(self.ada_target),
             interval: ADA_INTERVAL,
@@ -235,55 +236,18 @@ impl Kind for Adversarial {
     }
 
     fn build(&self, tasks: &[&TaskSpec], world: &World<'_>) -> Result<Box<dyn Method>> {
+        let names = tasks.iter().map(|task| task.name()).collect();
         let config = world.config.adversarial.clone();
-        let distance = world.networks.distance.clone();
-        if config.correspondence > 0.0 && distance.is_none() {
-            return Err(Error::setting(
-                "adversarial.correspondence",
-                config.correspondence,
-                "0, or a perceptual network",
-            ));
-        }
-        let domains = tasks.iter().map(|task| domain(task, world));
-        let domains: Vec<Domain> = domains.collect::<Result<_>>()?;
-        let seed = world.seed;
-        let discriminator = match world.discriminator {
-            Some(source) => {
-                DomainDiscriminator::from_source(source, domains.len(), config.freeze_d, seed)?
-            }
-            None => {
-                let widths = Widths {
-                    channel_base: config.channel_base,
-                    channel_max: config.channel_max,
-                };
-                let pictures = (world.resolution, 3);
-                let count = domains.len();
-                DomainDiscriminator::random(pictures, widths, count, seed, world.device)?
-            }
-        };
-        let parameters = Parameters::new(discriminator.vars().clone());
-        let streams = Streams::new(seed);
+        let pictures = tasks.iter().map(|task| pictures(task, world));
         Ok(Box::new(ByDiscriminator {
-            adam: Adam::new(&parameters, config.adam()?)?,
-            progress: Progress {
-                pictures: streams.stream("adversarial pictures"),
-                changes: streams.stream("adversarial augmentation"),
-                ada: vec![config.ada()?; domains.len()],
-                steps: vec![0; domains.len()],
-            },
-            augment: Augment::new(config.augment.clone())?,
-            learning_rate: config.adam()?.lr,
-            device: world.device.clone(),
-            discriminator,
-            parameters,
-            distance,
-            domains,
-            config,
+            pictures: pictures.collect::<Result<_>>()?,
+            adversary: Adversary::new(self.name(), names, config, world)?,
         }))
     }
 }
 
-fn domain(task: &TaskSpec, world: &World<'_>) -> Result<Domain> {
+/// The pictures of a task, if they fit.
+fn pictures(task: &TaskSpec, world: &World<'_>) -> Result<Arc<dyn PictureSource>> {
     let own: Keys = keys(task)?;
     let Some(pictures) = world.sets.get(&own.pictures) else {
         let problem = "the set of pictures was not opened";
@@ -303,8 +267,5 @@ fn domain(task: &TaskSpec, world: &World<'_>) -> Result<Domain> {
             format!("pictures of {found} × {found}, expected {side} × {side}, as the generator's");
         return Err(Error::file(&own.pictures, problem));
     }
-    Ok(Domain {
-        name: task.name(),
-        pictures: pictures.clone(),
-    })
+    Ok(pictures.clone())
 }

@@ -6,7 +6,9 @@
 //!
 //! Distances blur what is fine and lies elsewhere in every target. With `diffusion.score` the teacher also draws the edited
 //! picture anew from some noise and the edit is held to that: score distillation in its form of x₀ (DreamFusion, Poole et al.
-//! 2022, arXiv 2209.14988; of a generator, StyleGAN-Fusion, Song et al., WACV 2024).
+//! 2022, arXiv 2209.14988; of a generator, StyleGAN-Fusion, Song et al., WACV 2024). With `diffusion.adversarial` a discriminator,
+//! that of [`adversarial`](super::adversarial), is shown the translations as true pictures of the domain: it sees whether an edit has
+//! strokes, wherever they lie.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,11 +18,14 @@ use domex_distil::{Request, Translation, Translator, targets};
 use domex_latent::ImageDistance;
 use domex_mystyle::reconstruction;
 use domex_random::Stream;
+use domex_train::{Measures, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use super::adversarial::AdversarialConfig;
+use super::adversary::Adversary;
 use super::{Kind, ListFiles, Needs, World, keys};
-use crate::method::SourcePictures;
+use crate::method::{SourcePictures, Turn};
 use crate::step::normal;
 use crate::{Error, LossPart, Method, Result, Sampled, Samples, TaskSpec};
 
@@ -41,6 +46,9 @@ pub struct DiffusionConfig {
     pub l2: f64,
     /// How the teacher draws edited pictures anew.
     pub score: ScoreConfig,
+    /// Weight of a discriminator to which the translations are true pictures; 0 leaves it out. Its own settings are those of
+    /// `adversarial`, but that people are kept apart by their translations.
+    pub adversarial: f64,
 }
 
 /// Score distillation: the edited picture is held to what the teacher makes of it.
@@ -92,6 +100,7 @@ impl Default for DiffusionConfig {
             translation: Translation::default(),
             l2: 10.0,
             score: ScoreConfig::default(),
+            adversarial: 0.0,
         }
     }
 }
@@ -109,8 +118,13 @@ impl DiffusionConfig {
             let expected = "above 0 and at most 1";
             return Err(Error::setting("diffusion.keep", self.keep, expected));
         }
-        if !(self.l2.is_finite() && self.l2 >= 0.0) {
-            return Err(Error::setting("diffusion.l2", self.l2, "0 or more"));
+        for (what, value) in [
+            ("diffusion.l2", self.l2),
+            ("diffusion.adversarial", self.adversarial),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::setting(what, value, "0 or more"));
+            }
         }
         self.score.validate()?;
         let translation = self.translation.validate();
@@ -250,7 +264,16 @@ impl Kind for Diffusion {
             let [source, target] = texts;
             Ok([source?, target?])
         });
+        let adversary = (config.adversarial > 0.0).then(|| {
+            let names = tasks.iter().map(|task| task.name()).collect();
+            let config = AdversarialConfig {
+                correspondence: 0.0,
+                ..world.config.adversarial.clone()
+            };
+            Adversary::new(ADVERSARY, names, config, world)
+        });
         Ok(Box::new(ByTranslation {
+            adversary: adversary.transpose()?,
             texts: texts.collect::<Result<_>>()?,
             requests,
             cache: world.cache.map(Path::to_owned),
@@ -279,7 +302,11 @@ pub struct ByTranslation {
     cache: Option<PathBuf>,
     /// One for each request, once they are made.
     pools: Vec<Pool>,
+    adversary: Option<Adversary>,
 }
+
+/// Its discriminator's name in events and snapshots.
+const ADVERSARY: &str = "diffusion.adversary";
 
 impl Method for ByTranslation {
     fn name(&self) -> &str {
@@ -334,7 +361,54 @@ impl Method for ByTranslation {
             part.total = (part.total + score.sum_all()?)?;
             part.per_sample = (part.per_sample + score.detach())?;
         }
+        if let Some(adversary) = &self.adversary {
+            let weight = self.config.adversarial;
+            let (total, per_sample) = adversary.loss(samples, stream)?;
+            part.total = (part.total + (total * weight)?)?;
+            let per_sample = per_sample.to_dtype(part.per_sample.dtype())?;
+            part.per_sample = (part.per_sample + (per_sample * weight)?)?;
+        }
         Ok(part)
+    }
+
+    fn wants_one_task(&self) -> bool {
+        self.adversary.is_some()
+    }
+
+    fn is_measured_by_what_it_trains(&self) -> bool {
+        self.adversary.is_some()
+    }
+
+    fn learn(&mut self, samples: &Samples<'_>, turn: &mut Turn<'_>) -> Result<()> {
+        let Some(adversary) = &mut self.adversary else {
+            return Ok(());
+        };
+        let pools = &self.pools;
+        adversary.learn(samples, turn, |adversary, domain, n| {
+            let pictures = &pools[domain].pictures;
+            let rows = adversary.pick(pictures.dim(0)?, n)?.into_iter();
+            let rows: Vec<u32> = rows.map(|row| row as u32).collect();
+            let rows = Tensor::new(rows, pictures.device())?;
+            Ok(pictures.contiguous()?.index_select(&rows, 0)?)
+        })
+    }
+
+    fn measures(&self, measures: &mut Measures) {
+        if let Some(adversary) = &self.adversary {
+            adversary.measures(measures);
+        }
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.adversary
+            .as_ref()
+            .map_or(Ok(()), |own| own.save(state))
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.adversary
+            .as_mut()
+            .map_or(Ok(()), |own| own.restore(state))
     }
 }
 

@@ -11,6 +11,7 @@
 //! A new one is a file here with a [`Kind`], and a line in [`KINDS`].
 
 pub mod adversarial;
+mod adversary;
 pub mod diffusion;
 pub mod mystyle;
 pub mod nada;

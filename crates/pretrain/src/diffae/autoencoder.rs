@@ -4,8 +4,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use domex_data::source::PictureSource;
-use domex_diffae::{Autoencoder, Config, Model, Overwrite, init};
-use domex_diffusion::{Diffusion, standard_normal, uniform_timesteps};
+use domex_diffae::{Autoencoder, Config, Model, Overwrite, Tensors, init};
+use domex_diffusion::{Diffusion, shift_timesteps, standard_normal, uniform_timesteps};
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct AutoencoderConfig {
     pub network: Config,
     /// How they learn.
     pub learning: Learning,
+    /// How much more often noisy steps are drawn, by the formula of [`shift_timesteps`]; 1 for all equally often, as published.
+    /// Where a picture is made in few steps, the noisy ones decide what of its code it shows.
+    pub shift: f64,
     /// Sampling steps of a tick's pictures.
     pub steps: usize,
     /// Of weights, order of pictures, noise and steps.
@@ -60,12 +63,32 @@ impl AutoencoderJob {
         source: Box<dyn PictureSource>,
         device: &Device,
     ) -> Result<Self> {
+        let tensors = init::autoencoder(&config.network, config.seed, DType::F32, device)?;
+        Self::from(tensors, config, source, device)
+    }
+
+    /// One that begins with trained networks, and with a new optimizer. A latent prior among them is left out: the codes that it was
+    /// trained on change.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), or tensors of other networks.
+    pub fn from(
+        mut tensors: Tensors,
+        config: AutoencoderConfig,
+        source: Box<dyn PictureSource>,
+        device: &Device,
+    ) -> Result<Self> {
         if config.network.latent.is_some() {
             let expected = "none: it is trained afterwards, on codes";
             return Err(Error::config("latent prior", "given", expected));
         }
+        tensors.retain(|name, _| !name.starts_with("latent_net."));
+        if !(config.shift.is_finite() && config.shift > 0.0) {
+            let expected = "a number above 0";
+            return Err(Error::config("shift of the steps", config.shift, expected));
+        }
         pictures::check(&config.network, &*source)?;
-        let tensors = init::autoencoder(&config.network, config.seed, DType::F32, device)?;
         let trainer = Trainer::new(tensors, |_| false, config.learning, device)?;
         let networks = Autoencoder::from_tensors(&trainer.trainable_tensors(), &config.network)?;
         let streams = Streams::new(config.seed);
@@ -114,7 +137,8 @@ impl AutoencoderJob {
         let device = self.trainer.device();
         let pictures = pictures::batch(&*self.source, &indices, channels, device)?;
         let noise = standard_normal(&mut self.draws.noise, pictures.dims(), DType::F32, device)?;
-        let steps = uniform_timesteps(&mut self.draws.steps, &self.diffusion, n)?;
+        let mut steps = uniform_timesteps(&mut self.draws.steps, &self.diffusion, n)?;
+        shift_timesteps(&mut steps, &self.diffusion, self.config.shift);
         let step = self
             .networks
             .training_loss(&self.diffusion, &pictures, &steps, &noise)?;

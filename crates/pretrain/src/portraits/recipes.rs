@@ -78,8 +78,9 @@ pub fn autoencoder(side: usize, images: u64) -> AutoencoderConfig {
             lr: 4e-4,
             weight_decay: 0.0,
             longest_gradient: 1.0,
-            ema_kimg: 1.0,
+            ema_kimg: 2.0,
         },
+        shift: 2.0,
         steps: 10,
         seed: 0,
     }

@@ -4,8 +4,9 @@
 const token = location.hash.slice(1);
 
 export class Refused extends Error {
-  constructor(message, superseded = false) {
+  constructor(message, status = 0, superseded = false) {
     super(message);
+    this.status = status;
     this.superseded = superseded;
   }
 }
@@ -25,7 +26,7 @@ async function call(method, path, body, { signal } = {}) {
   }
   if (response.ok) return response;
   const told = await response.json().catch(() => ({}));
-  throw new Refused(sentence(told.error ?? `The program answered ${response.status}.`), told.superseded);
+  throw new Refused(sentence(told.error ?? `The program answered ${response.status}.`), response.status, told.superseded);
 }
 
 function sentence(text) {

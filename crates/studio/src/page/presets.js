@@ -3,6 +3,9 @@
 import { blob, json, Refused } from './api.js';
 import { $, element, failed } from './controls.js';
 
+// There is a preset of that name.
+const CONFLICT = 409;
+
 const path = (name) => `presets/${encodeURIComponent(name)}`;
 
 export class Presets {
@@ -26,7 +29,7 @@ export class Presets {
     try {
       saved = await put(false);
     } catch (error) {
-      const exists = error instanceof Refused && error.message.includes('already');
+      const exists = error instanceof Refused && error.status === CONFLICT;
       if (!exists || !confirm(`${error.message} Replace it?`)) throw error;
       saved = await put(true);
     }

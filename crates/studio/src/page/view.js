@@ -14,6 +14,7 @@ export class View {
   #state;
   #drafts;
   #busy = false;
+  #painted = Promise.resolve(); // the picture before
   #wanted = null;
   #base = null; // the settings of the base that is drawn
 
@@ -34,14 +35,13 @@ export class View {
   async #pump() {
     if (this.#busy) return;
     this.#busy = true;
-    let painted = Promise.resolve();
     while (this.#wanted) {
       const { settings, draft } = this.#wanted;
       this.#wanted = null;
       try {
         const bytes = await blob('POST', 'pictures', { settings: [settings], view: view('main'), draft });
-        await painted;
-        painted = this.#paint(bytes, settings).catch(failed);
+        await this.#painted;
+        this.#painted = this.#paint(bytes, settings).catch(failed);
       } catch (error) {
         failed(error);
       }

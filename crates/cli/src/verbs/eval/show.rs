@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use domex_eval::{Likeness, Outcomes, TextScores, Truth};
+use domex_eval::{Likeness, Outcomes, Pair, TextScores, Truth};
 use domex_metrics::{Better, Measure, Spread, markdown};
 
 /// What stands above the columns.
@@ -16,6 +16,8 @@ pub struct Found {
     pub outcomes: Option<Outcomes>,
     /// The domains beside renderings.
     pub truth: Option<Truth>,
+    /// Two of them in one picture.
+    pub pairs: Vec<Pair>,
     /// What a CLIP model says of them.
     pub texts: Option<TextScores>,
     /// Samples beside pictures.
@@ -163,6 +165,30 @@ pub fn truth(found: &Truth) -> Vec<String> {
     lines.chain(truth_notes(found)).collect()
 }
 
+const PAIR_HEADS: [&str; 3] = ["composed", "seen as both", "of renderings"];
+
+fn pair_rows(found: &[Pair]) -> Vec<[String; 3]> {
+    let share = |share: f64| format!("{:.0} %", share * 100.0);
+    let row = |pair: &Pair| {
+        [
+            format!("{} + {}", pair.character, pair.rendering),
+            share(pair.composed),
+            share(pair.rendered),
+        ]
+    };
+    found.iter().map(row).collect()
+}
+
+/// Two domains in one picture, as lines.
+pub fn pairs(found: &[Pair]) -> Vec<String> {
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let rows = std::iter::once(PAIR_HEADS.map(str::to_owned)).chain(pair_rows(found));
+    let lines = rows.map(|[pair, seen, true_ones]| format!("{pair:32} {seen:>12} {true_ones:>14}"));
+    lines.collect()
+}
+
 const TEXT_HEADS: [&str; 6] = ["", "text", "text score", "base", "directional", "diversity"];
 
 fn text_rows(found: &TextScores) -> Vec<[String; 6]> {
@@ -233,6 +259,9 @@ pub fn page(model: &str, found: &Found) -> String {
         for note in truth_notes(truth) {
             let _ = writeln!(text, "\n{note}.");
         }
+    }
+    if !found.pairs.is_empty() {
+        let _ = write!(text, "\n{}", table(&PAIR_HEADS, &pair_rows(&found.pairs)));
     }
     if let Some(texts) = &found.texts {
         let _ = writeln!(
