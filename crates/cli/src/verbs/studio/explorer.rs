@@ -107,10 +107,12 @@ impl<'a> Explorer<'a> {
         photos: &BTreeMap<PhotoId, PhotoBytes>,
     ) -> domex_error::Result<Start> {
         let start = self.start(&settings.source, photos)?;
-        let mut w = match settings.truncation {
+        let psi = settings.truncation;
+        let mut w = if psi == 1.0 {
             // To the bit what `domex generate` starts from.
-            psi if psi == 1.0 => start.w,
-            psi => (start.w.broadcast_sub(&self.mean)? * psi)?.broadcast_add(&self.mean)?,
+            start.w
+        } else {
+            (start.w.broadcast_sub(&self.mean)? * psi)?.broadcast_add(&self.mean)?
         };
         if let Some(domains) = &self.domains {
             let parts: Vec<(String, f64)> = settings.domains.clone().into_iter().collect();
