@@ -294,7 +294,7 @@ fn a_discriminator_of_translations_is_resumed_to_the_same_bits() {
     world.ok(&format!("{line} --out judged-whole --steps 4 {SHORT}"));
     assert!(world.tensors("judged") == world.tensors("judged-whole"));
     let events = world.text("judged/events.jsonl");
-    assert!(events.contains("diffusion.adversary/real"), "{events}");
+    assert!(events.contains("diffusion.discriminator/real"), "{events}");
 }
 
 #[test]

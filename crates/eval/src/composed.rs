@@ -147,7 +147,7 @@ fn share(
         let x = make(BATCH.min(pictures - start))?;
         let domains = judge.forward(&x)?.swap_remove(0);
         for logits in domains.to_vec2::<f32>()? {
-            both += usize::from(likeliest(&logits) == wanted);
+            both += usize::from(likeliest(&logits, judge.none()) == wanted);
         }
     }
     Ok(both as f64 / pictures.max(1) as f64)
@@ -160,9 +160,10 @@ fn class(judge: &Judge, domain: Domain) -> Result<usize> {
     found.ok_or_else(|| Error::config("class of the judge", "none", domain.name()))
 }
 
-/// The two largest, in the order of their numbers.
-fn likeliest(logits: &[f32]) -> [usize; 2] {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
+/// The two largest, in the order of their numbers. That a picture may show none of the domains does not count: the two are asked for.
+fn likeliest(logits: &[f32], none: Option<usize>) -> [usize; 2] {
+    let classes = 0..logits.len();
+    let mut order: Vec<usize> = classes.filter(|&class| Some(class) != none).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     sorted([order.first(), order.get(1)].map(|at| at.copied().unwrap_or_default()))
 }
@@ -177,8 +178,8 @@ mod tests {
 
     #[test]
     fn the_two_likeliest_count_in_any_order() {
-        assert_eq!(likeliest(&[0.1, 3.0, -1.0, 2.0]), [1, 3]);
-        assert_eq!(likeliest(&[2.0, 1.0]), [0, 1]);
+        assert_eq!(likeliest(&[0.1, 3.0, -1.0, 2.0], None), [1, 3]);
+        assert_eq!(likeliest(&[2.0, 1.0, 3.0], Some(2)), [0, 1]);
         assert_eq!(sorted([5, 2]), [2, 5]);
     }
 }

@@ -12,24 +12,25 @@
 //! The samples that the method has in a step are of one domain, drawn anew for each step: minibatch statistics and
 //! correspondence compare them with one another.
 
-mod discriminator;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domex_data::source::PictureSource;
+use candle_core::{DType, Tensor};
+use domex_data::picture;
+use domex_data::source::{self, PictureSource};
 use domex_gan::Widths;
 use domex_gan::augment::{Ada, AdaConfig, Augment, AugmentConfig};
+use domex_random::Stream;
 use domex_train::adam::AdamConfig;
 use domex_train::lazy::Lazy;
+use domex_train::{Measures, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::adversary::Adversary;
+use super::discriminator::TrainedDiscriminator;
 use super::{Kind, ListFiles, Needs, World, file_names, keys, resolve_path};
-use crate::{Error, Method, Result, TaskSpec};
-
-use discriminator::ByDiscriminator;
+use crate::method::Turn;
+use crate::{Error, LossPart, Method, Result, Samples, TaskSpec};
 
 /// The method's line of registration.
 pub struct Adversarial;
@@ -241,8 +242,64 @@ impl Kind for Adversarial {
         let pictures = tasks.iter().map(|task| pictures(task, world));
         Ok(Box::new(ByDiscriminator {
             pictures: pictures.collect::<Result<_>>()?,
-            adversary: Adversary::new(self.name(), names, config, world)?,
+            discriminator: TrainedDiscriminator::new(self.name(), names, config, world)?,
         }))
+    }
+}
+
+/// A discriminator that is shown the pictures of each domain. See the top of this module.
+pub struct ByDiscriminator {
+    discriminator: TrainedDiscriminator,
+    /// Of each domain.
+    pictures: Vec<Arc<dyn PictureSource>>,
+}
+
+impl Method for ByDiscriminator {
+    fn name(&self) -> &str {
+        Adversarial.name()
+    }
+
+    fn wants_one_task(&self) -> bool {
+        true
+    }
+
+    fn is_measured_by_what_it_trains(&self) -> bool {
+        true
+    }
+
+    fn loss(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<LossPart> {
+        let (total, per_sample) = self.discriminator.loss(samples, stream)?;
+        Ok(LossPart { total, per_sample })
+    }
+
+    fn learn(&mut self, samples: &Samples<'_>, turn: &mut Turn<'_>) -> Result<()> {
+        let sets = &self.pictures;
+        let draw =
+            |discriminator: &mut TrainedDiscriminator, domain: usize, n: usize| -> Result<Tensor> {
+                let pictures = &*sets[domain];
+                let len = usize::try_from(pictures.len()).unwrap_or(usize::MAX);
+                let numbers = discriminator.pick(len, n)?.into_iter();
+                let numbers: Vec<u64> = numbers.map(|number| number as u64).collect();
+                let (pictures, _) = source::batch(pictures, &numbers)?;
+                Ok(picture::from_rgb(
+                    &pictures,
+                    DType::F32,
+                    discriminator.device(),
+                )?)
+            };
+        self.discriminator.learn(samples, turn, draw)
+    }
+
+    fn measures(&self, measures: &mut Measures) {
+        self.discriminator.measures(measures);
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.discriminator.save(state)
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.discriminator.restore(state)
     }
 }
 

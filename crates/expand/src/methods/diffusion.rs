@@ -22,8 +22,7 @@ use domex_train::{Measures, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::adversarial::AdversarialConfig;
-use super::adversary::Adversary;
+use super::discriminator::TrainedDiscriminator;
 use super::{Kind, ListFiles, Needs, World, keys};
 use crate::method::{SourcePictures, Turn};
 use crate::step::normal;
@@ -42,12 +41,14 @@ pub struct DiffusionConfig {
     pub keep: f64,
     /// How pictures are translated, where a task does not say it.
     pub translation: Translation,
+    /// Weight of the distance to the translation, perceptual and squared; 0 leaves only what else is weighted.
+    pub paired: f64,
     /// Weight of the squared difference beside the perceptual distance.
     pub l2: f64,
     /// How the teacher draws edited pictures anew.
     pub score: ScoreConfig,
     /// Weight of a discriminator to which the translations are true pictures; 0 leaves it out. Its own settings are those of
-    /// `adversarial`, but that people are kept apart by their translations.
+    /// `adversarial`, but that pairs need no correspondence to keep people apart.
     pub adversarial: f64,
 }
 
@@ -98,6 +99,7 @@ impl Default for DiffusionConfig {
             targets: 64,
             keep: 0.8,
             translation: Translation::default(),
+            paired: 1.0,
             l2: 10.0,
             score: ScoreConfig::default(),
             adversarial: 0.0,
@@ -119,12 +121,17 @@ impl DiffusionConfig {
             return Err(Error::setting("diffusion.keep", self.keep, expected));
         }
         for (what, value) in [
+            ("diffusion.paired", self.paired),
             ("diffusion.l2", self.l2),
             ("diffusion.adversarial", self.adversarial),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::setting(what, value, "0 or more"));
             }
+        }
+        if self.paired + self.score.weight + self.adversarial == 0.0 {
+            let expected = "above 0, or a weight for diffusion.score or diffusion.adversarial";
+            return Err(Error::setting("diffusion.paired", 0, expected));
         }
         self.score.validate()?;
         let translation = self.translation.validate();
@@ -264,16 +271,16 @@ impl Kind for Diffusion {
             let [source, target] = texts;
             Ok([source?, target?])
         });
-        let adversary = (config.adversarial > 0.0).then(|| {
+        let discriminator = (config.adversarial > 0.0).then(|| {
             let names = tasks.iter().map(|task| task.name()).collect();
-            let config = AdversarialConfig {
-                correspondence: 0.0,
-                ..world.config.adversarial.clone()
-            };
-            Adversary::new(ADVERSARY, names, config, world)
+            let mut settings = world.config.adversarial.clone();
+            if config.paired > 0.0 {
+                settings.correspondence = 0.0;
+            }
+            TrainedDiscriminator::new(DISCRIMINATOR, names, settings, world)
         });
         Ok(Box::new(ByTranslation {
-            adversary: adversary.transpose()?,
+            discriminator: discriminator.transpose()?,
             texts: texts.collect::<Result<_>>()?,
             requests,
             cache: world.cache.map(Path::to_owned),
@@ -302,11 +309,11 @@ pub struct ByTranslation {
     cache: Option<PathBuf>,
     /// One for each request, once they are made.
     pools: Vec<Pool>,
-    adversary: Option<Adversary>,
+    discriminator: Option<TrainedDiscriminator>,
 }
 
-/// Its discriminator's name in events and snapshots.
-const ADVERSARY: &str = "diffusion.adversary";
+/// The discriminator's name in events and snapshots.
+const DISCRIMINATOR: &str = "diffusion.discriminator";
 
 impl Method for ByTranslation {
     fn name(&self) -> &str {
@@ -353,17 +360,17 @@ impl Method for ByTranslation {
         };
         let loss = reconstruction(samples.edited, targets, &*self.distance, self.config.l2)?;
         let mut part = LossPart {
-            total: loss.total,
-            per_sample: loss.per_sample,
+            total: (loss.total * self.config.paired)?,
+            per_sample: (loss.per_sample * self.config.paired)?,
         };
         if self.config.score.weight > 0.0 {
             let score = self.score(samples, stream)?;
             part.total = (part.total + score.sum_all()?)?;
             part.per_sample = (part.per_sample + score.detach())?;
         }
-        if let Some(adversary) = &self.adversary {
+        if let Some(discriminator) = &self.discriminator {
             let weight = self.config.adversarial;
-            let (total, per_sample) = adversary.loss(samples, stream)?;
+            let (total, per_sample) = discriminator.loss(samples, stream)?;
             part.total = (part.total + (total * weight)?)?;
             let per_sample = per_sample.to_dtype(part.per_sample.dtype())?;
             part.per_sample = (part.per_sample + (per_sample * weight)?)?;
@@ -372,21 +379,21 @@ impl Method for ByTranslation {
     }
 
     fn wants_one_task(&self) -> bool {
-        self.adversary.is_some()
+        self.discriminator.is_some()
     }
 
     fn is_measured_by_what_it_trains(&self) -> bool {
-        self.adversary.is_some()
+        self.discriminator.is_some()
     }
 
     fn learn(&mut self, samples: &Samples<'_>, turn: &mut Turn<'_>) -> Result<()> {
-        let Some(adversary) = &mut self.adversary else {
+        let Some(discriminator) = &mut self.discriminator else {
             return Ok(());
         };
         let pools = &self.pools;
-        adversary.learn(samples, turn, |adversary, domain, n| {
+        discriminator.learn(samples, turn, |discriminator, domain, n| {
             let pictures = &pools[domain].pictures;
-            let rows = adversary.pick(pictures.dim(0)?, n)?.into_iter();
+            let rows = discriminator.pick(pictures.dim(0)?, n)?.into_iter();
             let rows: Vec<u32> = rows.map(|row| row as u32).collect();
             let rows = Tensor::new(rows, pictures.device())?;
             Ok(pictures.contiguous()?.index_select(&rows, 0)?)
@@ -394,19 +401,19 @@ impl Method for ByTranslation {
     }
 
     fn measures(&self, measures: &mut Measures) {
-        if let Some(adversary) = &self.adversary {
-            adversary.measures(measures);
+        if let Some(discriminator) = &self.discriminator {
+            discriminator.measures(measures);
         }
     }
 
     fn save(&self, state: &mut State) -> Result<()> {
-        self.adversary
+        self.discriminator
             .as_ref()
             .map_or(Ok(()), |own| own.save(state))
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.adversary
+        self.discriminator
             .as_mut()
             .map_or(Ok(()), |own| own.restore(state))
     }

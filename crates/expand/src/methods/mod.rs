@@ -11,8 +11,8 @@
 //! A new one is a file here with a [`Kind`], and a line in [`KINDS`].
 
 pub mod adversarial;
-mod adversary;
 pub mod diffusion;
+mod discriminator;
 pub mod mystyle;
 pub mod nada;
 

@@ -11,6 +11,7 @@ use domex_data::picture::Background;
 use domex_distil::Translator;
 use domex_error::user_error;
 use domex_expand::methods::adversarial::Adversarial;
+use domex_expand::methods::diffusion::Diffusion;
 use domex_expand::methods::{Kind as _, Needs, Networks};
 use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
 use domex_nada::Guide;
@@ -320,7 +321,7 @@ impl Settings {
             ),
         ];
         lines.splice(1..1, teacher);
-        if !self.paths_of_sets()?.is_empty() {
+        if self.tasks.iter().any(|task| by_discriminator(c, task)) {
             let own = &c.adversarial;
             let line = format!(
                 "learning rate {}, gamma {} every {} steps, freeze-D {}, ADA target {} over {} kimg, correspondence {}",
@@ -340,8 +341,8 @@ impl Settings {
 
 /// A plateau is seen by a loss that compares from step to step.
 fn refuse_plateau(args: &Expand, file: &TaskFile) -> domex_error::Result<()> {
-    let adversarial = |task: &&TaskSpec| task.method() == Adversarial.name();
-    match file.tasks.iter().find(adversarial) {
+    let learnt = |task: &&TaskSpec| by_discriminator(&file.settings, task);
+    match file.tasks.iter().find(learnt) {
         Some(task) if args.plateau.is_some() => Err(user_error(format!(
             "--plateau: the loss of {:?} is measured by a discriminator that learns meanwhile, so it has no plateau; leave it \
              out, and say the length by --steps",
@@ -349,6 +350,12 @@ fn refuse_plateau(args: &Expand, file: &TaskFile) -> domex_error::Result<()> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether a discriminator learns beside the generator for this task.
+fn by_discriminator(config: &Config, task: &TaskSpec) -> bool {
+    let translated = config.diffusion.adversarial > 0.0;
+    task.method() == Adversarial.name() || translated && task.method() == Diffusion.name()
 }
 
 /// Which networks the tasks and the weights of a file need.

@@ -33,7 +33,7 @@ struct Progress {
 }
 
 /// See the top of this module.
-pub struct Adversary {
+pub struct TrainedDiscriminator {
     /// Of its streams, and in a snapshot.
     name: &'static str,
     domains: Vec<String>,
@@ -48,7 +48,7 @@ pub struct Adversary {
     device: Device,
 }
 
-impl Adversary {
+impl TrainedDiscriminator {
     /// Of these domains. It begins from the source's, or at random where that has none.
     pub fn new(
         name: &'static str,
