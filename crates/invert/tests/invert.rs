@@ -1,12 +1,10 @@
 //! Inversion and tuning on a small random generator, whose own pictures are looked for.
 #![allow(clippy::unwrap_used)] // In helpers of tests too.
 
-use std::ops::ControlFlow;
-
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::safetensors::Overwrite;
-use domex_invert::{Code, Config, Error, Inversion, Place, Projector, Space, TuneConfig, tune};
+use domex_invert::{Code, Config, Inversion, Place, Projector, Space, TuneConfig, tune};
 use domex_latent::basis::Basis;
 use domex_latent::subspace::Subspaces;
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
@@ -140,28 +138,6 @@ fn a_search_without_steps_gives_the_latents_it_started_from_and_one_with_steps_c
         "{after:?}"
     );
     assert!(found(1, &start.narrow(0, 0, 1).unwrap()).is_err());
-}
-
-#[test]
-fn a_search_ends_where_it_is_broken_off() {
-    let (generator, perceptual) = (generator(), perceptual());
-    let (pictures, _) = pictures(&generator);
-    let projector = Projector {
-        generator: &generator,
-        perceptual: &perceptual,
-        place: None,
-        config: short(),
-    };
-    let mut steps = 0;
-    let stopped = projector.search(&pictures, None, &Streams::new(0), &mut |step, _| {
-        steps = step;
-        match step {
-            3 => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
-    });
-    assert!(matches!(stopped, Err(Error::Stopped { step: 3 })));
-    assert_eq!(steps, 3);
 }
 
 #[test]

@@ -33,5 +33,6 @@ pub mod workspace;
 pub use engine::{Direction, Engine, Found, Frame, Info, PhotoBytes, PhotoSupport, Stop};
 pub use error::{Error, Result};
 pub use guard::Token;
+pub use refusal::Refusal;
 pub use server::{Config, Limits, Port, Studio};
 pub use settings::{PhotoId, Settings, Source};

@@ -13,6 +13,9 @@ use serde_json::{Value as Json, json};
 use crate::client::{Answer, Request};
 use crate::painter::{Served, picture, png};
 
+/// A request of this machine has arrived by then.
+const ARRIVED: Duration = Duration::from_millis(400);
+
 fn seed(seed: u32) -> Json {
     json!({ "source": { "seed": seed }, "truncation": 1.0, "domains": {}, "directions": {} })
 }
@@ -327,57 +330,72 @@ fn sheets_and_films_are_drawn() {
 fn a_newer_request_of_a_view_takes_the_place_of_one_that_waits() {
     let studio = Served::new();
     let view = |number: u32| {
-        Request::post(
-            "/api/pictures",
-            &json!({ "settings": [seed(number)], "view": "main" }),
-        )
+        let asked = json!({ "settings": [seed(number)], "view": "main" });
+        Request::post("/api/pictures", &asked)
     };
-    // The toy takes its time with this seed.
-    let slow = studio.ask_later(&view(painter::SLOW));
-    std::thread::sleep(Duration::from_millis(150));
+    let held = studio.hold(&view(painter::HELD));
     let older = studio.ask_later(&view(1));
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(ARRIVED);
     let newer = studio.ask_later(&view(2));
+    // It is told at once.
     let older = older.join().unwrap();
     refused(&older, 409, "newer");
     assert_eq!(older.json()["superseded"], true);
+    studio.release();
     assert_eq!(picture(&newer.join().unwrap()).get_pixel(0, 0).0[0], 2);
-    assert_eq!(slow.join().unwrap().status, 200);
+    assert_eq!(held.join().unwrap().status, 200);
     assert!(!studio.drawn().contains(&1), "nobody waited for it");
 }
 
 #[test]
 fn what_a_closed_connection_asked_for_is_not_drawn() {
     let studio = Served::new();
-    let slow = studio.ask_later(&asked(&seed(painter::SLOW)));
-    std::thread::sleep(Duration::from_millis(150));
+    let held = studio.hold(&asked(&seed(painter::HELD)));
     studio.ask_and_leave(&asked(&seed(5)));
-    std::thread::sleep(Duration::from_millis(150));
-    assert_eq!(slow.join().unwrap().status, 200);
+    std::thread::sleep(ARRIVED);
+    studio.release();
+    assert_eq!(held.join().unwrap().status, 200);
     assert_eq!(studio.ask(&asked(&seed(6))).status, 200);
     assert!(!studio.drawn().contains(&5));
 }
 
 #[test]
-fn a_full_queue_a_long_wait_and_a_fault_of_the_engine_are_told() {
+fn a_full_queue_is_told() {
     let limits = Limits {
         queue: 1,
-        draw: Duration::from_millis(400),
         ..Limits::default()
     };
     let studio = Served::with(limits, None);
-    let slow = studio.ask_later(&asked(&seed(painter::SLOW)));
-    std::thread::sleep(Duration::from_millis(100));
-    let waiting = studio.ask_later(&asked(&seed(1)));
-    std::thread::sleep(Duration::from_millis(100));
-    refused(&studio.ask(&asked(&seed(2))), 503, "too many");
-    refused(&slow.join().unwrap(), 504, "no answer within");
-    refused(&waiting.join().unwrap(), 504, "no answer within");
-    std::thread::sleep(painter::SLOWNESS);
+    let held = studio.hold(&asked(&seed(painter::HELD)));
+    // One of them waits, whichever comes first, and the others are told at once.
+    let (sender, answers) = std::sync::mpsc::channel();
+    for number in 0..3 {
+        let (answer, sender) = (studio.ask_later(&asked(&seed(number))), sender.clone());
+        std::thread::spawn(move || sender.send(answer.join().unwrap()));
+    }
+    for _ in 0..2 {
+        refused(&answers.recv().unwrap(), 503, "too many");
+    }
+    studio.release();
+    assert_eq!(answers.recv().unwrap().status, 200);
+    assert_eq!(held.join().unwrap().status, 200);
+}
+
+#[test]
+fn a_picture_that_takes_too_long_is_told() {
+    let limits = Limits {
+        draw: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let studio = Served::with(limits, None);
+    let held = studio.ask(&asked(&seed(painter::HELD)));
+    refused(&held, 504, "no answer within");
+    studio.release();
+}
+
+#[test]
+fn a_fault_of_the_engine_is_told_and_the_next_picture_is_drawn() {
+    let studio = Served::new();
     refused(&studio.ask(&asked(&seed(painter::FAULTY))), 500, "failed");
-    assert_eq!(
-        studio.ask(&asked(&seed(3))).status,
-        200,
-        "the next picture is drawn"
-    );
+    assert_eq!(studio.ask(&asked(&seed(3))).status, 200);
 }

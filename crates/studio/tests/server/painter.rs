@@ -20,9 +20,8 @@ use crate::client::{Answer, Request};
 /// Pixels on a side.
 const SIDE: u32 = 8;
 
-/// A seed that takes long, and how long.
-pub const SLOW: u32 = 1_000_000;
-pub const SLOWNESS: Duration = Duration::from_millis(900);
+/// A seed at which the engine waits until it is released.
+pub const HELD: u32 = 1_000_000;
 
 /// A seed at which the engine panics.
 pub const FAULTY: u32 = 1_000_001;
@@ -32,6 +31,24 @@ const PHOTO: &[u8] = b"toy";
 
 struct Painter {
     drawn: Arc<Mutex<Vec<u32>>>,
+    gate: Arc<Gate>,
+}
+
+/// Where the engine waits.
+#[derive(Default)]
+struct Gate {
+    reached: AtomicBool,
+    open: AtomicBool,
+}
+
+/// Waits for somebody else, for at most some seconds.
+fn wait_for(flag: &AtomicBool) {
+    for _ in 0..2000 {
+        if flag.load(Ordering::SeqCst) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 impl Engine for Painter {
@@ -68,8 +85,9 @@ impl Engine for Painter {
                 Source::Photo(_) => return Err(user_error("no photo of the toy")),
                 Source::Seed(FAULTY) => panic!("as it was asked to"),
                 Source::Seed(seed) => {
-                    if *seed == SLOW {
-                        std::thread::sleep(SLOWNESS);
+                    if *seed == HELD {
+                        self.gate.reached.store(true, Ordering::SeqCst);
+                        wait_for(&self.gate.open);
                     }
                     self.drawn.lock().unwrap().push(*seed);
                     [*seed as u8, green, 0]
@@ -93,6 +111,7 @@ impl Engine for Painter {
 pub struct Served {
     address: SocketAddr,
     drawn: Arc<Mutex<Vec<u32>>>,
+    gate: Arc<Gate>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     root: TempDir,
@@ -114,8 +133,10 @@ impl Served {
         };
         let studio = Studio::bind(config).unwrap();
         let (ended, drawn) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let gate = Arc::new(Gate::default());
         let mut painter = Painter {
             drawn: Arc::clone(&drawn),
+            gate: Arc::clone(&gate),
         };
         let (address, end) = (studio.address(), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
@@ -126,6 +147,7 @@ impl Served {
         Self {
             address,
             drawn,
+            gate,
             ended,
             thread: Some(thread),
             root,
@@ -150,6 +172,18 @@ impl Served {
         let stream = request.send(self.address);
         std::thread::sleep(Duration::from_millis(100));
         drop(stream);
+    }
+
+    /// Asks for a picture of the seed at which the engine waits, once it does.
+    pub fn hold(&self, request: &Request) -> JoinHandle<Answer> {
+        let held = self.ask_later(request);
+        wait_for(&self.gate.reached);
+        held
+    }
+
+    /// Lets the engine go on.
+    pub fn release(&self) {
+        self.gate.open.store(true, Ordering::SeqCst);
     }
 
     /// The seeds of all pictures so far.
