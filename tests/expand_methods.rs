@@ -228,7 +228,7 @@ fn taught() -> &'static World {
             let clip = world.path("shipped/clip-one.safetensors");
             networks::teacher(&world.path("teacher.safetensors"), networks::SIDE, &clip);
             networks::teacher(&world.path("large.safetensors"), 2 * networks::SIDE, &clip);
-            let tasks = "[settings.diffusion]\ntargets = 5\ntranslation = { steps = 3 }\nscore = { weight = 2 }\n\n\
+            let tasks = "[settings.diffusion]\ntargets = 5\npaired = 1\nadversarial = 0\ntranslation = { steps = 3 }\nscore = { weight = 2 }\n\n\
                          [[tasks]]\nmethod = \"diffusion\"\ntarget = \"zombie\"\n\n\
                          [[tasks]]\nmethod = \"diffusion\"\ntarget = \"sketch\"\ntime = 0.97\n";
             world.write("tasks.toml", tasks);
@@ -272,6 +272,10 @@ fn what_the_teacher_draws_anew_is_learnt_too() {
     let line = TAUGHT.replace("tasks.toml", "targets-only.toml");
     world.ok(&format!("{line} --out targets-only --steps 2 {SHORT}"));
     assert!(world.tensors("targets-only") != world.tensors("run"));
+    let nothing = "[settings.diffusion]\nadversarial = 0\n[[tasks]]\nmethod = \"diffusion\"\ntarget = \"elf\"\n";
+    world.write("nothing.toml", nothing);
+    let line = TAUGHT.replace("tasks.toml", "nothing.toml");
+    world.refused(&format!("{line} --out x {SHORT}"), &["diffusion.paired"]);
     let wrong = "[settings.diffusion.score]\ntimes = [0.6, 0.1]\n[[tasks]]\nmethod = \"diffusion\"\ntarget = \"elf\"\n";
     world.write("wrong.toml", wrong);
     let line = TAUGHT.replace("tasks.toml", "wrong.toml");
@@ -286,7 +290,8 @@ fn a_discriminator_of_translations_is_resumed_to_the_same_bits() {
     let world = taught();
     let tasks = world
         .text("tasks.toml")
-        .replace("score = { weight = 2 }", "adversarial = 0.5");
+        .replace("paired = 1\nadversarial = 0\n", "")
+        .replace("score = { weight = 2 }", "");
     world.write("adversarial.toml", tasks);
     let line = TAUGHT.replace("tasks.toml", "adversarial.toml");
     world.ok(&format!("{line} --out judged --steps 2 {SHORT}"));

@@ -26,8 +26,8 @@ impl Default for Translation {
     fn default() -> Self {
         Self {
             time: 1.0,
-            steps: 12,
-            guidance: 2.0,
+            steps: 8,
+            guidance: 1.5,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Domains in words, by a text-conditional diffusion model as teacher: translate, then teach.
 //!
 //! Before the first step the source draws some latents; the teacher turns their pictures into noise as the source text and
-//! denoises them as the target. The edited latent is then held to that picture by a perceptual distance and squares. A
-//! translation is crisp where a gradient through CLIP only changes colours, and it keeps the person.
+//! denoises them as the target. A translation is crisp where a gradient through CLIP only changes colours. Edited pictures learn
+//! from it by any of three terms:
 //!
-//! Distances blur what is fine and lies elsewhere in every target. With `diffusion.score` the teacher also draws the edited
-//! picture anew from some noise and the edit is held to that: score distillation in its form of x₀ (DreamFusion, Poole et al.
-//! 2022, arXiv 2209.14988; of a generator, StyleGAN-Fusion, Song et al., WACV 2024). With `diffusion.adversarial` a discriminator,
-//! that of [`adversarial`](super::adversarial), is shown the translations as true pictures of the domain: it sees whether an edit has
-//! strokes, wherever they lie.
+//! - `diffusion.adversarial`: a discriminator, that of [`adversarial`](super::adversarial), is shown the translations as true
+//!   pictures of the domain; it sees whether an edit has strokes, wherever they lie. The default.
+//! - `diffusion.paired`: the edited latent is held to its own translation by a perceptual distance and squares, which blur what is
+//!   fine and lies elsewhere in every target.
+//! - `diffusion.score`: the teacher draws the edited picture anew from some noise and the edit is held to that: score distillation
+//!   in its form of x₀ (DreamFusion, Poole et al. 2022, arXiv 2209.14988; of a generator, StyleGAN-Fusion, Song et al., WACV 2024).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,16 +94,17 @@ impl ScoreConfig {
     }
 }
 
+/// What was found to draw: paired distances give the mean of all that a translation leaves open, a discriminator strokes.
 impl Default for DiffusionConfig {
     fn default() -> Self {
         Self {
-            targets: 64,
+            targets: 96,
             keep: 0.8,
             translation: Translation::default(),
-            paired: 1.0,
+            paired: 0.0,
             l2: 10.0,
             score: ScoreConfig::default(),
-            adversarial: 0.0,
+            adversarial: 1.0,
         }
     }
 }
@@ -336,7 +338,13 @@ impl Method for ByTranslation {
         Ok(())
     }
 
-    fn sample(&self, tasks: &[usize], _: &Tensor, stream: &mut Stream) -> Result<Sampled> {
+    fn sample(&self, tasks: &[usize], random: &Tensor, stream: &mut Stream) -> Result<Sampled> {
+        if self.config.paired == 0.0 {
+            return Ok(Sampled {
+                latents: random.clone(),
+                targets: None,
+            });
+        }
         let (mut latents, mut targets) = (Vec::new(), Vec::new());
         for &task in tasks {
             let missing = || Error::setting("task number", task, "one with targets");
@@ -354,26 +362,31 @@ impl Method for ByTranslation {
     }
 
     fn loss(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<LossPart> {
-        let Some(targets) = samples.targets else {
-            let expected = "a picture for each sample of this method";
-            return Err(Error::setting("target pictures", "none", expected));
-        };
-        let loss = reconstruction(samples.edited, targets, &*self.distance, self.config.l2)?;
-        let mut part = LossPart {
-            total: (loss.total * self.config.paired)?,
-            per_sample: (loss.per_sample * self.config.paired)?,
-        };
+        let mut terms = Vec::new();
+        if self.config.paired > 0.0 {
+            let Some(targets) = samples.targets else {
+                let expected = "a picture for each sample of this method";
+                return Err(Error::setting("target pictures", "none", expected));
+            };
+            let loss = reconstruction(samples.edited, targets, &*self.distance, self.config.l2)?;
+            terms.push((self.config.paired, loss.total, loss.per_sample));
+        }
         if self.config.score.weight > 0.0 {
             let score = self.score(samples, stream)?;
-            part.total = (part.total + score.sum_all()?)?;
-            part.per_sample = (part.per_sample + score.detach())?;
+            terms.push((self.config.score.weight, score.sum_all()?, score.detach()));
         }
         if let Some(discriminator) = &self.discriminator {
-            let weight = self.config.adversarial;
             let (total, per_sample) = discriminator.loss(samples, stream)?;
+            terms.push((self.config.adversarial, total, per_sample));
+        }
+        let (dtype, device) = (samples.edited.dtype(), samples.edited.device());
+        let mut part = LossPart {
+            total: Tensor::zeros((), dtype, device)?,
+            per_sample: Tensor::zeros(samples.tasks.len(), dtype, device)?,
+        };
+        for (weight, total, per_sample) in terms {
             part.total = (part.total + (total * weight)?)?;
-            let per_sample = per_sample.to_dtype(part.per_sample.dtype())?;
-            part.per_sample = (part.per_sample + (per_sample * weight)?)?;
+            part.per_sample = (part.per_sample + (per_sample.to_dtype(dtype)? * weight)?)?;
         }
         Ok(part)
     }
@@ -420,7 +433,7 @@ impl Method for ByTranslation {
 }
 
 impl ByTranslation {
-    /// How far each edited picture is from what the teacher makes of it `[m]`, weighted.
+    /// How far each edited picture is from what the teacher makes of it `[m]`.
     fn score(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<Tensor> {
         let (how, edited) = (&self.config.score, samples.edited);
         let [from, to] = how.times;
@@ -441,7 +454,6 @@ impl ByTranslation {
         let drawn =
             self.teacher
                 .redraw(edited, &noise, &times, [&text(0)?, &text(1)?], how.guidance)?;
-        let squares = (edited - drawn)?.sqr()?.flatten_from(1)?.mean(1)?;
-        Ok((squares * how.weight)?)
+        Ok((edited - drawn)?.sqr()?.flatten_from(1)?.mean(1)?)
     }
 }
