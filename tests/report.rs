@@ -2,24 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use domex_test_support::program::World;
-
-/// A headless browser, if this machine has one.
-fn browser() -> Option<PathBuf> {
-    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-    let path = std::env::var_os("PATH")?;
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let files = NAMES
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    files.into_iter().find(|file| file.is_file())
-}
 
 /// The page's elements after the browser has loaded it, with no network.
 fn loaded(browser: &Path, page: &Path, profile: &Path) -> String {
@@ -85,12 +74,7 @@ fn world() -> &'static World {
 
 /// The page as the browser sees it, after `change`; nothing without a browser.
 fn seen(name: &str, change: impl Fn(&str) -> String) -> Option<String> {
-    let Some(browser) = browser() else {
-        let required = std::env::var_os("DOMEX_BROWSER_REQUIRED").is_some();
-        assert!(!required, "no headless browser on PATH, such as chromium");
-        println!("skipped: no headless browser on PATH");
-        return None;
-    };
+    let browser = domex_test_support::browser::find()?;
     let world = world();
     let page = change(&world.text("run/report.html"));
     let counted = page.replacen("<head>", &format!("<head>{COUNT}"), 1);

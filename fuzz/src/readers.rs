@@ -68,9 +68,10 @@ pub fn lpips(bytes: &[u8]) {
     });
 }
 
-/// A picture of any format.
+/// A picture of any format, and texts in it.
 pub fn picture(bytes: &[u8]) {
     drop(domex_data::picture::decode(bytes, "fuzz".as_ref()));
+    drop(domex_data::png_text::read(bytes));
 }
 
 /// A data set in a zip file, with its labels.

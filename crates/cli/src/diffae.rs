@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::Tensor;
+use domex_data::picture;
 use domex_diffae::Model;
 use domex_error::user_error;
 use domex_random::RandomState;
@@ -18,6 +19,21 @@ pub fn read_picture(model: &Model, path: &Path) -> domex_error::Result<RgbImage>
     Ok(read(path, side, Crop::Center)?.picture)
 }
 
+/// Sampling steps of a draft.
+const DRAFT_STEPS: usize = 5;
+
+/// Code `[1, D]` and noise `[1, c, h, w]` of a picture of the model's size, the noise found in so many steps.
+pub fn encoded(
+    model: &Model,
+    picture: RgbImage,
+    steps: usize,
+) -> domex_error::Result<(Tensor, Tensor)> {
+    let picture = picture::from_rgb(&[picture], model.dtype(), model.device())?;
+    let code = model.encode(&picture)?;
+    let noise = model.encode_noise(&picture, &code, steps)?;
+    Ok((code, noise))
+}
+
 /// A model with the flags that say how its latents become pictures.
 pub struct Painter<'a> {
     model: &'a Model,
@@ -25,6 +41,7 @@ pub struct Painter<'a> {
     trunc: f64,
     /// Of the seeds that were last asked for, `[n, c, h, w]`.
     noises: Option<Tensor>,
+    draft: bool,
 }
 
 impl<'a> Painter<'a> {
@@ -47,6 +64,7 @@ impl<'a> Painter<'a> {
             steps: args.sampling_steps.unwrap_or(model.steps),
             trunc: args.trunc,
             noises: None,
+            draft: false,
         })
     }
 }
@@ -86,6 +104,22 @@ impl Paint for Painter<'_> {
             }
             None => self.model.fixed_noise()?,
         };
-        Ok(self.model.decode(&z, &noise, self.steps)?)
+        let steps = match self.draft {
+            true => self.steps.min(DRAFT_STEPS),
+            false => self.steps,
+        };
+        Ok(self.model.decode(&z, &noise, steps)?)
+    }
+
+    fn noises(&self) -> Option<Tensor> {
+        self.noises.clone()
+    }
+
+    fn set_noises(&mut self, noises: Option<Tensor>) {
+        self.noises = noises;
+    }
+
+    fn set_draft(&mut self, draft: bool) {
+        self.draft = draft;
     }
 }

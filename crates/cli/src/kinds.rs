@@ -48,6 +48,14 @@ impl Model {
         }
     }
 
+    /// Its kind, in words.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::StyleGan2(_) => STYLEGAN2.what,
+            Self::DiffAe(_) => DIFFAE.what,
+        }
+    }
+
     /// Where it comes from.
     pub fn provenance(&self) -> &Json {
         match self {
@@ -134,7 +142,7 @@ const STYLEGAN2: Kind = Kind {
 const DIFFAE: Kind = Kind {
     name: domex_diffae::model::KIND,
     what: "a diffusion autoencoder",
-    taken_by: "`--model` of `domex info`, `generate`, `encode`, `decode`, `traverse`, `compose`, `dormant`, `expand`, `edit` and `eval`",
+    taken_by: "`--model` of `domex info`, `generate`, `encode`, `decode`, `traverse`, `compose`, `dormant`, `expand`, `edit`, `studio` and `eval`",
     generator: Some(diffae),
 };
 

@@ -23,7 +23,22 @@ pub trait Paint {
     /// are painted: where a seed decides more than the latent, latents come in the order of the seeds, once or
     /// several times.
     fn paint(&mut self, ws: &Tensor, first: usize) -> domex_error::Result<Tensor>;
+
+    /// What of the seeds that [`latents`](Self::latents) was last asked for their latents leave out, `[n, c, h, w]`; nothing of a
+    /// generator whose latents say all.
+    fn noises(&self) -> Option<Tensor> {
+        None
+    }
+
+    /// Has the next pictures painted with these noises.
+    fn set_noises(&mut self, _: Option<Tensor>) {}
+
+    /// Whether the next pictures may be smaller or coarser, to be there sooner.
+    fn set_draft(&mut self, draft: bool);
 }
+
+/// Pictures of more pixels on a side have drafts of this size.
+pub const DRAFT_SIDE: usize = 128;
 
 /// A generator with the flags that say how it is used, checked against each other.
 pub struct Painter<'a> {
@@ -81,6 +96,11 @@ impl<'a> Painter<'a> {
         Ok(())
     }
 
+    /// The network alone, for who looks after its noises and drafts.
+    pub fn network(&mut self) -> &mut (dyn Paint + 'a) {
+        &mut *self.network
+    }
+
     /// All pictures of the latents.
     pub fn paint_all(
         &mut self,
@@ -104,6 +124,7 @@ struct StyleGan2 {
     truncation: Truncation,
     label: Option<Tensor>, // [1, c_dim]
     stream: Stream,
+    draft: bool,
 }
 
 impl StyleGan2 {
@@ -144,6 +165,7 @@ impl StyleGan2 {
                 cutoff: args.trunc_cutoff,
             },
             stream: Streams::new(context.seed).stream("noise"),
+            draft: false,
         })
     }
 }
@@ -174,7 +196,15 @@ impl Paint for StyleGan2 {
 
     fn paint(&mut self, ws: &Tensor, _: usize) -> domex_error::Result<Tensor> {
         let noise = Noise::new(self.mode, &mut self.stream);
-        Ok(self.generator.synthesis().forward(ws, noise)?)
+        let synthesis = self.generator.synthesis();
+        Ok(match self.draft {
+            true => synthesis.forward_to(ws, DRAFT_SIDE, noise)?,
+            false => synthesis.forward(ws, noise)?,
+        })
+    }
+
+    fn set_draft(&mut self, draft: bool) {
+        self.draft = draft;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What the other crates and the command line need to show and to read: pictures as tensors and as PNG files
 //! ([`picture`]), Pillow's 8-bit resize ([`pil_resize`]), labelled grids ([`grid`]), animations ([`animation`]), the
-//! spectrum of a latent space as PNG and SVG ([`plot`]), text with an embedded font ([`text`]), output folders with
+//! spectrum of a latent space as PNG and SVG ([`plot`]), texts in PNG files ([`png_text`]), text with an embedded font ([`text`]), output folders with
 //! atomic files ([`folder`]), and the one door for files that are read ([`mod@file`]). [`source`] reads sets of pictures,
 //! [`dataset`] writes them, and [`portraits`] draws a world of its own from known factors.
 //!
@@ -35,6 +35,7 @@ pub mod palette;
 pub mod picture;
 pub mod pil_resize;
 pub mod plot;
+pub mod png_text;
 pub mod portraits;
 pub mod source;
 pub mod text;

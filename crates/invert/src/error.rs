@@ -50,6 +50,12 @@ pub enum Error {
         /// What is allowed.
         expected: String,
     },
+    /// The caller broke the search off.
+    #[error("stopped after step {step}")]
+    Stopped {
+        /// Counted from 1.
+        step: usize,
+    },
     /// A loss or gradient is not finite.
     #[error(
         "step {step}: {what} is not finite; try a lower learning rate, or look at the pictures"
@@ -104,7 +110,7 @@ impl Error {
 impl UserError for Error {
     fn is_user_error(&self) -> bool {
         match self {
-            Self::Candle(_) | Self::Shape { .. } => false,
+            Self::Candle(_) | Self::Shape { .. } | Self::Stopped { .. } => false,
             Self::Ops(error) => error.is_user_error(),
             Self::Latent(error) => error.is_user_error(),
             Self::StyleGan2(error) => error.is_user_error(),

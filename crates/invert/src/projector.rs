@@ -5,6 +5,7 @@
 //! itself: nothing of the others enters.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use candle_core::{DType, Tensor, Var};
 use domex_latent::sample::draw_latents;
@@ -61,7 +62,10 @@ impl Projector<'_> {
         streams: &Streams,
         on_step: &mut dyn FnMut(usize, f64),
     ) -> Result<Inversion> {
-        self.search(pictures, None, streams, on_step)
+        self.search(pictures, None, streams, &mut |step, loss| {
+            on_step(step, loss);
+            ControlFlow::Continue(())
+        })
     }
 
     /// As [`invert`](Self::invert), from latents `start: [n, D]` instead of the mean. With no steps they are what is found.
@@ -76,15 +80,23 @@ impl Projector<'_> {
         streams: &Streams,
         on_step: &mut dyn FnMut(usize, f64),
     ) -> Result<Inversion> {
-        self.search(pictures, Some(start), streams, on_step)
+        self.search(pictures, Some(start), streams, &mut |step, loss| {
+            on_step(step, loss);
+            ControlFlow::Continue(())
+        })
     }
 
-    fn search(
+    /// As [`invert_from`](Self::invert_from), or [`invert`](Self::invert) without a start, until `on_step` breaks it off.
+    ///
+    /// # Errors
+    ///
+    /// Theirs, and [`Error::Stopped`].
+    pub fn search(
         &self,
         pictures: &Tensor,
         start: Option<&Tensor>,
         streams: &Streams,
-        on_step: &mut dyn FnMut(usize, f64),
+        on_step: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<Inversion> {
         self.config.validate()?;
         let synthesis = self.generator.synthesis();
@@ -137,7 +149,9 @@ impl Projector<'_> {
             descend(&mut adam, &loss, value, step)?;
             noise.normalize()?;
             losses.push(value);
-            on_step(step + 1, value);
+            if on_step(step + 1, value).is_break() {
+                return Err(Error::Stopped { step: step + 1 });
+            }
         }
         let latents = self.latents(&latent.as_detached_tensor())?;
         let made = self.synthesize(&latents, &noise)?.detach();

@@ -8,6 +8,7 @@
 //! arXiv 2011.12799), and styles to a picture. Follows `SynthesisNetwork` of stylegan2-ada-pytorch,
 //! `training/networks.py`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -114,6 +115,21 @@ impl Synthesis {
     ) -> Result<Tensor> {
         let styles = self.styles_with(ws, modulations)?;
         last_picture(self.run(&styles, noise, |_| ())?)
+    }
+
+    /// Like [`forward`](Self::forward), but what there is of the picture after the block of `resolution`: sooner, and without the fine parts.
+    /// An architecture that has no picture so early goes on until it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn forward_to(&self, ws: &Tensor, resolution: usize, noise: Noise<'_>) -> Result<Tensor> {
+        let styles = self.modulated_styles(ws)?;
+        let enough = |output: BlockOutput| match output.img {
+            Some(_) if output.resolution >= resolution => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        last_picture(self.run_until(&styles, noise, enough)?)
     }
 
     /// Like [`forward`](Self::forward), with what leaves each block, from 4×4 upwards. The last
@@ -263,8 +279,21 @@ impl Synthesis {
     fn run(
         &self,
         styles: &[Style],
-        mut noise: Noise<'_>,
+        noise: Noise<'_>,
         mut tap: impl FnMut(BlockOutput),
+    ) -> Result<State> {
+        self.run_until(styles, noise, |output| {
+            tap(output);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same, until `tap` has enough.
+    fn run_until(
+        &self,
+        styles: &[Style],
+        mut noise: Noise<'_>,
+        mut tap: impl FnMut(BlockOutput) -> ControlFlow<()>,
     ) -> Result<State> {
         noise.check(self.noise_layers())?;
         let mut state = State {
@@ -281,11 +310,14 @@ impl Synthesis {
                 .dtype(block.is_half(), &self.device, self.dtype);
             state = block.forward(state, own, &mut noise, dtype)?;
             if let Some(x) = &state.x {
-                tap(BlockOutput {
+                let output = BlockOutput {
                     resolution: block.resolution(),
                     x: x.clone(),
                     img: state.img.clone(),
-                });
+                };
+                if tap(output).is_break() {
+                    break;
+                }
             }
         }
         Ok(state)

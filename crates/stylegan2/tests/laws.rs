@@ -332,6 +332,28 @@ fn half_precision_stays_near() -> Outcome {
 }
 
 #[test]
+fn a_pass_to_a_resolution_ends_there_or_where_there_first_is_a_picture() -> Outcome {
+    for (architecture, sides) in [
+        (Architecture::Skip, [4, 8, 16]),
+        (Architecture::Resnet, [16, 16, 16]),
+    ] {
+        let net = small(architecture, 16, 0);
+        let net = net.synthesis();
+        let ws = normal("ws", &[2, 6, 10]);
+        let blocks = net.forward_blocks(&ws, Noise::Const)?;
+        for (asked, side) in [4, 8, 16].into_iter().zip(sides) {
+            let drawn = net.forward_to(&ws, asked, Noise::Const)?;
+            let block = blocks.iter().find(|block| block.resolution == side);
+            let expected = block
+                .and_then(|block| block.img.clone())
+                .expect("a picture");
+            assert!(same_bits(&drawn, &expected), "{architecture:?} {asked}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn weights_stay_live() -> Outcome {
     let net = small(Architecture::Resnet, 8, 2);
     let (vars, live) = Generator::spec(net.config())?.trainable(&net.tensors())?;

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[cfg(unix)]
+pub mod browser;
 pub mod networks;
 #[cfg(unix)]
 pub mod process;

@@ -217,9 +217,11 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
         ],
     ),
+    ("domex-studio", &["domex-data"]),
     (
         "domex-cli",
         &[
+            "domex-studio",
             "domex-hyperdomain",
             "domex-expand-diffae",
             "domex-hub",

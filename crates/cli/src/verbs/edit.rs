@@ -1,6 +1,6 @@
 //! `domex edit`: real pictures in the domains of an expanded model.
 
-mod autoencoder;
+pub mod autoencoder;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 mod inputs;
 mod outputs;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -244,14 +245,12 @@ impl Search<'_> {
             // Each batch has draws of its own.
             let streams = Streams::new(self.context.seed.wrapping_add(index as u64));
             let wanted = self.tensor(batch)?;
-            let mut on_step = |_, _| progress.advance(batch.len());
-            let found = match &self.encoder {
-                Some(encoder) => {
-                    let start = encoder.encode(&wanted.to_dtype(DType::F32)?)?;
-                    projector.invert_from(&wanted, &start, &streams, &mut on_step)?
-                }
-                None => projector.invert(&wanted, &streams, &mut on_step)?,
-            };
+            let start = self.encoder.as_ref().map(|encoder| start(encoder, &wanted));
+            let start = start.transpose()?;
+            let found = projector.search(&wanted, start.as_ref(), &streams, &mut |_, _| {
+                progress.advance(batch.len());
+                ControlFlow::Continue(())
+            })?;
             for (picture, given) in batch.iter().enumerate() {
                 let latent = codes.file(format!("{}.safetensors", given.name));
                 found.write(picture, &latent, overwrite(force))?;
@@ -373,8 +372,13 @@ fn paired(pictures: Vec<RgbImage>, likeness: &Likeness) -> Vec<Found> {
         .collect()
 }
 
+/// The latents `[n, D]` that an encoder predicts for pictures.
+pub fn start(encoder: &Encoder, pictures: &Tensor) -> domex_error::Result<Tensor> {
+    Ok(encoder.encode(&pictures.to_dtype(DType::F32)?)?)
+}
+
 /// The subspace to look on: the base, or a domain's.
-fn place(domains: &Domains<'_>, domain: Option<&str>) -> domex_error::Result<Place> {
+pub fn place(domains: &Domains<'_>, domain: Option<&str>) -> domex_error::Result<Place> {
     let part: Vec<(&str, f64)> = domain.iter().map(|&name| (name, 1.0)).collect();
     Ok(Place {
         strengths: domains.layout().strengths(&part)?,

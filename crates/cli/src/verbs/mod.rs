@@ -19,6 +19,7 @@ pub mod info;
 pub mod invert;
 pub mod mix;
 pub mod person;
+pub mod studio;
 pub mod train;
 pub mod train_encoder;
 pub mod train_hyperdomain;
@@ -69,6 +70,8 @@ pub enum Verb {
     Edit(Box<edit::Edit>),
     /// Draw, find and edit a person in the space of its pictures (MyStyle)
     Person(Box<person::Person>),
+    /// Explore a generator on a page in the browser
+    Studio(studio::Studio),
     /// Measure an expanded model's domains, or any model's distance to a data set
     Eval(eval::Eval),
     /// Fetch published networks by name, or list them
@@ -102,6 +105,7 @@ impl Verb {
             Self::Invert(args) => invert::run(context, &args),
             Self::Edit(args) => edit::run(context, &args),
             Self::Person(args) => person::run(context, &args),
+            Self::Studio(args) => studio::run(context, &args),
             Self::Eval(args) => eval::run(context, &args),
             Self::Data(args) => data::run(context, &args),
             Self::Fetch(args) => fetch::run(context, &args),

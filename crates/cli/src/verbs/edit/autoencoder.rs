@@ -12,14 +12,14 @@ use serde_json::json;
 
 use super::{Crop, Edit, grid, set, told};
 use crate::context::Context;
-use crate::diffae::read_picture;
+use crate::diffae::{self, read_picture};
 use crate::domains::Domains;
 use crate::interrupt::Interrupt;
 use crate::paths::{text, texts};
 use crate::verbs::{decode, invert};
 
 /// Steps from a picture to its noise.
-const STEPS: u32 = 100;
+pub const STEPS: u32 = 100;
 
 pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error::Result<()> {
     let of_search = [
@@ -91,10 +91,7 @@ fn encoded(
     path: &PathBuf,
     steps: u32,
 ) -> domex_error::Result<(String, Tensor, Option<Tensor>)> {
-    let picture = read_picture(model, path)?;
-    let picture = picture::from_rgb(&[picture], model.dtype(), model.device())?;
-    let code = model.encode(&picture)?;
-    let noise = model.encode_noise(&picture, &code, steps as usize)?;
+    let (code, noise) = diffae::encoded(model, read_picture(model, path)?, steps as usize)?;
     let name = Path::new(path).file_stem().unwrap_or_default();
     Ok((name.to_string_lossy().into_owned(), code, Some(noise)))
 }

@@ -1,0 +1,104 @@
+//! `domex studio`: a page on which a generator is explored.
+
+mod explorer;
+mod photos;
+mod start;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use domex_error::user_error;
+use domex_studio::{Config, Limits, Port, Studio as Page, Token};
+use serde_json::json;
+
+use self::explorer::Explorer;
+use crate::args::ModelArgs;
+use crate::context::Context;
+use crate::interrupt::Interrupt;
+use crate::models;
+
+/// The port, unless it is taken.
+const PORT: u16 = 7860;
+
+/// This machine alone.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// The folder for what is saved, beside a model's file or in the current folder.
+const WORKSPACE: &str = "studio";
+
+/// Flags of `domex studio`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex studio\n  domex studio --model run/model.safetensors\n  domex studio --model run/model.safetensors --workspace presets --port 9000\n  domex studio --model run/model.safetensors --host 0.0.0.0\n\nOpen the address that it prints in a browser; Ctrl-C ends it. The page answers to this machine alone. With --host other machines reach it, and the\naddress has a token, without which nothing is answered; what they send is not encrypted. From another machine, a tunnel is safer:\nssh -L 7860:localhost:7860 MACHINE."
+)]
+pub struct Studio {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Port of the page [default: 7860; where that is taken, a free one]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Address to listen at; others than this machine's own loopback need a token, which is printed
+    #[arg(long, value_name = "HOST", default_value = LOOPBACK)]
+    pub host: String,
+    /// Ask for a token on this machine too, where others work on it
+    #[arg(long)]
+    pub token: bool,
+    /// Folder for presets, made when the first is saved [default: studio, beside the model's file]
+    #[arg(long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Class label of a class-conditional generator
+    #[arg(long = "class", value_name = "N")]
+    pub class: Option<usize>,
+    /// Sampling steps of a diffusion autoencoder [default: 20]
+    #[arg(long, value_name = "N")]
+    pub sampling_steps: Option<usize>,
+    /// Where the search for a photo starts: at what an encoder of `domex train-encoder` predicts, or at the mean latent (none)
+    /// [default: the shipped encoder for the shipped generator and what was expanded from it, else none]
+    #[arg(long, value_name = "FILE|none")]
+    pub encoder: Option<String>,
+    /// The perceptual network of that search: a file, or a fetched one's name [default: the shipped one]
+    #[arg(long, value_name = "FILE|NAME")]
+    pub perceptual: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(context: &Context, args: &Studio) -> domex_error::Result<()> {
+    // A port that is taken is known before a large model is read.
+    let page = Page::bind(config(args)?)?;
+    let model = models::load(context, &args.model)?;
+    let mut explorer = Explorer::new(context, &model, args)?;
+    let interrupt = Interrupt::watch()?;
+    let name = models::name(&args.model);
+    context.say(&format!("{name}: {} (Ctrl-C ends it)", page.url()));
+    if page.address().ip().is_unspecified() {
+        context.say("from another machine, the name of this one takes the place of localhost");
+    }
+    context.result(&json!({ "model": name, "url": page.url() }));
+    // The one way to end it, and so no failure.
+    Ok(page.run(&mut explorer, &|| interrupt.check().is_err())?)
+}
+
+fn config(args: &Studio) -> domex_error::Result<Config> {
+    if args.port == Some(0) {
+        return Err(user_error(
+            "--port 0: leave the flag out, and a free port is taken",
+        ));
+    }
+    // Whether an address is this machine's alone is known when its name is resolved: `bind` refuses others without a token.
+    let is_guarded = args.token || !["localhost", LOOPBACK, "::1"].contains(&args.host.as_str());
+    Ok(Config {
+        host: args.host.clone(),
+        port: args.port.map_or(Port::Preferably(PORT), Port::Only),
+        token: is_guarded.then(Token::random).transpose()?,
+        workspace: args.workspace.clone().unwrap_or_else(|| workspace(args)),
+        limits: Limits::default(),
+    })
+}
+
+/// Beside the model's file, where it is one that the user named.
+fn workspace(args: &Studio) -> PathBuf {
+    let file = args.model.model.as_deref().map(Path::new);
+    let folder = file.filter(|file| file.is_file()).and_then(Path::parent);
+    folder.unwrap_or(Path::new("")).join(WORKSPACE)
+}

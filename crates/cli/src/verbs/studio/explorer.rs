@@ -1,0 +1,276 @@
+//! A generator as the studio's engine: from settings to latents to pictures.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+use domex_error::{AnyError, user_error};
+use domex_latent::basis::Basis;
+use domex_latent::sample::draw_latents;
+use domex_random::Streams;
+use domex_studio::{
+    Direction, Engine, Found, Frame, Info, PhotoBytes, PhotoId, Settings, Source, Stop,
+};
+use image::RgbImage;
+
+use super::Studio;
+use super::photos::Finder;
+use super::start::Start;
+use crate::args::{self, SynthesisArgs};
+use crate::basis;
+use crate::context::Context;
+use crate::domains::Domains;
+use crate::kinds::Model;
+use crate::models;
+use crate::pictures::{DRAFT_SIDE, Painter};
+
+/// Directions that the page offers.
+const DIRECTIONS: usize = 32;
+
+/// Latents that say how far it is sensible to go along a direction.
+const SAMPLES: usize = 256;
+
+/// How far, in their standard deviations.
+const DEVIATIONS: f64 = 3.0;
+
+/// The least reach of a slider, as a share of a domain's distance: a dormant direction moves nothing before that.
+const LEAST_REACH: f64 = 0.05;
+
+/// Starts that are kept, as the next picture mostly has the same: those of a strip and of keyframes.
+const KEPT: usize = 64;
+
+/// See the [module docs](self).
+pub struct Explorer<'a> {
+    model: &'a Model,
+    info: Info,
+    painter: Painter<'a>,
+    domains: Option<Domains<'a>>,
+    basis: Basis,
+    /// How far a direction's strength 1 is.
+    unit: f64,
+    mean: Tensor, // [D]
+    finder: Finder<'a>,
+    starts: VecDeque<(Source, Start)>,
+}
+
+impl<'a> Explorer<'a> {
+    /// Of a model with the verb's flags.
+    pub fn new(context: &Context, model: &'a Model, args: &Studio) -> domex_error::Result<Self> {
+        let generator = model.generator();
+        let expansion = model.expansion();
+        let domains = match expansion {
+            Some(_) => Some(Domains::of(generator, expansion, "studio")?),
+            None => None,
+        };
+        let finder = Finder::new(context, model, domains.as_ref(), args)?;
+        let (basis, unit) = (
+            basis::of(model, basis::Choice::DomainExpansion)?,
+            model.distance()?,
+        );
+        let mean = match expansion {
+            Some(expansion) => expansion.mean.clone(),
+            None => generator.mean()?,
+        };
+        let names = expansion.map(|expansion| expansion.layout.domains().iter());
+        let info = Info {
+            model: name(args),
+            kind: model.what().to_owned(),
+            resolution: generator.resolution() as u32,
+            domains: names
+                .into_iter()
+                .flatten()
+                .map(|domain| domain.name.clone())
+                .collect(),
+            directions: directions(context, model, &basis, unit)?,
+            drafts: matches!(model, Model::DiffAe(_)) || generator.resolution() > DRAFT_SIDE,
+            photos: finder.support(),
+        };
+        Ok(Self {
+            model,
+            info,
+            painter: Painter::new(context, model, &synthesis(args))?,
+            domains,
+            basis,
+            unit,
+            mean: mean
+                .to_device(generator.device())?
+                .to_dtype(generator.dtype())?,
+            finder,
+            starts: VecDeque::new(),
+        })
+    }
+
+    /// Latent `[1, rows, D]` and noise of settings.
+    fn place(
+        &mut self,
+        settings: &Settings,
+        photos: &BTreeMap<PhotoId, PhotoBytes>,
+    ) -> domex_error::Result<Start> {
+        let start = self.start(&settings.source, photos)?;
+        let psi = settings.truncation;
+        let mut w = if psi == 1.0 {
+            // To the bit what `domex generate` starts from.
+            start.w
+        } else {
+            (start.w.broadcast_sub(&self.mean)? * psi)?.broadcast_add(&self.mean)?
+        };
+        if let Some(domains) = &self.domains {
+            let parts: Vec<(String, f64)> = settings.domains.clone().into_iter().collect();
+            w = domains.moved(&domains.base(&w)?, &parts)?;
+        }
+        let moved = settings
+            .directions
+            .iter()
+            .filter(|(_, share)| **share != 0.0);
+        for (&dimension, &share) in moved {
+            let direction = self.basis.directions(&[dimension], w.device(), w.dtype())?;
+            w = w.broadcast_add(&(direction * (share * self.unit))?)?;
+        }
+        Ok(Start {
+            w,
+            noise: start.noise,
+        })
+    }
+
+    /// Where a seed or photo starts, without truncation.
+    fn start(
+        &mut self,
+        source: &Source,
+        photos: &BTreeMap<PhotoId, PhotoBytes>,
+    ) -> domex_error::Result<Start> {
+        if let Some((_, start)) = self.starts.iter().find(|(known, _)| known == source) {
+            return Ok(start.clone());
+        }
+        let start = match source {
+            Source::Seed(seed) => {
+                let w = self.painter.latents(&[*seed])?;
+                Start {
+                    w,
+                    noise: self.painter.network().noises(),
+                }
+            }
+            Source::Photo(id) => {
+                let bytes = photos.get(id);
+                let bytes = bytes.ok_or_else(|| user_error("the photo is not here any more"))?;
+                Start::read(self.model, bytes)?
+            }
+        };
+        self.starts.push_back((source.clone(), start.clone()));
+        if self.starts.len() > KEPT {
+            self.starts.pop_front();
+        }
+        Ok(start)
+    }
+
+    fn frame(
+        &mut self,
+        frame: &Frame,
+        photos: &BTreeMap<PhotoId, PhotoBytes>,
+    ) -> domex_error::Result<Start> {
+        let from = self.place(&frame.from, photos)?;
+        if frame.at == 0.0 {
+            return Ok(from);
+        }
+        from.towards(&self.place(&frame.to, photos)?, frame.at)
+    }
+}
+
+impl Engine for Explorer<'_> {
+    fn info(&self) -> Info {
+        self.info.clone()
+    }
+
+    fn draw(
+        &mut self,
+        frames: &[Frame],
+        photos: &BTreeMap<PhotoId, PhotoBytes>,
+        draft: bool,
+        stop: &Stop,
+    ) -> domex_error::Result<Vec<RgbImage>> {
+        let starts = frames.iter().map(|frame| self.frame(frame, photos));
+        let starts = starts.collect::<domex_error::Result<Vec<_>>>()?;
+        let ws: Vec<Tensor> = starts.iter().map(|start| start.w.clone()).collect();
+        let noises: Option<Vec<Tensor>> = starts.into_iter().map(|start| start.noise).collect();
+        let noises = noises.map(|noises| Tensor::cat(&noises, 0)).transpose()?;
+        let network = self.painter.network();
+        network.set_noises(noises);
+        network.set_draft(draft);
+        let mut pictures = Vec::with_capacity(frames.len());
+        self.painter.paint(&Tensor::cat(&ws, 0)?, |_, picture| {
+            pictures.push(picture);
+            match stop.is_set() {
+                true => Err(AnyError::internal("stopped")),
+                false => Ok(()),
+            }
+        })?;
+        Ok(pictures)
+    }
+
+    fn find(&mut self, photo: &RgbImage, steps: u32, stop: &Stop) -> domex_error::Result<Found> {
+        self.finder.find(photo, steps, stop)
+    }
+}
+
+/// The first directions that no domain holds, each with how far latents lie along it.
+fn directions(
+    context: &Context,
+    model: &Model,
+    basis: &Basis,
+    unit: f64,
+) -> domex_error::Result<Vec<Direction>> {
+    let taken = model
+        .expansion()
+        .map(|expansion| expansion.layout.repurposed());
+    let taken = taken.unwrap_or_default();
+    let free: Vec<usize> = (0..basis.count())
+        .filter(|dimension| !taken.contains(dimension))
+        .take(DIRECTIONS)
+        .collect();
+    if free.is_empty() {
+        return Ok(Vec::new());
+    }
+    let generator = model.generator();
+    let mut stream = Streams::new(context.seed).stream("studio.directions");
+    let latents = draw_latents(generator, SAMPLES, &mut stream)?.to_dtype(DType::F64)?;
+    let rows = basis.directions(&free, latents.device(), DType::F64)?;
+    let along = latents.matmul(&rows.t()?)?;
+    let apart = along.broadcast_sub(&along.mean_keepdim(0)?)?;
+    let deviations = apart.sqr()?.mean(0)?.sqrt()?.to_vec1::<f64>()?;
+    let reaches = deviations.into_iter().map(|deviation| {
+        let reach = (DEVIATIONS * deviation / unit).max(LEAST_REACH);
+        // Round numbers on the sliders.
+        (reach * 20.0).ceil() / 20.0
+    });
+    Ok(free
+        .into_iter()
+        .zip(reaches)
+        .map(|(dimension, reach)| Direction { dimension, reach })
+        .collect())
+}
+
+/// Of a file no more than its folder's name: pictures carry the name with them.
+fn name(args: &Studio) -> String {
+    let given = models::name(&args.model);
+    let path = Path::new(given);
+    if !path.is_file() {
+        return given.to_owned();
+    }
+    let folder = path.parent().and_then(Path::file_name);
+    let parts = [folder, path.file_name()].into_iter().flatten();
+    let parts: Vec<String> = parts
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    parts.join("/")
+}
+
+fn synthesis(args: &Studio) -> SynthesisArgs {
+    SynthesisArgs {
+        trunc: 1.0,
+        trunc_cutoff: None,
+        class: args.class,
+        noise_mode: args::Noise::Const,
+        precision: args::Precision::Auto,
+        sampling_steps: args.sampling_steps,
+        batch: 4,
+    }
+}

@@ -1,0 +1,38 @@
+//! The studio: a page on this machine on which a generator is explored.
+//!
+//! This crate is the page (HTML, CSS and JavaScript, part of the program) and the server below it. What makes pictures is
+//! an [`Engine`], which the program implements for its generators; here nothing is known of networks or latents.
+//!
+//! [`Studio::bind`] takes a port, [`Studio::run`] serves until it is told to end. The engine stays on the thread that called
+//! `run` and has one job at a time; the server has a thread of its own, and a bounded [`queue`] lies between them, in which a newer
+//! request of one view of the page takes the place of an older one that still waits.
+//!
+//! A page of any other origin in the same browser can send requests to a server on this machine, so none of them is trusted: see
+//! [`guard`]. What is uploaded goes through the readers of `domex_data`, and files are written only into one folder, under names that are
+//! checked: see [`workspace`].
+//!
+//! The tests show it with an engine that paints plain colours.
+
+pub mod engine;
+mod error;
+mod film;
+pub mod guard;
+mod page;
+mod photos;
+pub mod queue;
+mod refusal;
+mod routes;
+mod server;
+pub mod settings;
+mod shared;
+mod sheet;
+pub mod stamp;
+mod upload;
+pub mod workspace;
+
+pub use engine::{Direction, Engine, Found, Frame, Info, PhotoBytes, PhotoSupport, Stop};
+pub use error::{Error, Result};
+pub use guard::Token;
+pub use refusal::Refusal;
+pub use server::{Config, Limits, Port, Studio};
+pub use settings::{PhotoId, Settings, Source};

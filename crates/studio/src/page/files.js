@@ -1,0 +1,82 @@
+// Pictures from outside: photos, which are looked for, and pictures of this program, which say their settings.
+
+import { json } from './api.js';
+import { $, failed, say, task, unsay } from './controls.js';
+
+export class Files {
+  #state;
+  #photos;
+  #most;
+
+  constructor(state, photos, most) {
+    this.#state = state;
+    this.#photos = photos;
+    this.#most = most;
+    if (photos) {
+      $('steps').value = photos.steps;
+      $('steps').min = photos.least;
+      $('photo-hint').textContent = `A photo's place among the generator's pictures: ${photos.how}. Or drop a picture anywhere.`;
+    } else {
+      $('steps').hidden = $('steps-label').hidden = true;
+      $('photo-hint').textContent = 'Opens pictures that were downloaded here. Photos need a perceptual network, which this program does not have at hand.';
+    }
+    $('photo').addEventListener('change', (event) => {
+      const [file] = event.target.files;
+      // The same file may be chosen again.
+      event.target.value = '';
+      if (file) this.take(file);
+    });
+    this.#listen();
+  }
+
+  #listen() {
+    const hint = $('drop-hint');
+    const hasFile = (event) => event.dataTransfer?.types.includes('Files');
+    let depth = 0;
+    addEventListener('dragenter', (event) => { if (hasFile(event)) { depth++; hint.hidden = false; } });
+    addEventListener('dragleave', (event) => { if (hasFile(event) && --depth <= 0) { depth = 0; hint.hidden = true; } });
+    addEventListener('dragover', (event) => { if (hasFile(event)) event.preventDefault(); });
+    addEventListener('drop', (event) => {
+      if (!hasFile(event)) return;
+      event.preventDefault();
+      depth = 0;
+      hint.hidden = true;
+      const [file] = event.dataTransfer.files;
+      if (file) this.take(file);
+    });
+  }
+
+  async take(file) {
+    unsay();
+    if (file.size > this.#most) {
+      say(`${file.name} has more than ${Math.floor(this.#most / 2 ** 20)} MB, the most that is taken.`);
+      return;
+    }
+    try {
+      if (file.type === 'image/png' && (await this.open(file))) return;
+      if (!this.#photos) throw new Error(`${file.name} has no settings in it, and photos cannot be found here.`);
+      await this.#find(file);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  // Takes the settings that a picture has in it; whether it has any.
+  async open(file) {
+    const { settings, notes } = await json('POST', 'open', file);
+    if (!settings) return false;
+    this.#state.change((now) => Object.assign(now, settings));
+    if (notes.length) say(`${notes.join('; ')}.`, true);
+    return true;
+  }
+
+  async #find(file) {
+    const steps = $('steps').valueAsNumber;
+    const wanted = Number.isInteger(steps) ? steps : this.#photos.steps;
+    const found = await task(`Looking for ${file.name}…`, (signal) => json('POST', `photo/${wanted}`, file, { signal }));
+    if (!found) return;
+    // At its own place: a truncation would be another face.
+    this.#state.change((now) => Object.assign(now, { source: { photo: found.photo }, truncation: 1 }));
+    say([`Found ${file.name}: ${found.likeness}`, ...found.notes].join('; ') + '.', true);
+  }
+}

@@ -1,0 +1,286 @@
+//! What is asked for under which address, and the answers.
+//!
+//! | request | body | answer |
+//! | --- | --- | --- |
+//! | `GET /`, `GET /page/{file}` | | the page |
+//! | `GET /api/info` | | what there is to set, as JSON |
+//! | `POST /api/pictures` | settings of 1 to 16 pictures | one PNG with all side by side |
+//! | `POST /api/download` | settings | a PNG with the settings in it |
+//! | `POST /api/sheet`, `POST /api/film` | `sheet`, `film` | a contact sheet, an animation |
+//! | `POST /api/photo/{steps}` | a picture file | the photo's name and what was done, as JSON |
+//! | `POST /api/open` | a PNG with settings | the settings, as JSON |
+//! | `GET /api/presets` | | names, as JSON |
+//! | `GET`, `PUT`, `DELETE /api/presets/{name}` | settings, to put | a PNG with settings |
+//!
+//! An error is JSON with `error`, in plain words.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use domex_data::picture::encode_png;
+use image::{RgbImage, imageops};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::engine::Frame;
+use crate::film::Film;
+use crate::page;
+use crate::refusal::Refusal;
+use crate::settings::{Settings, Source};
+use crate::shared::{Shared, no_picture};
+use crate::sheet::Sheet;
+use crate::stamp::Stamp;
+use crate::upload;
+use crate::workspace::Name;
+
+/// Pictures that are asked for at once.
+const MOST_PICTURES: usize = 16;
+
+/// Letters of a view's name.
+const LONGEST_VIEW: usize = 64;
+
+/// What every answer says of itself: the page loads nothing from elsewhere, and no other page may show or keep it.
+const HEADERS: [(&str, &str); 5] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+];
+
+type Studio = State<Arc<Shared>>;
+type Answer<T = Response> = Result<T, Refusal>;
+
+/// Everything that is answered.
+pub fn router(shared: Arc<Shared>) -> Router {
+    let api = Router::new()
+        .route("/info", get(info))
+        .route("/pictures", post(pictures))
+        .route("/download", post(download))
+        .route("/sheet", post(sheet))
+        .route("/film", post(film))
+        .route("/photo/{steps}", post(photo))
+        .route("/open", post(open))
+        .route("/presets", get(presets))
+        .route("/presets/{name}", get(preset).put(save).delete(remove))
+        .fallback(missing)
+        .layer(middleware::from_fn_with_state(shared.clone(), own_page));
+    Router::new()
+        .route("/", get(page::index))
+        .route("/page/{name}", get(page::file))
+        .nest("/api", api)
+        .fallback(missing)
+        .method_not_allowed_fallback(async || Refusal::Method)
+        .layer(middleware::from_fn_with_state(shared.clone(), own_host))
+        .layer(middleware::map_response(with_headers))
+        .with_state(shared)
+}
+
+async fn own_host(State(shared): Studio, request: Request, next: Next) -> Answer {
+    shared.guard.check_host(request.headers())?;
+    Ok(next.run(request).await)
+}
+
+async fn own_page(State(shared): Studio, request: Request, next: Next) -> Answer {
+    shared.guard.check_request(request.headers())?;
+    Ok(next.run(request).await)
+}
+
+async fn with_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        let (name, value) = (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+async fn missing() -> Refusal {
+    Refusal::Missing("there is nothing at this address".into())
+}
+
+async fn info(State(shared): Studio) -> Response {
+    document(&json!({
+        "info": shared.info,
+        "version": env!("CARGO_PKG_VERSION"),
+        "most_upload": shared.limits.upload,
+        "workspace": shared.workspace.path().to_string_lossy(),
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pictures {
+    settings: Vec<Settings>,
+    #[serde(default)]
+    view: Option<String>,
+    #[serde(default)]
+    draft: bool,
+}
+
+async fn pictures(State(shared): Studio, body: Body) -> Answer {
+    let asked: Pictures = shared.json(body).await?;
+    if !(1..=MOST_PICTURES).contains(&asked.settings.len()) {
+        return Err(Refusal::Settings(format!(
+            "{} pictures at once; ask for 1 to {MOST_PICTURES}",
+            asked.settings.len()
+        )));
+    }
+    if asked
+        .view
+        .as_ref()
+        .is_some_and(|view| view.len() > LONGEST_VIEW)
+    {
+        return Err(Refusal::Malformed("the view's name is too long".into()));
+    }
+    asked
+        .settings
+        .iter()
+        .try_for_each(|settings| settings.check(&shared.info))?;
+    let frames: Vec<Frame> = asked.settings.into_iter().map(Frame::still).collect();
+    let pictures = shared.draw_all(&frames, asked.view.as_deref(), asked.draft);
+    let pictures = pictures.await?;
+    let bytes = shared
+        .apart(move || Ok(encode_png(&side_by_side(&pictures)?)?))
+        .await?;
+    Ok(file("image/png", bytes))
+}
+
+async fn download(State(shared): Studio, body: Body) -> Answer {
+    let settings = shared.json(body).await?;
+    Ok(file("image/png", shared.stamped(settings).await?))
+}
+
+async fn sheet(State(shared): Studio, body: Body) -> Answer {
+    let sheet: Sheet = shared.json(body).await?;
+    sheet.check(&shared.info)?;
+    let pictures = shared.draw_all(&sheet.frames(), None, false).await?;
+    let stamp = shared.stamp(sheet.settings.clone())?;
+    let bytes = shared.apart(move || stamp.encode(&sheet.draw(&pictures)?));
+    Ok(file("image/png", bytes.await?))
+}
+
+async fn film(State(shared): Studio, body: Body) -> Answer {
+    let film: Film = shared.json(body).await?;
+    film.check(&shared.info)?;
+    let pictures = shared.draw_all(&film.frames(), None, false).await?;
+    let kind = film.media_type();
+    Ok(file(
+        kind,
+        shared.apart(move || film.encode(pictures)).await?,
+    ))
+}
+
+async fn photo(State(shared): Studio, Path(steps): Path<String>, body: Body) -> Answer {
+    let Some(support) = &shared.info.photos else {
+        return Err(Refusal::Unusable(
+            "photos cannot be found for this model".into(),
+        ));
+    };
+    let steps = steps
+        .parse()
+        .ok()
+        .filter(|steps| (support.least..=1000).contains(steps));
+    let steps = steps
+        .ok_or_else(|| Refusal::Settings(format!("steps go from {} to 1000", support.least)))?;
+    let bytes = upload::bytes(body, "the picture", shared.limits.upload).await?;
+    let (pixels, side) = (shared.limits.pixels, shared.info.resolution);
+    let decoded = shared.apart(move || upload::square(&bytes, pixels, side));
+    let (photo, notes) = decoded.await?;
+    let search = shared
+        .queue
+        .ask(None, shared.limits.search, move |engine, stop| {
+            engine.find(&photo, steps, stop)
+        });
+    let found = search.await?;
+    let id = shared.photos().keep(found.bytes.into());
+    Ok(document(
+        &json!({ "photo": id, "likeness": found.likeness, "notes": notes }),
+    ))
+}
+
+async fn open(State(shared): Studio, body: Body) -> Answer {
+    let bytes = upload::bytes(body, "the picture", shared.limits.upload).await?;
+    let stamp = shared.apart(move || Stamp::read(&bytes)).await?;
+    let Some(stamp) = stamp else {
+        return Ok(document(&json!({ "settings": null })));
+    };
+    let (mut settings, mut notes) = stamp.settings.fit(&shared.info);
+    if stamp.model != shared.info.model {
+        notes.push(format!(
+            "the picture was made by the model {:?}",
+            stamp.model
+        ));
+    }
+    if let (Source::Photo(_), Some(bytes)) = (&settings.source, stamp.photo) {
+        settings.source = Source::Photo(shared.photos().keep(bytes));
+    }
+    settings.check(&shared.info)?;
+    // What is in the file of a photo only the engine can tell.
+    shared
+        .draw(vec![Frame::still(settings.clone())], None, true)
+        .await?;
+    Ok(document(&json!({ "settings": settings, "notes": notes })))
+}
+
+async fn presets(State(shared): Studio) -> Response {
+    document(&json!({ "presets": shared.workspace.presets() }))
+}
+
+async fn preset(State(shared): Studio, Path(name): Path<String>) -> Answer {
+    Ok(file(
+        "image/png",
+        shared.workspace.read(&Name::new(&name)?)?,
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Save {
+    settings: Settings,
+    replace: bool,
+}
+
+async fn save(State(shared): Studio, Path(name): Path<String>, body: Body) -> Answer {
+    let name = Name::new(&name)?;
+    let asked: Save = shared.json(body).await?;
+    let bytes = shared.stamped(asked.settings).await?;
+    shared.workspace.save(&name, &bytes, asked.replace)?;
+    Ok(presets(State(shared)).await)
+}
+
+async fn remove(State(shared): Studio, Path(name): Path<String>) -> Answer {
+    shared.workspace.remove(&Name::new(&name)?)?;
+    Ok(presets(State(shared)).await)
+}
+
+/// A JSON document.
+pub fn document(value: &Value) -> Response {
+    file("application/json", value.to_string().into_bytes())
+}
+
+fn file(kind: &'static str, bytes: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], bytes).into_response()
+}
+
+fn side_by_side(pictures: &[RgbImage]) -> Result<RgbImage, Refusal> {
+    let (width, height) = pictures.first().ok_or_else(no_picture)?.dimensions();
+    let mut joined = RgbImage::new(width * pictures.len() as u32, height);
+    for (index, picture) in pictures.iter().enumerate() {
+        imageops::replace(&mut joined, picture, i64::from(width) * index as i64, 0);
+    }
+    Ok(joined)
+}

@@ -1,0 +1,129 @@
+//! What all answers are made of, and the ways to a picture.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body;
+use image::RgbImage;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+
+use crate::engine::{Frame, Info};
+use crate::guard::Guard;
+use crate::photos::Photos;
+use crate::queue::Queue;
+use crate::refusal::Refusal;
+use crate::server::Limits;
+use crate::settings::Settings;
+use crate::stamp::Stamp;
+use crate::upload;
+use crate::workspace::Workspace;
+
+/// Pictures of one request after which others get their turn.
+const TURN: usize = 8;
+
+/// See the [module docs](self).
+pub struct Shared {
+    pub info: Info,
+    pub queue: Queue,
+    pub guard: Guard,
+    pub workspace: Workspace,
+    pub limits: Limits,
+    photos: Mutex<Photos>,
+    /// Pictures are decoded and encoded by so many at once.
+    coders: Semaphore,
+}
+
+impl Shared {
+    pub fn new(
+        info: Info,
+        queue: Queue,
+        guard: Guard,
+        workspace: Workspace,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            info,
+            queue,
+            guard,
+            workspace,
+            limits,
+            photos: Mutex::default(),
+            coders: Semaphore::new(2),
+        }
+    }
+
+    pub fn photos(&self) -> MutexGuard<'_, Photos> {
+        self.photos.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pictures of frames, in one turn of the engine.
+    pub async fn draw(
+        &self,
+        frames: Vec<Frame>,
+        view: Option<String>,
+        draft: bool,
+    ) -> Result<Vec<RgbImage>, Refusal> {
+        let photos = self.photos().of(&frames)?;
+        let work = self.queue.ask(view, self.limits.draw, move |engine, stop| {
+            engine.draw(&frames, &photos, draft, stop)
+        });
+        work.await
+    }
+
+    /// Pictures of many frames. Other requests get their turn in between.
+    pub async fn draw_all(
+        &self,
+        frames: &[Frame],
+        view: Option<&str>,
+        draft: bool,
+    ) -> Result<Vec<RgbImage>, Refusal> {
+        // Where drafts are worth their while a picture takes long.
+        let turn = if self.info.drafts { 1 } else { TURN };
+        let mut pictures = Vec::with_capacity(frames.len());
+        for turn in frames.chunks(turn) {
+            let drawn = self.draw(turn.to_vec(), view.map(str::to_owned), draft);
+            pictures.extend(drawn.await?);
+        }
+        Ok(pictures)
+    }
+
+    /// A picture with its settings in it.
+    pub async fn stamped(&self, settings: Settings) -> Result<Vec<u8>, Refusal> {
+        settings.check(&self.info)?;
+        let mut pictures = self
+            .draw(vec![Frame::still(settings.clone())], None, false)
+            .await?;
+        let picture = pictures.pop().ok_or_else(no_picture)?;
+        let stamp = self.stamp(settings)?;
+        self.apart(move || stamp.encode(&picture)).await
+    }
+
+    pub fn stamp(&self, settings: Settings) -> Result<Stamp, Refusal> {
+        let photo = settings
+            .photo()
+            .map(|id| self.photos().get(id))
+            .transpose()?;
+        Ok(Stamp::new(&self.info.model, settings, photo))
+    }
+
+    /// Work on pictures' bytes, which would keep all other answers waiting.
+    pub async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let failed = || Refusal::Failed("the program failed at this picture".into());
+        let _permit = self.coders.acquire().await.map_err(|_| failed())?;
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| failed())?
+    }
+
+    pub async fn json<T: DeserializeOwned>(&self, body: Body) -> Result<T, Refusal> {
+        upload::json(body, self.limits.request).await
+    }
+}
+
+/// An engine that draws nothing is at fault.
+pub fn no_picture() -> Refusal {
+    Refusal::Failed("the generator made no picture".into())
+}

@@ -1,0 +1,135 @@
+//! What is sent to the server: bodies of a bounded size, and pictures in them.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::body::Body;
+use domex_data::picture::{self, Background};
+use domex_data::pil_resize::{centre_crop, resize_shorter_side};
+use http_body_util::BodyExt as _;
+use image::{ImageReader, RgbImage};
+use serde::de::DeserializeOwned;
+
+use crate::refusal::Refusal;
+
+/// How often a body may be longer than its limit and is still read to its end. A server that answers earlier closes the connection on
+/// what is still sent, and a browser then shows no answer.
+const DRAINED: usize = 8;
+
+/// A body must be there by then.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A picture that is longer in one direction has no middle worth showing.
+const LONGEST: u32 = 16;
+
+/// The whole body, of at most `limit` bytes. `what` it is, for the refusal.
+pub async fn bytes(body: Body, what: &'static str, limit: usize) -> Result<Vec<u8>, Refusal> {
+    match tokio::time::timeout(PATIENCE, drained(body, what, limit)).await {
+        Ok(bytes) => bytes,
+        Err(_) => Err(Refusal::TooLong(PATIENCE)),
+    }
+}
+
+async fn drained(mut body: Body, what: &'static str, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let (mut bytes, mut total) = (Vec::new(), 0usize);
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| Refusal::Malformed(format!("{what} is cut short: {error}")))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        total = total.saturating_add(data.len());
+        match total {
+            total if total <= limit => bytes.extend_from_slice(&data),
+            total if total > limit.saturating_mul(DRAINED) => break,
+            _ => bytes = Vec::new(),
+        }
+    }
+    match total <= limit {
+        true => Ok(bytes),
+        false => Err(Refusal::TooLarge { what, limit }),
+    }
+}
+
+/// A JSON document.
+pub async fn json<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Refusal> {
+    let bytes = bytes(body, "the request", limit).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Refusal::Malformed(format!("the request cannot be read: {error}")))
+}
+
+/// A picture of any format that is read, as the square of `side` pixels in its middle, and what was done to it.
+pub fn square(
+    bytes: &[u8],
+    most_pixels: u64,
+    side: u32,
+) -> Result<(RgbImage, Vec<String>), Refusal> {
+    let path = Path::new("the picture");
+    check_size(bytes, most_pixels)?;
+    let decoded = picture::decode_on(bytes, path, Background::default())?;
+    let mut notes = Vec::new();
+    if decoded.transparent {
+        notes.push("white shows where the picture is transparent".to_owned());
+    }
+    let (width, height) = decoded.picture.dimensions();
+    if width != height {
+        notes.push(format!(
+            "of {width} × {height} pixels the square in the middle is taken"
+        ));
+    }
+    if (width, height) == (side, side) {
+        return Ok((decoded.picture, notes));
+    }
+    let resized = resize_shorter_side(&decoded.picture, side)?;
+    Ok((centre_crop(&resized, side)?, notes))
+}
+
+/// By the header alone.
+fn check_size(bytes: &[u8], most_pixels: u64) -> Result<(), Refusal> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    // What cannot be read at all its reader says better.
+    let Some((width, height)) = reader.ok().and_then(|reader| reader.into_dimensions().ok()) else {
+        return Ok(());
+    };
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > most_pixels {
+        return Err(Refusal::Unusable(format!(
+            "the picture has {width} × {height} pixels, more than {most_pixels}; make it smaller"
+        )));
+    }
+    if width.max(height) / width.min(height).max(1) >= LONGEST {
+        return Err(Refusal::Unusable(format!(
+            "the picture has {width} × {height} pixels, a narrow strip; cut out what is to be shown"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domex_data::picture::encode_png;
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        encode_png(&RgbImage::new(width, height)).unwrap()
+    }
+
+    #[test]
+    fn the_middle_of_any_picture_is_taken_and_said() {
+        let (picture, notes) = square(&png(40, 20), 1000, 16).unwrap();
+        assert_eq!(picture.dimensions(), (16, 16));
+        assert!(notes[0].contains("40 × 20"), "{notes:?}");
+        assert!(square(&png(16, 16), 1000, 16).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn large_narrow_and_damaged_pictures_are_refused() {
+        let refused = |bytes: &[u8]| square(bytes, 1000, 16).unwrap_err().to_string();
+        assert!(refused(&png(40, 40)).contains("more than 1000"));
+        assert!(refused(&png(2, 64)).contains("strip"));
+        assert!(refused(b"GIF89a").contains("not a readable"));
+        // A header alone that claims everything.
+        assert!(refused(b"P6 60000 60000 255\n").contains("more than"));
+    }
+}

@@ -1,0 +1,258 @@
+//! `domex studio` as a browser sees it, on small networks.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::sync::OnceLock;
+
+use domex_test_support::browser::{self, Browser};
+use domex_test_support::process;
+use domex_test_support::program::World;
+use serde_json::Value as Json;
+
+/// With an expanded model in `run`.
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "studio",
+        |world| {
+            world.ok(
+                "expand --domain \"pencil sketch\" --domain zombie --out run --steps 2 --batch 2 --tick 1 --threads 2 \
+                 --quiet",
+            );
+        },
+    )
+}
+
+/// The program while it serves. It is ended with this.
+struct Running {
+    child: Child,
+    url: String,
+}
+
+impl Running {
+    fn start(flags: &str) -> Self {
+        let line = format!("studio --threads 2 --json {flags}");
+        let mut command = world().command(&line);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let told: Json = serde_json::from_str(&line).unwrap();
+        let url = told["url"].as_str().unwrap().to_owned();
+        Self { child, url }
+    }
+
+    /// On a port of the system's choice: tests run side by side.
+    fn expanded(name: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Self::start(&format!(
+            "--model run/model.safetensors --port {port} --workspace {name}"
+        ))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The page in a window of this size, with its first picture.
+fn opened(name: &str, width: u32, height: u32) -> Option<(Running, Browser)> {
+    let mut browser = Browser::start(&browser::find()?);
+    let running = Running::expanded(name);
+    browser.open(&running.url, width, height);
+    browser.wait_for("document.documentElement.dataset.drawn >= 1");
+    Some((running, browser))
+}
+
+/// The pixels of the large picture.
+const PIXELS: &str = "document.getElementById('picture').toDataURL()";
+
+/// Does something and waits until the picture is another; what it is then.
+#[track_caller]
+fn changed(browser: &mut Browser, act: impl FnOnce(&mut Browser)) -> Json {
+    let before = browser.value(PIXELS);
+    act(browser);
+    browser.wait_for(&format!("{PIXELS} !== {before}"));
+    browser.value(PIXELS)
+}
+
+fn slide(browser: &mut Browser, selector: &str, value: f64) {
+    browser.value(&format!(
+        "{{ const range = document.querySelector('{selector}'); range.value = {value};
+            for (const kind of ['input', 'change']) range.dispatchEvent(new Event(kind)); 0 }}"
+    ));
+}
+
+fn click(browser: &mut Browser, selector: &str) {
+    browser.value(&format!("document.querySelector('{selector}').click()"));
+}
+
+#[track_caller]
+fn quiet(browser: &mut Browser) {
+    assert_eq!(browser.complaints(), [] as [&str; 0]);
+    assert_eq!(
+        browser.value("document.getElementById('message').hidden"),
+        true
+    );
+}
+
+#[test]
+fn sliders_move_pixels_and_undo_moves_them_back() {
+    let Some((_running, mut browser)) = opened("sliders", 1200, 800) else {
+        return;
+    };
+    let first = browser.value(PIXELS);
+    let zombie = changed(&mut browser, |browser| {
+        slide(browser, "#domains .slider:nth-child(2) input", 1.0);
+    });
+    let both = changed(&mut browser, |browser| {
+        browser.value("document.getElementById('directions-panel').open = true");
+        browser.value("document.querySelector('#directions input').focus()");
+        browser.press("PageUp", 33);
+    });
+    assert!(first != zombie && zombie != both);
+    let undo = |browser: &mut Browser| click(browser, "#undo");
+    assert_eq!(changed(&mut browser, undo), zombie);
+    assert_eq!(changed(&mut browser, undo), first);
+    let pad = |browser: &mut Browser| {
+        browser.value("document.getElementById('pad').focus()");
+        browser.press("ArrowUp", 38);
+    };
+    changed(&mut browser, pad);
+    let label = browser.value("document.getElementById('picture').getAttribute('aria-label')");
+    assert_eq!(label, "Picture: seed 0, zombie 0.05");
+    quiet(&mut browser);
+}
+
+#[test]
+fn a_photo_is_found_saved_and_loaded_again() {
+    let Some((_running, mut browser)) = opened("photo-presets", 1200, 800) else {
+        return;
+    };
+    let seed = browser.value(PIXELS);
+    let photo = world().path("photo.png");
+    image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8 * 6, y as u8 * 8, 90]))
+        .save(&photo)
+        .unwrap();
+    browser.value("document.getElementById('steps').value = 2");
+    let found = changed(&mut browser, |browser| {
+        browser.choose_file("#photo", &photo);
+    });
+    let label = browser.value("document.getElementById('picture').getAttribute('aria-label')");
+    assert_eq!(label, "Picture: photo");
+    browser.value("document.getElementById('preset-name').value = 'Anna 1'");
+    click(&mut browser, "#preset-form button");
+    browser.wait_for("document.querySelector('#presets img')?.naturalWidth > 0");
+    assert!(world().has("photo-presets/Anna 1.png"));
+    let back = changed(&mut browser, |browser| click(browser, "#strip button"));
+    assert_eq!(back, seed);
+    let loaded = changed(&mut browser, |browser| click(browser, "#presets button"));
+    assert_eq!(loaded, found);
+    assert_eq!(browser.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn sheets_and_films_are_shown() {
+    let Some((_running, mut browser)) = opened("films", 1200, 800) else {
+        return;
+    };
+    let shown = "document.querySelector('#result[open] img')?.naturalWidth > 100";
+    click(&mut browser, "#sheet");
+    browser.wait_for(shown);
+    click(&mut browser, "#result .close");
+    click(&mut browser, "#add-keyframe");
+    changed(&mut browser, |browser| browser.press("]", 221));
+    browser.press("k", 75);
+    browser.wait_for("document.querySelectorAll('#keyframes canvas[width=\"16\"]').length === 2");
+    click(&mut browser, "#film");
+    browser.wait_for(shown);
+    quiet(&mut browser);
+}
+
+#[test]
+fn a_phone_shows_the_page_without_scrolling_to_the_side() {
+    let Some((_running, mut browser)) = opened("phone", 360, 740) else {
+        return;
+    };
+    browser.darken();
+    browser
+        .value("document.querySelectorAll('details').forEach((panel) => { panel.open = true; })");
+    for width in [320, 360, 600] {
+        browser.resize(width, 740);
+        let wide = browser.value("document.documentElement.scrollWidth - innerWidth");
+        assert_eq!(wide, 0, "{width}");
+    }
+    let unlabelled = browser.value(
+        "[...document.querySelectorAll('input, select, button, canvas')]
+            .filter((one) => !one.labels?.length && !one.ariaLabel && !one.textContent.trim() && !one.closest('button, li')).length",
+    );
+    assert_eq!(unlabelled, 0);
+    quiet(&mut browser);
+}
+
+#[test]
+fn what_the_program_refuses_the_page_shows_in_words() {
+    let Some((mut running, mut browser)) = opened("refused", 1200, 800) else {
+        return;
+    };
+    let message = "document.getElementById('message').textContent";
+    let file = world().path("no-picture.png");
+    std::fs::write(&file, "text").unwrap();
+    browser.choose_file("#photo", &file);
+    browser.wait_for(&format!("{message}.includes('not a readable')"));
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    slide(&mut browser, "#domains input", 1.0);
+    browser.wait_for(&format!("{message}.includes('does not answer')"));
+}
+
+#[test]
+fn an_interrupt_ends_it_and_is_no_failure() {
+    let mut running = Running::expanded("ended");
+    process::signal(&running.child, "INT");
+    assert!(running.child.wait().unwrap().success());
+    assert!(
+        !world().has("ended"),
+        "a workspace in which nothing was saved is not made"
+    );
+}
+
+#[test]
+fn other_machines_need_the_token_that_is_in_the_address() {
+    let running = Running::start("--host 0.0.0.0");
+    let (address, token) = running.url.split_once("/#").unwrap();
+    assert!(address.starts_with("http://localhost:"));
+    assert_eq!(token.len(), 32);
+}
+
+#[test]
+fn flags_that_cannot_be_followed_are_refused() {
+    let world = world();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    world.refused(
+        &format!("studio --port {port}"),
+        &["--port", &port.to_string()],
+    );
+    world.refused("studio --port 0", &["leave the flag out"]);
+    world.refused("studio --host nowhere.invalid", &["--host nowhere.invalid"]);
+    world.write("a-file", "");
+    world.refused(
+        "studio --workspace a-file",
+        &["--workspace a-file", "no folder"],
+    );
+}
