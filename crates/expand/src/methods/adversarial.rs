@@ -4,7 +4,7 @@
 //! L = Σ over samples softplus(−D(t(edited), d)) + correspondence · KL(likenesses of base ‖ likenesses of edited)
 //! ```
 //!
-//! One discriminator serves all such domains of a run ([`DomainDiscriminator`]). It begins from that of the source domain,
+//! One discriminator serves all such domains of a run ([`DomainDiscriminator`](domex_gan::DomainDiscriminator)). It begins from that of the source domain,
 //! with its first layers left as they are (freeze-D), or at random where the model has none. What it is shown is augmented as
 //! strongly as each domain needs it (ADA), and R1 regularises it on each domain by itself. Cross-domain correspondence
 //! ([`correspondence`](domex_replay::correspondence())) keeps people as unlike each other as the source has them.
