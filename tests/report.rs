@@ -8,22 +8,13 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use domex_test_support::browser;
 use domex_test_support::program::World;
 
 /// The page's elements after the browser has loaded it, with no network.
 fn loaded(browser: &Path, page: &Path, profile: &Path) -> String {
     let output = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-        ])
-        .args([
-            "--no-first-run",
-            "--disable-extensions",
-            "--disable-background-networking",
-        ])
+        .args(browser::FLAGS)
         .args([
             "--host-resolver-rules=MAP * ~NOTFOUND",
             "--virtual-time-budget=2000",
@@ -74,7 +65,7 @@ fn world() -> &'static World {
 
 /// The page as the browser sees it, after `change`; nothing without a browser.
 fn seen(name: &str, change: impl Fn(&str) -> String) -> Option<String> {
-    let browser = domex_test_support::browser::find()?;
+    let browser = browser::find()?;
     let world = world();
     let page = change(&world.text("run/report.html"));
     let counted = page.replacen("<head>", &format!("<head>{COUNT}"), 1);

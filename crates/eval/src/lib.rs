@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | what did an expanded model learn, and what did it keep? | [`outcomes()`] | judge, perceptual network |
 //! | the same of a generator adapted to one domain | [`adapted`] | judge, perceptual network |
-//! | are two domains seen in one picture? | [`composed()`], [`blended`], [`rendered`] | judge |
+//! | are two domains seen in one picture? | [`pairs`], [`composed()`], [`blended`], [`rendered`] | judge |
 //! | how near are its domains to renderings of the same latents? | [`truth()`] | judge |
 //! | how well does it make the source domain's scenes? | [`fidelity()`] | judge, perceptual network, fresh renderings |
 //! | how near are its samples to any set of pictures? | [`likeness()`] | [`Features`] of a network, perceptual network |

@@ -72,6 +72,9 @@ pub fn square(
     if decoded.transparent {
         notes.push("white shows where the picture is transparent".to_owned());
     }
+    if decoded.turned {
+        notes.push("the picture is turned upright, as its EXIF says".to_owned());
+    }
     let (width, height) = decoded.picture.dimensions();
     if width != height {
         notes.push(format!(
@@ -110,6 +113,8 @@ fn check_size(bytes: &[u8], most_pixels: u64) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use domex_data::picture::encode_png;
+    use image::ImageEncoder as _;
+    use image::codecs::png::PngEncoder;
 
     fn png(width: u32, height: u32) -> Vec<u8> {
         encode_png(&RgbImage::new(width, height)).unwrap()
@@ -121,6 +126,19 @@ mod tests {
         assert_eq!(picture.dimensions(), (16, 16));
         assert!(notes[0].contains("40 × 20"), "{notes:?}");
         assert!(square(&png(16, 16), 1000, 16).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn a_picture_that_lies_on_its_side_is_turned_and_said() {
+        let mut bytes = Vec::new();
+        let mut encoder = PngEncoder::new(&mut bytes);
+        // One entry: the orientation, a quarter turn to the right.
+        let exif = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        encoder.set_exif_metadata(exif.to_vec()).unwrap();
+        RgbImage::new(20, 16).write_with_encoder(encoder).unwrap();
+        let (_, notes) = square(&bytes, 1000, 16).unwrap();
+        assert!(notes[0].contains("turned upright"), "{notes:?}");
+        assert!(notes[1].contains("16 × 20"), "{notes:?}");
     }
 
     #[test]

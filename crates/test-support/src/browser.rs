@@ -14,6 +14,17 @@ use tempfile::TempDir;
 /// How long a page may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What every headless browser of a test is started with.
+pub const FLAGS: [&str; 7] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-extensions",
+    "--disable-background-networking",
+];
+
 /// A headless browser, if this machine has one. Where the environment says that it must, there is one or this panics.
 pub fn find() -> Option<PathBuf> {
     const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -54,17 +65,7 @@ impl Browser {
                 r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#,
             ])
             .arg(program)
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-            ])
-            .args([
-                "--no-first-run",
-                "--disable-extensions",
-                "--disable-background-networking",
-            ])
+            .args(FLAGS)
             .args(["--hide-scrollbars", "--remote-debugging-pipe"])
             .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
             .arg(format!("--user-data-dir={}", profile.path().display()))

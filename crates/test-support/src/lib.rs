@@ -1,4 +1,5 @@
-//! What the tests of several crates share: small networks, the program in a folder of its own, processes.
+//! What the tests of several crates share: small networks, the program in a folder of its own, processes, a
+//! headless browser.
 //!
 //! A dependency of tests alone, and like a test it panics where something is not as it should be.
 
