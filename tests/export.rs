@@ -84,10 +84,10 @@ fn bad_input_is_told_in_one_line() {
     let world = world();
     networks::autoencoder(&world.path("diffae.safetensors"));
     world.refused("export --random --out a.bin", &["--out a.bin", ".onnx"]);
-    world.refused("export --model none.pkl --out a.onnx", &["none.pkl"]);
+    world.refused("export --model none.pkl --out new/a.onnx", &["none.pkl"]);
     world.refused(
         "export --model diffae.safetensors --out a.onnx",
         &["diffusion autoencoder", "StyleGAN2"],
     );
-    assert!(!world.has("a.onnx") && !world.has("a.json"));
+    assert!(!world.has("new") && !world.has("a.onnx") && !world.has("a.json"));
 }

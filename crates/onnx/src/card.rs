@@ -7,6 +7,9 @@ use crate::description::{Description, Dim, Port};
 /// Letters of a task that are shown.
 const LONGEST_TASK: usize = 200;
 
+const METHOD: &str =
+    " The method is *Domain Expansion of Image Generators* (Nitzan et al., CVPR 2023).";
+
 /// The card of the graph in `file`, a file's name. The licence is left to who publishes it.
 #[must_use]
 pub fn card(description: &Description, file: &str) -> String {
@@ -34,13 +37,13 @@ fn what(description: &Description) -> String {
         [_, channels, height, width] => format!("{width}×{height} pixels, {channels} channels"),
         _ => String::new(),
     };
-    let domains = match description.domains.len() {
-        0 => String::new(),
-        1 => ", expanded with one domain".to_owned(),
-        count => format!(", expanded with {count} domains"),
+    let (domains, method) = match description.domains.len() {
+        0 => (String::new(), ""),
+        1 => (", expanded with one domain".to_owned(), METHOD),
+        count => (format!(", expanded with {count} domains"), METHOD),
     };
     format!(
-        "A StyleGAN2 generator{domains}, as an ONNX graph of standard operators (opset {}): {size}. Written by {}. The method of the domains is *Domain Expansion of Image Generators* (Nitzan et al., CVPR 2023).",
+        "A StyleGAN2 generator{domains}, as an ONNX graph of standard operators (opset {}): {size}. Written by {}.{method}",
         description.opset, description.program
     )
 }
@@ -87,10 +90,20 @@ fn python(page: &mut String, description: &Description, file: &str) {
     for port in &description.inputs {
         let value = match first(port) {
             First::Drawn => format!("draw({})", one(port)),
+            First::Latents => format!("np.zeros(({}))", one(port)),
             First::Number(number) => format!("np.array({number})"),
             First::Unit(size) => format!("np.eye(1, {size})"),
         };
-        let _ = writeln!(page, "    {:?}: {value}.astype(np.float32),", port.name);
+        let note = if port.name == "w" {
+            "  # your latents"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            page,
+            "    {:?}: {value}.astype(np.float32),{note}",
+            port.name
+        );
     }
     page.push_str(
         "}\nimage = session.run(None, feeds)[0]  # [1, channels, height, width], -1 to 1\n```\n",
@@ -100,21 +113,24 @@ fn python(page: &mut String, description: &Description, file: &str) {
 fn browser(page: &mut String, description: &Description, file: &str) {
     let _ = write!(
         page,
-        "\n## Browser\n\n```js\nimport * as ort from \"onnxruntime-web\";\n\nconst session = await ort.InferenceSession.create({file:?});\nconst tensor = (values, shape) => new ort.Tensor(\"float32\", values, shape);\nconst normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());\nconst draw = (...shape) => tensor(Float32Array.from({{ length: shape.reduce((a, b) => a * b) }}, normal), shape);\nconst feeds = {{\n"
+        "\n## Browser\n\n```js\nimport * as ort from \"onnxruntime-web\";\n\nconst session = await ort.InferenceSession.create({file:?});\nconst tensor = (values, shape) => new ort.Tensor(\"float32\", values, shape);\nconst normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());\nconst draw = (...shape) => tensor(Float32Array.from({{ length: shape.reduce((a, b) => a * b) }}, normal), shape);\nconst unit = size => tensor(Float32Array.from({{ length: size }}, (_, i) => Number(i === 0)), [1, size]);\nconst feeds = {{\n"
     );
     for port in &description.inputs {
         let value = match first(port) {
             First::Drawn => format!("draw({})", one(port)),
-            First::Number(number) => format!("tensor([{number}], [])"),
-            First::Unit(size) => {
-                let mut values = vec!["0"; size];
-                if let Some(first) = values.first_mut() {
-                    *first = "1";
-                }
-                format!("tensor([{}], [1, {size}])", values.join(", "))
+            First::Latents => {
+                let sizes = one(port).replace(", ", " * ");
+                format!("tensor(new Float32Array({sizes}), [{}])", one(port))
             }
+            First::Number(number) => format!("tensor([{number}], [])"),
+            First::Unit(size) => format!("unit({size})"),
         };
-        let _ = writeln!(page, "  {:?}: {value},", port.name);
+        let note = if port.name == "w" {
+            " // your latents"
+        } else {
+            ""
+        };
+        let _ = writeln!(page, "  {:?}: {value},{note}", port.name);
     }
     page.push_str(
         "};\nconst { image } = await session.run(feeds); // image.data, image.dims\n```\n",
@@ -124,6 +140,8 @@ fn browser(page: &mut String, description: &Description, file: &str) {
 /// What an example gives an input.
 enum First {
     Drawn,
+    /// Those of somebody: drawn at random they are none of the network's.
+    Latents,
     Number(f64),
     /// A one, and zeros.
     Unit(usize),
@@ -132,6 +150,7 @@ enum First {
 fn first(port: &Port) -> First {
     match (port.name.as_str(), port.shape.last()) {
         ("truncation", _) => First::Number(0.7),
+        ("w", _) => First::Latents,
         ("strengths" | "c", Some(Dim::Size(size))) => First::Unit(*size),
         _ => First::Drawn,
     }
@@ -213,6 +232,17 @@ mod tests {
     }
 
     #[test]
+    fn latents_are_left_to_the_reader() {
+        let mut description = description();
+        let shape = vec![Dim::Named("n"), Dim::Size(6), Dim::Size(8)];
+        description.inputs[0] = Port::new("w", shape, "latents");
+        let page = card(&description, "elf.onnx");
+        let python = "    \"w\": np.zeros((1, 6, 8)).astype(np.float32),  # your latents";
+        let browser = "  \"w\": tensor(new Float32Array(1 * 6 * 8), [1, 6, 8]), // your latents";
+        assert!(page.contains(python) && page.contains(browser), "{page}");
+    }
+
+    #[test]
     fn the_examples_feed_every_input() {
         let page = card(&description(), "elf.onnx");
         for line in [
@@ -221,7 +251,7 @@ mod tests {
             "    \"strengths\": np.eye(1, 2).astype(np.float32),",
             "  \"z\": draw(1, 8),",
             "  \"truncation\": tensor([0.7], []),",
-            "  \"strengths\": tensor([1, 0], [1, 2]),",
+            "  \"strengths\": unit(2),",
         ] {
             assert!(page.contains(line), "{line} is not in: {page}");
         }

@@ -128,8 +128,8 @@ impl Graph {
         Ok(Value(name.to_owned()))
     }
 
-    /// A constant of a network. Those of two axes and more are stored in the precision that was asked for; all are
-    /// computed with in single precision.
+    /// A constant of the synthesis network. Those of two axes and more are stored in the precision that was asked for; all
+    /// are computed with in single precision.
     pub fn weight(&mut self, name: &str, tensor: &Tensor) -> Result<Value> {
         if self.precision == Precision::Float32 || tensor.rank() < 2 {
             return self.constant(name, tensor);

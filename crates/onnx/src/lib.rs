@@ -97,13 +97,13 @@ pub enum Noise {
     Input,
 }
 
-/// What weights are stored as. All is computed in single precision.
+/// What the weights of the synthesis network are stored as. All is computed in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// Single precision.
     #[default]
     Float32,
-    /// Half precision: half the size, with three digits.
+    /// Half precision: half the size, three digits.
     Float16,
 }
 
@@ -114,7 +114,7 @@ pub struct Options {
     pub input: Input,
     /// Which noise the layers add.
     pub noise: Noise,
-    /// What weights are stored as.
+    /// What the synthesis network's weights are stored as.
     pub precision: Precision,
 }
 

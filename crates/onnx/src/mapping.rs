@@ -1,4 +1,7 @@
 //! Mapping network: `z` and label to `w`, as `domex_stylegan2::mapping` has it.
+//!
+//! Its weights are stored in single precision always: what is lost here moves the whole picture, ten times as far as what is lost
+//! in the synthesis network.
 
 use domex_stylegan2::MappingConfig;
 
@@ -22,14 +25,14 @@ pub(crate) fn mapping(
     let mut x = normalised(graph, z);
     if let Some(label) = label {
         graph.enter("mapping.embed");
-        let y = weights.dense(graph, "mapping.embed", label, 1.0)?;
+        let y = weights.dense(graph, "mapping.embed", label, 1.0, Graph::constant)?;
         let y = normalised(graph, &y);
         x = graph.op("Concat", &[&x, &y], &[("axis", Attribute::Int(1))]);
     }
     for index in 0..cfg.num_layers {
         let path = format!("mapping.fc{index}");
         graph.enter(&path);
-        let y = weights.dense(graph, &path, &x, cfg.lr_multiplier)?;
+        let y = weights.dense(graph, &path, &x, cfg.lr_multiplier, Graph::constant)?;
         x = Finish::new(cfg.activation, 1.0, None).apply(graph, &y);
     }
     Ok(x)

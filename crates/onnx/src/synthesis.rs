@@ -174,7 +174,9 @@ impl Synthesis<'_> {
         // One latent for all rows, or one for each.
         let latent = &self.latents[row.min(self.latents.len() - 1)];
         let path = format!("synthesis.{name}.affine");
-        let mut code = self.weights.dense(self.graph, &path, latent, 1.0)?;
+        let mut code = self
+            .weights
+            .dense(self.graph, &path, latent, 1.0, Graph::weight)?;
         let Some(vectors) = &self.vectors else {
             return Ok(Style { code, factor: None });
         };

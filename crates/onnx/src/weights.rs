@@ -9,6 +9,9 @@ use domex_stylegan2::Tensors;
 use crate::graph::{Graph, Value};
 use crate::{Error, Result};
 
+/// How a constant is stored: [`Graph::constant`] or [`Graph::weight`].
+pub(crate) type Store = fn(&mut Graph, &str, &Tensor) -> Result<Value>;
+
 /// See the [module docs](self).
 #[derive(Debug)]
 pub(crate) struct Weights(pub Tensors);
@@ -31,6 +34,7 @@ impl Weights {
         path: &str,
         x: &Value,
         lr_multiplier: f64,
+        store: Store,
     ) -> Result<Value> {
         let (weight, bias) = (format!("{path}.weight"), format!("{path}.bias"));
         let stored = self.get(&weight)?;
@@ -38,7 +42,7 @@ impl Weights {
         let scaled = (stored * gain)?;
         let shift = (self.get(&bias)? * lr_multiplier)?;
         let (weight, bias) = (
-            graph.weight(&weight, &scaled)?,
+            store(graph, &weight, &scaled)?,
             graph.constant(&bias, &shift)?,
         );
         Ok(graph.linear(x, &weight, &bias))

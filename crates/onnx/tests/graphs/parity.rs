@@ -162,5 +162,5 @@ fn weights_of_half_precision_are_half_the_size_and_draw_nearly_the_same() {
     let given = given(&model, &options, 2);
     let (found, _) = by_graph(&model, &given, &options);
     let error = difference(&found, &by_candle(&model, &given, Maps::Const));
-    assert!(error > 0.0 && error < 2e-2, "{error}");
+    assert!(error > 0.0 && error < 1e-2, "{error}");
 }
