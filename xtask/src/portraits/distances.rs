@@ -35,7 +35,7 @@ const NOISES: [f64; 5] = [0.0, 0.05, 0.1, 0.2, 0.4];
 /// Measures renderings that are worse and worse, and the models that were given, in their order; prints, writes and draws the
 /// distances from fresh renderings.
 pub fn measure(args: &Args) -> Result<ExitCode> {
-    let perceptual = Lpips::load(args.network("perceptual"), DType::F32, &Device::Cpu)?;
+    let perceptual = args.perceptual()?;
     let count = args.pictures.unwrap_or(2000);
     if count < 2 {
         return Err(user_error("--pictures: at least 2"));

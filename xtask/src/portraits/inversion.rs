@@ -9,7 +9,6 @@ use domex_error::{Result, user_error};
 use domex_eval::Evaluators;
 use domex_invert::{Config, Projector, Space, TuneConfig, tune};
 use domex_judge::Judge;
-use domex_lpips::Lpips;
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Noise};
 use image::RgbImage;
@@ -43,7 +42,7 @@ struct Given<'a> {
 pub fn measure(args: &Args) -> Result<ExitCode> {
     let model = args.generator()?;
     let generator = model.generator();
-    let perceptual = Lpips::load(args.network("perceptual"), DType::F32, &Device::Cpu)?;
+    let perceptual = args.perceptual()?;
     let judge = Judge::load(args.network("judge"), &Device::Cpu)?;
     let encoder = Encoder::load(args.network("encoder"), &Device::Cpu)?;
     encoder.check(generator)?;

@@ -20,9 +20,10 @@ pub use ship::last_event;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use clap::ValueEnum;
 use domex_error::{Result, user_error};
+use domex_lpips::Lpips;
 use domex_stylegan2::{Generator, Model};
 use domex_train::snapshots;
 
@@ -59,7 +60,7 @@ pub struct Args {
     #[arg(long, alias = "tower", value_enum, default_value_t = ImageEncoder::Resnet)]
     encoder: ImageEncoder,
     /// Begin with the weights of this generator, contrastive model or autoencoder [default for the robust model: OUT/plain, for
-    /// the fine one: OUT/robust, for a latent prior: OUT/autoencoder].
+    /// the fine one: OUT/robust, for the refined autoencoder: OUT/autoencoder, for a latent prior: OUT/refined].
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Change a setting: its place in run.json below `job`, and a JSON value.
@@ -98,7 +99,9 @@ enum What {
     Generator,
     /// The diffusion autoencoder, without its latent prior.
     Autoencoder,
-    /// The same with its latent prior, trained on its codes [from: OUT/autoencoder].
+    /// The same, taught on the noisy pictures that it makes itself too [from: OUT/autoencoder].
+    Refined,
+    /// The same with its latent prior, trained on its codes [from: OUT/refined].
     Diffae,
     /// What finds the generator's latents [for: OUT/generator, as it would ship].
     Encoder,
@@ -131,7 +134,7 @@ enum What {
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 16] = [
+const ALL: [What; 17] = [
     What::Judge,
     What::Perceptual,
     What::Plain,
@@ -140,6 +143,7 @@ const ALL: [What; 16] = [
     What::Teacher,
     What::Generator,
     What::Autoencoder,
+    What::Refined,
     What::Diffae,
     What::Encoder,
     What::Retrieval,
@@ -187,6 +191,14 @@ impl Args {
             true => made,
             false => self.assets.join(format!("{run}.safetensors")),
         }
+    }
+
+    fn perceptual(&self) -> Result<Lpips> {
+        Ok(Lpips::load(
+            self.network("perceptual"),
+            DType::F32,
+            &Device::Cpu,
+        )?)
     }
 
     /// The generator that is given, else that of its run as it would ship, else the one that ships.

@@ -2,14 +2,13 @@
 
 use std::{process::ExitCode, time::Instant};
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use domex_data::{folder::OutputFolder, grid::Grid, picture, portraits::Domain};
 use domex_diffae::Model;
 use domex_diffusion::standard_normal;
 use domex_error::Result;
 use domex_eval::Evaluators;
 use domex_judge::Judge;
-use domex_lpips::Lpips;
 use domex_random::{Stream, Streams};
 use image::RgbImage;
 
@@ -32,7 +31,7 @@ const SHOWN: usize = 8;
 pub fn measure(args: &Args) -> Result<ExitCode> {
     let file = args.generator.clone();
     let model = Model::load(file.unwrap_or_else(|| args.network("diffae")), &Device::Cpu)?;
-    let perceptual = Lpips::load(args.network("perceptual"), DType::F32, &Device::Cpu)?;
+    let perceptual = args.perceptual()?;
     let judge = Judge::load(args.network("judge"), &Device::Cpu)?;
     let by = Evaluators {
         judge: &judge,

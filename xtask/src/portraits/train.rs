@@ -9,7 +9,6 @@ use domex_data::{
     source::{PictureSource, Portraits},
 };
 use domex_error::{Context, Result, user_error};
-use domex_lpips::Lpips;
 use domex_pretrain::{
     clip::{ClipConfig, ClipJob},
     diffae::{AutoencoderConfig, AutoencoderJob, PriorConfig, PriorJob},
@@ -100,13 +99,14 @@ impl Recipe for stylegan2::Config {
 impl Recipe for AutoencoderConfig {
     fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
         let photos = photos(args, self.network.unet.image_size)?;
+        let perceptual = self.own.is_some().then(|| args.perceptual()).transpose()?;
         let Some(file) = &args.from else {
-            let job = AutoencoderJob::new(self.clone(), photos, &Device::Cpu)?;
+            let job = AutoencoderJob::new(self.clone(), photos, perceptual, &Device::Cpu)?;
             return Ok(Box::new(job));
         };
         let begun = domex_diffae::Model::load(file, &Device::Cpu)?;
-        let job =
-            AutoencoderJob::from(begun.tensors().clone(), self.clone(), photos, &Device::Cpu)?;
+        let tensors = begun.tensors().clone();
+        let job = AutoencoderJob::from(tensors, self.clone(), photos, perceptual, &Device::Cpu)?;
         Ok(Box::new(job))
     }
     fn set(&mut self, images: u64, seed: u64) {
@@ -154,8 +154,7 @@ impl Recipe for ClipConfig {
 impl Recipe for EncoderConfig {
     fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
         let model = args.generator()?;
-        let perceptual = Lpips::load(args.network("perceptual"), DType::F32, &Device::Cpu)?;
-        let job = EncoderJob::new(self.clone(), &model, perceptual, &Device::Cpu)?;
+        let job = EncoderJob::new(self.clone(), &model, args.perceptual()?, &Device::Cpu)?;
         Ok(Box::new(job))
     }
     fn set(&mut self, images: u64, seed: u64) {
@@ -191,12 +190,14 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
     match what {
         What::Generator => go(args, what, &recipes::generator(SIDE), world),
         What::Autoencoder => go(args, what, &recipes::autoencoder(SIDE, images), world),
-        What::Diffae => go(
-            &after(args, "autoencoder"),
-            what,
-            &recipes::prior(images),
-            world,
-        ),
+        What::Refined => {
+            let recipe = recipes::refined(SIDE, images);
+            go(&after(args, "autoencoder"), what, &recipe, world)
+        }
+        What::Diffae => {
+            let args = after(&after(args, "refined"), "autoencoder");
+            go(&args, what, &recipes::prior(images), world)
+        }
         What::Judge => go(args, what, &recipes::judge(&world, images), world),
         What::Perceptual => go(args, what, &recipes::perceptual(images), world),
         What::Plain => go(
