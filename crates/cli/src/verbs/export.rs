@@ -35,8 +35,8 @@ pub struct Export {
     /// Per-pixel noise: the stored maps, none, or an input for each layer
     #[arg(long, value_enum, default_value_t = Noise::Const)]
     pub noise: Noise,
-    /// What the synthesis network's weights are stored as; float16 takes half the place and costs less than a step of an
-    /// 8-bit picture; all is computed in float32
+    /// What the synthesis network's weights are stored as: float16 takes half the place, and colours change by about a step
+    /// of an 8-bit picture; all is computed in float32
     #[arg(long, value_enum, default_value_t = Precision::Float32)]
     pub precision: Precision,
     /// Write a model card, README.md, beside the file
