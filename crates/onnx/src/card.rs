@@ -7,6 +7,50 @@ use crate::description::{Description, Dim, Port};
 /// Letters of a task that are shown.
 const LONGEST_TASK: usize = 200;
 
+/// What hubs read.
+const HEAD: &str = "---
+library_name: onnx
+pipeline_tag: unconditional-image-generation
+tags:
+- stylegan2
+- onnx
+- domain-expansion
+---
+";
+
+/// How the example in Python begins.
+const PYTHON: &str = r#"
+## Python
+
+```python
+import numpy as np, onnxruntime
+
+session = onnxruntime.InferenceSession(FILE)
+draw = np.random.RandomState(0).randn
+feeds = {
+"#;
+
+/// How the example in JavaScript begins.
+const BROWSER: &str = r#"
+## Browser
+
+```js
+import * as ort from "onnxruntime-web";
+
+const session = await ort.InferenceSession.create(FILE);
+const tensor = (values, shape) => new ort.Tensor("float32", values, shape);
+const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+const draw = (...shape) => tensor(Float32Array.from({ length: shape.reduce((a, b) => a * b) }, normal), shape);
+const unit = size => tensor(Float32Array.from({ length: size }, (_, i) => Number(i === 0)), [1, size]);
+const feeds = {
+"#;
+
+const LICENCE: &str = "
+## Licence
+
+Not said by the program: name here the licence under which the generator, and the pictures it was trained on, let you publish this.
+";
+
 const METHOD: &str =
     " The method is *Domain Expansion of Image Generators* (Nitzan et al., CVPR 2023).";
 
@@ -15,20 +59,14 @@ const METHOD: &str =
 pub fn card(description: &Description, file: &str) -> String {
     let title = file.strip_suffix(".onnx").unwrap_or(file);
     let mut page = String::new();
+    page.push_str(HEAD);
     // Writing to a string does not fail.
-    let _ = write!(
-        page,
-        "---\nlibrary_name: onnx\npipeline_tag: unconditional-image-generation\ntags:\n- stylegan2\n- onnx\n- domain-expansion\n---\n\n# {}\n\n{}\n",
-        cell(title),
-        what(description)
-    );
+    let _ = writeln!(page, "\n# {}\n\n{}", cell(title), what(description));
     domains(&mut page, description);
     ports(&mut page, description);
     python(&mut page, description, file);
     browser(&mut page, description, file);
-    page.push_str(
-        "\n## Licence\n\nNot said by the program: name here the licence under which the generator, and the pictures it was trained on, let you publish this.\n",
-    );
+    page.push_str(LICENCE);
     page
 }
 
@@ -83,10 +121,7 @@ fn ports(page: &mut String, description: &Description) {
 }
 
 fn python(page: &mut String, description: &Description, file: &str) {
-    let _ = write!(
-        page,
-        "\n## Python\n\n```python\nimport numpy as np, onnxruntime\n\nsession = onnxruntime.InferenceSession({file:?})\ndraw = np.random.RandomState(0).randn\nfeeds = {{\n"
-    );
+    page.push_str(&PYTHON.replace("FILE", &format!("{file:?}")));
     for port in &description.inputs {
         let value = match first(port) {
             First::Drawn => format!("draw({})", one(port)),
@@ -111,10 +146,7 @@ fn python(page: &mut String, description: &Description, file: &str) {
 }
 
 fn browser(page: &mut String, description: &Description, file: &str) {
-    let _ = write!(
-        page,
-        "\n## Browser\n\n```js\nimport * as ort from \"onnxruntime-web\";\n\nconst session = await ort.InferenceSession.create({file:?});\nconst tensor = (values, shape) => new ort.Tensor(\"float32\", values, shape);\nconst normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());\nconst draw = (...shape) => tensor(Float32Array.from({{ length: shape.reduce((a, b) => a * b) }}, normal), shape);\nconst unit = size => tensor(Float32Array.from({{ length: size }}, (_, i) => Number(i === 0)), [1, size]);\nconst feeds = {{\n"
-    );
+    page.push_str(&BROWSER.replace("FILE", &format!("{file:?}")));
     for port in &description.inputs {
         let value = match first(port) {
             First::Drawn => format!("draw({})", one(port)),

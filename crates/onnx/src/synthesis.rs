@@ -74,7 +74,7 @@ impl Synthesis<'_> {
             }
             let last = resolution == self.cfg.img_resolution;
             if last || self.cfg.architecture == Architecture::Skip {
-                let own = self.to_rgb(&format!("{block}.torgb"), &x)?;
+                let own = self.torgb(&format!("{block}.torgb"), &x)?;
                 picture = Some(match picture {
                     Some(before) => self.graph.add(&before, &own),
                     None => own,
@@ -125,7 +125,7 @@ impl Synthesis<'_> {
     }
 
     /// The 1×1 convolution to colours: no demodulation, no noise, no activation.
-    fn to_rgb(&mut self, name: &str, x: &Value) -> Result<Value> {
+    fn torgb(&mut self, name: &str, x: &Value) -> Result<Value> {
         let path = format!("synthesis.{name}");
         self.graph.enter(&path);
         let style = self.style(name)?;
