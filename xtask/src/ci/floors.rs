@@ -279,6 +279,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-latent",
             "domex-lpips",
             "domex-metrics",
+            "domex-mystyle",
             "domex-nada",
             "domex-ops",
             "domex-random",
