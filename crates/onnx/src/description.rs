@@ -58,7 +58,7 @@ pub struct Domain {
     pub task: Json,
 }
 
-/// See the [module docs](self).
+/// What a graph takes, gives and knows; serialised, what stands in the file beside it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Description {
     /// Name and version of the program that wrote the graph.
