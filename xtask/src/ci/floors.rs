@@ -217,6 +217,10 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
         ],
     ),
+    (
+        "domex-onnx",
+        &["domex-stylegan2", "domex-ops", "domex-latent"],
+    ),
     ("domex-studio", &["domex-data"]),
     (
         "domex-cli",
@@ -249,6 +253,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-clip",
             "domex-expand",
             "domex-invert",
+            "domex-onnx",
             "domex-nada",
             "domex-mystyle",
             "domex-gan",
@@ -274,6 +279,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-latent",
             "domex-lpips",
             "domex-metrics",
+            "domex-mystyle",
             "domex-nada",
             "domex-ops",
             "domex-random",
