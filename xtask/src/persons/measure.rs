@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use candle_core::{DType, Device, Tensor};
 use domex_data::{grid::Grid, picture};
 use domex_error::Result;
-use domex_invert::Likeness;
+use domex_invert::{Config, Likeness, Place, Projector as Search};
 use domex_latent::{Generator as _, subspace::Subspaces};
 use domex_mystyle::{
     Anchors, Degradation,
@@ -70,14 +70,22 @@ struct Row {
     samples: f64,
     /// Identity of the source's own samples: what chance gives.
     anybody: f64,
-    /// Perceptual distance of held-out pictures from what is found of them between the anchors, by the source and by the person's
-    /// subspace; and the same by the judge's features.
-    source_error: f64,
-    error: f64,
-    source_error_judge: f64,
-    error_judge: f64,
+    /// Of held-out pictures and what is found of them between the anchors.
+    between: Errors,
+    /// And of what is found anywhere, by the encoder and a short search.
+    anywhere: Errors,
     /// Of the samples moved along another domain too: how often the judge sees that, and what of the identity is kept.
     on_top: BTreeMap<String, (f64, f64)>,
+}
+
+/// Mean distances of pictures from what the source finds of them, and from what the expanded model finds on the person's subspace: by
+/// the perceptual network, which trained, and by the judge's features.
+#[derive(Debug, Serialize)]
+struct Errors {
+    source: f64,
+    person: f64,
+    source_judge: f64,
+    person_judge: f64,
 }
 
 impl Given<'_> {
@@ -154,9 +162,19 @@ impl Given<'_> {
             );
             cells.push(both.narrow(0, 0, SHOWN)?);
         }
-        let by_source = self.search(self.source.generator(), &anchors, &held_out)?;
-        let by_person = self.search(model.generator(), &moved, &held_out)?;
-        for part in [&held_out, &by_source, &by_person] {
+        let between = [
+            self.between(self.source.generator(), &anchors, &held_out)?,
+            self.between(model.generator(), &moved, &held_out)?,
+        ];
+        let anywhere = [
+            self.anywhere(self.source.generator(), None, &held_out)?,
+            self.anywhere(
+                model.generator(),
+                Some(&own.place(&person.name)?),
+                &held_out,
+            )?,
+        ];
+        for part in [&held_out, &anywhere[0], &anywhere[1]] {
             cells.push(part.narrow(0, 0, SHOWN)?);
         }
         let row = Row {
@@ -164,17 +182,15 @@ impl Given<'_> {
             true_pictures: self.identity(&who, &held_out)?,
             samples: self.identity(&who, &samples)?,
             anybody: self.identity(&who, anybody)?,
-            source_error: self.error(&by_source, &held_out)?,
-            error: self.error(&by_person, &held_out)?,
-            source_error_judge: mean(&self.judge.distance(&by_source, &held_out)?)?,
-            error_judge: mean(&self.judge.distance(&by_person, &held_out)?)?,
+            between: self.errors(&between, &held_out)?,
+            anywhere: self.errors(&anywhere, &held_out)?,
             on_top,
         };
         Ok((row, picture::to_rgb(&Tensor::cat(&cells, 0)?)?))
     }
 
     /// Pictures of what comes nearest to `wanted` between the anchors `[n, D]`.
-    fn search(&self, generator: &Generator, anchors: &Tensor, wanted: &Tensor) -> Result<Tensor> {
+    fn between(&self, generator: &Generator, anchors: &Tensor, wanted: &Tensor) -> Result<Tensor> {
         let rows = generator.config().num_ws();
         let space = AlphaSpace::new(&Anchors::new(anchors)?, rows, Some(0.02))?;
         let synthesize = |w: &Tensor| generator.synthesize(w);
@@ -204,9 +220,38 @@ impl Given<'_> {
             .clamp(-1.0, 1.0)?)
     }
 
-    fn error(&self, made: &Tensor, wanted: &Tensor) -> Result<f64> {
-        let all = Likeness::between(self.perceptual, made, wanted)?.distance;
-        Ok(all.iter().sum::<f64>() / all.len().max(1) as f64)
+    /// Pictures of what comes nearest to `wanted` from where the encoder sees it.
+    fn anywhere(
+        &self,
+        generator: &Generator,
+        place: Option<&Place>,
+        wanted: &Tensor,
+    ) -> Result<Tensor> {
+        let search = Search {
+            generator,
+            perceptual: self.perceptual,
+            place,
+            config: Config::near(),
+        };
+        let near = self.encoder.encode(wanted)?;
+        let streams = Streams::new(self.args.seed);
+        let found = search.invert_from(wanted, &near, &streams, &mut |_, _| {})?;
+        Ok(found.pictures.clamp(-1.0, 1.0)?)
+    }
+
+    fn errors(&self, by: &[Tensor; 2], wanted: &Tensor) -> Result<Errors> {
+        let perceptual = |made: &Tensor| -> Result<f64> {
+            let all = Likeness::between(self.perceptual, made, wanted)?.distance;
+            Ok(all.iter().sum::<f64>() / all.len().max(1) as f64)
+        };
+        let judged = |made: &Tensor| mean(&self.judge.distance(made, wanted)?);
+        let [source, person] = by;
+        Ok(Errors {
+            source: perceptual(source)?,
+            person: perceptual(person)?,
+            source_judge: judged(source)?,
+            person_judge: judged(person)?,
+        })
     }
 
     /// The judge's answers of a factor, for each picture.
@@ -282,6 +327,17 @@ impl<'a> Own<'a> {
         Ok(self.subspaces.project(w, Some(&self.mean))?)
     }
 
+    /// A person's subspace.
+    fn place(&self, name: &str) -> Result<Place> {
+        let layout = self.model.expansion().map(|expansion| &expansion.layout);
+        let strengths = layout.map(|layout| layout.strengths(&[(name, WHOLE)]));
+        Ok(Place {
+            subspaces: self.subspaces.clone(),
+            mean: self.mean.clone(),
+            strengths: strengths.transpose()?.unwrap_or_default(),
+        })
+    }
+
     /// On the base subspace, and from there as far along these domains as they lie.
     fn moved(&self, w: &Tensor, domains: &[&str]) -> Result<Tensor> {
         let layout = self.model.expansion().map(|expansion| &expansion.layout);
@@ -328,16 +384,22 @@ impl fmt::Display for Found {
                 "{name}  identity of {} samples {samples:.2}, of true pictures {true_pictures:.2}, of anybody {anybody:.2}",
                 self.samples
             )?;
-            writeln!(
-                f,
-                "          held-out pictures: error {:.3}, by the source {:.3} (ratio {:.2}); judge's features {:.3}, {:.3} (ratio {:.2})",
-                row.error,
-                row.source_error,
-                row.error / row.source_error,
-                row.error_judge,
-                row.source_error_judge,
-                row.error_judge / row.source_error_judge,
-            )?;
+            for (how, errors) in [
+                ("between anchors", &row.between),
+                ("anywhere", &row.anywhere),
+            ] {
+                let Errors {
+                    source,
+                    person,
+                    source_judge,
+                    person_judge,
+                } = errors;
+                let (ratio, ratio_judge) = (person / source, person_judge / source_judge);
+                writeln!(
+                    f,
+                    "          held-out pictures {how}: {person:.3}, by the source {source:.3} (ratio {ratio:.2}); judge's features {person_judge:.3}, {source_judge:.3} (ratio {ratio_judge:.2})",
+                )?;
+            }
             for (domain, (seen, kept)) in &row.on_top {
                 writeln!(
                     f,

@@ -2,7 +2,7 @@
 //!
 //! A person of the portrait world keeps face, hair, glasses and hat on all pictures, while pose, expression, light, clothes and
 //! background change. Ten pictures of each are inverted by the shipped encoder and a short search, and taught all at once, with two
-//! domains in words beside them. Ten others, which nothing saw, are then looked for in the person's space.
+//! domains in words beside them. Ten others, which nothing saw, are then looked for in the person's space and on its subspace.
 
 mod measure;
 mod person;
@@ -65,6 +65,7 @@ struct Given<'a> {
     source: &'a Model,
     judge: &'a Judge,
     perceptual: &'a Lpips,
+    encoder: &'a Encoder,
 }
 
 /// Teaches and measures.
@@ -127,6 +128,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         source: &source,
         judge: &judge,
         perceptual: &perceptual,
+        encoder: &encoder,
     };
     let (found, grid) = given.measure(&model, &people)?;
     write_json(&folder.join("persons.json"), &serde_json::to_value(&found)?)?;

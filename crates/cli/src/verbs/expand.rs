@@ -172,7 +172,7 @@ pub struct Expand {
     #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"], help_heading = "Settings")]
     pub dimensions: Option<String>,
     /// How many of the free directions are held as the model has them, so that further domains find them dormant; takes
-    /// about a third longer a step [default: 0]
+    /// about a sixth longer a step [default: 0]
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub reserve: Option<usize>,
     /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
