@@ -5,10 +5,12 @@
 mod bench;
 mod ci;
 mod cuda;
+mod expansion;
 mod fuzz;
 mod golden;
 mod gpu_check;
 mod out;
+mod persons;
 mod portraits;
 mod study;
 
@@ -34,6 +36,8 @@ enum Job {
     Portraits(portraits::Args),
     /// Compare expanded with adapted generators on the portrait world.
     Study(study::Args),
+    /// Teach the generator made-up persons by MyStyle, and measure what became of them.
+    Persons(persons::Args),
     /// The program with CUDA support, its kernels, and what they should cost.
     Cuda(cuda::Args),
     /// Run the CUDA kernels on a card, against the CPU; exit code 3 without one.
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Job::Bench(args) => bench::run(&args),
         Job::Portraits(args) => portraits::run(&args),
         Job::Study(args) => study::run(&args),
+        Job::Persons(args) => persons::run(&args),
         Job::Cuda(args) => cuda::run(&args),
         Job::GpuCheck(args) => gpu_check::run(&args),
         Job::Fuzz(args) => fuzz::run(&args),

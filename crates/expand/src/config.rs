@@ -30,6 +30,10 @@ pub struct Config {
     pub distance: Option<f64>,
     /// How tasks without a dimension of their own get one.
     pub dimensions: Dimensions,
+    /// How many of the free directions, those that further domains would get, are held as the source generator has them: without,
+    /// learning domains wakes directions that were dormant.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reserve: usize,
     /// Where the domains lie: in subspaces, or one in the whole latent space.
     #[serde(skip_serializing_if = "Placement::is_default")]
     pub placement: Placement,
@@ -72,12 +76,13 @@ fn is_default<T: Default + PartialEq>(config: &T) -> bool {
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "batch",
     "lr",
     "cooldown",
     "distance",
     "dimensions",
+    "reserve",
     "placement",
     "parametrisation",
     "class",
@@ -129,6 +134,7 @@ impl Default for Config {
             cooldown: 0.0,
             distance: None,
             dimensions: Dimensions::default(),
+            reserve: 0,
             placement: Placement::default(),
             parametrisation: ParametrisationKind::default(),
             class: None,
@@ -163,6 +169,11 @@ impl Config {
         }
         if !(0.0..=1.0).contains(&self.cooldown) {
             return Err(Error::setting("cooldown", self.cooldown, "0 to 1"));
+        }
+        let held = self.placement == Placement::Subspaces && !self.objective.alignment.is_off();
+        if self.reserve > 0 && !held {
+            let expected = "0, or domains in subspaces and a weight of objective.alignment";
+            return Err(Error::setting("reserve", self.reserve, expected));
         }
         if let Some(layers) = &self.adaptive_layers {
             layers.validate()?;

@@ -1,5 +1,6 @@
 //! Which direction each new domain gets.
 
+use candle_core::Tensor;
 use domex_latent::PixelRms;
 use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::probe::{ProbeConfig, probe};
@@ -20,6 +21,8 @@ pub(crate) struct Domains {
     pub layout: Layout,
     /// How many the model had.
     pub earlier: usize,
+    /// Free directions that are held as they are, each as long as a domain's distance `[reserve, D]`.
+    pub reserved: Option<Tensor>,
 }
 
 impl Domains {
@@ -49,7 +52,8 @@ impl Domains {
             Some(distance) => distance,
             None => trainee.distance()?,
         };
-        let order = match tasks.iter().all(|task| task.dimension.is_some()) {
+        let given = tasks.iter().all(|task| task.dimension.is_some());
+        let order = match given && config.reserve == 0 {
             true => Vec::new(),
             false => order(trainee, &basis, config.dimensions, distance, seed)?,
         };
@@ -70,7 +74,17 @@ impl Domains {
             let record = task.kind()?.record(task);
             layout.add(&task.name(), record, Some(dimension), distance)?;
         }
+        let free = order.iter().filter(|i| !taken.contains(i));
+        let reserved: Vec<u32> = free.take(config.reserve).map(|&i| i as u32).collect();
+        if reserved.len() < config.reserve {
+            let expected = format!("at most {}, the directions that are free", reserved.len());
+            return Err(Error::setting("reserve", config.reserve, expected));
+        }
         Ok(Self {
+            reserved: match reserved.is_empty() {
+                true => None,
+                false => Some(columns(&basis, reserved, distance)?),
+            },
             basis,
             layout,
             earlier,
@@ -89,6 +103,14 @@ impl Domains {
             })
             .collect()
     }
+}
+
+/// These columns of the basis as rows, each as long as `distance`.
+fn columns(basis: &Basis, indices: Vec<u32>, distance: f64) -> Result<Tensor> {
+    let vectors = basis.vectors();
+    let indices = Tensor::new(indices, vectors.device())?;
+    let rows = vectors.index_select(&indices, 1)?.t()?;
+    Ok((rows * distance)?.contiguous()?)
 }
 
 /// Columns of the basis in the order in which they are given away.

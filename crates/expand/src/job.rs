@@ -158,6 +158,10 @@ impl Expand {
         };
         let trained =
             parametrisation::attach(config.parametrisation, &mut *trainee, among, config.ema)?;
+        if config.reserve > 0 && !trained.changes_base() {
+            let expected = "0: this parametrisation leaves free directions as they are";
+            return Err(Error::setting("reserve", config.reserve, expected));
+        }
         let layers = config.adaptive_layers;
         let streams = Streams::new(seed);
         let layers = layers.map(|layers| Layers::new(layers, &objective, &*trainee, &streams));

@@ -69,6 +69,10 @@ impl Expand {
         if let Some(earlier) = self.earlier_domains() {
             total = (total + self.hold_earlier(earlier, &latents.base, losses)?)?;
         }
+        if let Some(reserved) = &self.domains.reserved {
+            let moved = self.along_reserved(&latents.base, &reserved.clone())?;
+            total = (total + self.hold(&moved, "loss/reserve", losses)?)?;
+        }
         if let Some(opinion) =
             self.trainee
                 .judge_edited(&pictures.edited, labels.as_ref(), losses)?
@@ -104,15 +108,30 @@ impl Expand {
     ) -> Result<Tensor> {
         let domains = draw(&mut self.streams.earlier, earlier, base.dim(0)?)?;
         let moved = self.moved(base, &domains)?;
+        self.hold(&moved, "loss/earlier", losses)
+    }
+
+    /// Base latents `[n, D]`, each moved along a direction that no domain has.
+    fn along_reserved(&mut self, base: &Tensor, reserved: &Tensor) -> Result<Tensor> {
+        let rows = draw(&mut self.streams.earlier, reserved.dim(0)?, base.dim(0)?)?;
+        let rows: Vec<u32> = rows.into_iter().map(|row| row as u32).collect();
+        let rows = Tensor::new(rows, reserved.device())?;
+        let steps = reserved.index_select(&rows, 0)?;
+        let steps = steps.to_device(base.device())?.to_dtype(base.dtype())?;
+        Ok((base + steps)?)
+    }
+
+    /// Alignment with the source's pictures of latents `[n, D]`.
+    fn hold(&mut self, latents: &Tensor, name: &str, losses: &mut Losses) -> Result<Tensor> {
         let noise = Noise::Fresh {
             live: &mut self.streams.noise,
             source: &mut self.streams.source_noise,
         };
         let (now, before) = self
             .trainee
-            .pictures(Weights::Live, &[&moved], &[&moved], noise)?;
+            .pictures(Weights::Live, &[latents], &[latents], noise)?;
         let term = self.aligned(&now[0], &before[0])?;
-        losses.put("loss/earlier", number(&term)?);
+        losses.put(name, number(&term)?);
         Ok(term)
     }
 

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::container::Container;
-use domex_expand::{Config, Expand, ObjectiveConfig, ParametrisationKind, TaskSpec};
+use domex_expand::{
+    Config, Expand, ObjectiveConfig, ParametrisationKind, TaskSpec, Trainee as _, Weights,
+};
 use domex_latent::Generator as _;
 use domex_latent::toy::DIM;
 use domex_replay::AlignmentConfig;
@@ -115,6 +117,57 @@ fn weights_learn_a_person_by_anchors_and_pictures() {
 fn offsets_in_stylespace_learn_a_person_too() {
     let (before, after) = learnt(ParametrisationKind::Stylespace);
     assert!(after < 0.9 * before, "{before} to {after}");
+}
+
+/// How much a model's pictures change along the most dormant free direction, walked as far as a domain lies.
+fn woken(model: &Path) -> f32 {
+    let (toy, expansion) = open(model);
+    let free = expansion.basis.vectors().narrow(1, DIM - 2, 1).unwrap();
+    let free = free.t().unwrap().to_dtype(DType::F32).unwrap();
+    let distance = expansion.layout.domains()[0].distance;
+    let along = (expansion.mean.unsqueeze(0).unwrap() + (free * distance).unwrap()).unwrap();
+    let before = ToyTrainee::new();
+    let before = before.generator(Weights::Source);
+    let before = before.synthesize(&along).unwrap();
+    let difference = (toy.synthesize(&along).unwrap() - before).unwrap();
+    let square = difference.sqr().unwrap().mean_all().unwrap();
+    square.to_scalar::<f32>().unwrap()
+}
+
+#[test]
+fn a_reserved_direction_stays_nearer_to_what_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let task = [person(&root.path().join("ann"), 3)];
+    let [free, held] = [0, 1].map(|reserve| {
+        let config = Config {
+            reserve,
+            ..config(ParametrisationKind::Full)
+        };
+        let folder = root.path().join(reserve.to_string());
+        let mut run = job(ToyTrainee::new(), config, &task).unwrap();
+        run_to(&mut run, &folder, 60, Resume::No);
+        woken(&folder.join("model.safetensors"))
+    });
+    assert!(held < 0.5 * free, "{free} to {held}");
+}
+
+#[test]
+fn what_cannot_be_reserved_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let task = [person(&root.path().join("ann"), 3)];
+    let refused = |config: Config, words: &str| {
+        let error = job(ToyTrainee::new(), config, &task).err().unwrap();
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    let with = |parametrisation, reserve| Config {
+        reserve,
+        ..config(parametrisation)
+    };
+    refused(with(ParametrisationKind::Full, DIM), "expected at most");
+    refused(
+        with(ParametrisationKind::Stylespace, 1),
+        "leaves free directions as they are",
+    );
 }
 
 fn resumed(parametrisation: ParametrisationKind) {

@@ -26,6 +26,7 @@ use domex_lpips::Lpips;
 use domex_stylegan2::Model;
 
 use crate::{
+    expansion::Expansion,
     out::{say, write_json},
     portraits::{directions::probed, settings},
 };
@@ -87,8 +88,12 @@ struct Study<'a> {
 }
 
 impl Study<'_> {
-    fn asset(&self, name: &str) -> PathBuf {
-        self.args.assets.join(name)
+    fn expansion(&self) -> Expansion<'_> {
+        Expansion {
+            assets: &self.args.assets,
+            recipe: &self.recipe,
+            seed: self.args.seed,
+        }
     }
 
     /// How far along its direction a domain lies.

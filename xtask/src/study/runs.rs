@@ -1,18 +1,11 @@
 //! The trainings of a study.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::Device;
-use domex_data::{
-    portraits::{Domain, Family, phrases},
-    source::Portraits,
-};
+use domex_data::portraits::{Domain, Family, phrases};
 use domex_error::{Context, Result, user_error};
-use domex_expand::{Config, Expand, Networks, Parts, Placement, TaskSpec};
-use domex_expand_stylegan2::StyleGan2;
-use domex_nada::Guide;
-use domex_replay::Perceptual;
+use domex_expand::{Config, Placement, TaskSpec};
 use domex_stylegan2::Model;
 use domex_train::{Job, Resume, RunConfig, run, snapshots};
 use serde_json::{Value as Json, json};
@@ -146,7 +139,7 @@ fn expand(
     steps: u64,
 ) -> Result<Option<Made>> {
     let tasks: Vec<TaskSpec> = goals.iter().map(|goal| goal.task.clone()).collect();
-    let job = || job(study, model, config, &tasks);
+    let job = || study.expansion().job(model, config, &tasks);
     let settings = json!({ "config": config, "tasks": tasks });
     go(study, name, goals, steps, &settings, job)
 }
@@ -157,47 +150,11 @@ fn adapt(study: &Study<'_>, goal: &Goal) -> Result<Option<Made>> {
     config.placement = Placement::Whole;
     config.source.insert("src".to_owned(), json!(0.0));
     let tasks = [goal.task.clone()];
-    let job = || job(study, &study.source, &config, &tasks);
+    let job = || study.expansion().job(&study.source, &config, &tasks);
     let settings = json!({ "config": config, "tasks": tasks });
     let name = format!("adapted-{}", goal.task.name());
     let goals = std::slice::from_ref(goal);
     go(study, &name, goals, study.args.steps, &settings, job)
-}
-
-fn job(
-    study: &Study<'_>,
-    model: &Model,
-    config: &Config,
-    tasks: &[TaskSpec],
-) -> Result<Box<dyn Job>> {
-    let seed = study.args.seed;
-    let side = model.config().synthesis.img_resolution as u32;
-    let pictures = Portraits::new(seed, Domain::Photo, side)?;
-    let trainee = StyleGan2::new(model, config, Some(Box::new(pictures)), seed)?;
-    let distance = Perceptual::load(&study.asset("perceptual.safetensors"), &Device::Cpu)?;
-    let parts = Parts {
-        trainee: Box::new(trainee),
-        tasks,
-        networks: Networks {
-            clip: guides(study)?,
-            texture: None,
-            distance: Some(Arc::new(distance)),
-            teacher: None,
-        },
-        sets: domex_expand::Sets::new(),
-        cache: None,
-        seed,
-    };
-    Ok(Box::new(Expand::new(config.clone(), parts)?))
-}
-
-/// The CLIP networks of the generator's recipe.
-fn guides(study: &Study<'_>) -> Result<Vec<Guide>> {
-    let guide = |(name, weight): (&str, f64)| {
-        let path = study.asset(&format!("clip-{name}.safetensors"));
-        Ok(Guide::load(&path, weight, &Device::Cpu)?)
-    };
-    study.recipe.clip_models().map(guide).collect()
 }
 
 /// Trains, resumes what a snapshot holds, or reads what was trained.

@@ -66,7 +66,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "parametrisation", "phase", "class", "gamma", "ema",
+        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "phase", "class", "gamma", "ema",
         "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "scale_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -171,6 +171,10 @@ pub struct Expand {
     /// least when they are moved along it [default: dormant; of a diffusion autoencoder probed]
     #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"], help_heading = "Settings")]
     pub dimensions: Option<String>,
+    /// How many of the free directions are held as the model has them, so that further domains find them dormant; takes
+    /// about a third longer a step [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Settings")]
+    pub reserve: Option<usize>,
     /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
     /// latent has gone into a domain; cin-mult, factors of channels only, as HyperDomainNet has them; gated, offsets and factors of channels that come in along the domain's direction and
     /// leave the base, and earlier domains, as they are to the bit [default: full]

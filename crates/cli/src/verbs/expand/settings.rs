@@ -320,6 +320,13 @@ impl Settings {
                 ),
             ),
         ];
+        if c.reserve > 0 {
+            let line = format!(
+                "{} free directions are held as the model has them",
+                c.reserve
+            );
+            lines.push(("reserve", line));
+        }
         lines.splice(1..1, teacher);
         if self.tasks.iter().any(|task| by_discriminator(c, task)) {
             let own = &c.adversarial;

@@ -188,6 +188,7 @@ fn flags(file: &mut TaskFile, args: &Expand) {
         _ => Dimensions::Dormant,
     });
     set(&mut config.dimensions, probed);
+    set(&mut config.reserve, args.reserve);
     let kinds = ParametrisationKind::ALL.into_iter();
     let wanted = args.parametrisation.as_deref();
     let wanted = wanted.and_then(|name| kinds.clone().find(|kind| kind.name() == name));
