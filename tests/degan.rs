@@ -111,7 +111,10 @@ fn what_does_not_fit_is_refused() {
     );
     let out = "train-degan --clip one --out y";
     world.refused(&format!("{out} --styles absent"), &["absent"]);
-    world.refused(&format!("{out} --batch 5"), &["batch is 5", "multiple of 2"]);
+    world.refused(
+        &format!("{out} --batch 5"),
+        &["batch is 5", "multiple of 2"],
+    );
     world.refused(
         &format!("{out} --backbone shipped/perceptual.safetensors"),
         &["layout of the backbone", "timm"],

@@ -50,10 +50,7 @@ pub fn backbone(tensors: &Tensors) -> Result<Tensors> {
 /// # Errors
 ///
 /// A tensor that is missing, or sizes of which no network can be made.
-pub fn config(
-    backbone: &Tensors,
-    domain_dims_per_resolution: Vec<Vec<usize>>,
-) -> Result<Config> {
+pub fn config(backbone: &Tensors, domain_dims_per_resolution: Vec<Vec<usize>>) -> Result<Config> {
     const HEAD: usize = 64;
     let dims = |name: &str| {
         let tensor = backbone.get(name).map(Tensor::dims);
@@ -263,7 +260,10 @@ mod tests {
     #[test]
     fn a_backbone_that_is_not_whole_is_refused() {
         let error = config(&named(&["class_token"]), vec![vec![4]]).unwrap_err();
-        assert!(error.to_string().contains("without conv_proj.weight"), "{error}");
+        assert!(
+            error.to_string().contains("without conv_proj.weight"),
+            "{error}"
+        );
     }
 
     #[test]

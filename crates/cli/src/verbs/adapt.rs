@@ -187,7 +187,10 @@ fn check_generator(
     if domain_file::fingerprint(model)? == wanted {
         return Ok(());
     }
-    let other = format!("{flag} {}: was trained for another generator", path.display());
+    let other = format!(
+        "{flag} {}: was trained for another generator",
+        path.display()
+    );
     if !args.foreign {
         return Err(user_error(format!(
             "{other} than --model {}; give that one as --model, or --foreign to use this one all the same",

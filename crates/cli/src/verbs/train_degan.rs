@@ -255,7 +255,9 @@ fn job(context: &Context, settings: &Settings, frozen: Frozen) -> domex_error::R
         Some(path) => {
             let trained = pictures(context, path, side)?;
             let unseen = settings.unseen.as_deref();
-            let unseen = unseen.map(|path| pictures(context, path, side)).transpose()?;
+            let unseen = unseen
+                .map(|path| pictures(context, path, side))
+                .transpose()?;
             Box::new(PictureStyles::new(trained, unseen)?)
         }
         None => Box::new(DomainStyles::new(side, config.z_dim(), BOTH)),

@@ -121,13 +121,7 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
     };
     let hashes = [frozen.hash, clip_hash.clone()];
     let training = settings.training.clone();
-    let mut job = HyperdomainJob::new(
-        training,
-        frozen.generator,
-        guides,
-        hashes,
-        &context.device,
-    )?;
+    let mut job = HyperdomainJob::new(training, frozen.generator, guides, hashes, &context.device)?;
     let inputs = settings.clip.iter().map(|clip| clip.path.clone());
     let run = RunConfig {
         force: args.force,

@@ -126,6 +126,10 @@ impl DeganConfig {
             let expected = format!("at least {}: two domains", 2 * expand);
             return Err(Error::config("batch", batch, expected));
         }
+        let lr = self.learning.lr;
+        if !(lr.is_finite() && lr > 0.0) {
+            return Err(Error::config("learning rate", lr, "above 0"));
+        }
         if !(0.0..=0.9).contains(&self.colours) {
             return Err(Error::config("change of colours", self.colours, "0 to 0.9"));
         }

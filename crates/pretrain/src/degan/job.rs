@@ -86,7 +86,11 @@ impl DeganJob {
         let dims = stylespace::dims(generator.synthesis());
         if config.network.domain_dims_per_resolution != dims {
             let found = format!("{:?}", config.network.domain_dims_per_resolution);
-            return Err(Error::config("offsets of the encoder", found, format!("{dims:?}")));
+            return Err(Error::config(
+                "offsets of the encoder",
+                found,
+                format!("{dims:?}"),
+            ));
         }
         let network = &config.network;
         let mut tensors = draw(config.seed, begin, {
@@ -188,7 +192,9 @@ impl DeganJob {
                 let values: Vec<f32> = colours.iter().flat_map(|own| own[at]).collect();
                 Ok(Tensor::from_vec(values, (n, 3, 1, 1), &device)?)
             };
-            let changed = pictures.broadcast_mul(&part(0)?)?.broadcast_add(&part(1)?)?;
+            let changed = pictures
+                .broadcast_mul(&part(0)?)?
+                .broadcast_add(&part(1)?)?;
             pictures = changed.clamp(-1f32, 1f32)?;
         }
         let latents = |style: Style| style.latent;
@@ -230,25 +236,36 @@ impl DeganJob {
         let mut terms = Terms::new(self.device())?;
         let (_, _, h, w) = edited.dims4()?;
         let view = self.config.augment.draw(&mut self.stream, [n, h, w])?;
-        let seen = [view.apply(&base)?, view.apply(pictures)?, view.apply(&edited)?];
+        let seen = [
+            view.apply(&base)?,
+            view.apply(pictures)?,
+            view.apply(&edited)?,
+        ];
         self.by_clip(&mut terms, &batch, &seen)?;
-        if let Some(perceptual) = self.networks.perceptual.as_ref().filter(|_| batch.is_paired) {
-            let target = perceptual.features(pictures)?.detach();
-            let apart = perceptual.between(&target, &perceptual.features(&edited)?)?;
-            terms.add("perceptual", weights.perceptual, &apart.mean_all()?)?;
-        }
-        if batch.is_paired {
-            let squares = (&edited - pictures)?.sqr()?.mean_all()?;
-            terms.add("squares", weights.squares, &squares)?;
-        }
-        if let Some(vgg) = &self.networks.vgg {
-            terms.add("vgg", weights.vgg, &vgg.forward(pictures, &edited)?)?;
-        }
+        self.by_pictures(&mut terms, &batch, &edited)?;
         terms.add("norm", weights.norm * by * by, &squared(&given)?)?;
         terms.add("source", weights.source * by * by, &squared(&own)?)?;
         let (total, mut losses) = terms.finish()?;
         losses.applied(self.trainer.descend(&total, at)?);
         Ok(losses)
+    }
+
+    /// The terms by how far edited pictures are from those that should come out, and by features of a VGG.
+    fn by_pictures(&self, terms: &mut Terms, batch: &Batch, edited: &Tensor) -> Result<()> {
+        let (weights, pictures) = (self.config.weights, &batch.pictures);
+        if batch.is_paired {
+            if let Some(perceptual) = &self.networks.perceptual {
+                let target = perceptual.features(pictures)?.detach();
+                let apart = perceptual.between(&target, &perceptual.features(edited)?)?;
+                terms.add("perceptual", weights.perceptual, &apart.mean_all()?)?;
+            }
+            let squares = (edited - pictures)?.sqr()?.mean_all()?;
+            terms.add("squares", weights.squares, &squares)?;
+        }
+        if let Some(vgg) = &self.networks.vgg {
+            terms.add("vgg", weights.vgg, &vgg.forward(pictures, edited)?)?;
+        }
+        Ok(())
     }
 
     /// The terms by CLIP, of views of base pictures, of pictures of styles and of edited ones.
@@ -268,15 +285,16 @@ impl DeganJob {
             };
             let edits = (&edited - &base)?;
             let direction = along(&edits, &(&style - source)?, Guard::default())?.mean_all()?;
-            terms.add("direction", weights.direction * guide.weight, &direction)?;
+            let by = guide.weight;
+            terms.add("direction", weights.direction * by, &direction)?;
             let differ = target_direction(&edited, &style, &apart)?;
-            terms.add("target_direction", weights.target_direction * guide.weight, &differ)?;
+            terms.add("target_direction", weights.target_direction * by, &differ)?;
             let angle = in_domain_angle(&base, &edited, &blocks)?;
-            terms.add("in_domain", weights.in_domain * guide.weight, &angle)?;
+            terms.add("in_domain", weights.in_domain * by, &angle)?;
             if batch.is_paired {
                 let near = cosine(&edited, &style, Guard::Floor(COSINE_EPS))?;
                 let far = (1.0 - near)?.mean_all()?;
-                terms.add("reconstruction", weights.reconstruction * guide.weight, &far)?;
+                terms.add("reconstruction", weights.reconstruction * by, &far)?;
             }
         }
         Ok(())

@@ -208,7 +208,11 @@ impl HyperdomainJob {
             terms.add("in_domain", weights.in_domain * by, &in_domain)?;
         }
         let layers: Vec<Tensor> = domains.iter().flat_map(|d| d.values().cloned()).collect();
-        terms.add("norm", weights.norm, &domex_nada::offsets::squared(&layers)?)?;
+        terms.add(
+            "norm",
+            weights.norm,
+            &domex_nada::offsets::squared(&layers)?,
+        )?;
         let (total, mut losses) = terms.finish()?;
         let step = self.trainer.descend(&total, at)?;
         if !matches!(step, domex_train::adam::Step::Skipped(_)) {
