@@ -23,7 +23,7 @@ fn world() -> &'static World {
 }
 
 #[test]
-fn a_domain_of_a_picture_is_stored_added_and_removed_again() {
+fn a_domain_of_a_picture_is_stored_and_added() {
     let world = world();
     let made = world.json(&format!(
         "adapt --image red.png {ENCODER} --out red.safetensors --json"
