@@ -3,13 +3,11 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use domex_data::source::PictureSource;
 use domex_diffae::{Config, LatentConfig, Model};
-use domex_lpips::Lpips;
 use domex_pretrain::Learning;
-use domex_pretrain::diffae::{AutoencoderConfig, AutoencoderJob, OwnPath, PriorConfig, PriorJob};
-use domex_test_support::networks;
+use domex_pretrain::diffae::{AutoencoderConfig, AutoencoderJob, PriorConfig, PriorJob};
 use domex_train::{Clock, Job, Resume, RunConfig, run};
 use image::{Rgb, RgbImage};
 
@@ -62,7 +60,6 @@ fn autoencoder(images: u64) -> AutoencoderConfig {
         network,
         learning: learning(images, 8, 4e-3),
         shift: 1.0,
-        own: None,
         steps: 5,
         seed: 0,
     }
@@ -84,43 +81,7 @@ fn prior(images: u64) -> PriorConfig {
 }
 
 fn first(images: u64) -> AutoencoderJob {
-    AutoencoderJob::new(
-        autoencoder(images),
-        Box::new(Squares(8)),
-        None,
-        &Device::Cpu,
-    )
-    .unwrap()
-}
-
-/// One that is taught on its own noisy pictures too.
-fn refined(images: u64) -> AutoencoderJob {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("perceptual");
-    networks::perceptual(&file);
-    let perceptual = Lpips::load(&file, DType::F32, &Device::Cpu).unwrap();
-    let config = own(autoencoder(images));
-    AutoencoderJob::new(
-        config,
-        Box::new(Squares(16)),
-        Some(perceptual),
-        &Device::Cpu,
-    )
-    .unwrap()
-}
-
-fn own(mut config: AutoencoderConfig) -> AutoencoderConfig {
-    // No smaller: the perceptual network halves pictures four times.
-    (
-        config.network.unet.image_size,
-        config.network.encoder.image_size,
-    ) = (16, 16);
-    config.own = Some(OwnPath {
-        steps: vec![2, 4],
-        squares: 1.0,
-        perceptual: 0.2,
-    });
-    config
+    AutoencoderJob::new(autoencoder(images), Box::new(Squares(8)), &Device::Cpu).unwrap()
 }
 
 fn second(model: &Model, images: u64) -> PriorJob {
@@ -137,8 +98,8 @@ fn settings(out: &Path, images: u64) -> RunConfig {
     }
 }
 
-/// The mean of a loss over the first and over the last steps.
-fn losses(job: &mut dyn Job, steps: u64, name: &str) -> (f64, f64) {
+/// The mean over the first and over the last steps.
+fn losses(job: &mut dyn Job, steps: u64) -> (f64, f64) {
     let batch = job.batch() as u64;
     let mut all = Vec::new();
     for step in 0..steps {
@@ -149,8 +110,7 @@ fn losses(job: &mut dyn Job, steps: u64, name: &str) -> (f64, f64) {
         };
         let losses = job.step(&at).unwrap();
         assert!(losses.not_finite.is_empty());
-        let found = losses.values.iter().find(|(known, _)| known == name);
-        all.push(found.unwrap().1);
+        all.push(losses.values[0].1);
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     (mean(&all[..10]), mean(&all[all.len() - 10..]))
@@ -158,7 +118,7 @@ fn losses(job: &mut dyn Job, steps: u64, name: &str) -> (f64, f64) {
 
 #[test]
 fn both_stages_learn_and_their_file_makes_pictures() {
-    let (before, after) = losses(&mut first(1600), 150, "loss/noise");
+    let (before, after) = losses(&mut first(1600), 150);
     assert!(after < 0.5 * before, "{before} {after}");
 
     let folder = tempfile::tempdir().unwrap();
@@ -170,7 +130,6 @@ fn both_stages_learn_and_their_file_makes_pictures() {
         model.tensors().clone(),
         autoencoder(80),
         squares,
-        None,
         &Device::Cpu,
     );
     let begun = more.unwrap().model(&Clock::default()).unwrap();
@@ -183,7 +142,7 @@ fn both_stages_learn_and_their_file_makes_pictures() {
     };
     assert_eq!(values(&begun).unwrap(), values(&model).unwrap());
 
-    let (before, after) = losses(&mut second(&model, 3200), 150, "loss/noise");
+    let (before, after) = losses(&mut second(&model, 3200), 150);
     assert!(after < 0.9 * before, "{before} {after}");
 
     let mut job = second(&model, 160);
@@ -192,7 +151,8 @@ fn both_stages_learn_and_their_file_makes_pictures() {
     assert!(whole.limits().is_empty(), "{:?}", whole.limits());
     let (pictures, _) =
         domex_data::source::batch(&Squares(8), &(0..32).collect::<Vec<_>>()).unwrap();
-    let pictures = domex_data::picture::from_rgb(&pictures, DType::F32, &Device::Cpu).unwrap();
+    let pictures =
+        domex_data::picture::from_rgb(&pictures, candle_core::DType::F32, &Device::Cpu).unwrap();
     let mean = model.encode(&pictures).unwrap().mean_keepdim(0).unwrap();
     let known = whole.statistics.unwrap().mean;
     let apart = (mean - known).unwrap().abs().unwrap().max_all().unwrap();
@@ -224,18 +184,9 @@ fn both(folder: &Path, mut job: impl FnMut() -> Box<dyn Job>, images: u64) -> [V
 }
 
 #[test]
-fn what_it_makes_by_its_own_steps_comes_nearer() {
-    let (before, after) = losses(&mut refined(1600), 150, "loss/own squares");
-    assert!(after < 0.5 * before, "{before} {after}");
-}
-
-#[test]
 fn a_stopped_run_comes_to_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let [whole, parts] = both(&folder.path().join("first"), || Box::new(first(64)), 64);
-    assert!(whole == parts);
-    let new = || -> Box<dyn Job> { Box::new(refined(64)) };
-    let [whole, parts] = both(&folder.path().join("refined"), new, 64);
     assert!(whole == parts);
     let model = Model::random(&autoencoder(64).network, 1, &Device::Cpu).unwrap();
     let new = || -> Box<dyn Job> { Box::new(second(&model, 128)) };
@@ -246,7 +197,7 @@ fn a_stopped_run_comes_to_the_same_weights() {
 #[test]
 fn settings_that_do_not_fit_are_named() {
     let refused = |config: AutoencoderConfig, side: u32, words: &str| {
-        let job = AutoencoderJob::new(config, Box::new(Squares(side)), None, &Device::Cpu);
+        let job = AutoencoderJob::new(config, Box::new(Squares(side)), &Device::Cpu);
         let error = job.err().unwrap().to_string();
         assert!(error.contains(words), "{error}");
     };
@@ -258,7 +209,6 @@ fn settings_that_do_not_fit_are_named() {
     let mut with_prior = autoencoder(8);
     with_prior.network.latent = Some(LatentConfig::published(8));
     refused(with_prior, 8, "latent prior is given, expected none");
-    refused(own(autoencoder(8)), 16, "perceptual network is none");
     let mut odd = autoencoder(8);
     odd.network.unet.image_size = 9;
     odd.network.encoder.image_size = 9;

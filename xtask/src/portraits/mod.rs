@@ -99,7 +99,7 @@ enum What {
     Generator,
     /// The diffusion autoencoder, without its latent prior.
     Autoencoder,
-    /// The same, taught on the noisy pictures that it makes itself too [from: OUT/autoencoder].
+    /// The same with the teacher's U-Net, which draws finer lines, as it goes on from there [from: OUT/autoencoder].
     Refined,
     /// The same with its latent prior, trained on its codes [from: OUT/refined].
     Diffae,

@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
 use candle_core::{DType, Device};
+use domex_checkpoint::container::Container;
 use domex_clip::Bundle;
 use domex_data::{
     portraits::Domain,
@@ -22,7 +23,7 @@ use domex_pretrain::{
 };
 use domex_stylegan2::Model;
 use domex_train::{Clock, Job, Resume, RunConfig, progress::Show, run};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Args, ImageEncoder, What, settings};
 use crate::out::say;
@@ -99,18 +100,46 @@ impl Recipe for stylegan2::Config {
 impl Recipe for AutoencoderConfig {
     fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
         let photos = photos(args, self.network.unet.image_size)?;
-        let perceptual = self.own.is_some().then(|| args.perceptual()).transpose()?;
         let Some(file) = &args.from else {
-            let job = AutoencoderJob::new(self.clone(), photos, perceptual, &Device::Cpu)?;
+            let job = AutoencoderJob::new(self.clone(), photos, &Device::Cpu)?;
             return Ok(Box::new(job));
         };
         let begun = domex_diffae::Model::load(file, &Device::Cpu)?;
         let tensors = begun.tensors().clone();
-        let job = AutoencoderJob::from(tensors, self.clone(), photos, perceptual, &Device::Cpu)?;
+        let job = AutoencoderJob::from(tensors, self.clone(), photos, &Device::Cpu)?;
         Ok(Box::new(job))
     }
     fn set(&mut self, images: u64, seed: u64) {
         (self.learning.images, self.seed) = (images, seed);
+    }
+}
+
+/// An autoencoder that begins with the encoder of one and the U-Net of a teacher.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Refined(AutoencoderConfig);
+
+impl Recipe for Refined {
+    fn start(&self, args: &Args, _: Arc<dyn Scenes>) -> Result<Box<dyn Job>> {
+        let file = args.from.as_ref().ok_or_else(|| {
+            user_error("no autoencoder whose encoder to take: pass --from, or make it first with --only autoencoder")
+        })?;
+        let photos = photos(args, self.0.network.unet.image_size)?;
+        let begun = domex_diffae::Model::load(file, &Device::Cpu)?;
+        let mut tensors = begun.tensors().clone();
+        tensors.retain(|name, _| name.starts_with("encoder."));
+        let teacher = Container::open(args.network("teacher"))?;
+        for name in teacher.names() {
+            if let Some(own) = name.strip_prefix("unet.") {
+                let tensor = teacher.tensor(name, &Device::Cpu)?;
+                tensors.insert(own.to_owned(), tensor.to_dtype(DType::F32)?);
+            }
+        }
+        let job = AutoencoderJob::from(tensors, self.0.clone(), photos, &Device::Cpu)?;
+        Ok(Box::new(job))
+    }
+    fn set(&mut self, images: u64, seed: u64) {
+        self.0.set(images, seed);
     }
 }
 
@@ -191,7 +220,7 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         What::Generator => go(args, what, &recipes::generator(SIDE), world),
         What::Autoencoder => go(args, what, &recipes::autoencoder(SIDE, images), world),
         What::Refined => {
-            let recipe = recipes::refined(SIDE, images);
+            let recipe = Refined(recipes::refined(SIDE, images));
             go(&after(args, "autoencoder"), what, &recipe, world)
         }
         What::Diffae => {

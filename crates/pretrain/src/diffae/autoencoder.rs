@@ -6,13 +6,11 @@ use candle_core::{DType, Device};
 use domex_data::source::PictureSource;
 use domex_diffae::{Autoencoder, Config, Model, Overwrite, Tensors, init};
 use domex_diffusion::{Diffusion, shift_timesteps, standard_normal, uniform_timesteps};
-use domex_lpips::Lpips;
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::own_path::{Chains, OwnPath};
 use super::pictures::{self, Samples};
 use crate::order::Order;
 use crate::trainer::{Learning, Trainer};
@@ -29,8 +27,6 @@ pub struct AutoencoderConfig {
     /// How much more often noisy steps are drawn, by the formula of [`shift_timesteps`]; 1 for all equally often, as published.
     /// Where a picture is made in few steps, the noisy ones decide what of its code it shows.
     pub shift: f64,
-    /// Training on the network's own noisy pictures too, if any.
-    pub own: Option<OwnPath>,
     /// Sampling steps of a tick's pictures.
     pub steps: usize,
     /// Of weights, order of pictures, noise and steps.
@@ -46,7 +42,6 @@ pub struct AutoencoderJob {
     /// On the trainer's variables.
     networks: Autoencoder,
     diffusion: Diffusion,
-    own: Option<Chains>,
     draws: Draws,
     samples: Samples,
 }
@@ -55,24 +50,21 @@ pub struct AutoencoderJob {
 struct Draws {
     noise: Stream,
     steps: Stream,
-    own: Stream,
 }
 
 impl AutoencoderJob {
-    /// Networks, optimizer and streams at their beginning. The perceptual network compares the network's own pictures.
+    /// Networks, optimizer and streams at their beginning.
     ///
     /// # Errors
     ///
-    /// Settings out of range; pictures of another size or number of colours than the settings say; no perceptual network where one
-    /// is needed.
+    /// Settings out of range; pictures of another size or number of colours than the settings say.
     pub fn new(
         config: AutoencoderConfig,
         source: Box<dyn PictureSource>,
-        perceptual: Option<Lpips>,
         device: &Device,
     ) -> Result<Self> {
         let tensors = init::autoencoder(&config.network, config.seed, DType::F32, device)?;
-        Self::from(tensors, config, source, perceptual, device)
+        Self::from(tensors, config, source, device)
     }
 
     /// One that begins with trained networks, and with a new optimizer. A latent prior among them is left out: the codes that it was
@@ -85,7 +77,6 @@ impl AutoencoderJob {
         mut tensors: Tensors,
         config: AutoencoderConfig,
         source: Box<dyn PictureSource>,
-        perceptual: Option<Lpips>,
         device: &Device,
     ) -> Result<Self> {
         if config.network.latent.is_some() {
@@ -101,20 +92,11 @@ impl AutoencoderJob {
         let trainer = Trainer::new(tensors, |_| false, config.learning, device)?;
         let networks = Autoencoder::from_tensors(&trainer.trainable_tensors(), &config.network)?;
         let streams = Streams::new(config.seed);
-        let chains = |own| match perceptual {
-            Some(perceptual) => Chains::new(own, &config.network, perceptual),
-            None => {
-                let expected = "one to compare the network's own pictures by";
-                Err(Error::config("perceptual network", "none", expected))
-            }
-        };
         Ok(Self {
             diffusion: config.network.diffusion.pictures()?,
-            own: config.own.as_ref().map(chains).transpose()?,
             draws: Draws {
                 noise: streams.stream("noise"),
                 steps: streams.stream("steps"),
-                own: streams.stream("own pictures"),
             },
             samples: Samples::new(
                 &*source,
@@ -157,19 +139,12 @@ impl AutoencoderJob {
         let noise = standard_normal(&mut self.draws.noise, pictures.dims(), DType::F32, device)?;
         let mut steps = uniform_timesteps(&mut self.draws.steps, &self.diffusion, n)?;
         shift_timesteps(&mut steps, &self.diffusion, self.config.shift);
-        let codes = self.networks.encoder.forward(&pictures)?;
-        let networks = &self.networks;
-        let step = networks.loss_with_codes(&self.diffusion, &pictures, &codes, &steps, &noise)?;
-        let mut loss = step.loss;
+        let step = self
+            .networks
+            .training_loss(&self.diffusion, &pictures, &steps, &noise)?;
         let mut losses = Losses::default();
-        losses.put("loss/noise", f64::from(loss.to_scalar::<f32>()?));
-        if let Some(own) = &self.own {
-            let parts = own.loss(networks, &pictures, &codes, &mut self.draws.own)?;
-            losses.put("loss/own squares", parts.squares);
-            losses.put("loss/own distance", parts.perceptual);
-            loss = (loss + parts.loss)?;
-        }
-        losses.applied(self.trainer.descend(&loss, at)?);
+        losses.put("loss/noise", f64::from(step.loss.to_scalar::<f32>()?));
+        losses.applied(self.trainer.descend(&step.loss, at)?);
         Ok(losses)
     }
 }

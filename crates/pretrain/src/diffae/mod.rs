@@ -6,16 +6,13 @@
 //! then encodes pictures once, and trains the latent prior, a diffusion of z-normalized codes, with the mean absolute error. Both
 //! export the average of the weights.
 //!
-//! Beside the publication: the learning rate warms up and falls along a cosine ([`Learning`](crate::Learning)), and a small network
-//! can be taught on the noisy pictures that it makes itself ([`OwnPath`]).
+//! Beside the publication: the learning rate warms up and falls along a cosine ([`Learning`](crate::Learning)).
 //!
 //! Deliberately not here: the networks and their losses (`domex_diffae`), reading of pictures (`domex_data::source`).
 
 mod autoencoder;
-mod own_path;
 mod pictures;
 mod prior;
 
 pub use autoencoder::{AutoencoderConfig, AutoencoderJob};
-pub use own_path::OwnPath;
 pub use prior::{PriorConfig, PriorJob};

@@ -10,7 +10,7 @@ use super::{Painter, World};
 use crate::Result;
 use crate::clip::{ClipConfig, HardNegativeConfig, Robust, init, texts::Sentences, vocabulary};
 use crate::degan::{DeganConfig, Weights};
-use crate::diffae::{AutoencoderConfig, OwnPath, PriorConfig};
+use crate::diffae::{AutoencoderConfig, PriorConfig};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
 use crate::judge::JudgeConfig;
@@ -116,21 +116,20 @@ pub fn autoencoder(side: usize, images: u64) -> AutoencoderConfig {
             ema_kimg: 2.0,
         },
         shift: 2.0,
-        own: None,
         steps: 10,
         seed: 0,
     }
 }
 
-/// What that autoencoder goes on with for `images` more: its own noisy pictures beside the noised ones.
+/// The same with the U-Net of the [teacher](teacher), which draws finer lines, after `images` of them: it begins with the teacher's
+/// weights and with the trained encoder.
 pub fn refined(side: usize, images: u64) -> AutoencoderConfig {
     let mut config = autoencoder(side, images);
-    config.learning.lr = 2e-4;
-    config.own = Some(OwnPath {
-        steps: vec![5, 10],
-        squares: 1.0,
-        perceptual: 0.2,
-    });
+    let drawn = TeacherConfig::new(Vec::new(), CODE, images).network;
+    config.network.unet = drawn.unet;
+    config.network.diffusion.betas = drawn.betas;
+    config.learning.batch = 16;
+    config.shift = 1.0;
     config
 }
 
