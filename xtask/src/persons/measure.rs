@@ -43,6 +43,9 @@ const BATCH: usize = 10;
 /// Pictures of each kind in a row of the grid.
 const SHOWN: usize = 3;
 
+/// How far coordinates can move in a search: as in the published 1000 steps of 0.005.
+const TRAVEL: f64 = 5.0;
+
 /// How far along a direction a domain lies for all of it.
 const WHOLE: f64 = 1.0;
 
@@ -186,6 +189,7 @@ impl Given<'_> {
             degradation: &Degradation::None,
             config: ProjectionConfig {
                 steps: self.args.search,
+                lr: TRAVEL / self.args.search as f64,
                 regularization: Regularization {
                     layers: rows * HELD.0 / HELD.1,
                     ..Regularization::default()

@@ -10,7 +10,7 @@ mod person;
 use std::{path::PathBuf, process::ExitCode};
 
 use candle_core::{DType, Device};
-use domex_data::{folder::OutputFolder, picture::write_png, portraits::Domain};
+use domex_data::{picture::write_png, portraits::Domain};
 use domex_encoder::Encoder;
 use domex_error::{Context, Result, user_error};
 use domex_expand::{Config, Recipe, TaskSpec, methods};
@@ -18,15 +18,14 @@ use domex_expand_stylegan2::SETTINGS;
 use domex_judge::Judge;
 use domex_lpips::Lpips;
 use domex_stylegan2::Model;
-use domex_train::{RunConfig, run as train};
 use serde_json::json;
 
 use crate::{
-    expansion::Expansion,
+    expansion::{Expansion, trained},
     out::{say, write_json},
     portraits::settings,
 };
-use person::{PICTURES, Person};
+use person::Person;
 
 /// The domains that go on top of the persons.
 const ON_TOP: [Domain; 2] = [Domain::Zombie, Domain::Sketch];
@@ -34,7 +33,7 @@ const ON_TOP: [Domain; 2] = [Domain::Zombie, Domain::Sketch];
 /// Arguments of `persons`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A new folder: pictures and latents of the persons, the run, persons.json and grid.png.
+    /// The folder: pictures and latents of the persons, the run, persons.json and grid.png. A run that is there is not made again.
     #[arg(long, value_name = "DIR", default_value = "runs/persons")]
     out: PathBuf,
     /// How many persons.
@@ -58,9 +57,6 @@ pub struct Args {
     /// Seed of all.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Write into a folder that has files.
-    #[arg(long)]
-    force: bool,
 }
 
 /// The networks that measure, and the generator as it was.
@@ -91,13 +87,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let perceptual = Lpips::load(file("perceptual.safetensors"), DType::F32, &Device::Cpu)?;
     let encoder = Encoder::load(file("encoder.safetensors"), &Device::Cpu)?;
     encoder.check(source.generator())?;
-    let folder = OutputFolder::create(&args.out, args.force)?;
+    let folder = args.out.as_path();
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
 
     let side = source.config().synthesis.img_resolution as u32;
     let mut people = Vec::new();
     for number in 1..=args.persons as u64 {
         let person = Person::draw(number, side)?;
-        people.push(person.inverted(source.generator(), &encoder, &perceptual, &folder)?);
+        people.push(person.inverted(source.generator(), &encoder, &perceptual, folder)?);
     }
     let mut tasks: Vec<TaskSpec> = Vec::new();
     for person in &people {
@@ -119,22 +116,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         seed: args.seed,
     };
     let images = args.steps * config.batch as u64 * tasks.len() as u64;
-    let (persons, out) = (args.persons, folder.file("run"));
-    say!("{persons} persons by {PICTURES} pictures each, {images} pictures of training");
-    let run = RunConfig {
-        images,
-        tick_images: (images / 8).max(1),
-        seed: args.seed,
-        force: args.force,
-        settings: json!({ "config": config, "tasks": tasks }),
-        ..RunConfig::new(&out)
+    let settings = json!({ "config": config, "tasks": tasks });
+    let job = || expansion.job(&source, &config, &tasks);
+    let Some(model) = trained(&folder.join("run"), images, args.seed, settings, job)? else {
+        say!("stopped; call it again to resume");
+        return Ok(ExitCode::from(130));
     };
-    let mut job = expansion.job(&source, &config, &tasks)?;
-    let outcome = train(job.as_mut(), &run).with_context(|| out.display().to_string())?;
-    if outcome.signal.is_some() {
-        return Ok(ExitCode::from(outcome.exit_code()));
-    }
-    let model = Model::load(outcome.model, &Device::Cpu)?;
     let given = Given {
         args,
         source: &source,
@@ -142,8 +129,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         perceptual: &perceptual,
     };
     let (found, grid) = given.measure(&model, &people)?;
-    write_json(&folder.file("persons.json"), &serde_json::to_value(&found)?)?;
-    write_png(&folder.file("grid.png"), &grid)?;
+    write_json(&folder.join("persons.json"), &serde_json::to_value(&found)?)?;
+    write_png(&folder.join("grid.png"), &grid)?;
     say!("{found}");
     Ok(ExitCode::SUCCESS)
 }

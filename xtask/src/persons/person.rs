@@ -1,11 +1,10 @@
 //! A made-up person: pictures, and the latents of those that are taught.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::container::Overwrite;
 use domex_data::{
-    folder::OutputFolder,
     picture::{self, write_png},
     portraits::{Domain, render},
     source::Portraits,
@@ -20,7 +19,7 @@ use domex_stylegan2::Generator;
 use image::RgbImage;
 
 /// Pictures that are taught, and as many that are held out.
-pub const PICTURES: usize = 10;
+const PICTURES: usize = 10;
 
 /// Of the occasions; no training of a network that ships used it.
 const SEED: u64 = 7;
@@ -61,9 +60,9 @@ impl Person {
         generator: &Generator,
         encoder: &Encoder,
         perceptual: &Lpips,
-        folder: &OutputFolder,
+        folder: &Path,
     ) -> Result<Self> {
-        let own = folder.file(self.name.replace(' ', "-"));
+        let own = folder.join(self.name.replace(' ', "-"));
         self.anchors_file = own.join("latents");
         std::fs::create_dir_all(&self.anchors_file)?;
         let wanted = picture::from_rgb(&self.taught, DType::F32, &Device::Cpu)?;

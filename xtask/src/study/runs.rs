@@ -1,18 +1,15 @@
 //! The trainings of a study.
 
-use std::path::Path;
-
-use candle_core::Device;
 use domex_data::portraits::{Domain, Family, phrases};
-use domex_error::{Context, Result, user_error};
+use domex_error::Result;
 use domex_expand::{Config, Placement, TaskSpec};
 use domex_stylegan2::Model;
-use domex_train::{Job, Resume, RunConfig, run, snapshots};
+use domex_train::Job;
 use serde_json::{Value as Json, json};
 
 use super::Study;
 use crate::{
-    out::say,
+    expansion::trained,
     portraits::{directions::Directions, last_event},
 };
 
@@ -157,7 +154,7 @@ fn adapt(study: &Study<'_>, goal: &Goal) -> Result<Option<Made>> {
     go(study, &name, goals, study.args.steps, &settings, job)
 }
 
-/// Trains, resumes what a snapshot holds, or reads what was trained.
+/// A training of this study.
 fn go(
     study: &Study<'_>,
     name: &str,
@@ -169,59 +166,16 @@ fn go(
     let folder = study.args.out.join(name);
     let images = steps * study.config.batch as u64 * goals.len() as u64;
     let settings = json!({ "networks": study.hashes, "settings": settings });
-    let before = of_these(&folder, &settings, study.args.seed, images)?;
-    let (events, model) = (
-        folder.join("events.jsonl"),
-        folder.join("model.safetensors"),
-    );
-    if before < images || !model.exists() {
-        say!("{name}: {images} pictures");
-        let config = RunConfig {
-            images,
-            tick_images: (images / 4).max(1),
-            snap: 1,
-            seed: study.args.seed,
-            resume: match snapshots::latest(&folder) {
-                Ok(_) => Resume::From(folder.clone()),
-                Err(_) => Resume::No,
-            },
-            force: true,
-            settings,
-            ..RunConfig::new(&folder)
-        };
-        let outcome =
-            run(job()?.as_mut(), &config).with_context(|| folder.display().to_string())?;
-        if outcome.signal.is_some() {
-            return Ok(None);
-        }
-    }
-    let last = last_event(&events)?;
+    let Some(model) = trained(&folder, images, study.args.seed, settings, job)? else {
+        return Ok(None);
+    };
+    let last = last_event(&folder.join("events.jsonl"))?;
     Ok(Some(Made {
         name: name.to_owned(),
         goals: goals.to_vec(),
-        model: Model::load(model, &Device::Cpu)?,
+        model,
         seconds: last["seconds"].as_f64().unwrap_or(f64::NAN) / (steps * goals.len() as u64) as f64,
     }))
-}
-
-/// Pictures that the run in a folder has seen; an error if it is not this one.
-fn of_these(folder: &Path, settings: &Json, seed: u64, images: u64) -> Result<u64> {
-    let Ok(text) = std::fs::read(folder.join("run.json")) else {
-        return Ok(0);
-    };
-    let found: Json =
-        serde_json::from_slice(&text).with_context(|| folder.display().to_string())?;
-    let seen = last_event(&folder.join("events.jsonl"))
-        .ok()
-        .and_then(|last| last["images"].as_u64())
-        .unwrap_or(0);
-    if found["job"] != *settings || found["seed"] != seed || seen > images {
-        return Err(user_error(format!(
-            "{}: a run of other settings, networks, seed or length; give another --out, or remove it",
-            folder.display()
-        )));
-    }
-    Ok(seen)
 }
 
 #[cfg(test)]
@@ -247,22 +201,5 @@ mod tests {
         let target = goals[99].task.keys()["target"].to_string();
         assert!(target.contains(" of a "), "{target}");
         assert_eq!(made_up(&first, 1).len(), 1);
-    }
-
-    #[test]
-    fn a_run_of_other_settings_is_not_taken_for_this_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = json!({ "networks": { "generator": "a" } });
-        let of = |settings: &Json, seed, images| of_these(folder.path(), settings, seed, images);
-        assert_eq!(of(&settings, 0, 40).unwrap(), 0, "nothing there yet");
-        let run = json!({ "seed": 0, "images": 40, "batch": 4, "job": settings });
-        std::fs::write(folder.path().join("run.json"), run.to_string()).unwrap();
-        assert_eq!(of(&settings, 0, 40).unwrap(), 0, "no step yet");
-        std::fs::write(folder.path().join("events.jsonl"), "{\"images\": 20}\n").unwrap();
-        assert_eq!(of(&settings, 0, 40).unwrap(), 20);
-        assert!(of(&settings, 1, 40).is_err(), "another seed");
-        assert!(of(&settings, 0, 10).is_err(), "longer than asked for");
-        let other = json!({ "networks": { "generator": "b" } });
-        assert!(of(&other, 0, 40).is_err(), "other networks");
     }
 }
