@@ -274,6 +274,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-expand",
             "domex-gan",
             "domex-judge",
+            "domex-mystyle",
             "domex-encoder",
             "domex-golden",
             "domex-invert",
