@@ -13,6 +13,7 @@ pub mod edit;
 pub mod encode;
 pub mod eval;
 pub mod expand;
+pub mod export;
 pub mod fetch;
 mod frozen;
 pub mod generate;
@@ -82,6 +83,8 @@ pub enum Verb {
     Fetch(fetch::Fetch),
     /// Convert a checkpoint to safetensors
     Convert(convert::Convert),
+    /// Write a StyleGAN2 with its domains as an ONNX graph
+    Export(export::Export),
     /// Show what this machine and this program have
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell
@@ -115,6 +118,7 @@ impl Verb {
             Self::Data(args) => data::run(context, &args),
             Self::Fetch(args) => fetch::run(context, &args),
             Self::Convert(args) => convert::run(context, &args),
+            Self::Export(args) => export::run(context, &args),
             Self::Doctor(args) => doctor::run(context, &args),
             Self::Completions(args) => completions::run(context, &args),
         };
