@@ -202,6 +202,14 @@ pub const HYPERDOMAIN: Kind = Kind {
     generator: None,
 };
 
+/// Encoders that make domains of pictures.
+pub const DEGAN: Kind = Kind {
+    name: domex_degan::file::KIND,
+    what: "an encoder that makes domains of pictures",
+    taken_by: "`--degan` of `domex adapt`",
+    generator: None,
+};
+
 const RUN: Kind = Kind {
     name: domex_train::state::KIND,
     what: "a snapshot of a run",
@@ -210,7 +218,7 @@ const RUN: Kind = Kind {
 };
 
 /// Every kind there is. A new kind of generator is a constant above and a word here.
-const ALL: [&Kind; 10] = [
+const ALL: [&Kind; 11] = [
     &STYLEGAN2,
     &DIFFAE,
     &CLIP,
@@ -220,6 +228,7 @@ const ALL: [&Kind; 10] = [
     &TEACHER,
     &DOMAIN,
     &HYPERDOMAIN,
+    &DEGAN,
     &RUN,
 ];
 
@@ -340,6 +349,7 @@ mod tests {
             TEACHER,
             DOMAIN,
             HYPERDOMAIN,
+            DEGAN,
             RUN,
         ] {
             let (_folder, path) = file(kind.name);

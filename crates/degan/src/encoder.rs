@@ -51,6 +51,20 @@ impl Config {
         }
     }
 
+    /// A network of pictures of 64², small enough to be trained whole where no public weights are at hand.
+    #[must_use]
+    pub fn small(domain_dims_per_resolution: Vec<Vec<usize>>) -> Self {
+        Self {
+            image_size: 64,
+            patch_size: 8,
+            num_layers: domain_dims_per_resolution.len().max(6),
+            num_heads: 4,
+            hidden_dim: 128,
+            mlp_dim: 256,
+            domain_dims_per_resolution,
+        }
+    }
+
     /// Refuses what no network can be made of.
     ///
     /// # Errors

@@ -12,6 +12,9 @@ pub enum Error {
     /// An operator failed.
     #[error(transparent)]
     Ops(#[from] domex_ops::Error),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] domex_checkpoint::Error),
     /// The generator failed.
     #[error(transparent)]
     StyleGan2(#[from] domex_stylegan2::Error),
@@ -25,7 +28,7 @@ pub enum Error {
         /// The shape that fits.
         expected: String,
     },
-    /// A setting is outside its range.
+    /// A setting is outside its range, or a file does not fit.
     #[error("degan: {what} is {found}, expected {expected}")]
     Config {
         /// Which one.
@@ -68,6 +71,7 @@ impl UserError for Error {
         match self {
             Self::Candle(_) | Self::Shape { .. } => false,
             Self::Ops(error) => error.is_user_error(),
+            Self::Checkpoint(error) => error.is_user_error(),
             Self::StyleGan2(error) => error.is_user_error(),
             Self::Config { .. } => true,
         }

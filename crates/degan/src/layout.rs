@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use crate::{Error, Result};
+use crate::{Config, Error, Result};
 
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -42,6 +42,51 @@ pub fn backbone(tensors: &Tensors) -> Result<Tensors> {
         format!("unknown ({}, ..)", found.join(", ")),
         "a vision transformer of torchvision, timm or transformers",
     ))
+}
+
+/// What fixes an encoder on this backbone, under the encoder's keys. Heads of attention are taken to be 64 channels wide, as in every
+/// published size of the network.
+///
+/// # Errors
+///
+/// A tensor that is missing, or sizes of which no network can be made.
+pub fn config(backbone: &Tensors, domain_dims_per_resolution: Vec<Vec<usize>>) -> Result<Config> {
+    const HEAD: usize = 64;
+    let dims = |name: &str| {
+        let tensor = backbone.get(name).map(Tensor::dims);
+        tensor.ok_or_else(|| Error::config("backbone", format!("without {name}"), "whole"))
+    };
+    let wrong = |name: &str, found: &[usize], expected: &str| {
+        Err(Error::shape(format!("backbone: {name}"), found, expected))
+    };
+    let (patches, positions) = ("conv_proj.weight", "encoder.pos_embedding");
+    let (patch_size, hidden_dim) = match *dims(patches)? {
+        [width, 3, side, _] => (side, width),
+        ref found => return wrong(patches, found, "[width, 3, patch_size, patch_size]"),
+    };
+    let grid = match *dims(positions)? {
+        [1, tokens, _] => tokens.saturating_sub(1).isqrt(),
+        ref found => return wrong(positions, found, "[1, patches + 1, width]"),
+    };
+    let mlp = "encoder.layers.encoder_layer_0.mlp.0.weight";
+    let mlp_dim = match *dims(mlp)? {
+        [inner, _] => inner,
+        ref found => return wrong(mlp, found, "[mlp_dim, width]"),
+    };
+    let blocks = backbone
+        .keys()
+        .filter(|name| name.ends_with(".mlp.0.weight"));
+    let config = Config {
+        image_size: grid * patch_size,
+        patch_size,
+        num_layers: blocks.count(),
+        num_heads: hidden_dim / HEAD,
+        hidden_dim,
+        mlp_dim,
+        domain_dims_per_resolution,
+    };
+    config.validate()?;
+    Ok(config)
 }
 
 fn renamed(tensors: &Tensors, name: impl Fn(&str) -> Option<String>) -> Tensors {
@@ -195,6 +240,29 @@ mod tests {
         assert_eq!(
             found,
             ["class_token".to_owned(), format!("{BLOCK}.mlp.0.weight")]
+        );
+    }
+
+    #[test]
+    fn the_sizes_of_vit_b16_are_found_in_its_tensors() {
+        let published = Config::vit_b16(vec![vec![4]; 9]);
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::U8, &Device::Cpu).unwrap();
+        let mut tensors = Tensors::new();
+        tensors.insert("conv_proj.weight".into(), zeros(&[768, 3, 16, 16]));
+        tensors.insert("encoder.pos_embedding".into(), zeros(&[1, 197, 768]));
+        for at in 0..12 {
+            let name = format!("encoder.layers.encoder_layer_{at}.mlp.0.weight");
+            tensors.insert(name, zeros(&[3072, 768]));
+        }
+        assert_eq!(config(&tensors, vec![vec![4]; 9]).unwrap(), published);
+    }
+
+    #[test]
+    fn a_backbone_that_is_not_whole_is_refused() {
+        let error = config(&named(&["class_token"]), vec![vec![4]]).unwrap_err();
+        assert!(
+            error.to_string().contains("without conv_proj.weight"),
+            "{error}"
         );
     }
 

@@ -2,7 +2,7 @@
 //! the directions and parametrisations it builds on (Alanov et al. 2023, arXiv 2212.10229).
 //!
 //! - [`Encoder`]: a vision transformer whose last blocks each give the offsets of one resolution, 9088 numbers at 1024²;
-//!   [`layout`] reads published weights of its backbone;
+//!   [`layout`] reads published weights of its backbone, [`mod@file`] reads and writes a trained one;
 //! - [`stylespace`]: which styles there are, and what may be done to them;
 //! - [`styledomain`]: what is trained for a domain that a few pictures show: Affine+, AffineLight+ and StyleSpace offsets;
 //! - [`VggLoss`]: likeness of features and of styles; [`FadeIn`]: offsets that come in slowly.
@@ -29,6 +29,7 @@
 mod encoder;
 mod error;
 mod fade_in;
+pub mod file;
 pub mod layout;
 pub mod styledomain;
 pub mod stylespace;

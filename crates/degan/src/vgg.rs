@@ -4,11 +4,12 @@
 //! any division: `Σ_b mean |F_b(x) − F_b(y)|` over the feature blocks, `Σ_b mean |G_b(x) − G_b(y)|` over the style blocks.
 //! Pictures in `[-1, 1]` are normalised by ImageNet's mean and deviation as they are.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use domex_ops::{Pool, Resize, conv2d, matmul, max_pool2d, resize};
 use serde::{Deserialize, Serialize};
 
+use crate::layout::Tensors;
 use crate::{Error, Result};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -117,6 +118,26 @@ impl VggLoss {
         })
     }
 
+    /// The styles of VGG-16 alone, in its published blocks, of torchvision's tensors.
+    ///
+    /// # Errors
+    ///
+    /// A missing tensor or a wrong shape.
+    pub fn styles(tensors: Tensors, device: &Device) -> Result<Self> {
+        let config = VggConfig::vgg16();
+        let config = VggConfig {
+            style_blocks: config.feature_blocks,
+            feature_blocks: Vec::new(),
+            ..config
+        };
+        let tensors = tensors.into_iter().map(|(name, tensor)| {
+            let tensor = tensor.to_device(device)?;
+            Ok((name, tensor))
+        });
+        let vb = VarBuilder::from_tensors(tensors.collect::<Result<_>>()?, DType::F32, device);
+        Self::new(&vb, &config)
+    }
+
     /// The loss `[]` of `x, y: [n, 3, h, w]` in `[-1, 1]`.
     ///
     /// # Errors
@@ -187,9 +208,13 @@ fn gram(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
-
     use super::*;
+
+    #[test]
+    fn a_file_that_is_no_vgg_is_refused() {
+        let error = VggLoss::styles(Tensors::new(), &Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains("features.0.weight"), "{error}");
+    }
 
     #[test]
     fn blocks_that_are_not_there_are_refused() {

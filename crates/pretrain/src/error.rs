@@ -18,6 +18,9 @@ pub enum Error {
     /// What guides towards a text refused.
     #[error(transparent)]
     Nada(#[from] domex_nada::Error),
+    /// A domain encoder or its losses refused.
+    #[error(transparent)]
+    Degan(#[from] domex_degan::Error),
     /// A hypernetwork refused.
     #[error(transparent)]
     Hyperdomain(#[from] domex_hyperdomain::Error),
@@ -124,6 +127,7 @@ impl UserError for Error {
             Self::Ops(error) => error.is_user_error(),
             Self::Clip(error) => error.is_user_error(),
             Self::Nada(error) => error.is_user_error(),
+            Self::Degan(error) => error.is_user_error(),
             Self::Hyperdomain(error) => error.is_user_error(),
             Self::Lpips(error) => error.is_user_error(),
             Self::Checkpoint(error) => error.is_user_error(),

@@ -3,13 +3,15 @@
 //! [`stylegan2`] trains a generator and its discriminator, [`diffae`] a diffusion autoencoder and its latent prior, [`encoder`] what finds a generator's
 //! latents again. The others learn from [`scenes`], pictures whose contents
 //! are known: [`judge`] tells domain and factors, [`mod@clip`] matches pictures and words, [`perceptual`] tells how
-//! different two pictures look, [`teacher`] draws what a text says, [`hyperdomain`] makes domains of texts for a frozen generator. [`portraits`] has the world and the recipes that ship, and tries contrastive models out.
+//! different two pictures look, [`teacher`] draws what a text says, [`hyperdomain`] makes domains of texts for a frozen generator, [`degan`] of pictures. [`portraits`] has the world and the recipes that ship, and tries contrastive models out.
 //!
 //! Deliberately not here: the networks of the generator, CLIP, LPIPS and the judge themselves, the engine of a run
 //! (`domex_train`), the adversarial losses (`domex_gan`), what a generator makes, measured (`domex_eval`).
 
 pub mod clip;
+pub mod degan;
 pub mod diffae;
+mod domains;
 pub mod encoder;
 mod error;
 pub mod feed;

@@ -38,7 +38,12 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "domex-degan",
-        &["domex-stylegan2", "domex-ops", "domex-latent"],
+        &[
+            "domex-stylegan2",
+            "domex-ops",
+            "domex-latent",
+            "domex-checkpoint",
+        ],
     ),
     (
         "domex-encoder",
@@ -182,6 +187,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-pretrain",
         &[
+            "domex-degan",
             "domex-hyperdomain",
             "domex-diffae",
             "domex-diffusion",
@@ -226,6 +232,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         "domex-cli",
         &[
             "domex-studio",
+            "domex-degan",
             "domex-hyperdomain",
             "domex-expand-diffae",
             "domex-hub",

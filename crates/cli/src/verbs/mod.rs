@@ -15,6 +15,7 @@ pub mod eval;
 pub mod expand;
 pub mod export;
 pub mod fetch;
+mod frozen;
 pub mod generate;
 pub mod info;
 pub mod invert;
@@ -22,6 +23,7 @@ pub mod mix;
 pub mod person;
 pub mod studio;
 pub mod train;
+pub mod train_degan;
 pub mod train_encoder;
 pub mod train_hyperdomain;
 pub mod traverse;
@@ -59,6 +61,8 @@ pub enum Verb {
     Expand(Box<expand::Expand>),
     /// Train a network that makes domains of texts
     TrainHyperdomain(Box<train_hyperdomain::TrainHyperdomain>),
+    /// Train an encoder that makes domains of pictures
+    TrainDegan(Box<train_degan::TrainDegan>),
     /// Show or store the domain of a text or a picture in one pass
     Adapt(Box<adapt::Adapt>),
     /// Combine several domains of an expanded model in one picture
@@ -95,6 +99,7 @@ impl Verb {
             Self::TrainEncoder(args) => return train_encoder::run(context, &args),
             Self::Expand(args) => return expand::run(context, &args),
             Self::TrainHyperdomain(args) => return train_hyperdomain::run(context, &args),
+            Self::TrainDegan(args) => return train_degan::run(context, &args),
             Self::Adapt(args) => adapt::run(context, &args),
             Self::Info(args) => info::run(context, &args),
             Self::Generate(args) => generate::run(context, &args),

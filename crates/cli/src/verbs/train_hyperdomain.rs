@@ -8,23 +8,18 @@ use domex_data::portraits::{Domain, phrases};
 use domex_error::{Context as _, user_error};
 use domex_hyperdomain::{Config, ModulationKind, modulation};
 use domex_pretrain::hyperdomain::{Augmentation, HyperdomainConfig, HyperdomainJob};
-use domex_stylegan2::Generator;
 use domex_train::{Resume, RunConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::domains::file::fingerprint;
-use super::expand::inputs::named;
 use super::expand::settings::ClipModel;
+use super::frozen::{self, Frozen, images};
 use crate::context::Context;
 use crate::paths::text;
-use crate::{assets, models, runs};
+use crate::runs;
 
 /// The text of the shipped generator's own pictures.
 const SOURCE: &str = "photo";
-
-/// What the shipped generator is guided by, the one that the network reads first.
-const SHIPPED: [&str; 2] = ["robust", "fine"];
 
 /// Flags of `domex train-hyperdomain`.
 #[derive(Debug, Args)]
@@ -111,29 +106,22 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
     if old.is_none() && !args.force {
         runs::refuse_occupied(&out)?;
     }
-    let path = match &old {
-        Some(old) => old.model.clone(),
-        None => std::path::absolute(models::resolve(
-            args.model.as_deref().unwrap_or(models::PORTRAITS),
-        )?)?,
+    let old_model = old.as_ref().map(|old| old.model.as_path());
+    let frozen = Frozen::open(context, args.model.as_deref(), old_model)?;
+    let clip = match &old {
+        Some(old) => old.clip.clone(),
+        None => frozen.clip_models(&args.clip)?,
     };
-    let shown = text(&path);
-    let model = models::open(&context.device, &shown)?.stylegan2(&shown)?;
-    // Without what its domains add: the network is for the generator itself.
-    let generator = Generator::from_tensors(&model.g_ema.tensors(), model.config())?;
+    let (guides, hashes) = frozen::guides(context, &clip)?;
+    let first = guides.first().zip(hashes.first());
+    let (first, clip_hash) = first.context("no CLIP model")?;
     let settings = match old {
         Some(old) => old,
-        None => settings(context, args, path, &generator)?,
+        None => settings(context, args, &frozen, clip, first.clip.config().embed_dim)?,
     };
-    let guides = settings.clip.iter().map(|clip| clip.guide(&context.device));
-    let guides: Vec<_> = guides.collect::<domex_error::Result<_>>()?;
-    let first = settings.clip.first().context("no CLIP model")?;
-    let hashes = [
-        fingerprint(&model)?,
-        domex_checkpoint::sha256_file(&first.path)?,
-    ];
+    let hashes = [frozen.hash, clip_hash.clone()];
     let training = settings.training.clone();
-    let mut job = HyperdomainJob::new(training, generator, guides, hashes, &context.device)?;
+    let mut job = HyperdomainJob::new(training, frozen.generator, guides, hashes, &context.device)?;
     let inputs = settings.clip.iter().map(|clip| clip.path.clone());
     let run = RunConfig {
         force: args.force,
@@ -154,61 +142,23 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = domex_train::run(&mut job, &run)?;
-    let done = outcome.clock.kimg();
-    match outcome.signal {
-        Some(_) => context.say(&format!(
-            "stopped after {done} kimg; resume with: domex train-hyperdomain --resume {}",
-            out.display()
-        )),
-        None => context.say(&format!("{} after {done} kimg", outcome.model.display())),
-    }
-    context.result(&json!({
-        "out": text(&out),
-        "model": text(&outcome.model),
-        "snapshot": text(&outcome.snapshot),
-        "step": outcome.clock.step,
-        "images": outcome.clock.images,
-        "seconds": outcome.clock.seconds,
-        "signal": outcome.signal,
-        "last": outcome.last.as_ref().map(domex_train::events::Record::to_json),
-    }));
-    Ok(ExitCode::from(outcome.exit_code()))
+    Ok(frozen::ended(context, "train-hyperdomain", &out, &outcome))
 }
 
 fn settings(
     context: &Context,
     args: &TrainHyperdomain,
-    model: PathBuf,
-    generator: &Generator,
+    frozen: &Frozen,
+    clip: Vec<ClipModel>,
+    width: usize,
 ) -> domex_error::Result<Settings> {
-    let is_shipped = assets::is_generator(&model);
-    let names: Vec<&str> = match args.clip.is_empty() {
-        false => args.clip.iter().map(String::as_str).collect(),
-        true if is_shipped => SHIPPED.to_vec(),
-        true => {
-            return Err(user_error(
-                "--clip: the shipped CLIP models know the shipped generator's pictures only; give one for this generator, such as ViT-B/32 after `domex fetch ViT-B/32`",
-            ));
-        }
-    };
-    let clip = names.into_iter().map(|name| named(name, 1.0));
-    let clip: Vec<ClipModel> = clip.collect::<domex_error::Result<_>>()?;
-    let first = clip
-        .first()
-        .context("no CLIP model")?
-        .guide(&context.device)?;
     let kind = args.modulation.unwrap_or(ModulationKind::CinMult);
-    let width = first.clip.config().embed_dim;
-    let network = Config::new(kind, width, &modulation::convolutions(generator));
-    let images = |flag: &str, kimg: f64| match kimg.is_finite() && kimg > 0.0 && kimg < 1e9 {
-        true => Ok((kimg * 1000.0).ceil() as u64),
-        false => Err(user_error(format!("{flag} {kimg}: give a number above 0"))),
-    };
-    let mut training =
-        HyperdomainConfig::new(network, images("--kimg", args.kimg.unwrap_or(24.0))?);
+    let network = Config::new(kind, width, &modulation::convolutions(&frozen.generator));
+    let length = images("--kimg", args.kimg.unwrap_or(24.0))?;
+    let mut training = HyperdomainConfig::new(network, length);
     let (texts, unseen) = match &args.texts {
         Some(file) => (lines("--texts", file)?, Vec::new()),
-        None if is_shipped => portraits(),
+        None if frozen.is_shipped() => portraits(),
         None => return Err(user_error("--texts: give a file with a text on each line")),
     };
     training.texts = texts;
@@ -223,7 +173,7 @@ fn settings(
     training.seed = context.seed;
     training.validate()?;
     Ok(Settings {
-        model,
+        model: frozen.path.clone(),
         clip,
         tick_images: images("--tick", args.tick.unwrap_or(2.0))?,
         snap: args.snap.unwrap_or(2),
@@ -267,12 +217,7 @@ fn lines(flag: &str, path: &Path) -> domex_error::Result<Vec<String>> {
 
 fn tell(context: &Context, settings: &Settings, out: &Path) {
     let training = &settings.training;
-    let clip = settings.clip.iter().map(|clip| clip.name.as_str());
-    context.say(&format!("generator {}", settings.model.display()));
-    context.say(&format!(
-        "CLIP      {}",
-        clip.collect::<Vec<_>>().join(", ")
-    ));
+    frozen::tell(context, &settings.model, &settings.clip);
     context.say(&format!("learnt    {}", training.texts.join(", ")));
     if !training.unseen.is_empty() {
         context.say(&format!("measured  {}", training.unseen.join(", ")));

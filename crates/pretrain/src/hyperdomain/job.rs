@@ -12,12 +12,13 @@ use domex_nada::Guide;
 use domex_nada::direction::{Guard, along};
 use domex_nada::pairs::{Pairs, in_domain_angle, target_direction};
 use domex_random::{Stream, Streams};
-use domex_stylegan2::{Generator, Noise, Truncation};
+use domex_stylegan2::{Generator, Noise};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde_json::json;
 
 use super::measure;
 use super::{Augmentation, HyperdomainConfig};
+use crate::domains::{self, Terms};
 use crate::init::Tensors;
 use crate::trainer::Trainer;
 use crate::{Error, Result};
@@ -135,14 +136,6 @@ impl HyperdomainJob {
         self.trainer.device()
     }
 
-    fn latents(&mut self, n: usize) -> Result<Tensor> {
-        let mut z = vec![0f32; n * self.generator.config().z_dim()];
-        self.stream.fill_normal(&mut z);
-        let z = Tensor::from_vec(z, (n, ()), self.device())?;
-        let ws = self.generator.latents(&z, None, Truncation::NONE)?;
-        Ok(ws.detach())
-    }
-
     /// What the network reads, and sources and targets `[n, d]` of each CLIP model in the loss, for texts of these numbers.
     fn embeddings(&mut self, texts: &[u32]) -> Result<(Tensor, Vec<[Tensor; 2]>)> {
         let device = self.device().clone();
@@ -179,7 +172,8 @@ impl HyperdomainJob {
         let count = self.config.texts.len();
         let texts = (0..n).map(|_| Ok(self.stream.index(count)? as u32));
         let texts = texts.collect::<Result<Vec<u32>>>()?;
-        let ws = self.latents(n)?;
+        let z = domains::draw(&self.generator, n, &mut self.stream);
+        let ws = domains::latents(&self.generator, z, self.device())?;
         let base = self
             .generator
             .synthesis()
@@ -196,47 +190,30 @@ impl HyperdomainJob {
         let is_mixed = self.config.augmentation != Augmentation::None;
         let apart = Pairs::new(n, |i, j| is_mixed || texts[i] != texts[j]);
         let alike = Pairs::new(n, |i, j| !is_mixed && texts[i] == texts[j]);
-        let mut parts: Vec<(&str, Tensor)> = Vec::new();
+        let mut terms = Terms::new(self.device())?;
         for (guide, [source, target]) in self.guides.iter().zip(&sides) {
             let base = unit_length(&guide.features(&base)?)?.detach();
             let edited = unit_length(&guide.features(&seen)?)?;
             let step = (target - source)?;
             let direction = along(&(&edited - &base)?, &step, Guard::default())?.mean_all()?;
-            let terms = [
-                ("direction", weights.direction, direction),
-                (
-                    "target_direction",
-                    weights.target_direction,
-                    target_direction(&edited, target, &apart)?,
-                ),
-                (
-                    "in_domain",
-                    weights.in_domain,
-                    in_domain_angle(&base, &edited, &alike)?,
-                ),
-            ];
-            for (name, weight, term) in terms {
-                if weight > 0.0 {
-                    parts.push((name, (term * (weight * guide.weight))?));
-                }
-            }
+            let target_direction = target_direction(&edited, target, &apart)?;
+            let in_domain = in_domain_angle(&base, &edited, &alike)?;
+            let by = guide.weight;
+            terms.add("direction", weights.direction * by, &direction)?;
+            terms.add(
+                "target_direction",
+                weights.target_direction * by,
+                &target_direction,
+            )?;
+            terms.add("in_domain", weights.in_domain * by, &in_domain)?;
         }
-        if weights.norm > 0.0 {
-            let layers: Vec<Tensor> = domains.iter().flat_map(|d| d.values().cloned()).collect();
-            let norm = domex_nada::offsets::squared(&layers)?;
-            parts.push(("norm", (norm * weights.norm)?));
-        }
-        let mut losses = Losses::default();
-        let mut total = Tensor::zeros((), DType::F32, self.device())?;
-        let mut values = std::collections::BTreeMap::<&str, f64>::new();
-        for (name, part) in parts {
-            *values.entry(name).or_default() += f64::from(part.to_scalar::<f32>()?);
-            total = (total + part)?;
-        }
-        losses.put("loss", f64::from(total.to_scalar::<f32>()?));
-        for (name, value) in values {
-            losses.put(name, value);
-        }
+        let layers: Vec<Tensor> = domains.iter().flat_map(|d| d.values().cloned()).collect();
+        terms.add(
+            "norm",
+            weights.norm,
+            &domex_nada::offsets::squared(&layers)?,
+        )?;
+        let (total, mut losses) = terms.finish()?;
         let step = self.trainer.descend(&total, at)?;
         if !matches!(step, domex_train::adam::Step::Skipped(_)) {
             self.trainer.set_fixed(statistics);
@@ -274,6 +251,10 @@ impl Job for HyperdomainJob {
         let statistics = statistics.collect::<domex_train::Result<Tensors>>()?;
         self.trainer.set_fixed(statistics);
         Ok(self.trainer.restore(state)?)
+    }
+
+    fn writes(&self, name: &str) -> bool {
+        name.starts_with("domains") && name.ends_with(".png")
     }
 
     fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures> {

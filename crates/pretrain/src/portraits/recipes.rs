@@ -2,12 +2,14 @@
 
 use domex_clip::Tokenizer;
 use domex_data::portraits::Domain;
+use domex_degan::FadeIn;
 use domex_diffae::{Config, LatentConfig, Prediction, Resampling};
 use domex_nada::Augment;
 
 use super::{Painter, World};
 use crate::Result;
 use crate::clip::{ClipConfig, HardNegativeConfig, Robust, init, texts::Sentences, vocabulary};
+use crate::degan::{DeganConfig, Weights};
 use crate::diffae::{AutoencoderConfig, PriorConfig};
 use crate::feed::Feed;
 use crate::jitter::Jitter;
@@ -54,6 +56,39 @@ pub fn generator(side: usize) -> stylegan2::Config {
         // The teacher holds the latent space in order, and double gradients are dear.
         path_length: None,
         ..stylegan2::Config::preset(Preset::Portraits, side, 0)
+    }
+}
+
+/// A domain encoder that learns the built-in domains for `images` edited pictures: what should come out is known, so CLIP need not
+/// guess it.
+pub fn domain_encoder(network: domex_degan::Config, images: u64) -> DeganConfig {
+    let published = DeganConfig::new(network, images);
+    DeganConfig {
+        learning: Learning {
+            batch: 16,
+            ..published.learning
+        },
+        expand: 2,
+        fade_in: FadeIn {
+            steps: 200,
+            ..published.fade_in
+        },
+        weights: Weights {
+            target_direction: 0.4,
+            in_domain: 4.0,
+            reconstruction: 0.5,
+            perceptual: 3.0,
+            squares: 2.0,
+            norm: 0.01,
+            ..published.weights
+        },
+        colours: 0.3,
+        augment: Augment {
+            shift: 0.1,
+            noise: 0.2,
+            ..published.augment
+        },
+        ..published
     }
 }
 

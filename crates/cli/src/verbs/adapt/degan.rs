@@ -1,0 +1,61 @@
+//! A domain by the encoder: offsets of styles, from a picture.
+
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::{DType, Device};
+use domex_data::{picture, pil_resize};
+use domex_degan::{file, stylespace};
+use domex_error::{Context as _, user_error};
+use domex_latent::expansion::Rows;
+use domex_stylegan2::Model as StyleGan2;
+use serde_json::json;
+
+use super::{Adapt, Vectors, check_generator};
+use crate::context::Context;
+
+/// The domain of the picture.
+pub fn vectors(
+    context: &Context,
+    args: &Adapt,
+    path: &Path,
+    model: &StyleGan2,
+) -> domex_error::Result<Vectors> {
+    let (encoder, purpose) = file::read(path, &context.device)?;
+    let synthesis = model.g_ema.synthesis();
+    let (given, wanted) = (
+        &encoder.config().domain_dims_per_resolution,
+        stylespace::dims(synthesis),
+    );
+    if *given != wanted {
+        let numbers = |dims: &[Vec<usize>]| {
+            let styles = dims.iter().flatten();
+            (styles.clone().sum::<usize>(), styles.count())
+        };
+        let ((numbers, styles), (own, layers)) = (numbers(given), numbers(&wanted));
+        return Err(user_error(format!(
+            "--degan {}: moves {numbers} numbers of {styles} styles, and the generator has {own} of {layers}, or in other places; an encoder serves generators of its own widths only",
+            path.display()
+        )));
+    }
+    check_generator(args, ("--degan", path), model, &purpose.generator)?;
+    let image = args.image.as_deref().context("clap asks for --image")?;
+    // What training saw: the square in the middle, as large as the generator's pictures.
+    let side = synthesis.config().img_resolution as u32;
+    let square = pil_resize::resize_shorter_side(&picture::read(image)?, side)?;
+    let square = pil_resize::centre_crop(&square, side)?;
+    let begin = Instant::now();
+    let pixels = picture::from_rgb(&[square], DType::F32, &context.device)?;
+    let made = encoder.forward(&encoder.preprocess(&pixels)?)?;
+    let mut offsets = Rows::new();
+    for (name, offset) in synthesis.style_names().into_iter().zip(made) {
+        let offset = (offset.flatten_all()? * purpose.multiplier)?;
+        offsets.insert(name, offset.to_device(&Device::Cpu)?);
+    }
+    Ok(Vectors {
+        offsets,
+        factors: Rows::new(),
+        seconds: begin.elapsed().as_secs_f64(),
+        task: json!({ "picture": image.file_name().unwrap_or_default().to_string_lossy() }),
+    })
+}

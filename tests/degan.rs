@@ -1,0 +1,138 @@
+//! `domex train-degan` and `domex adapt --degan`, from end to end on small networks.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::OnceLock;
+
+use domex_test_support::networks;
+use domex_test_support::program::World;
+use image::{Rgb, RgbImage, Rgba, RgbaImage};
+
+static WORLD: OnceLock<World> = OnceLock::new();
+
+const ENCODER: &str = "--degan run/model.safetensors";
+
+/// A world in which an encoder was trained for a few steps.
+fn world() -> &'static World {
+    let (program, folder) = (env!("CARGO_BIN_EXE_domex"), env!("CARGO_TARGET_TMPDIR"));
+    World::shared(&WORLD, program, folder, "degan", |world| {
+        let red = RgbImage::from_pixel(24, 20, Rgb([200, 30, 30]));
+        red.save(world.path("red.png")).unwrap();
+        world.ok("train-degan --clip one --out run --kimg 0.02 --batch 4 --tick 0.01 --fade-in 2");
+    })
+}
+
+#[test]
+fn a_domain_of_a_picture_is_stored_and_added() {
+    let world = world();
+    let made = world.json(&format!(
+        "adapt --image red.png {ENCODER} --out red.safetensors --json"
+    ));
+    assert!(made["numbers"].as_u64().unwrap() > 0);
+    world.ok("domains add red.safetensors --out more.safetensors");
+    let listed = world.json("domains list --model more.safetensors --json");
+    assert_eq!(listed["domains"][0]["name"], "red");
+    world.ok("generate --model more.safetensors --domains red --seeds 0 --out domain");
+    assert!(world.has("domain/red/seed0000.png"));
+}
+
+#[test]
+fn at_strength_0_nothing_of_a_domain_is_seen() {
+    let world = world();
+    let blue = RgbImage::from_pixel(16, 16, Rgb([20, 20, 220]));
+    blue.save(world.path("blue.png")).unwrap();
+    // Both take the same direction, so the bases are the same.
+    for name in ["red", "blue"] {
+        let shown = format!("adapt --image {name}.png {ENCODER} --seeds 4");
+        world.ok(&format!("{shown} --alpha 0 --out none-{name}"));
+        world.ok(&format!("{shown} --out whole-{name}"));
+    }
+    let none = world.read("none-red/seed0004.png");
+    assert_eq!(world.read("none-blue/seed0004.png"), none);
+    assert_ne!(world.read("whole-red/seed0004.png"), none);
+    assert_ne!(world.read("whole-blue/seed0004.png"), none);
+}
+
+#[test]
+fn a_picture_with_alpha_is_seen_on_white() {
+    let world = world();
+    let (half, white) = (Rgba([10, 90, 10, 0]), Rgb([255, 255, 255]));
+    RgbaImage::from_fn(16, 16, |x, _| match x < 8 {
+        true => half,
+        false => Rgba([200, 30, 30, 255]),
+    })
+    .save(world.path("alpha.png"))
+    .unwrap();
+    RgbImage::from_fn(16, 16, |x, _| match x < 8 {
+        true => white,
+        false => Rgb([200, 30, 30]),
+    })
+    .save(world.path("white.png"))
+    .unwrap();
+    for name in ["alpha", "white"] {
+        world.ok(&format!(
+            "adapt --image {name}.png {ENCODER} --seeds 0 --out {name}"
+        ));
+    }
+    assert_eq!(
+        world.read("alpha/seed0000.png"),
+        world.read("white/seed0000.png")
+    );
+}
+
+#[test]
+fn an_encoder_for_another_generator_or_width_is_refused() {
+    let world = world();
+    networks::generator(&world.path("other.safetensors"), 8, false);
+    let line = format!("adapt --image red.png {ENCODER} --model other.safetensors --out other");
+    world.refused(&line, &["was trained for another generator", "--foreign"]);
+    world.ok(&format!("{line} --foreign --seeds 0"));
+    networks::half(&world.path("large.safetensors"), 32);
+    let line = format!("adapt --image red.png {ENCODER} --model large.safetensors --foreign");
+    world.refused(&line, &["generators of its own widths only"]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let world = world();
+    world.refused(
+        "adapt --image red.png --out x",
+        &["--hyperdomain", "--degan"],
+    );
+    world.refused(&format!("adapt --text elf {ENCODER}"), &["--text"]);
+    world.refused(
+        "adapt --image red.png --degan shipped/clip-one.safetensors --out x",
+        &["an encoder that makes domains of pictures is needed"],
+    );
+    assert!(!world.has("x"));
+    world.refused(
+        "train-degan --model shipped/clip-one.safetensors --out y",
+        &["a StyleGAN2"],
+    );
+    let out = "train-degan --clip one --out y";
+    world.refused(&format!("{out} --styles absent"), &["absent"]);
+    world.refused(
+        &format!("{out} --batch 5"),
+        &["batch is 5", "multiple of 2"],
+    );
+    world.refused(
+        &format!("{out} --backbone shipped/perceptual.safetensors"),
+        &["layout of the backbone", "timm"],
+    );
+    assert!(!world.has("y"));
+}
+
+#[test]
+fn pictures_of_a_folder_are_styles_and_a_run_is_resumed_with_its_settings() {
+    let world = world();
+    world.ok("data portraits --out set --count 3 --size 16");
+    let line = "train-degan --clip one --styles set --unseen set --out short --kimg 0.016 --batch 8 --tick 0.008";
+    let dry = world.json(&format!("{line} --dry-run --json"));
+    assert!(dry["settings"]["perceptual"].is_null() && !world.has("short"));
+    let done = world.json(&format!("{line} --json"));
+    assert_eq!(done["step"], 2);
+    assert!(done["last"]["direction/unseen"].is_f64());
+    let resumed = world.json("train-degan --resume short --json");
+    assert_eq!(resumed["step"], 2);
+    assert!(world.has("short/styles000000016.png"));
+}
