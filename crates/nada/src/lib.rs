@@ -9,7 +9,7 @@
 //! - [`choose_layers`] finds the layers of a generator that a task should change.
 //!
 //! A task may be looked at by some of the networks only. The formulas stand alone, on features, in [`direction`], [`terms`],
-//! [`pairs`] and [`offsets`], which is for generators that a domain changes by a few offsets: no run of this program does;
+//! [`pairs`] and [`offsets`], which is for generators that a domain changes by a few offsets;
 //! [`augment`] and [`patches`] hold what is random, drawn from the caller's stream.
 //!
 //! What this crate deliberately is not: it knows no generator, no optimizer and no file of pictures, and it
