@@ -121,7 +121,7 @@ pub fn autoencoder(side: usize, images: u64) -> AutoencoderConfig {
     }
 }
 
-/// The same with the U-Net of the [teacher](teacher), which draws finer lines, after `images` of them: it begins with the teacher's
+/// The same with the U-Net of the [`teacher`], which draws finer lines, after `images` of them: it begins with the teacher's
 /// weights and with the trained encoder.
 pub fn refined(side: usize, images: u64) -> AutoencoderConfig {
     let mut config = autoencoder(side, images);
