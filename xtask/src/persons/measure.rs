@@ -41,7 +41,7 @@ const HELD: (usize, usize) = (12, 18);
 const BATCH: usize = 10;
 
 /// Pictures of each kind in a row of the grid.
-const SHOWN: usize = 3;
+pub const SHOWN: usize = 3;
 
 /// How far coordinates can move in a search: as in the published 1000 steps of 0.005.
 const TRAVEL: f64 = 5.0;

@@ -25,6 +25,7 @@ use crate::{
     out::{say, write_json},
     portraits::settings,
 };
+use measure::SHOWN;
 use person::Person;
 
 /// The domains that go on top of the persons.
@@ -74,11 +75,11 @@ struct Given<'a> {
 ///
 /// Networks that are not there, settings that do not fit, and those of the run.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let numbers = [args.persons, args.samples, args.search, args.steps as usize];
-    if numbers.contains(&0) {
-        return Err(user_error(
-            "--persons, --samples, --search and --steps are at least 1",
-        ));
+    let numbers = [args.persons, args.search, args.steps as usize];
+    if numbers.contains(&0) || args.samples < SHOWN {
+        return Err(user_error(format!(
+            "--persons, --search and --steps are at least 1, --samples at least {SHOWN}"
+        )));
     }
     let file = |name: &str| args.assets.join(name);
     let recipe = Recipe::read(&file("expand.toml"), SETTINGS)?;
