@@ -40,9 +40,9 @@ const NETWORKS: [Network; 9] = [
     },
     Network {
         run: "diffae",
-        told: "autoencoder",
+        told: "refined",
         file: "diffae.safetensors",
-        what: "diffusion autoencoder of photographs, 64 × 64, codes of 128, with its latent prior; the figures are the autoencoder's",
+        what: "diffusion autoencoder of photographs, 64 × 64, codes of 128, with its latent prior; its U-Net began as the teacher's, and the figures are of what it learnt from there",
     },
     Network {
         run: "encoder",
