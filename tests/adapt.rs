@@ -67,4 +67,10 @@ fn a_run_is_resumed_with_its_settings() {
     world.ok("train-hyperdomain --clip one --out short --kimg 0.01 --batch 4 --tick 0.01 --augmentation none");
     let resumed = world.json("train-hyperdomain --resume short --json");
     assert_eq!(resumed["step"], 3);
+    let longer = world.json("train-hyperdomain --resume short --kimg 0.02 --json");
+    assert_eq!(longer["step"], 5);
+    world.refused(
+        "train-hyperdomain --resume short --seed 7",
+        &["--seed", "keeps its settings"],
+    );
 }

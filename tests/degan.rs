@@ -134,5 +134,7 @@ fn pictures_of_a_folder_are_styles_and_a_run_is_resumed_with_its_settings() {
     assert!(done["last"]["direction/unseen"].is_f64());
     let resumed = world.json("train-degan --resume short --json");
     assert_eq!(resumed["step"], 2);
+    let longer = world.json("train-degan --resume short --kimg 0.024 --json");
+    assert_eq!(longer["step"], 3);
     assert!(world.has("short/styles000000016.png"));
 }

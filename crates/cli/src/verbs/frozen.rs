@@ -1,14 +1,10 @@
-//! What `domex train-hyperdomain` and `domex train-degan` have in common: a generator that stays as it is, CLIP models, and how
-//! a run ends.
+//! What `domex train-hyperdomain` and `domex train-degan` have in common: a generator that stays as it is, and CLIP models.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use domex_error::user_error;
 use domex_nada::Guide;
 use domex_stylegan2::Generator;
-use domex_train::Outcome;
-use serde_json::json;
 
 use super::domains::file::fingerprint;
 use super::expand::inputs::named;
@@ -85,40 +81,9 @@ pub fn guides(
     models.iter().map(guide).collect()
 }
 
-/// A number of thousands, as pictures.
-pub fn images(flag: &str, kimg: f64) -> domex_error::Result<u64> {
-    match kimg.is_finite() && kimg > 0.0 && kimg < 1e9 {
-        true => Ok((kimg * 1000.0).ceil() as u64),
-        false => Err(user_error(format!("{flag} {kimg}: give a number above 0"))),
-    }
-}
-
 /// Tells which generator and which CLIP models a run has.
 pub fn tell(context: &Context, model: &Path, clip: &[ClipModel]) {
     context.say(&format!("generator {}", assets::shown(model)));
     let clip: Vec<&str> = clip.iter().map(|clip| clip.name.as_str()).collect();
     context.say(&format!("CLIP      {}", clip.join(", ")));
-}
-
-/// Tells how a run of `domex VERB` ended.
-pub fn ended(context: &Context, verb: &str, out: &Path, outcome: &Outcome) -> ExitCode {
-    let done = outcome.clock.kimg();
-    match outcome.signal {
-        Some(_) => context.say(&format!(
-            "stopped after {done} kimg; resume with: domex {verb} --resume {}",
-            out.display()
-        )),
-        None => context.say(&format!("{} after {done} kimg", outcome.model.display())),
-    }
-    context.result(&json!({
-        "out": text(out),
-        "model": text(&outcome.model),
-        "snapshot": text(&outcome.snapshot),
-        "step": outcome.clock.step,
-        "images": outcome.clock.images,
-        "seconds": outcome.clock.seconds,
-        "signal": outcome.signal,
-        "last": outcome.last.as_ref().map(domex_train::events::Record::to_json),
-    }));
-    ExitCode::from(outcome.exit_code())
 }

@@ -20,6 +20,7 @@ pub mod generate;
 pub mod info;
 pub mod invert;
 pub mod mix;
+mod network_run;
 pub mod person;
 pub mod studio;
 pub mod train;

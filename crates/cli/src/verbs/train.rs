@@ -16,6 +16,7 @@ use domex_pretrain::stylegan2::{Start, StyleGan2};
 use domex_train::{Outcome, Resume, RunConfig};
 use serde_json::json;
 
+use super::network_run;
 use crate::context::Context;
 use crate::paths::text;
 use crate::{datasets, models, runs};
@@ -354,19 +355,7 @@ fn tell(
 }
 
 fn ended(context: &Context, outcome: &Outcome, out: &Path, skipped: &[String]) {
-    if outcome.signal.is_some() {
-        context.say(&format!(
-            "stopped after {} kimg; resume with: domex train --resume {}",
-            outcome.clock.kimg(),
-            out.display()
-        ));
-    } else {
-        context.say(&format!(
-            "{} after {} kimg",
-            outcome.model.display(),
-            outcome.clock.kimg()
-        ));
-    }
+    network_run::tell_end(context, "train", out, outcome);
     context.result(&json!({
         "out": text(out),
         "model": text(&outcome.model),

@@ -13,15 +13,14 @@ use domex_error::user_error;
 use domex_lpips::Lpips;
 use domex_pretrain::degan::{DeganConfig, DeganJob, Networks, PictureStyles, Styles};
 use domex_pretrain::portraits::{DomainStyles, recipes};
-use domex_train::{Resume, RunConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::expand::settings::ClipModel;
-use super::frozen::{self, Frozen, images};
+use super::frozen::{self, Frozen};
+use super::network_run::{self, NetworkRun, RunFlags, Ticks, images};
 use crate::context::Context;
 use crate::paths::text;
-use crate::{assets, datasets, runs};
+use crate::{assets, datasets};
 
 /// The share of draws in the portrait world that are a character in a technique.
 const BOTH: f64 = 0.4;
@@ -32,55 +31,44 @@ const BOTH: f64 = 0.4;
     after_help = "Examples:\n  domex train-degan --out runs/degan --kimg 24\n  domex train-degan --model ffhq.pkl --clip ViT-B/32 --styles art.zip --backbone vit_b_16.pth --out runs/degan\n  domex train-degan --resume runs/degan\n\nThe run's folder has model.safetensors, which `domex adapt --degan` takes, and styles*.png: in each row a picture and the\ngenerator's own pictures in its domain. For the shipped generator the pictures are rendered, of twenty of the built-in domains; the\nsix that are held out are measured only. With a public backbone that stays as it is and heads are trained, without one a small\nnetwork is trained whole."
 )]
 pub struct TrainDegan {
-    /// The run's folder, created if absent [default with --resume: the folder of that run]
-    #[arg(short, long, value_name = "DIR", required_unless_present = "resume")]
-    pub out: Option<PathBuf>,
-    /// Resume a run: its folder, or one of its snapshots. Its settings stay
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "styles", "unseen", "clip", "backbone", "vgg", "fade_in", "kimg", "batch", "lr", "tick", "snap"])]
-    pub resume: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunFlags,
     /// The generator, which stays as it is: a StyleGAN2 [default: portraits, the shipped generator]
-    #[arg(short, long, value_name = "FILE|NAME")]
+    #[arg(short, long, value_name = "FILE|NAME", conflicts_with = "resume")]
     pub model: Option<String>,
     /// Folder or zip file of pictures to learn from, each a style of its own [default: renderings for the shipped generator]
-    #[arg(long, value_name = "FOLDER|FILE.zip")]
+    #[arg(long, value_name = "FOLDER|FILE.zip", conflicts_with = "resume")]
     pub styles: Option<PathBuf>,
     /// Folder or zip file of pictures that are measured and not learnt
-    #[arg(long, value_name = "FOLDER|FILE.zip", requires = "styles")]
+    #[arg(
+        long,
+        value_name = "FOLDER|FILE.zip",
+        requires = "styles",
+        conflicts_with = "resume"
+    )]
     pub unseen: Option<PathBuf>,
     /// CLIP models: a file, or a shipped or fetched name [default: robust and fine for the shipped generator]
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "resume")]
     pub clip: Vec<String>,
     /// Public weights of a vision transformer (torchvision's, timm's or transformers' ViT-B/16, say) [default: none, a small
     /// network is trained whole]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub backbone: Option<PathBuf>,
     /// torchvision's VGG-16, for the styles of its features as a further loss
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub vgg: Option<PathBuf>,
     /// Steps over which the offsets come in, from a tenth [default: 2000, with renderings 200]
-    #[arg(long, value_name = "STEPS")]
+    #[arg(long, value_name = "STEPS", conflicts_with = "resume")]
     pub fade_in: Option<usize>,
     /// Length in thousands of edited pictures [default: 24]
     #[arg(long, value_name = "KIMG")]
     pub kimg: Option<f64>,
     /// Edited pictures of a step, 4 of each style [default: 32; with renderings 16, 2 of each domain]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub batch: Option<usize>,
     /// Learning rate [default: 0.001]
-    #[arg(long, value_name = "LR")]
+    #[arg(long, value_name = "LR", conflicts_with = "resume")]
     pub lr: Option<f64>,
-    /// Thousands of edited pictures per tick [default: 2]
-    #[arg(long, value_name = "KIMG")]
-    pub tick: Option<f64>,
-    /// Ticks between snapshots; 0: only at the end [default: 2]
-    #[arg(long, value_name = "TICKS")]
-    pub snap: Option<u64>,
-    /// Check everything, print what would be done, and write nothing
-    #[arg(short = 'n', long)]
-    pub dry_run: bool,
-    /// Start a new run in a folder that has files; files of another run are removed
-    #[arg(long)]
-    pub force: bool,
 }
 
 /// A file of public weights, and what it was when the run began.
@@ -128,48 +116,39 @@ struct Settings {
     perceptual: Option<PathBuf>,
     backbone: Option<Weights>,
     vgg: Option<Weights>,
-    tick_images: u64,
-    snap: u64,
+    ticks: Ticks,
     training: DeganConfig,
 }
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &TrainDegan) -> domex_error::Result<ExitCode> {
-    let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
-    let old: Option<Settings> = match &args.resume {
-        Some(run) => Some(runs::settings(run, "train-degan")?),
-        None => None,
-    };
-    if old.is_none() && !args.force {
-        runs::refuse_occupied(&out)?;
-    }
+    let (out, old): (_, Option<Settings>) = args.run.begin("train-degan")?;
     let old_model = old.as_ref().map(|old| old.model.as_path());
     let frozen = Frozen::open(context, args.model.as_deref(), old_model)?;
-    let settings = match old {
+    let mut settings = match old {
         Some(old) => old,
         None => settings(context, args, &frozen)?,
     };
-    let run = RunConfig {
-        force: args.force,
-        inputs: settings.inputs(),
+    settings.ticks = args.run.ticks(Some(settings.ticks))?;
+    if let Some(kimg) = args.kimg {
+        settings.training.learning.images = images("--kimg", kimg)?;
+    }
+    let run = NetworkRun {
+        out: &out,
         images: settings.training.learning.images,
-        tick_images: settings.tick_images,
-        snap: settings.snap,
         seed: settings.training.seed,
-        resume: args.resume.clone().map_or(Resume::No, Resume::From),
-        show: context.show(),
-        settings: serde_json::to_value(&settings)?,
-        ..RunConfig::new(&out)
+        ticks: settings.ticks,
+        inputs: settings.inputs(),
+        settings: &settings,
     };
-    run.check_inputs()?;
+    let run = args.run.config(context, run)?;
     let mut job = job(context, &settings, frozen)?;
-    tell(context, &settings, &out);
-    if args.dry_run {
-        context.result(&json!({ "out": text(&out), "settings": settings }));
+    tell(context, &settings);
+    if args.run.ends_dry(context, &out, &settings) {
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = domex_train::run(&mut job, &run)?;
-    Ok(frozen::ended(context, "train-degan", &out, &outcome))
+    Ok(network_run::ended(context, "train-degan", &out, &outcome))
 }
 
 impl Settings {
@@ -225,8 +204,7 @@ fn settings(
         },
         backbone,
         vgg: weights(&args.vgg)?,
-        tick_images: images("--tick", args.tick.unwrap_or(2.0))?,
-        snap: args.snap.unwrap_or(2),
+        ticks: args.run.ticks(None)?,
         training,
     })
 }
@@ -291,7 +269,7 @@ fn pictures(
     Ok(opened.source)
 }
 
-fn tell(context: &Context, settings: &Settings, out: &Path) {
+fn tell(context: &Context, settings: &Settings) {
     frozen::tell(context, &settings.model, &settings.clip);
     context.say(&match &settings.styles {
         Some(path) => format!("styles    {}", path.display()),
@@ -308,5 +286,4 @@ fn tell(context: &Context, settings: &Settings, out: &Path) {
         network.parameters(),
         styles.sum::<usize>()
     ));
-    context.say(&format!("folder    {}", out.display()));
 }

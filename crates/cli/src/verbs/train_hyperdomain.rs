@@ -8,15 +8,13 @@ use domex_data::portraits::{Domain, phrases};
 use domex_error::{Context as _, user_error};
 use domex_hyperdomain::{Config, ModulationKind, modulation};
 use domex_pretrain::hyperdomain::{Augmentation, HyperdomainConfig, HyperdomainJob};
-use domex_train::{Resume, RunConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::expand::settings::ClipModel;
-use super::frozen::{self, Frozen, images};
+use super::frozen::{self, Frozen};
+use super::network_run::{self, NetworkRun, RunFlags, Ticks, images};
 use crate::context::Context;
-use crate::paths::text;
-use crate::runs;
 
 /// The text of the shipped generator's own pictures.
 const SOURCE: &str = "photo";
@@ -27,57 +25,41 @@ const SOURCE: &str = "photo";
     after_help = "Examples:\n  domex train-hyperdomain --out runs/hyperdomain --kimg 24\n  domex train-hyperdomain --model ffhq.pkl --clip ViT-B/32 --texts styles.txt --source photo --out runs/hyperdomain\n  domex train-hyperdomain --resume runs/hyperdomain\n\nThe run's folder has model.safetensors, which `domex adapt --hyperdomain` takes, and domains*.png with a row for each text. For\nthe shipped generator the texts are twenty of the built-in domains; the six that are held out are measured only."
 )]
 pub struct TrainHyperdomain {
-    /// The run's folder, created if absent [default with --resume: the folder of that run]
-    #[arg(short, long, value_name = "DIR", required_unless_present = "resume")]
-    pub out: Option<PathBuf>,
-    /// Resume a run: its folder, or one of its snapshots. Its settings stay
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "clip", "texts", "unseen", "source", "modulation", "augmentation", "kimg", "batch", "lr", "tick", "snap"])]
-    pub resume: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunFlags,
     /// The generator, which stays as it is: a StyleGAN2 [default: portraits, the shipped generator]
-    #[arg(short, long, value_name = "FILE|NAME")]
+    #[arg(short, long, value_name = "FILE|NAME", conflicts_with = "resume")]
     pub model: Option<String>,
     /// CLIP models: a file, or a shipped or fetched name. The network reads embeddings of the first [default: robust and fine for
     /// the shipped generator]
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "resume")]
     pub clip: Vec<String>,
     /// File with a text on each line: the domains that it learns
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub texts: Option<PathBuf>,
     /// File with texts that are measured and not learnt
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub unseen: Option<PathBuf>,
     /// The text of the generator's own pictures [default: photo]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "resume")]
     pub source: Option<String>,
     /// What a domain does to convolutions: cin_mult (a factor for each input channel) or csep_mult (for each output channel too)
     /// [default: cin_mult]
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", conflicts_with = "resume")]
     pub modulation: Option<ModulationKind>,
     /// Embeddings: none (those of the texts) or resample-and-convex (points between and around them) [default:
     /// resample-and-convex]
-    #[arg(long, value_name = "NAME", value_parser = augmentation)]
+    #[arg(long, value_name = "NAME", value_parser = augmentation, conflicts_with = "resume")]
     pub augmentation: Option<Augmentation>,
     /// Length in thousands of edited pictures [default: 24]
     #[arg(long, value_name = "KIMG")]
     pub kimg: Option<f64>,
     /// Texts of a step, one picture each [default: 12]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub batch: Option<usize>,
     /// Learning rate [default: 0.001]
-    #[arg(long, value_name = "LR")]
+    #[arg(long, value_name = "LR", conflicts_with = "resume")]
     pub lr: Option<f64>,
-    /// Thousands of edited pictures per tick [default: 2]
-    #[arg(long, value_name = "KIMG")]
-    pub tick: Option<f64>,
-    /// Ticks between snapshots; 0: only at the end [default: 2]
-    #[arg(long, value_name = "TICKS")]
-    pub snap: Option<u64>,
-    /// Check everything, print what would be done, and write nothing
-    #[arg(short = 'n', long)]
-    pub dry_run: bool,
-    /// Start a new run in a folder that has files; files of another run are removed
-    #[arg(long)]
-    pub force: bool,
 }
 
 fn augmentation(name: &str) -> Result<Augmentation, String> {
@@ -91,21 +73,13 @@ fn augmentation(name: &str) -> Result<Augmentation, String> {
 struct Settings {
     model: PathBuf,
     clip: Vec<ClipModel>,
-    tick_images: u64,
-    snap: u64,
+    ticks: Ticks,
     training: HyperdomainConfig,
 }
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<ExitCode> {
-    let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
-    let old: Option<Settings> = match &args.resume {
-        Some(run) => Some(runs::settings(run, "train-hyperdomain")?),
-        None => None,
-    };
-    if old.is_none() && !args.force {
-        runs::refuse_occupied(&out)?;
-    }
+    let (out, old): (_, Option<Settings>) = args.run.begin("train-hyperdomain")?;
     let old_model = old.as_ref().map(|old| old.model.as_path());
     let frozen = Frozen::open(context, args.model.as_deref(), old_model)?;
     let clip = match &old {
@@ -115,34 +89,38 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
     let (guides, hashes) = frozen::guides(context, &clip)?;
     let first = guides.first().zip(hashes.first());
     let (first, clip_hash) = first.context("no CLIP model")?;
-    let settings = match old {
+    let mut settings = match old {
         Some(old) => old,
         None => settings(context, args, &frozen, clip, first.clip.config().embed_dim)?,
     };
+    settings.ticks = args.run.ticks(Some(settings.ticks))?;
+    if let Some(kimg) = args.kimg {
+        settings.training.learning.images = images("--kimg", kimg)?;
+    }
     let hashes = [frozen.hash, clip_hash.clone()];
     let training = settings.training.clone();
-    let mut job = HyperdomainJob::new(training, frozen.generator, guides, hashes, &context.device)?;
     let inputs = settings.clip.iter().map(|clip| clip.path.clone());
-    let run = RunConfig {
-        force: args.force,
+    let run = NetworkRun {
+        out: &out,
+        images: training.learning.images,
+        seed: training.seed,
+        ticks: settings.ticks,
         inputs: inputs.chain([settings.model.clone()]).collect(),
-        images: settings.training.learning.images,
-        tick_images: settings.tick_images,
-        snap: settings.snap,
-        seed: settings.training.seed,
-        resume: args.resume.clone().map_or(Resume::No, Resume::From),
-        show: context.show(),
-        settings: serde_json::to_value(&settings)?,
-        ..RunConfig::new(&out)
+        settings: &settings,
     };
-    run.check_inputs()?;
-    tell(context, &settings, &out);
-    if args.dry_run {
-        context.result(&json!({ "out": text(&out), "settings": settings }));
+    let run = args.run.config(context, run)?;
+    let mut job = HyperdomainJob::new(training, frozen.generator, guides, hashes, &context.device)?;
+    tell(context, &settings);
+    if args.run.ends_dry(context, &out, &settings) {
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = domex_train::run(&mut job, &run)?;
-    Ok(frozen::ended(context, "train-hyperdomain", &out, &outcome))
+    Ok(network_run::ended(
+        context,
+        "train-hyperdomain",
+        &out,
+        &outcome,
+    ))
 }
 
 fn settings(
@@ -175,8 +153,7 @@ fn settings(
     Ok(Settings {
         model: frozen.path.clone(),
         clip,
-        tick_images: images("--tick", args.tick.unwrap_or(2.0))?,
-        snap: args.snap.unwrap_or(2),
+        ticks: args.run.ticks(None)?,
         training,
     })
 }
@@ -215,7 +192,7 @@ fn lines(flag: &str, path: &Path) -> domex_error::Result<Vec<String>> {
     }
 }
 
-fn tell(context: &Context, settings: &Settings, out: &Path) {
+fn tell(context: &Context, settings: &Settings) {
     let training = &settings.training;
     frozen::tell(context, &settings.model, &settings.clip);
     context.say(&format!("learnt    {}", training.texts.join(", ")));
@@ -230,5 +207,4 @@ fn tell(context: &Context, settings: &Settings, out: &Path) {
             .modulation
             .numbers(&training.network.convolutions)
     ));
-    context.say(&format!("folder    {}", out.display()));
 }
