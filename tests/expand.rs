@@ -415,6 +415,17 @@ fn a_perceptual_network_is_needed_only_for_its_loss() {
 }
 
 #[test]
+fn a_step_may_have_several_passes() {
+    let world = world();
+    let line = "expand --domain elf --steps 1 --batch 3 --micro-batch 2 --out run";
+    assert!(world.ok(line).contains("batch 3 in passes of 2"));
+    world.refused(
+        "expand --domain elf --batch 3 --batch-gpu 4 --out x",
+        &["micro_batch: 4", "1 to the batch, which is 3"],
+    );
+}
+
+#[test]
 fn without_shipped_networks_a_model_must_be_given() {
     let world = World::empty(env!("CARGO_BIN_EXE_domex"));
     world.refused(

@@ -14,6 +14,7 @@ use domex_expand::{Config, Error, Noise, Result, SourceStep, Trainee, Weights};
 use domex_latent::modulation::Modulator;
 use domex_latent::{Expansion, Generator};
 use domex_random::{Stream, Streams};
+use domex_train::accumulate::Accumulator;
 use domex_train::{Parameters, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
@@ -266,22 +267,23 @@ impl Trainee for DiffAe {
             return Ok(());
         };
         let device: Device = self.source.device().clone();
-        let pictures = pictures.draw(step.batch, &mut self.streams.pictures, &device)?;
-        let codes = self.source.model.encode(&pictures).map_err(own)?.detach();
-        let base = step.subspaces.project(&codes, Some(&self.mean()?))?;
-        let noise = standard_normal(step.noise, pictures.dims(), DType::F32, &device);
-        let steps = uniform_timesteps(&mut self.streams.steps, &self.process, step.batch);
-        let (noise, steps) = (noise.map_err(own)?, steps.map_err(own)?);
         let networks = &self.live.model.networks;
-        let loss = networks
-            .loss_with_codes(&self.process, &pictures, &base, &steps, &noise)
-            .map_err(own)?
-            .loss;
-        let value = loss.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        step.losses.put("loss/noise", value);
-        Ok(step
-            .optimizer
-            .descend(&loss, self.settings.src, &[], step.losses)?)
+        let mut sum = Accumulator::default();
+        for n in step.passes {
+            let pictures = pictures.draw(n, &mut self.streams.pictures, &device)?;
+            let codes = self.source.model.encode(&pictures).map_err(own)?.detach();
+            let base = step.subspaces.project(&codes, Some(&self.mean()?))?;
+            let noise = standard_normal(step.noise, pictures.dims(), DType::F32, &device);
+            let steps = uniform_timesteps(&mut self.streams.steps, &self.process, n);
+            let (noise, steps) = (noise.map_err(own)?, steps.map_err(own)?);
+            let loss = networks
+                .loss_with_codes(&self.process, &pictures, &base, &steps, &noise)
+                .map_err(own)?
+                .loss;
+            let share = n as f64 / step.batch as f64;
+            sum.add("loss/noise", &loss, share, self.settings.src)?;
+        }
+        Ok(sum.apply(step.optimizer, &[], step.losses)?)
     }
 
     fn save(&self, state: &mut State) -> Result<()> {

@@ -34,7 +34,7 @@ pub const DISTANCE: f64 = 20.0;
 /// A StyleGAN2 that is expanded. See the [crate's docs](crate).
 pub struct StyleGan2 {
     pub(crate) live: Generator,
-    live_frozen: Generator,
+    pub(crate) live_frozen: Generator,
     averaged: Generator,
     source: Generator,
     /// Whether weights are trained, and the running mean of w moves as in any training. Beside vectors both stay the source's.
@@ -94,6 +94,9 @@ impl StyleGan2 {
         refuse_both(&settings, config)?;
         let adversarial = settings.src > 0.0 && reals.is_some();
         let discriminator = model.discriminator.as_ref();
+        if let Some(discriminator) = discriminator.filter(|_| adversarial) {
+            check_groups(discriminator, config)?;
+        }
         let discriminator = discriminator.filter(|_| adversarial || settings.realism > 0.0);
         let r1 = Lazy::new(settings.r1_interval)?;
         let adversary = discriminator.map(|d| Adversary::new(d, r1.corrected(config.adam())));
@@ -392,6 +395,21 @@ pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Re
 /// An error of the networks.
 pub(crate) fn own(error: impl Into<AnyError>) -> Error {
     Error::trainee(error)
+}
+
+/// The discriminator compares the pictures of a pass with one another, in groups of one size.
+fn check_groups(discriminator: &Discriminator, config: &Config) -> Result<()> {
+    let Some(group) = discriminator.config().mbstd_group_size else {
+        return Ok(());
+    };
+    let uneven = |pass: &usize| pass % group.min(*pass) != 0;
+    let Some(pass) = config.passes().into_iter().find(uneven) else {
+        return Ok(());
+    };
+    let expected = format!(
+        "a multiple of {group}, in which the discriminator compares them, or fewer; choose another batch or micro_batch"
+    );
+    Err(setting("pictures in one pass", pass, expected.as_str()))
 }
 
 /// A phase and another choice of what is trained cannot both hold.

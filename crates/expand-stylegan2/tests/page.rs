@@ -59,6 +59,7 @@ fn the_page_lists_every_key_with_its_default() {
     settings["parametrisation"] = "full".into();
     settings["placement"] = "subspaces".into();
     settings["reserve"] = 0.into();
+    settings["micro_batch"] = "batch".into();
     settings["mystyle"] = serde_json::to_value(MyStyleConfig::default()).unwrap();
     settings["diffusion"] = serde_json::to_value(DiffusionConfig::default()).unwrap();
     settings["adaptive_layers"] = serde_json::to_value(AdaptiveLayers::default()).unwrap();

@@ -1,5 +1,6 @@
 //! Settings of an expansion. The default ones are those that were published.
 
+use domex_train::accumulate;
 use domex_train::adam::AdamConfig;
 use domex_train::ema::EmaConfig;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ use crate::{Error, ParametrisationKind, Result, SourceSettings};
 pub struct Config {
     /// Samples of a step; each draws a task of its own.
     pub batch: usize,
+    /// Samples of a step that are in memory at once; gradients are accumulated. Without it, all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
     /// Learning rate of all networks; the optimizer's betas are 0 and 0.99. Adam without a first
     /// moment moves every weight by about this much a step, whatever the loss.
     pub lr: f64,
@@ -76,8 +80,9 @@ fn is_default<T: Default + PartialEq>(config: &T) -> bool {
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "batch",
+    "micro_batch",
     "lr",
     "cooldown",
     "distance",
@@ -130,6 +135,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             batch: 4,
+            micro_batch: None,
             lr: 0.001,
             cooldown: 0.0,
             distance: None,
@@ -167,6 +173,12 @@ impl Config {
                 return Err(Error::setting(name, value, "a number above 0"));
             }
         }
+        if let Some(micro) = self.micro_batch
+            && !(1..=self.batch).contains(&micro)
+        {
+            let expected = format!("1 to the batch, which is {}", self.batch);
+            return Err(Error::setting("micro_batch", micro, expected));
+        }
         if !(0.0..=1.0).contains(&self.cooldown) {
             return Err(Error::setting("cooldown", self.cooldown, "0 to 1"));
         }
@@ -183,6 +195,12 @@ impl Config {
         self.diffusion.validate()?;
         self.adversarial.validate()?;
         Ok(self.nada.validate()?)
+    }
+
+    /// Samples of each pass that make up a step.
+    #[must_use]
+    pub fn passes(&self) -> Vec<usize> {
+        accumulate::passes(self.batch, self.micro_batch.unwrap_or(self.batch))
     }
 
     /// The settings in this table, those of the source's training completed as its kind says; or what is wrong with them.

@@ -241,6 +241,7 @@ impl Job for Expand {
             self.trainee.source_phases(SourceStep {
                 at,
                 batch: self.config.batch,
+                passes: self.config.passes(),
                 subspaces,
                 latents: &mut self.streams.latents,
                 noise: &mut self.streams.noise,

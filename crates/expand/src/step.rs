@@ -9,9 +9,11 @@ use domex_latent::sample::draw_labels;
 use domex_random::Stream;
 use domex_replay::alignment;
 use domex_train::Losses;
+use domex_train::accumulate::Accumulator;
 
 use crate::job::Expand;
 use crate::method::Turn;
+use crate::objective::{Latents, Pictures};
 use crate::trainee::{Noise, Weights};
 use crate::{Error, Result};
 
@@ -42,6 +44,45 @@ impl Expand {
             )?,
         };
         let latents = self.objective.latents(&w, &mean, &tasks)?;
+        let mut sum = Accumulator::default();
+        let mut shown = Vec::new();
+        let mut start = 0;
+        for count in self.config.passes() {
+            let pass = Pass {
+                tasks: &tasks[start..start + count],
+                targets: &targets[start..start + count],
+                latents: latents.narrow(start, count)?,
+                labels: labels
+                    .as_ref()
+                    .map(|labels| labels.narrow(0, start, count))
+                    .transpose()?,
+            };
+            shown.push(self.expand_pass(pass, &mut sum, losses)?);
+            start += count;
+        }
+        sum.apply(&mut self.optimizer, &frozen, losses)?;
+        self.objective.learn(
+            &Pictures::joined(&shown)?,
+            &tasks,
+            &mut Turn { factor, losses },
+        )
+    }
+
+    /// Adds the loss of some samples of a step; gives their pictures without a graph.
+    fn expand_pass(
+        &mut self,
+        pass: Pass<'_>,
+        sum: &mut Accumulator,
+        losses: &mut Losses,
+    ) -> Result<Pictures> {
+        let Pass {
+            tasks,
+            targets,
+            latents,
+            labels,
+        } = pass;
+        let n = tasks.len();
+        let share = n as f64 / self.config.batch as f64;
         let noise = Noise::Fresh {
             live: &mut self.streams.noise,
             source: &mut self.streams.source_noise,
@@ -50,12 +91,12 @@ impl Expand {
             self.trainee.pictures(Weights::Live, latents, source, noise)
         };
         let pictures = self.objective.pictures(&latents, make)?;
-        let step =
-            self.objective
-                .loss(&pictures, &tasks, &targets, n, &mut self.streams.methods)?;
-        losses.put("loss/expand", number(&step.expand)?);
-        losses.put("loss/l2", number(&step.alignment.l2)?);
-        losses.put("loss/lpips", number(&step.alignment.perceptual)?);
+        let step = self
+            .objective
+            .loss(&pictures, tasks, targets, n, &mut self.streams.methods)?;
+        sum.tell("loss/expand", share * number(&step.expand)?);
+        sum.tell("loss/l2", share * number(&step.alignment.l2)?);
+        sum.tell("loss/lpips", share * number(&step.alignment.perceptual)?);
         // What is not finite is told of by the sum, and must not enter the means.
         let finite = tasks.iter().zip(&step.per_sample);
         for (task, value) in finite.filter(|(_, value)| value.is_finite()) {
@@ -64,14 +105,19 @@ impl Expand {
         }
         let mut total = step.total;
         if let Some(diversity) = &step.diversity {
-            losses.put("loss/diversity", number(diversity)?);
+            sum.tell("loss/diversity", share * number(diversity)?);
         }
         if let Some(earlier) = self.earlier_domains() {
-            total = (total + self.hold_earlier(earlier, &latents.base, losses)?)?;
+            let domains = draw(&mut self.streams.earlier, earlier, n)?;
+            let term = self.hold(&self.moved(&latents.base, &domains)?)?;
+            sum.tell("loss/earlier", share * number(&term)?);
+            total = (total + term)?;
         }
-        if let Some(reserved) = &self.domains.reserved {
-            let moved = self.along_reserved(&latents.base, &reserved.clone())?;
-            total = (total + self.hold(&moved, "loss/reserve", losses)?)?;
+        if let Some(reserved) = self.domains.reserved.clone() {
+            let moved = self.along_reserved(&latents.base, &reserved)?;
+            let term = self.hold(&moved)?;
+            sum.tell("loss/reserve", share * number(&term)?);
+            total = (total + term)?;
         }
         if let Some(opinion) =
             self.trainee
@@ -79,10 +125,8 @@ impl Expand {
         {
             total = (total + opinion)?;
         }
-        self.optimizer.descend(&total, 1.0, &frozen, losses)?;
-        drop(total);
-        self.objective
-            .learn(&pictures, &tasks, &mut Turn { factor, losses })
+        sum.descend(&total, share)?;
+        Ok(pictures.detached())
     }
 
     /// Labels of a step's samples, where the generator has classes.
@@ -99,18 +143,6 @@ impl Expand {
         Some(self.domains.earlier).filter(|&earlier| held && earlier > 0)
     }
 
-    /// Alignment on the domains that the model had: each sample moves along one of theirs.
-    fn hold_earlier(
-        &mut self,
-        earlier: usize,
-        base: &Tensor,
-        losses: &mut Losses,
-    ) -> Result<Tensor> {
-        let domains = draw(&mut self.streams.earlier, earlier, base.dim(0)?)?;
-        let moved = self.moved(base, &domains)?;
-        self.hold(&moved, "loss/earlier", losses)
-    }
-
     /// Base latents `[n, D]`, each moved along a direction that no domain has.
     fn along_reserved(&mut self, base: &Tensor, reserved: &Tensor) -> Result<Tensor> {
         let rows = draw(&mut self.streams.earlier, reserved.dim(0)?, base.dim(0)?)?;
@@ -122,7 +154,7 @@ impl Expand {
     }
 
     /// Alignment with the source's pictures of latents `[n, D]`.
-    fn hold(&mut self, latents: &Tensor, name: &str, losses: &mut Losses) -> Result<Tensor> {
+    fn hold(&mut self, latents: &Tensor) -> Result<Tensor> {
         let noise = Noise::Fresh {
             live: &mut self.streams.noise,
             source: &mut self.streams.source_noise,
@@ -130,9 +162,7 @@ impl Expand {
         let (now, before) = self
             .trainee
             .pictures(Weights::Live, &[latents], &[latents], noise)?;
-        let term = self.aligned(&now[0], &before[0])?;
-        losses.put(name, number(&term)?);
-        Ok(term)
+        self.aligned(&now[0], &before[0])
     }
 
     /// Base latents `[n, D]`, each moved into one of all domains.
@@ -153,6 +183,14 @@ impl Expand {
         let weights = &self.config.objective.alignment;
         Ok(alignment(now, before, self.distance.as_deref(), weights)?.loss)
     }
+}
+
+/// Some samples of a step, which are in memory at once.
+struct Pass<'a> {
+    tasks: &'a [usize],
+    targets: &'a [Option<Tensor>],
+    latents: Latents,
+    labels: Option<Tensor>,
 }
 
 /// `n` numbers below `count`.

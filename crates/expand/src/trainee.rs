@@ -56,6 +56,8 @@ pub struct SourceStep<'a> {
     pub at: &'a Clock,
     /// Pictures of a step.
     pub batch: usize,
+    /// How many of them are in memory at once, pass by pass.
+    pub passes: Vec<usize>,
     /// The domains' directions: this training sees the base subspace only.
     pub subspaces: &'a Subspaces,
     /// For latents.

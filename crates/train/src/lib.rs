@@ -61,6 +61,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod accumulate;
 pub mod adam;
 pub mod ema;
 mod error;

@@ -114,7 +114,8 @@ impl Recipe for AutoencoderConfig {
     }
 }
 
-/// An autoencoder that begins with the encoder of one and the U-Net of a teacher.
+/// An autoencoder that begins with the encoder of one and the U-Net of a teacher; or, if that one has such a U-Net already, with all
+/// of it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Refined(AutoencoderConfig);
@@ -127,12 +128,14 @@ impl Recipe for Refined {
         let photos = photos(args, self.0.network.unet.image_size)?;
         let begun = domex_diffae::Model::load(file, &Device::Cpu)?;
         let mut tensors = begun.tensors().clone();
-        tensors.retain(|name, _| name.starts_with("encoder."));
-        let teacher = Container::open(args.network("teacher"))?;
-        for name in teacher.names() {
-            if let Some(own) = name.strip_prefix("unet.") {
-                let tensor = teacher.tensor(name, &Device::Cpu)?;
-                tensors.insert(own.to_owned(), tensor.to_dtype(DType::F32)?);
+        if begun.config().unet != self.0.network.unet {
+            tensors.retain(|name, _| name.starts_with("encoder."));
+            let teacher = Container::open(args.network("teacher"))?;
+            for name in teacher.names() {
+                if let Some(own) = name.strip_prefix("unet.") {
+                    let tensor = teacher.tensor(name, &Device::Cpu)?;
+                    tensors.insert(own.to_owned(), tensor.to_dtype(DType::F32)?);
+                }
             }
         }
         let job = AutoencoderJob::from(tensors, self.0.clone(), photos, &Device::Cpu)?;

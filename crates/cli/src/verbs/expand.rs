@@ -66,7 +66,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "phase", "class", "gamma", "ema",
+        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "micro_batch", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "phase", "class", "gamma", "ema",
         "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "scale_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -142,6 +142,15 @@ pub struct Expand {
     /// Batch size; each sample draws its domain at random [default: 4]
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub batch: Option<usize>,
+    /// Samples that are in memory at once; the gradients of a step are accumulated over its passes, to save memory
+    /// [default: the whole batch]
+    #[arg(
+        long,
+        visible_alias = "batch-gpu",
+        value_name = "N",
+        help_heading = "Settings"
+    )]
+    pub micro_batch: Option<usize>,
     /// Learning rate [default: 0.001; of a diffusion autoencoder 0.0001]
     #[arg(
         long,

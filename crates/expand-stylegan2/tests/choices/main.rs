@@ -5,5 +5,6 @@
 mod clip_models;
 mod course;
 mod layers;
+mod passes;
 mod pictures;
 mod world;

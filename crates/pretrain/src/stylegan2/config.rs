@@ -14,6 +14,7 @@
 
 use domex_gan::PathLengthConfig;
 use domex_stylegan2::{Architecture, DiscriminatorConfig, GeneratorConfig, MappingConfig, config};
+use domex_train::accumulate;
 use domex_train::adam::AdamConfig;
 use domex_train::ema::EmaConfig;
 use serde::{Deserialize, Serialize};
@@ -289,11 +290,7 @@ impl Config {
 
     /// Pictures of the passes that make up a step.
     pub(super) fn passes(&self) -> Vec<usize> {
-        let full = self.batch / self.micro_batch;
-        let rest = self.batch % self.micro_batch;
-        let mut passes = vec![self.micro_batch; full];
-        passes.extend((rest > 0).then_some(rest));
-        passes
+        accumulate::passes(self.batch, self.micro_batch)
     }
 
     /// Checks the numbers that the networks do not check themselves.
@@ -433,14 +430,5 @@ mod tests {
         says(&|c| c.style_mixing = 1.5, "mixing");
         says(&|c| c.batch = 0, "batch");
         says(&|c| c.channels = 2, "channels");
-    }
-
-    #[test]
-    fn passes_add_up_to_the_batch() {
-        let mut config = Config::preset(Preset::Portraits, 64, 0);
-        config.micro_batch = 6;
-        assert_eq!(config.passes(), [6, 6, 4]);
-        config.micro_batch = 16;
-        assert_eq!(config.passes(), [16]);
     }
 }

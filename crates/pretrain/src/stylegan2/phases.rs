@@ -10,13 +10,12 @@
 //! Each phase is a step of its network's optimizer. The passes of a step are added up, each weighted by its share of the
 //! batch. A loss or gradient that is not finite leaves the network as it was.
 
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_gan::{PictureTransform, generator_loss, latents};
 use domex_stylegan2::{Generator, Noise};
 use domex_train::Losses;
-use domex_train::adam::Adam;
+use domex_train::accumulate::Accumulator;
 use rayon::prelude::*;
 
 use super::imitation;
@@ -35,7 +34,7 @@ pub(super) struct Reals {
 impl StyleGan2 {
     /// The generator's adversarial phase.
     pub(super) fn g_main(&mut self, losses: &mut Losses) -> Result<()> {
-        let mut sum = Sum::default();
+        let mut sum = Accumulator::default();
         for pass in self.config.passes() {
             let share = pass as f64 / self.config.batch as f64;
             let labels = self.random_labels(pass)?;
@@ -51,9 +50,9 @@ impl StyleGan2 {
                 change.as_ref().map(|change| change as PictureTransform<'_>),
             )?;
             sum.note("score/fake", mean(&phase.logits)?, share);
-            sum.add("loss/G", &phase.loss, share)?;
+            sum.add("loss/G", &phase.loss, share, 1.0)?;
         }
-        sum.apply(&mut self.networks.adam_g, losses)
+        Ok(sum.apply(&mut self.networks.adam_g, &[], losses)?)
     }
 
     /// A step of the generator towards the teacher's pictures; with `adversarial`, the discriminator has its say on the same ones.
@@ -63,7 +62,7 @@ impl StyleGan2 {
             return Ok(());
         };
         let finest = if adversarial { finest } else { 0 };
-        let mut sum = Sum::default();
+        let mut sum = Accumulator::default();
         for pass in self.config.passes() {
             let share = pass as f64 / self.config.batch as f64;
             let (made, target) = self.shown(pass)?;
@@ -80,9 +79,9 @@ impl StyleGan2 {
                 sum.note("score/fake", mean(&realism.logits)?, share);
                 loss = (loss + realism.loss)?;
             }
-            sum.add("loss/G", &loss, share)?;
+            sum.add("loss/G", &loss, share, 1.0)?;
         }
-        sum.apply(&mut self.networks.adam_g, losses)
+        Ok(sum.apply(&mut self.networks.adam_g, &[], losses)?)
     }
 
     /// Pictures of fresh latents, by the generator and by its teacher.
@@ -115,7 +114,7 @@ impl StyleGan2 {
         let gain = self.config.path_length_interval as f64;
         let passes = self.config.passes();
         let total: usize = passes.iter().map(|pass| config.samples(*pass)).sum();
-        let mut sum = Sum::default();
+        let mut sum = Accumulator::default();
         let mut mean_length = self.mean_length.clone();
         for pass in passes {
             let n = config.samples(pass);
@@ -138,10 +137,10 @@ impl StyleGan2 {
             )?;
             mean_length = path.mean.clone();
             sum.note("path/length", mean(&path.lengths)?, share);
-            sum.add_scaled("loss/path_length", &path.loss, share, gain)?;
+            sum.add("loss/path_length", &path.loss, share, gain)?;
         }
         let fine = sum.is_finite();
-        sum.apply(&mut self.networks.adam_g, losses)?;
+        sum.apply(&mut self.networks.adam_g, &[], losses)?;
         if fine {
             self.mean_length = mean_length;
         }
@@ -150,7 +149,7 @@ impl StyleGan2 {
 
     /// The discriminator's adversarial phase.
     pub(super) fn d_main(&mut self, reals: &[Reals], losses: &mut Losses) -> Result<()> {
-        let mut sum = Sum::default();
+        let mut sum = Accumulator::default();
         for real in reals {
             let n = real.pictures.dim(0)?;
             let share = n as f64 / self.config.batch as f64;
@@ -163,7 +162,7 @@ impl StyleGan2 {
             let change = change.as_ref().map(|change| change as PictureTransform<'_>);
             let fake = domex_gan::fake_loss(&self.networks.d, &fakes, labels.as_ref(), change)?;
             // One graph at a time: this one is gone before the next is built.
-            sum.add("loss/D_fake", &fake.loss, share)?;
+            sum.add("loss/D_fake", &fake.loss, share, 1.0)?;
             drop((fake, fakes));
             let changed = self.draw_change(n)?;
             let change = changed.as_ref().map(transform);
@@ -172,15 +171,15 @@ impl StyleGan2 {
             let found = domex_gan::real_loss(d, &real.pictures, real.labels.as_ref(), change)?;
             self.observe(&found.logits)?;
             sum.note("score/real", mean(&found.logits)?, share);
-            sum.add("loss/D_real", &found.loss, share)?;
+            sum.add("loss/D_real", &found.loss, share, 1.0)?;
         }
-        sum.apply(&mut self.networks.adam_d, losses)
+        Ok(sum.apply(&mut self.networks.adam_d, &[], losses)?)
     }
 
     /// R1 regularization of the discriminator.
     pub(super) fn d_regularise(&mut self, reals: &[Reals], losses: &mut Losses) -> Result<()> {
         let gain = self.config.r1_interval as f64;
-        let mut sum = Sum::default();
+        let mut sum = Accumulator::default();
         for real in reals {
             let n = real.pictures.dim(0)?;
             let share = n as f64 / self.config.batch as f64;
@@ -194,9 +193,9 @@ impl StyleGan2 {
                 change.as_ref().map(|change| change as PictureTransform<'_>),
             )?;
             self.observe(&r1.logits)?;
-            sum.add_scaled("loss/R1", &r1.loss, share, gain)?;
+            sum.add("loss/R1", &r1.loss, share, gain)?;
         }
-        sum.apply(&mut self.networks.adam_d, losses)
+        Ok(sum.apply(&mut self.networks.adam_d, &[], losses)?)
     }
 
     /// Latents `[n, rows, w_dim]` with style mixing. The running mean follows every batch; a graph comes only from the
@@ -270,72 +269,4 @@ pub(super) fn normal(
 
 fn mean(x: &Tensor) -> Result<f64> {
     Ok(f64::from(x.detach().mean_all()?.to_scalar::<f32>()?))
-}
-
-/// The losses and gradients of a phase, added up over its passes.
-#[derive(Default)]
-struct Sum {
-    gradients: Option<GradStore>,
-    losses: Vec<(String, f64)>,
-    notes: Vec<(String, f64)>,
-}
-
-impl Sum {
-    /// Adds a pass and its gradients.
-    fn add(&mut self, name: &str, loss: &Tensor, share: f64) -> Result<()> {
-        self.add_scaled(name, loss, share, 1.0)
-    }
-
-    /// The same with a gradient `gain` times as strong; the loss is told without it.
-    fn add_scaled(&mut self, name: &str, loss: &Tensor, share: f64, gain: f64) -> Result<()> {
-        let value = f64::from(loss.detach().to_scalar::<f32>()?);
-        put(&mut self.losses, name, value * share);
-        if !value.is_finite() {
-            // Nothing will be applied.
-            return Ok(());
-        }
-        let factor = share * gain;
-        let gradients = if factor == 1.0 {
-            loss.backward()?
-        } else {
-            (loss * factor)?.backward()?
-        };
-        match &mut self.gradients {
-            None => self.gradients = Some(gradients),
-            Some(sum) => sum.extend(gradients)?,
-        }
-        Ok(())
-    }
-
-    /// Adds a number that is only told.
-    fn note(&mut self, name: &str, value: f64, share: f64) {
-        put(&mut self.notes, name, value * share);
-    }
-
-    fn is_finite(&self) -> bool {
-        self.losses.iter().all(|(_, value)| value.is_finite())
-    }
-
-    /// Moves the parameters, if every loss is finite.
-    fn apply(self, adam: &mut Adam, losses: &mut Losses) -> Result<()> {
-        let fine = self.is_finite();
-        for (name, value) in &self.losses {
-            losses.put(name, *value);
-        }
-        let notes = self.notes.into_iter();
-        losses
-            .values
-            .extend(notes.filter(|(_, value)| value.is_finite()));
-        if let (true, Some(gradients)) = (fine, &self.gradients) {
-            losses.applied(adam.step(gradients).map_err(Error::Train)?);
-        }
-        Ok(())
-    }
-}
-
-fn put(list: &mut Vec<(String, f64)>, name: &str, value: f64) {
-    match list.iter_mut().find(|(known, _)| known == name) {
-        Some((_, sum)) => *sum += value,
-        None => list.push((name.to_string(), value)),
-    }
 }

@@ -272,6 +272,8 @@ impl Settings {
         } else {
             String::new()
         };
+        let passes = c.micro_batch.filter(|micro| *micro < c.batch);
+        let passes = passes.map_or(String::new(), |micro| format!(" in passes of {micro}"));
         let (alignment, nada) = (c.objective.alignment, &c.nada.weights);
         let trained = match c.parametrisation {
             ParametrisationKind::Full => "".to_owned(),
@@ -308,7 +310,7 @@ impl Settings {
             (
                 "learning",
                 format!(
-                    "batch {}, learning rate {}{falling}{trained}, seed {}",
+                    "batch {}{passes}, learning rate {}{falling}{trained}, seed {}",
                     c.batch, c.lr, self.seed
                 ),
             ),

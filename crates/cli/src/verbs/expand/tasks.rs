@@ -162,6 +162,7 @@ impl ListFiles for Folder {
 fn flags(file: &mut TaskFile, args: &Expand) {
     let config = &mut file.settings;
     set(&mut config.batch, args.batch);
+    config.micro_batch = args.micro_batch.or(config.micro_batch);
     set(&mut config.lr, args.lr);
     set(&mut config.cooldown, args.cooldown);
     config.distance = args.distance.or(config.distance);
