@@ -139,6 +139,37 @@ fn sliders_move_pixels_and_undo_moves_them_back() {
 }
 
 #[test]
+fn layers_take_the_styles_of_another_seed() {
+    let Some((_running, mut browser)) = opened("mixing", 1200, 800) else {
+        return;
+    };
+    let type_in = |browser: &mut Browser, id: &str, value: &str| {
+        browser.value(&format!(
+            "{{ const field = document.getElementById('{id}'); field.value = '{value}';
+                field.dispatchEvent(new Event('change')); 0 }}"
+        ));
+    };
+    let own = browser.value(PIXELS);
+    let mixed = changed(&mut browser, |browser| {
+        type_in(browser, "mixing-last", "2");
+        type_in(browser, "mixing-seed", "5");
+    });
+    let label = browser.value("document.getElementById('picture').getAttribute('aria-label')");
+    assert_eq!(label, "Picture: seed 0, layers 0 to 2 of seed 5");
+    // All layers of a seed are that seed.
+    let all = changed(&mut browser, |browser| {
+        let last = "document.getElementById('mixing-last').max";
+        let last = browser.value(last).as_str().unwrap().to_owned();
+        type_in(browser, "mixing-last", &last);
+    });
+    let none = changed(&mut browser, |browser| click(browser, "#mixing-none"));
+    assert_eq!(none, own);
+    let other = changed(&mut browser, |browser| type_in(browser, "seed", "5"));
+    assert!(other == all && mixed != all);
+    quiet(&mut browser);
+}
+
+#[test]
 fn a_photo_is_found_saved_and_loaded_again() {
     let Some((_running, mut browser)) = opened("photo-presets", 1200, 800) else {
         return;

@@ -61,6 +61,8 @@ pub struct Info {
     pub domains: Vec<String>,
     /// Directions of the latent space that no domain holds, the strongest first.
     pub directions: Vec<Direction>,
+    /// Layers whose styles can be mixed; 0 where a latent is one for all.
+    pub styles: usize,
     /// Whether drafts are there sooner than pictures.
     pub drafts: bool,
     /// How photos are found; `None` where they cannot be.

@@ -35,4 +35,4 @@ pub use error::{Error, Result};
 pub use guard::Token;
 pub use refusal::Refusal;
 pub use server::{Config, Limits, Port, Studio};
-pub use settings::{PhotoId, Settings, Source};
+pub use settings::{Mixing, PhotoId, Settings, Source};

@@ -27,6 +27,7 @@ const FILES: &[(&str, &str, &str)] = files! {
     "strip.js" SCRIPT,
     "pad.js" SCRIPT,
     "sheet.js" SCRIPT,
+    "mixing.js" SCRIPT,
     "film.js" SCRIPT,
     "files.js" SCRIPT,
     "presets.js" SCRIPT,

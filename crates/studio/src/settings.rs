@@ -29,6 +29,21 @@ pub struct Settings {
     /// How far along directions of the latent space, by their numbers in the basis, in the unit of strengths.
     #[serde(default)]
     pub directions: BTreeMap<usize, f64>,
+    /// Some layers' styles from another seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
+}
+
+/// Style mixing: layers `first` to `last` take the styles of another seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mixing {
+    /// Whose styles.
+    pub seed: u32,
+    /// The first layer that takes them, as rows of a latent are counted.
+    pub first: usize,
+    /// The last one.
+    pub last: usize,
 }
 
 /// Where a picture starts.
@@ -107,6 +122,17 @@ impl Settings {
                 "no direction {dimension} that is free: see the list of directions"
             )));
         }
+        if let Some(Mixing { first, last, .. }) = self.mixing
+            && !(first <= last && last < info.styles)
+        {
+            return Err(Refusal::Settings(match info.styles {
+                0 => "mixing: the layers of this model have no styles of their own".to_owned(),
+                count => format!(
+                    "mixing of layers {first} to {last}: they go from 0 to {}",
+                    count - 1
+                ),
+            }));
+        }
         let strengths = self.domains.values().chain(self.directions.values());
         let mut numbers = strengths.chain([&self.truncation]);
         if let Some(number) = numbers.find(|number| !number.is_finite() || number.abs() > LARGEST) {
@@ -140,6 +166,12 @@ impl Settings {
             }
             known
         });
+        if self.mixing.is_some_and(|mixing| mixing.last >= info.styles) {
+            notes.push(
+                "left out: mixing of styles of layers that this model does not have".to_owned(),
+            );
+            self.mixing = None;
+        }
         (self, notes)
     }
 
@@ -176,6 +208,7 @@ mod tests {
                 dimension: 2,
                 reach: 1.0,
             }],
+            styles: 6,
             drafts: false,
             photos: None,
         }
@@ -207,6 +240,10 @@ mod tests {
                 r#"{"source":{"seed":0},"truncation":-1e300}"#,
                 "out of range",
             ),
+            (
+                r#"{"source":{"seed":0},"mixing":{"seed":1,"first":4,"last":6}}"#,
+                "0 to 5",
+            ),
         ] {
             let refused = read(text).check(&info()).unwrap_err().to_string();
             assert!(refused.contains(word), "{refused}");
@@ -215,11 +252,11 @@ mod tests {
 
     #[test]
     fn settings_of_another_model_fit_after_what_is_missing_is_left_out() {
-        let text = r#"{"source":{"seed":1},"domains":{"owl":1,"elf":0.5},"directions":{"9":1}}"#;
+        let text = r#"{"source":{"seed":1},"domains":{"owl":1,"elf":0.5},"directions":{"9":1},"mixing":{"seed":1,"first":0,"last":9}}"#;
         let (fitted, notes) = read(text).fit(&info());
         assert!(fitted.check(&info()).is_ok());
         assert_eq!(fitted.domains.len(), 1);
-        assert_eq!(notes.len(), 2);
+        assert_eq!(notes.len(), 3);
     }
 
     #[test]

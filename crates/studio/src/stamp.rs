@@ -99,6 +99,7 @@ mod tests {
             truncation: 0.7,
             domains: [("Гравюра".to_owned(), 0.25)].into(),
             directions: [(3, -0.1)].into(),
+            mixing: None,
         };
         Stamp::new("faces", settings, Some(photo))
     }

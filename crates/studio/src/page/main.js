@@ -4,6 +4,7 @@ import { json } from './api.js';
 import { $, element, failed, options, slider } from './controls.js';
 import { Files } from './files.js';
 import { Film } from './film.js';
+import { Mixing } from './mixing.js';
 import { Pad } from './pad.js';
 import { Presets } from './presets.js';
 import { sheet } from './sheet.js';
@@ -30,6 +31,7 @@ async function start() {
   truncation(state);
   domains(state, info.domains);
   directions(state, info.directions);
+  new Mixing(state, info.styles, randomSeed);
   history(state);
   new Strip(state, info.drafts).draw().catch(failed);
   const film = new Film(state);
@@ -47,13 +49,17 @@ function seeds(state) {
     else show();
   });
   $('random').addEventListener('click', () => random(state));
-  $('reset').addEventListener('click', () => state.change((now) => Object.assign(now, { truncation: 1, domains: {}, directions: {} })));
+  $('reset').addEventListener('click', () => state.change((now) => {
+    Object.assign(now, { truncation: 1, domains: {}, directions: {} });
+    delete now.mixing;
+  }));
   state.addEventListener('change', show);
 }
 
 const choose = (state, seed) => state.change((now) => { now.source = { seed }; });
 // Few digits: such a seed can be told to somebody.
-const random = (state) => choose(state, Math.floor(Math.random() * 100_000));
+const randomSeed = () => Math.floor(Math.random() * 100_000);
+const random = (state) => choose(state, randomSeed());
 
 function truncation(state) {
   const { row, show } = slider({

@@ -62,6 +62,7 @@ impl Engine for Painter {
                 dimension: 4,
                 reach: 0.5,
             }],
+            styles: 0,
             drafts: false,
             photos: Some(PhotoSupport {
                 steps: 3,

@@ -9,8 +9,9 @@ use domex_latent::basis::Basis;
 use domex_latent::sample::draw_latents;
 use domex_random::Streams;
 use domex_studio::{
-    Direction, Engine, Found, Frame, Info, PhotoBytes, PhotoId, Settings, Source, Stop,
+    Direction, Engine, Found, Frame, Info, Mixing, PhotoBytes, PhotoId, Settings, Source, Stop,
 };
+use domex_stylegan2::replace_rows;
 use image::RgbImage;
 
 use super::Studio;
@@ -82,6 +83,10 @@ impl<'a> Explorer<'a> {
                 .map(|domain| domain.name.clone())
                 .collect(),
             directions: directions(context, model, &basis, unit)?,
+            styles: match model {
+                Model::StyleGan2(_) => generator.layers(),
+                Model::DiffAe(_) => 0,
+            },
             drafts: matches!(model, Model::DiffAe(_)) || generator.resolution() > DRAFT_SIDE,
             photos: finder.support(),
         };
@@ -106,7 +111,12 @@ impl<'a> Explorer<'a> {
         settings: &Settings,
         photos: &BTreeMap<PhotoId, PhotoBytes>,
     ) -> domex_error::Result<Start> {
-        let start = self.start(&settings.source, photos)?;
+        let mut start = self.start(&settings.source, photos)?;
+        if let Some(Mixing { seed, first, last }) = settings.mixing {
+            let other = self.start(&Source::Seed(seed), photos)?;
+            let layers: Vec<usize> = (first..=last).collect();
+            start.w = replace_rows(&start.w, &other.w, &layers)?;
+        }
         let psi = settings.truncation;
         let mut w = if psi == 1.0 {
             // To the bit what `domex generate` starts from.
