@@ -238,6 +238,38 @@ fn compose_takes_a_strength_for_each_domain() {
 }
 
 #[test]
+fn a_region_limits_domains_to_a_part_of_the_picture() {
+    let world = expanded();
+    let paint = |name: &str, part: fn(u32) -> u8| {
+        image::GrayImage::from_fn(40, 40, |x, _| image::Luma([part(x)]))
+            .save(world.path(name))
+            .unwrap();
+    };
+    paint("nowhere.png", |_| 0);
+    paint("everywhere.png", |_| 255);
+    paint("left.png", |x| if x < 20 { 255 } else { 0 });
+    for name in ["nowhere", "everywhere", "left"] {
+        world.ok(&format!(
+            "compose {MODEL} --set zombie=1 --seeds 1 --region {name}.png --out region-{name}"
+        ));
+    }
+    let made = |name: &str| world.read(&format!("{name}/seed0001.png"));
+    assert!(made("region-nowhere") == made("all/base"));
+    assert!(made("region-everywhere") == made("all/zombie"));
+    assert!(made("region-left") != made("all/base") && made("region-left") != made("all/zombie"));
+
+    image::GrayImage::new(40, 30)
+        .save(world.path("wide.png"))
+        .unwrap();
+    let line = format!("compose {MODEL} --set zombie --region wide.png --out r");
+    world.refused(&line, &["40 × 30", "square"]);
+    let line =
+        format!("compose {MODEL} --set zombie --region left.png --noise-mode random --out r");
+    world.refused(&line, &["--region", "same noise"]);
+    assert!(!world.has("r"));
+}
+
+#[test]
 fn traverse_goes_along_a_learnt_domain() {
     let line =
         format!("traverse {MODEL} --domain zombie --seeds 0 --steps 3 --frames 2 --out way --json");

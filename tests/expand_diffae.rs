@@ -63,6 +63,10 @@ fn pictures_are_made_in_its_domains() {
     world.ok(&format!(
         "traverse {model} --domain elf --seeds 1 --steps 2 --frames 2 --out way"
     ));
+    world.refused(
+        &format!("compose {model} --set elf --region made/grid.png --out r"),
+        &["--region", "no layers"],
+    );
 }
 
 #[test]

@@ -170,6 +170,51 @@ fn layers_take_the_styles_of_another_seed() {
 }
 
 #[test]
+fn domains_show_in_the_region_that_is_painted() {
+    let Some((_running, mut browser)) = opened("region", 1200, 800) else {
+        return;
+    };
+    /// The pixels of the picture's right half.
+    const RIGHT: &str =
+        "(() => { const picture = document.getElementById('picture'); const side = picture.width;
+        const copy = new OffscreenCanvas(side, side).getContext('2d', { willReadFrequently: true });
+        copy.drawImage(picture, 0, 0);
+        return String(copy.getImageData(side / 2 + 2, 0, side / 2 - 2, side).data); })()";
+    let base = browser.value(PIXELS);
+    let right = browser.value(RIGHT);
+    let zombie = changed(&mut browser, |browser| {
+        slide(browser, "#domains .slider:nth-child(2) input", 1.5);
+    });
+    assert_ne!(browser.value(RIGHT), right);
+    let left = changed(&mut browser, |browser| {
+        browser.value(
+            "{ const shape = document.getElementById('region-shape'); shape.value = 'left half';
+               shape.dispatchEvent(new Event('change')); 0 }",
+        );
+    });
+    assert!(left != base && left != zombie);
+    assert_eq!(browser.value(RIGHT), right);
+    changed(&mut browser, |browser| {
+        browser.value("document.getElementById('region-panel').open = true");
+        click(browser, "#region-paint");
+        browser.value(
+            "{ const veil = document.getElementById('region'); const box = veil.getBoundingClientRect();
+               const at = { clientX: box.left + 0.8 * box.width, clientY: box.top + 0.5 * box.height, pointerId: 1, button: 0 };
+               veil.setPointerCapture = () => {};
+               for (const kind of ['pointerdown', 'pointerup']) veil.dispatchEvent(new PointerEvent(kind, at)); 0 }",
+        );
+    });
+    assert_ne!(browser.value(RIGHT), right);
+    assert_eq!(
+        browser.value("document.getElementById('region-shape').value"),
+        "painted"
+    );
+    let label = browser.value("document.getElementById('picture').getAttribute('aria-label')");
+    assert_eq!(label, "Picture: seed 0, zombie 1.5, in a region");
+    quiet(&mut browser);
+}
+
+#[test]
 fn a_photo_is_found_saved_and_loaded_again() {
     let Some((_running, mut browser)) = opened("photo-presets", 1200, 800) else {
         return;

@@ -18,6 +18,7 @@ mod models;
 mod paths;
 mod pictures;
 mod progress;
+mod region;
 mod runs;
 mod seeds;
 mod stdout;

@@ -24,6 +24,19 @@ pub trait Paint {
     /// several times.
     fn paint(&mut self, ws: &Tensor, first: usize) -> domex_error::Result<Tensor>;
 
+    /// Pictures of the first latents inside a region `[1, 1, h, w]` and of the others outside.
+    fn paint_within(
+        &mut self,
+        inside: &Tensor,
+        outside: &Tensor,
+        region: &Tensor,
+    ) -> domex_error::Result<Tensor> {
+        let _ = (inside, outside, region);
+        Err(user_error(
+            "a region: this kind of generator has no layers to blend",
+        ))
+    }
+
     /// What of the seeds that [`latents`](Self::latents) was last asked for their latents leave out, `[n, c, h, w]`; nothing of a
     /// generator whose latents say all.
     fn noises(&self) -> Option<Tensor> {
@@ -82,12 +95,29 @@ impl<'a> Painter<'a> {
     pub fn paint(
         &mut self,
         ws: &Tensor,
+        done: impl FnMut(usize, RgbImage) -> domex_error::Result<()>,
+    ) -> domex_error::Result<()> {
+        self.paint_where(ws, None, done)
+    }
+
+    /// The same inside a region `[1, 1, h, w]`, and outside it pictures of other latents.
+    pub fn paint_where(
+        &mut self,
+        ws: &Tensor,
+        outside: Option<(&Tensor, &Tensor)>,
         mut done: impl FnMut(usize, RgbImage) -> domex_error::Result<()>,
     ) -> domex_error::Result<()> {
         let count = ws.dim(0)?;
         for start in (0..count).step_by(self.batch) {
-            let part = ws.narrow(0, start, self.batch.min(count - start))?;
-            let tensor = self.network.paint(&part, start)?;
+            let size = self.batch.min(count - start);
+            let part = ws.narrow(0, start, size)?;
+            let tensor = match outside {
+                None => self.network.paint(&part, start)?,
+                Some((region, outside)) => {
+                    let outside = outside.narrow(0, start, size)?;
+                    self.network.paint_within(&part, &outside, region)?
+                }
+            };
             for (offset, picture) in picture::to_rgb(&tensor)?.into_iter().enumerate() {
                 done(start + offset, picture)?;
                 self.interrupt.check()?;
@@ -107,9 +137,19 @@ impl<'a> Painter<'a> {
         context: &Context,
         ws: &Tensor,
     ) -> domex_error::Result<Vec<RgbImage>> {
+        self.paint_all_where(context, ws, None)
+    }
+
+    /// All pictures as [`paint_where`](Self::paint_where) makes them.
+    pub fn paint_all_where(
+        &mut self,
+        context: &Context,
+        ws: &Tensor,
+        outside: Option<(&Tensor, &Tensor)>,
+    ) -> domex_error::Result<Vec<RgbImage>> {
         let progress = context.progress("pictures", ws.dim(0)?);
         let mut pictures = Vec::new();
-        self.paint(ws, |_, picture| {
+        self.paint_where(ws, outside, |_, picture| {
             progress.advance(1);
             pictures.push(picture);
             Ok(())
@@ -201,6 +241,17 @@ impl Paint for StyleGan2 {
             true => synthesis.forward_to(ws, DRAFT_SIDE, noise)?,
             false => synthesis.forward(ws, noise)?,
         })
+    }
+
+    fn paint_within(
+        &mut self,
+        inside: &Tensor,
+        outside: &Tensor,
+        region: &Tensor,
+    ) -> domex_error::Result<Tensor> {
+        let noise = Noise::new(self.mode, &mut self.stream);
+        let synthesis = self.generator.synthesis();
+        Ok(synthesis.forward_within(inside, outside, region, noise)?)
     }
 
     fn set_draft(&mut self, draft: bool) {

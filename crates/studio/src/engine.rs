@@ -63,6 +63,8 @@ pub struct Info {
     pub directions: Vec<Direction>,
     /// Layers whose styles can be mixed; 0 where a latent is one for all.
     pub styles: usize,
+    /// Whether domains can be limited to a region.
+    pub regions: bool,
     /// Whether drafts are there sooner than pictures.
     pub drafts: bool,
     /// How photos are found; `None` where they cannot be.

@@ -21,6 +21,7 @@ mod page;
 mod photos;
 pub mod queue;
 mod refusal;
+mod region;
 mod routes;
 mod server;
 pub mod settings;
@@ -34,5 +35,6 @@ pub use engine::{Direction, Engine, Found, Frame, Info, PhotoBytes, PhotoSupport
 pub use error::{Error, Result};
 pub use guard::Token;
 pub use refusal::Refusal;
+pub use region::Region;
 pub use server::{Config, Limits, Port, Studio};
 pub use settings::{Mixing, PhotoId, Settings, Source};

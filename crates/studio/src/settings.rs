@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::Info;
 use crate::refusal::Refusal;
+use crate::region::Region;
 
 /// No strength, direction or truncation may be larger: beyond it pictures are nothing but noise, and numbers may overflow.
 pub const LARGEST: f64 = 10.0;
@@ -32,6 +33,9 @@ pub struct Settings {
     /// Some layers' styles from another seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixing: Option<Mixing>,
+    /// Where domains and directions show; everywhere without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
 }
 
 /// Style mixing: layers `first` to `last` take the styles of another seed.
@@ -133,6 +137,10 @@ impl Settings {
                 ),
             }));
         }
+        if self.region.is_some() && !info.regions {
+            let message = "region: this kind of generator cannot limit domains to one";
+            return Err(Refusal::Settings(message.to_owned()));
+        }
         let strengths = self.domains.values().chain(self.directions.values());
         let mut numbers = strengths.chain([&self.truncation]);
         if let Some(number) = numbers.find(|number| !number.is_finite() || number.abs() > LARGEST) {
@@ -172,6 +180,12 @@ impl Settings {
             );
             self.mixing = None;
         }
+        if self.region.is_some() && !info.regions {
+            notes.push(
+                "left out: this kind of generator cannot limit domains to a region".to_owned(),
+            );
+            self.region = None;
+        }
         (self, notes)
     }
 
@@ -209,6 +223,7 @@ mod tests {
                 reach: 1.0,
             }],
             styles: 6,
+            regions: true,
             drafts: false,
             photos: None,
         }

@@ -100,6 +100,7 @@ mod tests {
             domains: [("Гравюра".to_owned(), 0.25)].into(),
             directions: [(3, -0.1)].into(),
             mixing: None,
+            region: None,
         };
         Stamp::new("faces", settings, Some(photo))
     }

@@ -60,6 +60,7 @@ pub mod mapping;
 pub mod model;
 mod modulation;
 pub mod noise;
+mod region;
 mod resample;
 mod style_mixing;
 pub mod synthesis;

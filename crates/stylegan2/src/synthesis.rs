@@ -125,9 +125,11 @@ impl Synthesis {
     /// As [`forward`](Self::forward).
     pub fn forward_to(&self, ws: &Tensor, resolution: usize, noise: Noise<'_>) -> Result<Tensor> {
         let styles = self.modulated_styles(ws)?;
-        let enough = |output: BlockOutput| match output.img {
-            Some(_) if output.resolution >= resolution => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
+        let enough = |reached: usize, state: &mut State| {
+            Ok(match state.img {
+                Some(_) if reached >= resolution => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
         };
         last_picture(self.run_until(&styles, noise, enough)?)
     }
@@ -254,7 +256,7 @@ impl Synthesis {
     }
 
     /// Styles as the network's own modulators change them.
-    fn modulated_styles(&self, ws: &Tensor) -> Result<Vec<Style>> {
+    pub(crate) fn modulated_styles(&self, ws: &Tensor) -> Result<Vec<Style>> {
         match self.modulators.is_empty() {
             true => Ok(plain(self.style_tensors(ws)?)),
             false => self.styles_with(ws, &modulations(&self.modulators, ws)?),
@@ -282,18 +284,24 @@ impl Synthesis {
         noise: Noise<'_>,
         mut tap: impl FnMut(BlockOutput),
     ) -> Result<State> {
-        self.run_until(styles, noise, |output| {
-            tap(output);
-            ControlFlow::Continue(())
+        self.run_until(styles, noise, |resolution, state| {
+            if let Some(x) = &state.x {
+                tap(BlockOutput {
+                    resolution,
+                    x: x.clone(),
+                    img: state.img.clone(),
+                });
+            }
+            Ok(ControlFlow::Continue(()))
         })
     }
 
-    /// The same, until `tap` has enough.
-    fn run_until(
+    /// The same, until `each` has enough. It is given what leaves a block, by the block's resolution, and may change it.
+    pub(crate) fn run_until(
         &self,
         styles: &[Style],
         mut noise: Noise<'_>,
-        mut tap: impl FnMut(BlockOutput) -> ControlFlow<()>,
+        mut each: impl FnMut(usize, &mut State) -> Result<ControlFlow<()>>,
     ) -> Result<State> {
         noise.check(self.noise_layers())?;
         let mut state = State {
@@ -309,15 +317,8 @@ impl Synthesis {
                 .precision
                 .dtype(block.is_half(), &self.device, self.dtype);
             state = block.forward(state, own, &mut noise, dtype)?;
-            if let Some(x) = &state.x {
-                let output = BlockOutput {
-                    resolution: block.resolution(),
-                    x: x.clone(),
-                    img: state.img.clone(),
-                };
-                if tap(output).is_break() {
-                    break;
-                }
+            if each(block.resolution(), &mut state)?.is_break() {
+                break;
             }
         }
         Ok(state)
@@ -355,7 +356,7 @@ fn plain(styles: impl IntoIterator<Item = Tensor>) -> Vec<Style> {
     styles.into_iter().map(Style::from).collect()
 }
 
-fn last_picture(state: State) -> Result<Tensor> {
+pub(crate) fn last_picture(state: State) -> Result<Tensor> {
     state
         .img
         .ok_or_else(|| Error::config("synthesis blocks", "none", "at least one"))

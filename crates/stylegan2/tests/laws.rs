@@ -443,3 +443,49 @@ fn double_precision_agrees() -> Outcome {
     assert!(distance(&img, &fine) < 1e-5 * peak(&fine));
     Ok(())
 }
+
+#[test]
+fn a_region_divides_a_picture_between_two_latents() {
+    for architecture in ALL {
+        let generator = small(architecture, 16, 0);
+        let synthesis = generator.synthesis();
+        let [inside, outside] = ["inside", "outside"]
+            .map(|name| broadcast(&normal(name, &[2, 10]), generator.config().num_ws()).unwrap());
+        let within = |region: &Tensor| {
+            let noise = Noise::Const;
+            let made = synthesis.forward_within(&inside, &outside, region, noise);
+            made.unwrap()
+        };
+        let [one, other] =
+            [&inside, &outside].map(|ws| synthesis.forward(ws, Noise::Const).unwrap());
+        let none = Tensor::zeros((1, 1, 16, 16), DType::F32, &CPU).unwrap();
+        assert!(same_bits(&within(&none), &other), "{architecture:?}");
+        assert!(
+            same_bits(&within(&none.ones_like().unwrap()), &one),
+            "{architecture:?}"
+        );
+
+        let left = Tensor::ones((1, 1, 16, 8), DType::F32, &CPU).unwrap();
+        let left = left.pad_with_zeros(3, 0, 8).unwrap();
+        let both = within(&left);
+        let right = |x: &Tensor| x.narrow(3, 8, 8).unwrap();
+        assert!(same_bits(&right(&both), &right(&other)), "{architecture:?}");
+        let far =
+            |x: &Tensor| distance(&both.narrow(3, 0, 2).unwrap(), &x.narrow(3, 0, 2).unwrap());
+        assert!(far(&one) < far(&other), "{architecture:?}");
+    }
+}
+
+#[test]
+fn a_region_that_does_not_fit_is_refused() {
+    let generator = small(Architecture::Skip, 16, 0);
+    let ws = broadcast(&normal("w", &[1, 10]), generator.config().num_ws()).unwrap();
+    let region = Tensor::ones((1, 1, 8, 8), DType::F32, &CPU).unwrap();
+    let synthesis = generator.synthesis();
+    let refused = synthesis.forward_within(&ws, &ws, &region, Noise::Const);
+    assert!(refused.unwrap_err().to_string().contains("region"));
+    let region = Tensor::ones((1, 1, 16, 16), DType::F32, &CPU).unwrap();
+    let mut stream = Streams::new(0).stream("noise");
+    let refused = synthesis.forward_within(&ws, &ws, &region, Noise::Random(&mut stream));
+    assert!(refused.unwrap_err().to_string().contains("random"));
+}

@@ -1,17 +1,21 @@
 //! `domex compose`: several domains of an expanded model at once.
 
+use std::path::PathBuf;
+
 use candle_core::Tensor;
 use clap::Args;
 use domex_data::grid::Grid;
+use domex_error::user_error;
 use image::RgbImage;
 use serde_json::json;
 
-use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
+use crate::args::{ModelArgs, Noise, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::domains::Domains;
 use crate::gallery::Gallery;
 use crate::models;
 use crate::pictures::Painter;
+use crate::region;
 use crate::seeds::List;
 
 /// Columns of the grid; further seeds have their files.
@@ -20,7 +24,7 @@ const COLUMNS: usize = 8;
 /// Flags of `domex compose`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex compose --model run/model.safetensors --set elf=1,sketch=0.5\n  domex compose --model run/model.safetensors --set sketch --set \"an old, grey elf=0.7\" --seeds 0-15\n\nStrength 0 is the base subspace, 1, which need not be written, the domain as it was trained; larger numbers go further in the same direction. Writes one picture per seed, and grid.png with the base, each domain alone, and all together."
+    after_help = "Examples:\n  domex compose --model run/model.safetensors --set elf=1,sketch=0.5\n  domex compose --model run/model.safetensors --set sketch --set \"an old, grey elf=0.7\" --seeds 0-15\n  domex compose --model run/model.safetensors --set zombie --region left-half.png\n\nStrength 0 is the base subspace, 1, which need not be written, the domain as it was trained; larger numbers go further in the same direction. Writes one picture per seed, and grid.png with the base, each domain alone, and all together."
 )]
 pub struct Compose {
     /// Which model.
@@ -35,6 +39,9 @@ pub struct Compose {
     /// Domains and their strengths; may be given several times
     #[arg(long, value_name = "NAME[=ALPHA],..", required = true)]
     pub set: Vec<String>,
+    /// A square picture that is white where the domains are to show and black where the base is; grey is between
+    #[arg(long, value_name = "FILE")]
+    pub region: Option<PathBuf>,
     /// Seeds, such as 0,3,10-19
     #[arg(long, value_name = "LIST", default_value = "0-7")]
     pub seeds: List,
@@ -46,6 +53,13 @@ pub fn run(context: &Context, args: &Compose) -> domex_error::Result<()> {
     let model = models::load(context, &args.model)?;
     let domains = Domains::of(model.generator(), model.expansion(), "compose")?;
     let parts = domains.parts("--set", &args.set)?;
+    let region = args.region.as_deref();
+    let region = region.map(|file| region::read(file, &model)).transpose()?;
+    if region.is_some() && args.synthesis.noise_mode == Noise::Random {
+        return Err(user_error(
+            "--region: both pictures need the same noise; take --noise-mode const or none",
+        ));
+    }
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
 
     let seeds = args.seeds.values();
@@ -53,7 +67,8 @@ pub fn run(context: &Context, args: &Compose) -> domex_error::Result<()> {
     let mut only = None;
     for chunk in seeds.chunks(usize::from(args.synthesis.batch)) {
         let base = domains.base(&painter.latents(chunk)?)?;
-        painter.paint(&domains.moved(&base, &parts)?, |index, picture| {
+        let outside = region.as_ref().map(|region| (region, &base));
+        painter.paint_where(&domains.moved(&base, &parts)?, outside, |index, picture| {
             gallery.add(format!("seed{:04}.png", chunk[index]), &picture)?;
             only = (seeds.len() == 1).then_some(picture);
             progress.advance(1);
@@ -62,7 +77,14 @@ pub fn run(context: &Context, args: &Compose) -> domex_error::Result<()> {
     }
     drop(progress);
     gallery.show(only.as_ref(), || {
-        grid(context, &domains, &parts, &mut painter, seeds)
+        grid(
+            context,
+            &domains,
+            &parts,
+            &mut painter,
+            seeds,
+            region.as_ref(),
+        )
     })?;
     context.say(&gallery.told());
     let set: Vec<_> = parts
@@ -82,6 +104,7 @@ fn grid(
     parts: &[(String, f64)],
     painter: &mut Painter<'_>,
     seeds: &[u32],
+    region: Option<&Tensor>,
 ) -> domex_error::Result<RgbImage> {
     let shown = &seeds[..seeds.len().min(COLUMNS)];
     let base = domains.base(&painter.latents(shown)?)?;
@@ -96,7 +119,9 @@ fn grid(
     }
     rows.push(domains.moved(&base, parts)?);
     labels.push(parts.iter().map(label).collect::<Vec<_>>().join(" + "));
-    let pictures = painter.paint_all(context, &Tensor::cat(&rows, 0)?)?;
+    let outside = base.repeat((rows.len(), 1, 1))?;
+    let outside = region.map(|region| (region, &outside));
+    let pictures = painter.paint_all_where(context, &Tensor::cat(&rows, 0)?, outside)?;
     Ok(Grid::new(shown.len())
         .column_labels(shown.iter().map(|seed| format!("seed {seed}")))
         .row_labels(labels)

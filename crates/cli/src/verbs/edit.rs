@@ -23,6 +23,7 @@ use crate::gallery::counted;
 use crate::kinds::Model;
 use crate::models;
 use crate::paths::{text, texts};
+use crate::region;
 
 /// Extensions of files that hold a latent.
 const EXTENSIONS: [&str; 5] = ["safetensors", "npz", "npy", "pt", "pth"];
@@ -57,6 +58,9 @@ pub struct Edit {
     /// latent (none) [default: the shipped encoder for the shipped generator and what was expanded from it, else none]
     #[arg(long, value_name = "FILE|none", conflicts_with = "latents")]
     pub encoder: Option<String>,
+    /// A square picture that is white where the domains are to show and black where the base is; grey is between
+    #[arg(long, value_name = "FILE")]
+    pub region: Option<PathBuf>,
     /// What of a picture is shown
     #[arg(long, value_enum, default_value_t = Crop::Center, conflicts_with = "latents")]
     pub crop: Crop,
@@ -71,7 +75,10 @@ pub struct Edit {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
-    let model = match models::load(context, &args.model)? {
+    let model = models::load(context, &args.model)?;
+    let region = args.region.as_deref();
+    let region = region.map(|file| region::read(file, &model)).transpose()?;
+    let model = match model {
         Model::StyleGan2(model) => model,
         Model::DiffAe(model) => return autoencoder::run(context, args, &model),
     };
@@ -96,8 +103,9 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         let edited = domains.moved(&base, &parts)?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let path = folder.file(format!("{name}.png"));
-        cells.push(paint(model.generator(), &base, &code.noise)?);
-        cells.push(paint(model.generator(), &edited, &code.noise)?);
+        cells.push(paint(model.generator(), &base, &code.noise, None)?);
+        let outside = region.as_ref().map(|region| (region, &base));
+        cells.push(paint(model.generator(), &edited, &code.noise, outside)?);
         write_png(&path, &cells[cells.len() - 1])?;
         labels.push(name.into_owned());
         written.push(path);
@@ -198,17 +206,22 @@ pub fn files(path: &Path) -> domex_error::Result<Vec<PathBuf>> {
     }
 }
 
-/// The picture of one latent with its pixel noise, or with the generator's own.
+/// The picture of one latent with its pixel noise, or with the generator's own; outside a region, of another latent.
 fn paint(
     generator: &Generator,
     latent: &Tensor,
     noise: &[Tensor],
+    outside: Option<(&Tensor, &Tensor)>,
 ) -> domex_error::Result<RgbImage> {
     let noise = match noise {
         [] => Noise::Const,
         maps => Noise::Maps(maps),
     };
-    let made = generator.synthesis().forward(latent, noise)?;
+    let synthesis = generator.synthesis();
+    let made = match outside {
+        None => synthesis.forward(latent, noise)?,
+        Some((region, outside)) => synthesis.forward_within(latent, outside, region, noise)?,
+    };
     let pictures = picture::to_rgb(&made)?;
     let first = pictures.into_iter().next();
     first.ok_or_else(|| AnyError::internal("the generator made no picture"))

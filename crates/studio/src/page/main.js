@@ -7,6 +7,7 @@ import { Film } from './film.js';
 import { Mixing } from './mixing.js';
 import { Pad } from './pad.js';
 import { Presets } from './presets.js';
+import { Region } from './region.js';
 import { sheet } from './sheet.js';
 import { State } from './state.js';
 import { Strip } from './strip.js';
@@ -32,6 +33,7 @@ async function start() {
   domains(state, info.domains);
   directions(state, info.directions);
   new Mixing(state, info.styles, randomSeed);
+  new Region(state, info.regions);
   history(state);
   new Strip(state, info.drafts).draw().catch(failed);
   const film = new Film(state);
@@ -52,6 +54,7 @@ function seeds(state) {
   $('reset').addEventListener('click', () => state.change((now) => {
     Object.assign(now, { truncation: 1, domains: {}, directions: {} });
     delete now.mixing;
+    delete now.region;
   }));
   state.addEventListener('change', show);
 }

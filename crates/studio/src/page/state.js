@@ -69,12 +69,13 @@ function sorted(value) {
 export const base = (settings) => ({ ...settings, domains: {}, directions: {} });
 
 // In words, for who does not see the picture and as a title.
-export function words({ source, truncation, domains, directions, mixing }) {
+export function words({ source, truncation, domains, directions, mixing, region }) {
   const parts = ['seed' in source ? `seed ${source.seed}` : 'photo'];
   if (truncation !== 1) parts.push(`truncation ${truncation}`);
   for (const [name, value] of Object.entries(domains)) parts.push(`${name} ${value}`);
   for (const [number, value] of Object.entries(directions)) parts.push(`direction ${number} ${value}`);
   if (mixing) parts.push(`layers ${mixing.first} to ${mixing.last} of seed ${mixing.seed}`);
+  if (region) parts.push('in a region');
   return parts.join(', ');
 }
 

@@ -136,6 +136,10 @@ fn what_the_model_does_not_have_is_refused_by_name() {
             "elf, sketch",
         ),
         (
+            json!({ "source": { "seed": 0 }, "region": "f".repeat(256) }),
+            "region",
+        ),
+        (
             json!({ "source": { "seed": 0 }, "directions": { "5": 1 } }),
             "direction 5",
         ),

@@ -63,6 +63,7 @@ impl Engine for Painter {
                 reach: 0.5,
             }],
             styles: 0,
+            regions: false,
             drafts: false,
             photos: Some(PhotoSupport {
                 steps: 3,

@@ -24,6 +24,7 @@ use crate::domains::Domains;
 use crate::kinds::Model;
 use crate::models;
 use crate::pictures::{DRAFT_SIDE, Painter};
+use crate::region;
 
 /// Directions that the page offers.
 const DIRECTIONS: usize = 32;
@@ -52,6 +53,39 @@ pub struct Explorer<'a> {
     mean: Tensor, // [D]
     finder: Finder<'a>,
     starts: VecDeque<(Source, Start)>,
+}
+
+/// What one picture is made of.
+struct Place {
+    inside: Start,
+    /// The base's latent, which is seen outside the region.
+    outside: Tensor,
+    /// Shares of the first, row by row; `None` for all of it.
+    region: Option<Vec<f32>>,
+}
+
+impl Place {
+    /// The shares of so many pixels.
+    fn shares(&self, count: usize) -> Vec<f32> {
+        self.region.clone().unwrap_or_else(|| vec![1.0; count])
+    }
+
+    /// Part of the way to another.
+    fn towards(&self, other: &Self, at: f64) -> domex_error::Result<Self> {
+        let region = self.region.as_ref().or(other.region.as_ref());
+        let region = region.map(|region| {
+            let (from, to) = (self.shares(region.len()), other.shares(region.len()));
+            let pairs = from.into_iter().zip(to);
+            pairs
+                .map(|(from, to)| from + (to - from) * at as f32)
+                .collect()
+        });
+        Ok(Self {
+            inside: self.inside.towards(&other.inside, at)?,
+            outside: ((&self.outside * (1.0 - at))? + (&other.outside * at)?)?,
+            region,
+        })
+    }
 }
 
 impl<'a> Explorer<'a> {
@@ -87,6 +121,7 @@ impl<'a> Explorer<'a> {
                 Model::StyleGan2(_) => generator.layers(),
                 Model::DiffAe(_) => 0,
             },
+            regions: matches!(model, Model::StyleGan2(_)),
             drafts: matches!(model, Model::DiffAe(_)) || generator.resolution() > DRAFT_SIDE,
             photos: finder.support(),
         };
@@ -105,12 +140,12 @@ impl<'a> Explorer<'a> {
         })
     }
 
-    /// Latent `[1, rows, D]` and noise of settings.
+    /// Latents `[1, rows, D]` and noise of settings.
     fn place(
         &mut self,
         settings: &Settings,
         photos: &BTreeMap<PhotoId, PhotoBytes>,
-    ) -> domex_error::Result<Start> {
+    ) -> domex_error::Result<Place> {
         let mut start = self.start(&settings.source, photos)?;
         if let Some(Mixing { seed, first, last }) = settings.mixing {
             let other = self.start(&Source::Seed(seed), photos)?;
@@ -124,9 +159,11 @@ impl<'a> Explorer<'a> {
         } else {
             (start.w.broadcast_sub(&self.mean)? * psi)?.broadcast_add(&self.mean)?
         };
+        let mut outside = w.clone();
         if let Some(domains) = &self.domains {
             let parts: Vec<(String, f64)> = settings.domains.clone().into_iter().collect();
-            w = domains.moved(&domains.base(&w)?, &parts)?;
+            outside = domains.base(&w)?;
+            w = domains.moved(&outside, &parts)?;
         }
         let moved = settings
             .directions
@@ -136,9 +173,16 @@ impl<'a> Explorer<'a> {
             let direction = self.basis.directions(&[dimension], w.device(), w.dtype())?;
             w = w.broadcast_add(&(direction * (share * self.unit))?)?;
         }
-        Ok(Start {
-            w,
-            noise: start.noise,
+        Ok(Place {
+            inside: Start {
+                w,
+                noise: start.noise,
+            },
+            outside,
+            region: settings
+                .region
+                .as_ref()
+                .map(|region| region.shares(self.info.resolution)),
         })
     }
 
@@ -176,7 +220,7 @@ impl<'a> Explorer<'a> {
         &mut self,
         frame: &Frame,
         photos: &BTreeMap<PhotoId, PhotoBytes>,
-    ) -> domex_error::Result<Start> {
+    ) -> domex_error::Result<Place> {
         let from = self.place(&frame.from, photos)?;
         if frame.at == 0.0 {
             return Ok(from);
@@ -197,22 +241,37 @@ impl Engine for Explorer<'_> {
         draft: bool,
         stop: &Stop,
     ) -> domex_error::Result<Vec<RgbImage>> {
-        let starts = frames.iter().map(|frame| self.frame(frame, photos));
-        let starts = starts.collect::<domex_error::Result<Vec<_>>>()?;
-        let ws: Vec<Tensor> = starts.iter().map(|start| start.w.clone()).collect();
-        let noises: Option<Vec<Tensor>> = starts.into_iter().map(|start| start.noise).collect();
-        let noises = noises.map(|noises| Tensor::cat(&noises, 0)).transpose()?;
-        let network = self.painter.network();
-        network.set_noises(noises);
-        network.set_draft(draft);
+        let places = frames.iter().map(|frame| self.frame(frame, photos));
+        let places = places.collect::<domex_error::Result<Vec<_>>>()?;
         let mut pictures = Vec::with_capacity(frames.len());
-        self.painter.paint(&Tensor::cat(&ws, 0)?, |_, picture| {
+        let mut done = |_, picture| {
             pictures.push(picture);
             match stop.is_set() {
                 true => Err(AnyError::internal("stopped")),
                 false => Ok(()),
             }
-        })?;
+        };
+        let (dtype, device) = (self.mean.dtype(), self.mean.device().clone());
+        let network = self.painter.network();
+        network.set_draft(draft);
+        // Each with a region of its own; without any, all at once.
+        if places.iter().any(|place| place.region.is_some()) {
+            let side = self.info.resolution as usize;
+            for place in &places {
+                let shares = place.shares(side * side);
+                let region = region::of(&shares, side, &device, dtype)?;
+                let outside = Some((&region, &place.outside));
+                self.painter
+                    .paint_where(&place.inside.w, outside, &mut done)?;
+            }
+            return Ok(pictures);
+        }
+        let ws: Vec<Tensor> = places.iter().map(|place| place.inside.w.clone()).collect();
+        let noises = places.into_iter().map(|place| place.inside.noise);
+        let noises: Option<Vec<Tensor>> = noises.collect();
+        let noises = noises.map(|noises| Tensor::cat(&noises, 0)).transpose()?;
+        network.set_noises(noises);
+        self.painter.paint(&Tensor::cat(&ws, 0)?, &mut done)?;
         Ok(pictures)
     }
 
