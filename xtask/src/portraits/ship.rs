@@ -42,7 +42,7 @@ const NETWORKS: [Network; 9] = [
         run: "diffae",
         told: "refined",
         file: "diffae.safetensors",
-        what: "diffusion autoencoder of photographs, 64 × 64, codes of 128, with its latent prior; its U-Net began as the teacher's, and the figures are of what it learnt from there",
+        what: "diffusion autoencoder of photographs, 64 × 64, codes of 128, with its latent prior; its U-Net began as the teacher's and saw 77 k photographs, of which these are the last",
     },
     Network {
         run: "encoder",
