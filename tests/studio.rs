@@ -242,6 +242,48 @@ fn a_photo_is_found_saved_and_loaded_again() {
 }
 
 #[test]
+fn a_domain_is_learnt_in_a_process_of_its_own() {
+    let Some((running, mut browser)) = opened("learnt", 1200, 800) else {
+        return;
+    };
+    let begin = |browser: &mut Browser, name: &str, words: &str, steps: u32| {
+        browser.value(&format!(
+            "{{ document.getElementById('learn-panel').open = true;
+                document.getElementById('learn-domains').value = '{words}';
+                document.getElementById('learn-name').value = '{name}';
+                document.getElementById('learn-steps').value = {steps};
+                document.querySelector('#learn-form button').click(); 0 }}"
+        ));
+    };
+    let says = |index: u32, words: &str| {
+        format!("document.querySelectorAll('.run .hint')[{index}]?.textContent.includes('{words}')")
+    };
+    begin(&mut browser, "elves", "elf", 2);
+    browser.wait_for(&says(0, "Learnt."));
+    browser.wait_for("document.querySelector('.run img').naturalWidth > 100");
+    assert!(world().has("learnt/runs/elves/model.safetensors"));
+
+    // A long one is stopped, and goes on when the studio has ended and another is there.
+    begin(&mut browser, "owls", "old owl", 5000);
+    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Stop'");
+    browser.wait_for("document.querySelectorAll('.run img')[1]?.naturalWidth > 100");
+    click(&mut browser, ".run button");
+    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Resume'");
+    click(&mut browser, ".run button");
+    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Stop'");
+    quiet(&mut browser);
+    drop(running);
+    let again = Running::expanded("learnt");
+    browser.open(&again.url, 1200, 800);
+    browser.wait_for("document.documentElement.dataset.drawn >= 1");
+    browser.value("{ document.getElementById('learn-panel').open = true; 0 }");
+    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Stop'");
+    click(&mut browser, ".run button");
+    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Resume'");
+    quiet(&mut browser);
+}
+
+#[test]
 fn sheets_and_films_are_shown() {
     let Some((_running, mut browser)) = opened("films", 1200, 800) else {
         return;

@@ -87,6 +87,14 @@ pub enum Problem {
         /// Both programs, where another one wrote the file; else empty.
         programs: String,
     },
+    /// A container of something else.
+    #[error("holds a {found}, expected a {expected}")]
+    Kind {
+        /// Its kind.
+        found: String,
+        /// The kind that was asked for.
+        expected: String,
+    },
     /// No known format begins like this.
     #[error(
         "not a checkpoint: {found}; expected a domex container, safetensors, a torch file \

@@ -326,7 +326,7 @@ fn le<T, const N: usize>(
 }
 
 #[allow(clippy::needless_pass_by_value)] // A function for `map_err`.
-fn candle(error: candle_core::Error) -> Error {
+pub(crate) fn candle(error: candle_core::Error) -> Error {
     // Candle's errors may carry a backtrace on further lines.
     let text = error.to_string();
     Problem::malformed("candle", text.lines().next().unwrap_or_default()).into()

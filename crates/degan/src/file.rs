@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_checkpoint::container::{Overwrite, network};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -52,12 +52,7 @@ pub fn write(
         encoder: config.clone(),
         purpose: purpose.clone(),
     };
-    let document = serde_json::to_value(&document)
-        .map_err(|error| Error::config("configuration", error, "serializable"))?;
-    let mut writer = Writer::new(KIND, &document).provenance(provenance);
-    for (name, tensor) in tensors {
-        writer.tensor(name, &tensor.to_dtype(DType::F16)?)?;
-    }
+    let writer = network::half(KIND, &document, tensors, provenance)?;
     Ok(writer.write(path, overwrite)?)
 }
 
@@ -67,21 +62,12 @@ pub fn write(
 ///
 /// A file of another kind, one that is damaged, NaN or infinity in it, a missing tensor or a wrong shape.
 pub fn read(path: &Path, device: &Device) -> Result<(Encoder, Purpose)> {
-    let file = Container::open(path)?;
-    if file.kind() != KIND {
-        let what = format!("kind of {}", path.display());
-        return Err(Error::config(what, file.kind(), KIND));
-    }
-    file.check_finite()?;
-    let Document { encoder, purpose } = file.config_as()?;
+    let (document, tensors) = network::read(path, KIND, device)?;
+    let Document { encoder, purpose } = document;
     if !purpose.multiplier.is_finite() {
         let what = format!("multiplier of {}", path.display());
         return Err(Error::config(what, purpose.multiplier, "a finite number"));
     }
-    let tensors = file
-        .names()
-        .map(|name| Ok((name.to_owned(), file.tensor(name, device)?)));
-    let tensors = tensors.collect::<Result<_>>()?;
     // The builder brings half precision to single.
     let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
     Ok((Encoder::new(&vb, &encoder)?, purpose))
@@ -91,6 +77,7 @@ pub fn read(path: &Path, device: &Device) -> Result<(Encoder, Purpose)> {
 mod tests {
     use candle_core::Tensor;
     use candle_nn::VarMap;
+    use domex_checkpoint::container::Writer;
     use domex_ops::testing::randn;
 
     use super::*;
@@ -180,7 +167,7 @@ mod tests {
         writer.write(&path, Overwrite::Refuse).unwrap();
         let error = read(&path, &Device::Cpu).unwrap_err().to_string();
         assert!(
-            error.contains("judge.safetensors") && error.contains("expected degan"),
+            error.contains("judge.safetensors") && error.contains("expected a degan"),
             "{error}"
         );
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_checkpoint::container::{Overwrite, network};
 
-use crate::{Config, Encoder, Error, Result};
+use crate::{Config, Encoder, Result};
 
 /// The kind of an encoder's container.
 pub const KIND: &str = "encoder";
@@ -23,12 +23,7 @@ pub fn write(
     tensors: &BTreeMap<String, Tensor>,
     provenance: &serde_json::Value,
 ) -> Result<()> {
-    let config = serde_json::to_value(config)
-        .map_err(|error| Error::config("configuration of the encoder", error, "serializable"))?;
-    let mut writer = Writer::new(KIND, &config).provenance(provenance);
-    for (name, tensor) in tensors {
-        writer.tensor(name, &tensor.to_dtype(DType::F16)?)?;
-    }
+    let writer = network::half(KIND, config, tensors, provenance)?;
     Ok(writer.write(path, Overwrite::Replace)?)
 }
 
@@ -39,16 +34,7 @@ impl Encoder {
     ///
     /// A file of another kind, NaN or infinity in it, a missing tensor or a wrong shape.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let container = Container::open(path)?;
-        if container.kind() != KIND {
-            let what = format!("kind of {}", container.path().display());
-            return Err(Error::config(what, container.kind(), KIND));
-        }
-        container.check_finite()?;
-        let config: Config = container.config_as()?;
-        let names = container.names();
-        let tensors = names.map(|name| Ok((name.to_owned(), container.tensor(name, device)?)));
-        let tensors = tensors.collect::<Result<_>>()?;
+        let (config, tensors): (Config, _) = network::read(path, KIND, device)?;
         let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
         Self::new(&vb, &config)
     }

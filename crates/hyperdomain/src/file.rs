@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_checkpoint::container::{Overwrite, network};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::Result;
 use crate::network::{Config, Hypernetwork, Tensors};
-use crate::{Error, Result};
 
 /// The kind of such a container.
 pub const KIND: &str = "hyperdomain";
@@ -53,12 +53,7 @@ pub fn write(
         network: config.clone(),
         purpose: purpose.clone(),
     };
-    let document = serde_json::to_value(&document)
-        .map_err(|error| Error::config("configuration", error, "serializable"))?;
-    let mut writer = Writer::new(KIND, &document).provenance(provenance);
-    for (name, tensor) in tensors {
-        writer.tensor(name, &tensor.to_dtype(DType::F16)?)?;
-    }
+    let writer = network::half(KIND, &document, tensors, provenance)?;
     Ok(writer.write(path, overwrite)?)
 }
 
@@ -68,26 +63,16 @@ pub fn write(
 ///
 /// A file of another kind, one that is damaged, NaN or infinity in it, a missing tensor or a wrong shape.
 pub fn read(path: &Path, device: &Device) -> Result<(Hypernetwork, Purpose)> {
-    let file = Container::open(path)?;
-    if file.kind() != KIND {
-        let what = format!("kind of {}", path.display());
-        return Err(Error::config(what, file.kind(), KIND));
-    }
-    file.check_finite()?;
-    let Document { network, purpose } = file.config_as()?;
+    let (document, tensors) = network::read(path, KIND, device)?;
+    let Document { network, purpose } = document;
     network.validate()?;
-    let tensors = file.names().map(|name| -> Result<(String, Tensor)> {
-        Ok((
-            name.to_owned(),
-            file.tensor(name, device)?.to_dtype(DType::F32)?,
-        ))
-    });
-    let vb = VarBuilder::from_tensors(tensors.collect::<Result<_>>()?, DType::F32, device);
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
     Ok((Hypernetwork::new(&vb, &network)?, purpose))
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Tensor;
     use domex_random::Streams;
 
     use super::*;

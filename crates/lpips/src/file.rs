@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use domex_checkpoint::container::{Container, Writer};
+use domex_checkpoint::container::{Writer, network};
 use serde_json::Value as Json;
 
 use crate::{Config, Error, Lpips, Result, published};
@@ -40,20 +40,10 @@ impl Lpips {
     /// A file of another kind, NaN or infinity in it, a missing tensor or a wrong shape.
     pub fn load(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let container = Container::open(path)
+        let (config, tensors): (Config, _) = network::read(path, KIND, device)
             .map_err(|error| published::part(path).unwrap_or_else(|| error.into()))?;
-        let shown = container.path().display().to_string();
-        if container.kind() != KIND {
-            let found = format!("kind {:?}, expected {KIND:?}", container.kind());
-            return Err(Error::file(shown, found));
-        }
-        container.check_finite()?;
-        let config: Config = container.config_as()?;
-        let names = container.names();
-        let tensors = names
-            .map(|name| Ok((name.to_owned(), container.tensor(name, device)?)))
-            .collect::<Result<_>>()?;
         let vb = VarBuilder::from_tensors(tensors, dtype, device);
+        let shown = path.display().to_string();
         Self::new(&vb, &config).map_err(|error| Error::file(shown, error))
     }
 }

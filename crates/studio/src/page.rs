@@ -29,6 +29,7 @@ const FILES: &[(&str, &str, &str)] = files! {
     "sheet.js" SCRIPT,
     "mixing.js" SCRIPT,
     "region.js" SCRIPT,
+    "learn.js" SCRIPT,
     "film.js" SCRIPT,
     "files.js" SCRIPT,
     "presets.js" SCRIPT,

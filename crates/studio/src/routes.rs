@@ -11,6 +11,10 @@
 //! | `POST /api/open` | a PNG with settings | the settings, as JSON |
 //! | `GET /api/presets` | | names, as JSON |
 //! | `GET`, `PUT`, `DELETE /api/presets/{name}` | settings, to put | a PNG with settings |
+//! | `GET /api/runs` | | expansions and how far they are, as JSON |
+//! | `PUT /api/runs/{name}` | domains and steps | the same, with one that begins |
+//! | `POST /api/runs/{name}/stop`, `…/resume` | | the same |
+//! | `GET /api/runs/{name}/picture` | | a PNG with its newest pictures |
 //!
 //! An error is JSON with `error`, in plain words.
 
@@ -23,7 +27,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use domex_data::picture::encode_png;
 use image::{RgbImage, imageops};
 use serde::Deserialize;
@@ -31,6 +35,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Frame;
 use crate::film::Film;
+use crate::learn::{State as Doing, Wanted};
 use crate::page;
 use crate::refusal::Refusal;
 use crate::settings::{Settings, Source};
@@ -74,6 +79,11 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/open", post(open))
         .route("/presets", get(presets))
         .route("/presets/{name}", get(preset).put(save).delete(remove))
+        .route("/runs", get(runs))
+        .route("/runs/{name}", put(begin_run))
+        .route("/runs/{name}/stop", post(stop_run))
+        .route("/runs/{name}/resume", post(resume_run))
+        .route("/runs/{name}/picture", get(run_picture))
         .fallback(missing)
         .layer(middleware::from_fn_with_state(shared.clone(), own_page));
     Router::new()
@@ -265,6 +275,59 @@ async fn save(State(shared): Studio, Path(name): Path<String>, body: Body) -> An
 async fn remove(State(shared): Studio, Path(name): Path<String>) -> Answer {
     shared.workspace.remove(&Name::new(&name)?)?;
     Ok(presets(State(shared)).await)
+}
+
+async fn runs(State(shared): Studio) -> Response {
+    let names = shared.workspace.runs().into_iter();
+    let runs = names.filter_map(|name| {
+        let folder = shared.workspace.run(&Name::new(&name).ok()?).ok()?;
+        Some(json!({ "name": name, "progress": shared.learner.progress(&folder) }))
+    });
+    document(&json!({ "runs": runs.collect::<Vec<_>>() }))
+}
+
+async fn begin_run(State(shared): Studio, Path(name): Path<String>, body: Body) -> Answer {
+    let name = Name::new(&name)?;
+    let wanted: Wanted = shared.json(body).await?;
+    wanted.check()?;
+    refuse_second(&shared)?;
+    let folder = shared.workspace.new_run(&name)?;
+    shared.learner.begin(&wanted, &folder)?;
+    Ok(runs(State(shared)).await)
+}
+
+async fn stop_run(State(shared): Studio, Path(name): Path<String>) -> Answer {
+    let folder = shared.workspace.run(&Name::new(&name)?)?;
+    shared.learner.stop(&folder)?;
+    Ok(runs(State(shared)).await)
+}
+
+async fn resume_run(State(shared): Studio, Path(name): Path<String>) -> Answer {
+    let folder = shared.workspace.run(&Name::new(&name)?)?;
+    refuse_second(&shared)?;
+    shared.learner.resume(&folder)?;
+    Ok(runs(State(shared)).await)
+}
+
+async fn run_picture(State(shared): Studio, Path(name): Path<String>) -> Answer {
+    let folder = shared.workspace.run(&Name::new(&name)?)?;
+    let picture = shared.learner.picture(&folder);
+    let none = || Refusal::Missing("this expansion has no picture yet".into());
+    Ok(file("image/png", picture.ok_or_else(none)?))
+}
+
+/// Two at once would each take twice as long.
+fn refuse_second(shared: &Shared) -> Result<(), Refusal> {
+    let running = shared.workspace.runs().into_iter().find(|name| {
+        let folder = Name::new(name).and_then(|name| shared.workspace.run(&name));
+        folder.is_ok_and(|folder| shared.learner.progress(&folder).state == Doing::Running)
+    });
+    match running {
+        None => Ok(()),
+        Some(name) => Err(Refusal::Unusable(format!(
+            "{name} is still learning; stop it first, or wait"
+        ))),
+    }
 }
 
 /// A JSON document.

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::engine::Engine;
 use crate::guard::{Guard, Token};
+use crate::learn::Learner;
 use crate::queue::Queue;
 use crate::routes::router;
 use crate::shared::Shared;
@@ -130,12 +131,18 @@ impl Studio {
         }
     }
 
-    /// Answers until `ended`, which is asked some times a second between two jobs. The engine works on this thread.
+    /// Answers until `ended`, which is asked some times a second between two jobs. The engine works on this thread; what `learner`
+    /// begins goes on afterwards.
     ///
     /// # Errors
     ///
     /// [`Error::Start`].
-    pub fn run(self, engine: &mut dyn Engine, ended: &dyn Fn() -> bool) -> Result<()> {
+    pub fn run(
+        self,
+        engine: &mut dyn Engine,
+        learner: Arc<dyn Learner>,
+        ended: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let queue = Queue::new(self.limits.queue);
         let connections = self.limits.connections;
         let head = self.limits.head;
@@ -144,6 +151,7 @@ impl Studio {
             queue.clone(),
             self.guard,
             self.workspace,
+            learner,
             self.limits,
         );
         let app = router(Arc::new(shared));

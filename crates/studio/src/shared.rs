@@ -1,6 +1,6 @@
 //! What all answers are made of, and the ways to a picture.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use image::RgbImage;
@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::engine::{Frame, Info};
 use crate::guard::Guard;
+use crate::learn::Learner;
 use crate::photos::Photos;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
@@ -27,6 +28,7 @@ pub struct Shared {
     pub queue: Queue,
     pub guard: Guard,
     pub workspace: Workspace,
+    pub learner: Arc<dyn Learner>,
     pub limits: Limits,
     photos: Mutex<Photos>,
     /// Pictures are decoded and encoded by so many at once.
@@ -39,6 +41,7 @@ impl Shared {
         queue: Queue,
         guard: Guard,
         workspace: Workspace,
+        learner: Arc<dyn Learner>,
         limits: Limits,
     ) -> Self {
         Self {
@@ -46,6 +49,7 @@ impl Shared {
             queue,
             guard,
             workspace,
+            learner,
             limits,
             photos: Mutex::default(),
             coders: Semaphore::new(2),

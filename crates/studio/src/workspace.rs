@@ -1,7 +1,7 @@
 //! The folder for what is saved: presets, each a picture with its settings in it.
 //!
 //! No path comes from a request: a preset has a name of letters, digits, spaces and `-_`, and is the file `NAME.png` directly in the folder.
-//! The folder is made when something is saved.
+//! An expansion is the folder `runs/NAME`. The folders are made when something is saved.
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,9 @@ const LONGEST: usize = 60;
 
 /// How presets' files end.
 const ENDING: &str = "png";
+
+/// The folder of expansions, one folder each.
+const RUNS: &str = "runs";
 
 /// See the [module docs](self).
 #[derive(Debug, Clone)]
@@ -131,6 +134,54 @@ impl Workspace {
             .map_err(|error| Refusal::Unusable(format!("{}: {error}", path.display())))
     }
 
+    /// The names of all expansions, sorted.
+    pub fn runs(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join(RUNS));
+        let mut names: Vec<String> = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| Name::new(name).is_ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The folder of an expansion that is there.
+    ///
+    /// # Errors
+    ///
+    /// There is none of this name.
+    pub fn run(&self, name: &Name) -> Result<PathBuf, Refusal> {
+        let folder = self.0.join(RUNS).join(&name.0);
+        match folder.is_dir() {
+            true => Ok(folder),
+            false => Err(Refusal::Missing(format!(
+                "there is no expansion {:?}",
+                name.0
+            ))),
+        }
+    }
+
+    /// The folder of a new expansion, in a folder that is made.
+    ///
+    /// # Errors
+    ///
+    /// There is one of this name, or the folder cannot be made.
+    pub fn new_run(&self, name: &Name) -> Result<PathBuf, Refusal> {
+        let runs = self.0.join(RUNS);
+        let folder = runs.join(&name.0);
+        if folder.exists() {
+            let told = format!("there is an expansion {:?} already", name.0);
+            return Err(Refusal::Exists(told));
+        }
+        std::fs::create_dir_all(&runs)
+            .map_err(|error| Refusal::Unusable(format!("{}: {error}", runs.display())))?;
+        Ok(folder)
+    }
+
     fn file(&self, name: &Name) -> PathBuf {
         self.0.join(format!("{}.{ENDING}", name.0))
     }
@@ -174,6 +225,18 @@ mod tests {
         assert_eq!(workspace.read(&name).unwrap(), b"2");
         workspace.remove(&name).unwrap();
         assert!(workspace.read(&name).is_err() && workspace.remove(&name).is_err());
+    }
+
+    #[test]
+    fn an_expansion_has_a_folder_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let workspace = Workspace::new(root.path()).unwrap();
+        let name = Name::new("elves").unwrap();
+        assert!(workspace.run(&name).is_err() && workspace.runs().is_empty());
+        std::fs::create_dir(workspace.new_run(&name).unwrap()).unwrap();
+        assert!(workspace.run(&name).unwrap().ends_with("runs/elves"));
+        assert_eq!(workspace.runs(), ["elves"]);
+        assert!(matches!(workspace.new_run(&name), Err(Refusal::Exists(_))));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_checkpoint::container::{Overwrite, network};
 
-use crate::{Config, Error, Network, Result, Teacher};
+use crate::{Config, Network, Result, Teacher};
 
 /// The kind of a teacher's container.
 pub const KIND: &str = "teacher";
@@ -31,12 +31,7 @@ pub fn write(
     probe: &Tensor,
     provenance: &serde_json::Value,
 ) -> Result<()> {
-    let config = serde_json::to_value(config)
-        .map_err(|error| Error::config("configuration of the teacher", error, "serializable"))?;
-    let mut writer = Writer::new(KIND, &config).provenance(provenance);
-    for (name, tensor) in tensors {
-        writer.tensor(name, &tensor.to_dtype(DType::F16)?)?;
-    }
+    let mut writer = network::half(KIND, config, tensors, provenance)?;
     writer.tensor(PROBE_FEATURES, &probe.to_dtype(DType::F16)?)?;
     Ok(writer.write(path, Overwrite::Replace)?)
 }
@@ -48,16 +43,7 @@ impl Teacher {
     ///
     /// A file of another kind, NaN or infinity in it, a missing tensor or a wrong shape.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let container = Container::open(path)?;
-        if container.kind() != KIND {
-            let what = format!("kind of {}", container.path().display());
-            return Err(Error::config(what, container.kind(), KIND));
-        }
-        container.check_finite()?;
-        let config: Config = container.config_as()?;
-        let names = container.names();
-        let tensors = names.map(|name| Ok((name.to_owned(), container.tensor(name, device)?)));
-        let tensors = tensors.collect::<Result<_>>()?;
+        let (config, tensors): (Config, _) = network::read(path, KIND, device)?;
         let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
         let probe = vb.get((1, config.text_dim), PROBE_FEATURES)?;
         Self::new(Network::new(&vb, &config)?, probe)

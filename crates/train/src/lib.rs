@@ -81,7 +81,9 @@ pub mod stderr;
 pub mod stop;
 
 pub use error::{Error, JobResult, Result};
-pub use lock::Lock;
+pub use lock::{Lock, is_taken};
 pub use params::Parameters;
-pub use run::{Best, Clock, Job, Losses, Measures, Outcome, Resume, RunConfig, RunFolder, run};
+pub use run::{
+    Best, Clock, Job, Losses, Measures, Outcome, Resume, RunConfig, RunFolder, STOP, run,
+};
 pub use state::State;

@@ -40,6 +40,13 @@ impl Lock {
     }
 }
 
+/// Whether a process has the folder.
+#[must_use]
+pub fn is_taken(folder: &Path) -> bool {
+    let file = OpenOptions::new().write(true).open(folder.join(NAME));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,7 +54,9 @@ mod tests {
     #[test]
     fn a_second_one_is_refused_until_the_first_is_gone() {
         let folder = tempfile::tempdir().unwrap();
+        assert!(!is_taken(folder.path()));
         let first = Lock::take(folder.path()).unwrap();
+        assert!(is_taken(folder.path()));
         let error = Lock::take(folder.path()).unwrap_err();
         assert!(matches!(error, Error::Locked { .. }), "{error}");
         drop(first);

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-pub use config::{Resume, RunConfig, RunFolder};
+pub use config::{Resume, RunConfig, RunFolder, STOP};
 pub use job::{Clock, Job, Losses, Measures};
 pub use models::Best;
 use pace::{Means, Pace};
@@ -235,7 +235,10 @@ impl<'a> Running<'a> {
             if ended || plateau || self.config.model_due(&self.clock, batch) {
                 self.keep_model()?;
             }
-            signal = self.signals.caught();
+            signal = self
+                .signals
+                .caught()
+                .or_else(|| self.folder.asked_to_stop());
             let due = self.config.snapshot_due(&self.clock, batch);
             if ended || plateau || signal.is_some() || due {
                 snapshot = Some(self.snapshot()?);

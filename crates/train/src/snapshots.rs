@@ -27,6 +27,12 @@ pub struct Snapshots {
     discard_after: Option<u64>,
 }
 
+/// The step of a run's newest snapshot, by its name.
+#[must_use]
+pub fn newest_step(run: &Path) -> Option<u64> {
+    list(&run.join(FOLDER)).last().map(|(step, _)| *step)
+}
+
 impl Snapshots {
     /// Snapshots below the run's folder `run`, of which the last `keep` stay (at least one).
     ///

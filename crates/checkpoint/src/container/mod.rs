@@ -15,6 +15,7 @@
 //! `discriminator.`), so any tool that knows the networks can read the file.
 
 mod checksum;
+pub mod network;
 mod writer;
 
 use std::collections::BTreeMap;

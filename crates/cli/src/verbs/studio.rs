@@ -1,10 +1,12 @@
 //! `domex studio`: a page on which a generator is explored.
 
 mod explorer;
+mod learner;
 mod photos;
 mod start;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use domex_error::user_error;
@@ -12,6 +14,7 @@ use domex_studio::{Config, Limits, Port, Studio as Page, Token};
 use serde_json::json;
 
 use self::explorer::Explorer;
+use self::learner::Expansions;
 use crate::args::ModelArgs;
 use crate::context::Context;
 use crate::interrupt::Interrupt;
@@ -44,7 +47,7 @@ pub struct Studio {
     /// Ask for a token on this machine too, where others work on it
     #[arg(long)]
     pub token: bool,
-    /// Folder for presets, made when the first is saved [default: studio, beside the model's file]
+    /// Folder for presets and expansions, made when the first is saved [default: studio, beside the model's file]
     #[arg(long, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
     /// Class label of a class-conditional generator
@@ -57,9 +60,12 @@ pub struct Studio {
     /// [default: the shipped encoder for the shipped generator and what was expanded from it, else none]
     #[arg(long, value_name = "FILE|none")]
     pub encoder: Option<String>,
-    /// The perceptual network of that search: a file, or a fetched one's name [default: the shipped one]
+    /// The perceptual network of that search and of expansions: a file, or a fetched one's name [default: the shipped one]
     #[arg(long, value_name = "FILE|NAME")]
     pub perceptual: Option<PathBuf>,
+    /// CLIP models of expansions that the page begins: a file, or a shipped or fetched name [default: as of `domex expand`]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub clip: Vec<String>,
 }
 
 /// Runs the verb.
@@ -76,7 +82,8 @@ pub fn run(context: &Context, args: &Studio) -> domex_error::Result<()> {
     }
     context.result(&json!({ "model": name, "url": page.url() }));
     // The one way to end it, and so no failure.
-    Ok(page.run(&mut explorer, &|| interrupt.check().is_err())?)
+    let learner = Arc::new(Expansions::new(args)?);
+    Ok(page.run(&mut explorer, learner, &|| interrupt.check().is_err())?)
 }
 
 fn config(args: &Studio) -> domex_error::Result<Config> {

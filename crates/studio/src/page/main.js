@@ -4,6 +4,7 @@ import { json } from './api.js';
 import { $, element, failed, options, slider } from './controls.js';
 import { Files } from './files.js';
 import { Film } from './film.js';
+import { Learn } from './learn.js';
 import { Mixing } from './mixing.js';
 import { Pad } from './pad.js';
 import { Presets } from './presets.js';
@@ -39,6 +40,7 @@ async function start() {
   const film = new Film(state);
   const files = new Files(state, info.photos, most_upload);
   new Presets(state, files, workspace);
+  new Learn();
   keys(state, view, film);
 }
 
@@ -135,7 +137,7 @@ function keys(state, view, film) {
     '?': () => help.showModal(),
   };
   addEventListener('keydown', (event) => {
-    const isTyping = event.target.matches('input:not([type="range"], [type="checkbox"]), select');
+    const isTyping = event.target.matches('input:not([type="range"], [type="checkbox"]), select, textarea');
     if (isTyping || document.querySelector('dialog[open]')) return;
     const key = event.key.toLowerCase();
     if ((event.ctrlKey || event.metaKey) && (key === 'z' || key === 'y')) {

@@ -403,3 +403,56 @@ fn a_fault_of_the_engine_is_told_and_the_next_picture_is_drawn() {
     refused(&studio.ask(&asked(&seed(painter::FAULTY))), 500, "failed");
     assert_eq!(studio.ask(&asked(&seed(3))).status, 200);
 }
+
+#[test]
+fn an_expansion_is_begun_stopped_and_resumed_and_none_beside_it() {
+    let studio = Served::new();
+    let wanted = json!({ "domains": ["elf", "old owl"], "steps": 5 });
+    let begin = |name: &str, wanted: &Json| {
+        studio.ask(&Request::new("PUT", &format!("/api/runs/{name}")).json(wanted))
+    };
+    let state = |answer: &Answer| answer.json()["runs"][0]["progress"]["state"].clone();
+    let begun = begin("elves", &wanted);
+    assert_eq!(state(&begun), "running");
+    assert!(
+        studio
+            .files()
+            .iter()
+            .any(|file| file.ends_with("runs/elves/domains"))
+    );
+    let second = begin("others", &wanted);
+    assert_eq!(second.status, 422);
+    assert!(second.text().contains("elves is still learning"));
+
+    let post = |act: &str| {
+        studio.ask(&Request::post(
+            &format!("/api/runs/elves/{act}"),
+            &json!({}),
+        ))
+    };
+    assert_eq!(state(&post("stop")), "stopped");
+    assert_eq!(begin("elves", &wanted).status, 409);
+    assert_eq!(state(&post("resume")), "running");
+    assert_eq!(
+        studio.ask(&Request::get("/api/runs/elves/picture")).status,
+        404
+    );
+    assert_eq!(
+        studio
+            .ask(&Request::post("/api/runs/owls/stop", &json!({})))
+            .status,
+        404
+    );
+}
+
+#[test]
+fn an_expansion_has_words_alone_and_a_folder_below_the_workspace() {
+    let studio = Served::new();
+    let files = json!({ "domains": ["mine=@/etc"], "steps": 5 });
+    let refused = studio.ask(&Request::new("PUT", "/api/runs/a").json(&files));
+    assert_eq!(refused.status, 422);
+    let wanted = json!({ "domains": ["elf"], "steps": 5 });
+    let outside = studio.ask(&Request::new("PUT", "/api/runs/..%2Fout").json(&wanted));
+    assert_eq!(outside.status, 422);
+    assert!(studio.files().is_empty());
+}

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use domex_error::{AnyError, user_error};
+use domex_studio::learn::State;
 use domex_studio::{
-    Config, Direction, Engine, Found, Frame, Info, Limits, PhotoBytes, PhotoId, PhotoSupport, Port,
-    Source, Stop, Studio, Token,
+    Config, Direction, Engine, Found, Frame, Info, Learner, Limits, PhotoBytes, PhotoId,
+    PhotoSupport, Port, Progress, Source, Stop, Studio, Token, Wanted,
 };
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -109,6 +111,46 @@ impl Engine for Painter {
     }
 }
 
+/// Learns nothing: a run is a folder, and stopped once it has a file `stopped`.
+struct Idler;
+
+impl Learner for Idler {
+    fn begin(&self, wanted: &Wanted, folder: &Path) -> domex_error::Result<()> {
+        std::fs::create_dir(folder)?;
+        Ok(std::fs::write(
+            folder.join("domains"),
+            wanted.domains.join("\n"),
+        )?)
+    }
+
+    fn resume(&self, folder: &Path) -> domex_error::Result<()> {
+        Ok(std::fs::remove_file(folder.join("stopped"))?)
+    }
+
+    fn stop(&self, folder: &Path) -> domex_error::Result<()> {
+        Ok(std::fs::write(folder.join("stopped"), "")?)
+    }
+
+    fn progress(&self, folder: &Path) -> Progress {
+        Progress {
+            state: match folder.join("stopped").exists() {
+                true => State::Stopped,
+                false => State::Running,
+            },
+            step: 1,
+            steps: 2,
+            seconds_left: None,
+            losses: BTreeMap::new(),
+            picture: None,
+            told: None,
+        }
+    }
+
+    fn picture(&self, _: &Path) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 /// A studio that answers until it is dropped.
 pub struct Served {
     address: SocketAddr,
@@ -143,7 +185,9 @@ impl Served {
         let (address, end) = (studio.address(), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
             studio
-                .run(&mut painter, &|| end.load(Ordering::Relaxed))
+                .run(&mut painter, Arc::new(Idler), &|| {
+                    end.load(Ordering::Relaxed)
+                })
                 .unwrap();
         });
         Self {

@@ -151,7 +151,7 @@ impl RunConfig {
     /// where no run was.
     pub(super) fn clear(&self, folder: &RunFolder, job: &dyn Job) -> Result<()> {
         remove(&folder.file(snapshots::FOLDER), half_written)?;
-        remove(folder.path(), half_written)?;
+        remove(folder.path(), |name| half_written(name) || name == STOP)?;
         if !self.force || self.goes_on() {
             return Ok(());
         }
@@ -172,6 +172,9 @@ impl RunConfig {
         })
     }
 }
+
+/// A file of this name in a run's folder has the run save and stop, as SIGTERM does; the run removes it.
+pub const STOP: &str = "stop";
 
 /// A file under its temporary name. Nobody else writes here: the folder is locked.
 fn half_written(name: &str) -> bool {
@@ -216,6 +219,18 @@ impl RunFolder {
     /// A file in it.
     pub fn file(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.file(name)
+    }
+
+    /// The signal that the file [`STOP`] stands for, where it is there.
+    pub(super) fn asked_to_stop(&self) -> Option<u8> {
+        // SIGTERM.
+        const NUMBER: u8 = 15;
+        let file = self.file(STOP);
+        let is_there = file.exists();
+        if is_there {
+            drop(std::fs::remove_file(file));
+        }
+        is_there.then_some(NUMBER)
     }
 
     /// Writes a value as indented JSON, whole or not at all.

@@ -1,4 +1,4 @@
-//! How large DEGAN's encoder is for StyleGAN2 of every size: `cargo run -p domex-degan --example sizes`.
+//! How large DEGAN's encoder is for StyleGAN2 of every size: `cargo run -p domex-degan --example encoder_sizes`.
 
 use domex_degan::{Config, stylespace};
 use domex_stylegan2::{Generator, GeneratorConfig, Model};

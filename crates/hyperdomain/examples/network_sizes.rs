@@ -1,4 +1,4 @@
-//! How many numbers a domain has by every modulation, for StyleGAN2 of 1024²: `cargo run -p domex-hyperdomain --example sizes`.
+//! How many numbers a domain has by every modulation, for StyleGAN2 of 1024²: `cargo run -p domex-hyperdomain --example network_sizes`.
 
 use candle_core::Device;
 use domex_hyperdomain::modulation::{ModulationKind, convolutions};

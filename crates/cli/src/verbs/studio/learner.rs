@@ -1,0 +1,190 @@
+//! Expansions that the page begins: `domex expand` in processes of their own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use domex_error::{Context as _, user_error};
+use domex_studio::learn::State;
+use domex_studio::{Learner, Progress, Wanted};
+use domex_train::{STOP, events, is_taken, snapshots};
+use serde_json::Value as Json;
+
+use super::Studio;
+use crate::models;
+use crate::paths::text;
+
+/// The most of a log or of events that is read, from the end.
+const TAIL: usize = 64 << 10;
+
+/// See the [module docs](self).
+pub struct Expansions {
+    /// What of the command line is the same for all: the model and the networks of the losses.
+    flags: Vec<String>,
+    /// Processes that this studio began, by their folders.
+    children: Mutex<BTreeMap<PathBuf, Child>>,
+}
+
+impl Expansions {
+    /// Of the studio's model.
+    pub fn new(args: &Studio) -> domex_error::Result<Self> {
+        let given = models::name(&args.model);
+        let model = match Path::new(given).is_file() {
+            true => text(&std::path::absolute(given)?),
+            false => given.to_owned(),
+        };
+        let mut flags = vec![format!("--model={model}")];
+        flags.extend(args.clip.iter().map(|clip| format!("--clip={clip}")));
+        let perceptual = args.perceptual.as_ref();
+        flags.extend(perceptual.map(|file| format!("--perceptual={}", file.display())));
+        Ok(Self {
+            flags,
+            children: Mutex::default(),
+        })
+    }
+
+    /// Starts `domex expand` with these flags; what it says goes beside the run's folder.
+    fn start(&self, flags: &[String], folder: &Path) -> domex_error::Result<()> {
+        let path = log(folder);
+        let file = File::create(&path).with_context(|| text(&path))?;
+        let program = std::env::current_exe().context("this program's own file")?;
+        let mut command = Command::new(program);
+        command.arg("expand").args(flags);
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
+        // Ctrl-C in the studio's terminal ends the studio alone.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().context("domex expand")?;
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.insert(folder.to_owned(), child);
+        Ok(())
+    }
+
+    fn is_running(&self, folder: &Path) -> bool {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        match children.get_mut(folder) {
+            Some(child) => matches!(child.try_wait(), Ok(None)),
+            // Begun by another studio, or in a terminal.
+            None => is_taken(folder),
+        }
+    }
+}
+
+impl Learner for Expansions {
+    fn begin(&self, wanted: &Wanted, folder: &Path) -> domex_error::Result<()> {
+        fs::create_dir_all(folder).with_context(|| text(folder))?;
+        let domains = wanted
+            .domains
+            .iter()
+            .map(|words| format!("--domain={}", words.trim()));
+        let mut flags: Vec<String> = self.flags.iter().cloned().chain(domains).collect();
+        flags.push(format!("--steps={}", wanted.steps));
+        flags.push(format!("--out={}", folder.display()));
+        self.start(&flags, folder)
+    }
+
+    fn resume(&self, folder: &Path) -> domex_error::Result<()> {
+        if self.is_running(folder) {
+            return Err(user_error("it is learning already"));
+        }
+        self.start(&[format!("--resume={}", folder.display())], folder)
+    }
+
+    fn stop(&self, folder: &Path) -> domex_error::Result<()> {
+        match self.is_running(folder) {
+            true => fs::write(folder.join(STOP), "").with_context(|| text(folder)),
+            false => Ok(()),
+        }
+    }
+
+    fn progress(&self, folder: &Path) -> Progress {
+        let settings = read(&folder.join("run.json"));
+        let number = |name: &str| settings[name].as_u64().unwrap_or(0);
+        let steps = number("images") / number("batch").max(1);
+        let last = tail(&folder.join(events::JSONL));
+        let last: Json =
+            serde_json::from_str(last.lines().last().unwrap_or_default()).unwrap_or_default();
+        let saved = snapshots::newest_step(folder);
+        let told = last["step"].as_u64();
+        let is_running = self.is_running(folder);
+        let model = folder.join("model.safetensors");
+        let state = match saved {
+            _ if is_running => State::Running,
+            Some(saved) if saved >= steps && model.is_file() => State::Done,
+            Some(_) => State::Stopped,
+            None => State::Failed,
+        };
+        let step = match state {
+            State::Running => told.max(saved),
+            _ => saved,
+        };
+        let speed = last["images_per_second"]
+            .as_f64()
+            .filter(|speed| *speed > 0.0);
+        let images = last["images"].as_u64().unwrap_or(0);
+        let left = number("images").saturating_sub(images) as f64;
+        let losses = last
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix("domain/")?.to_owned(), value.as_f64()?))
+            });
+        Progress {
+            state,
+            step: step.unwrap_or(0),
+            steps,
+            seconds_left: speed.filter(|_| is_running).map(|speed| left / speed),
+            losses: losses.collect(),
+            picture: newest_picture(folder).map(|(step, _)| step),
+            told: match state {
+                State::Done => Some(text(&model)),
+                State::Failed => tail(&log(folder)).lines().last().map(str::to_owned),
+                State::Running | State::Stopped => None,
+            },
+        }
+    }
+
+    fn picture(&self, folder: &Path) -> Option<Vec<u8>> {
+        let (_, newest) = newest_picture(folder)?;
+        fs::read(newest).ok()
+    }
+}
+
+/// The newest grid of a run and its step; that before the first step is of step 0.
+fn newest_picture(folder: &Path) -> Option<(u64, PathBuf)> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let grid = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let step = match name.strip_prefix("aligned")?.strip_suffix(".png")? {
+            "_init" => 0,
+            step => step.parse().ok()?,
+        };
+        Some((step, entry.path()))
+    };
+    entries.filter_map(grid).max()
+}
+
+/// Beside the folder, which must be empty when a run begins.
+fn log(folder: &Path) -> PathBuf {
+    folder.with_extension("log")
+}
+
+fn read(path: &Path) -> Json {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// The end of a file that grows.
+fn tail(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    let start = bytes.len().saturating_sub(TAIL);
+    String::from_utf8_lossy(&bytes[start..])
+        .trim_end()
+        .to_owned()
+}

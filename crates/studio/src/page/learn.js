@@ -1,0 +1,81 @@
+// Expansions that the page begins: what they are to learn, and how far they are.
+
+import { blob, json } from './api.js';
+import { $, element, failed } from './controls.js';
+
+const EVERY = 1000; // milliseconds
+
+const path = (name, rest = '') => `runs/${encodeURIComponent(name)}${rest}`;
+
+export class Learn {
+  #timer = null;
+  #pictures = new Map(); // by name: the step it is of, and its address
+
+  constructor() {
+    $('learn-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      const domains = $('learn-domains').value.split('\n').map((line) => line.trim()).filter((line) => line !== '');
+      const wanted = { domains, steps: $('learn-steps').valueAsNumber };
+      this.#ask('PUT', path($('learn-name').value.trim()), wanted);
+    });
+    $('learn-panel').addEventListener('toggle', () => this.#watch());
+  }
+
+  #ask(method, address, body) {
+    json(method, address, body).then(({ runs }) => this.#show(runs)).catch(failed);
+  }
+
+  // Asks again while something is being learnt and seen.
+  #watch() {
+    clearTimeout(this.#timer);
+    if ($('learn-panel').open) this.#ask('GET', 'runs');
+  }
+
+  #show(runs) {
+    $('runs').replaceChildren(...runs.map((run) => this.#tile(run)));
+    clearTimeout(this.#timer);
+    const goesOn = runs.some(({ progress }) => progress.state === 'running');
+    if (goesOn && $('learn-panel').open) this.#timer = setTimeout(() => this.#watch(), EVERY);
+  }
+
+  #tile({ name, progress }) {
+    const picture = element('img', { alt: `The same people in the domains of ${name}`, hidden: true });
+    this.#draw(picture, name, progress).catch(failed);
+    const bar = element('progress', { max: Math.max(progress.steps, 1), value: progress.step });
+    bar.setAttribute('aria-label', `Steps of ${name}`);
+    const acts = { running: ['Stop', '/stop'], stopped: ['Resume', '/resume'] }[progress.state];
+    const buttons = acts ? [element('button', { type: 'button', textContent: acts[0] })] : [];
+    buttons[0]?.addEventListener('click', () => this.#ask('POST', path(name, acts[1])));
+    return element('li', { className: 'run' }, [
+      element('p', { textContent: name }),
+      picture,
+      bar,
+      element('p', { className: 'hint', textContent: words(progress) }),
+      element('div', { className: 'buttons' }, buttons),
+    ]);
+  }
+
+  // The picture that is there, and a newer one once it is loaded.
+  async #draw(picture, name, { picture: step }) {
+    let known = this.#pictures.get(name);
+    if (step !== null && known?.step !== step) {
+      const loaded = await blob('GET', path(name, '/picture'));
+      if (known) URL.revokeObjectURL(known.url);
+      known = { step, url: URL.createObjectURL(loaded) };
+      this.#pictures.set(name, known);
+    }
+    if (!known) return;
+    picture.src = known.url;
+    picture.hidden = false;
+  }
+}
+
+function words({ state, step, steps, seconds_left: left, losses, told }) {
+  if (state === 'failed') return told ?? 'It ended before the first step.';
+  if (state === 'done') return `Learnt. See it with: domex studio --model "${told}"`;
+  const parts = [steps === 0 ? 'begins' : `step ${step} of ${steps}`];
+  if (state === 'stopped') parts.push('stopped');
+  else if (left !== null) parts.push(left < 90 ? `${Math.ceil(left)} s left` : `${Math.ceil(left / 60)} min left`);
+  for (const [name, loss] of Object.entries(losses)) parts.push(`${name} ${loss.toPrecision(3)}`);
+  return parts.join(', ');
+}
