@@ -107,7 +107,8 @@ pub fn with_affine_changes(model: Model, gates: &[Gate]) -> Model {
     let expansion = model.expansion.take().unwrap();
     let mut matrices = vec![Matrices::default(); gates.len()];
     for layer in source.synthesis().modulated_layers() {
-        let mut matrix = |rows, columns| normal(&mut stream, &[rows, columns]);
+        // Small, so that pictures stay between their limits.
+        let mut matrix = |rows, columns| (normal(&mut stream, &[rows, columns]) * 0.2).unwrap();
         let full = AffineChange::Full(matrix(layer.channels, W_DIM));
         let low = AffineChange::LowRank {
             out: matrix(layer.channels, 2),
