@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use domex_data::picture::Background;
-use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe, Trainee};
+use domex_expand::{Dimensions, Expand as Job, ParametrisationKind, Parts, Recipe, Trainee};
 use domex_expand_diffae::DiffAe;
 use domex_expand_stylegan2::{Phase, StyleGan2};
 use domex_train::stop::PlateauConfig;
@@ -309,6 +309,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     }
     let (mut settings, model, notices) = settings_and_model(context, args, before)?;
     run_config(context, args, &settings, &out)?.check_inputs()?;
+    tell_model(context, &settings, &model);
     if settings.tasks.len() >= MANY && !settings.clip.is_empty() {
         context.say(&format!(
             "reading   {} domains by {} CLIP models",
@@ -317,7 +318,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
         ));
     }
     let (mut job, notices) = job(context, &mut settings, &model, notices)?;
-    tell(context, &settings, &model, &job, &notices, &out)?;
+    tell(context, &settings, &job, &notices, &out)?;
     if args.dry_run {
         let domains = job.layout().domains();
         context.result(
@@ -464,21 +465,27 @@ fn run_config(
     })
 }
 
+/// What is known before anything is read or probed.
+fn tell_model(context: &Context, settings: &Settings, model: &Model) {
+    let generator = model.generator();
+    let (side, latent) = (generator.resolution(), generator.latent_dim());
+    context.say(&format!(
+        "model     {}, {side}×{side} pixels, latents of {latent}",
+        assets::shown(Path::new(&settings.model)),
+    ));
+    if settings.config.dimensions == Dimensions::Probed {
+        context.say("probing   directions, for those that change pictures least");
+    }
+}
+
 fn tell(
     context: &Context,
     settings: &Settings,
-    model: &Model,
     job: &Job,
     notices: &[String],
     out: &Path,
 ) -> domex_error::Result<()> {
-    let side = model.generator().resolution();
     let layout = job.layout();
-    context.say(&format!(
-        "model     {}, {side}×{side} pixels, {} directions",
-        assets::shown(Path::new(&settings.model)),
-        layout.dimensions()
-    ));
     let earlier = layout.domains().len() - settings.tasks.len();
     for (at, domain) in layout.domains().iter().enumerate() {
         let words = match at.checked_sub(earlier).map(|task| &settings.tasks[task]) {
