@@ -43,10 +43,10 @@ fn settings(kind: ParametrisationKind) -> Config {
 
 /// Two domains as vectors beside the weights.
 fn vectors(kind: ParametrisationKind, world: &Path, kill_at: Option<u64>) -> Model {
-    trained(settings(kind), world, kill_at)
+    trained(&settings(kind), world, kill_at)
 }
 
-fn trained(config: Config, world: &Path, kill_at: Option<u64>) -> Model {
+fn trained(config: &Config, world: &Path, kill_at: Option<u64>) -> Model {
     let new = || {
         let config = config.clone();
         job(world, None, config, &tasks(&["sketch", "zombie"])).unwrap()
@@ -296,7 +296,7 @@ fn of_sparse_offsets_the_file_has_the_largest() {
     let (dense, top) = (settings(ParametrisationKind::Stylespace), 0.2);
     let mut sparse = dense.clone();
     sparse.styledomain.top = top;
-    let offsets = |config: Config| {
+    let offsets = |config: &Config| {
         let model = trained(config, root.path(), None);
         let file = model
             .expansion()
@@ -307,7 +307,7 @@ fn of_sparse_offsets_the_file_has_the_largest() {
         let rows = file.offsets.values().flat_map(values).collect::<Vec<f32>>();
         (rows, file.numbers().unwrap())
     };
-    let ((dense, all), (sparse, kept)) = (offsets(dense), offsets(sparse));
+    let ((dense, all), (sparse, kept)) = (offsets(&dense), offsets(&sparse));
     assert_eq!(all, dense.len());
     assert_eq!(kept, (top * all as f64).ceil() as usize);
     let zeros = dense.iter().zip(&sparse).filter(|(_, kept)| **kept == 0.0);
