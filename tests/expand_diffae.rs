@@ -114,6 +114,10 @@ fn what_it_cannot_do_is_said_before_the_first_step() {
         &format!("{expand} --parametrisation stylespace --dimensions dormant"),
         &["stylespace", "kind diffae has no styles"],
     );
+    world.refused(
+        &format!("{expand} --parametrisation affine --dimensions dormant"),
+        &["affine", "kind diffae has no styles"],
+    );
     world.refused(&format!("{expand} --gamma 2"), &["gamma", "gradient_steps"]);
     world.write(
         "many.toml",

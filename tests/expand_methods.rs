@@ -197,6 +197,109 @@ fn offsets_are_fused_into_plain_weights() {
     assert_eq!(info["provenance"]["fused"]["domain"], "elf");
 }
 
+/// A run of two changes of affine maps with offsets of weights, as model `affine`, and one of them on its own as `light`.
+fn affine() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    World::shared(
+        &WORLD,
+        env!("CARGO_BIN_EXE_domex"),
+        env!("CARGO_TARGET_TMPDIR"),
+        "expand-affine",
+        |world| {
+            for (name, flags) in [("affine", "--block 8"), ("affine-light", "--rank 2")] {
+                let line = format!("expand --domain {name} --parametrisation {name} {flags}");
+                world.ok(&format!("{line} --out {name} --steps 2 {SHORT}"));
+                std::fs::copy(
+                    world.path(&format!("{name}/model.safetensors")),
+                    world.path(&format!("{name}.safetensors")),
+                )
+                .unwrap();
+            }
+            world.ok(
+                "domains merge affine.safetensors affine-light.safetensors --out two.safetensors",
+            );
+        },
+    )
+}
+
+#[test]
+fn affine_changes_are_merged_removed_and_carried_with_their_numbers() {
+    let world = affine();
+    for name in ["affine", "affine-light"] {
+        assert!(numbers(world, name, "two") == numbers(world, name, name));
+    }
+    world.ok("domains remove affine --model two.safetensors --out one.safetensors");
+    assert!(
+        numbers(world, "affine-light", "one") == numbers(world, "affine-light", "affine-light")
+    );
+    world.ok("domains export affine --model two.safetensors --out affine.domain.safetensors");
+    world.ok("domains add affine.domain.safetensors --model portraits --out home.safetensors");
+    assert!(numbers(world, "affine", "home") == numbers(world, "affine", "affine"));
+}
+
+#[test]
+fn pictures_are_made_of_affine_changes() {
+    let world = affine();
+    world.ok(
+        "compose --model two.safetensors --set affine,affine-light=0.5 --seeds 0 --out both.png",
+    );
+    world.ok("traverse --model two.safetensors --domain affine-light --seeds 0 --out way");
+    assert!(world.has("both.png"));
+}
+
+#[test]
+fn a_run_of_affine_changes_is_resumed_to_the_same_bits() {
+    let world = affine();
+    world.copy("affine-light", "more");
+    world.ok("expand --resume more --steps 4 --threads 2 --quiet");
+    let line = "expand --domain affine-light --parametrisation affine-light --rank 2";
+    world.ok(&format!("{line} --out whole --steps 4 {SHORT}"));
+    assert!(world.tensors("more") == world.tensors("whole"));
+}
+
+#[test]
+fn affine_changes_are_fused_and_exported_but_not_offsets_of_weights() {
+    let world = affine();
+    world.ok("domains fuse affine=0.5 --model two.safetensors --out fused.safetensors");
+    let info = world.json("info --json --model fused.safetensors");
+    assert!(info["expansion"].is_null());
+    world.ok("export --model affine-light.safetensors --out light.onnx");
+    let line = "export --model affine.safetensors --out heavy.onnx";
+    world.refused(line, &["affine adds to weights", "domains fuse"]);
+}
+
+#[test]
+fn sparse_offsets_take_less_of_a_file() {
+    let world = offsets();
+    let line = "expand --domain elf --parametrisation stylespace --top 0.2 --out sparse --steps 2";
+    world.ok(&format!("{line} {SHORT}"));
+    let export = |run: &str| {
+        let line = format!("domains export elf --model {run}/model.safetensors --json");
+        world.json(&format!("{line} --out {run}.domain.safetensors"))
+    };
+    let (dense, sparse) = (export("run"), export("sparse"));
+    let number = |found: &serde_json::Value, key: &str| found[key].as_u64().unwrap();
+    let all = number(&dense, "numbers");
+    assert_eq!(number(&sparse, "numbers"), all.div_ceil(5));
+    assert!(number(&sparse, "bytes") < number(&dense, "bytes"));
+    world.ok("domains add sparse.domain.safetensors --model portraits --out sparse.safetensors");
+    let list = world.json("domains list --model sparse.safetensors --json");
+    assert_eq!(number(&list["domains"][0], "numbers"), all.div_ceil(5));
+}
+
+#[test]
+fn settings_of_another_parametrisation_are_refused() {
+    let world = offsets();
+    let refused = |flags: &str, words: &[&str]| {
+        let line = format!("expand --domain orc --out x --parametrisation {flags}");
+        world.refused(&format!("{line} {SHORT}"), words);
+    };
+    refused("affine --rank 3", &["styledomain.rank", "affine-light"]);
+    refused("stylespace --top 0", &["styledomain.top", "above 0"]);
+    refused("affine-lite", &["affine-lite", "'affine-light'"]);
+    assert!(!world.has("x"));
+}
+
 #[test]
 fn factors_cannot_be_fused() {
     let line = "domains fuse elf --model elf.safetensors --out z.safetensors";

@@ -3,8 +3,8 @@
 //!
 //! - [`Encoder`]: a vision transformer whose last blocks each give the offsets of one resolution, 9088 numbers at 1024²;
 //!   [`layout`] reads published weights of its backbone, [`mod@file`] reads and writes a trained one;
-//! - [`stylespace`]: which styles there are, and what may be done to them;
-//! - [`styledomain`]: what is trained for a domain that a few pictures show: Affine+, AffineLight+ and StyleSpace offsets;
+//! - [`stylespace`]: which styles there are, and offsets to them;
+//! - [`styledomain`]: a generator with what StyleDomain trains for a domain in its weights;
 //! - [`VggLoss`]: likeness of features and of styles; [`FadeIn`]: offsets that come in slowly.
 //!
 //! What this crate deliberately is not: it knows no CLIP model and no loss on its embeddings (`domex_nada` has them), and

@@ -10,11 +10,9 @@
 //!
 //! `offset_mask: [1, i]`, where a layer has one, multiplies the offset: a sparse direction.
 //!
-//! | preset | trained |
-//! | --- | --- |
-//! | Affine+ | all affine maps and their biases, and weight offsets of one block |
-//! | AffineLight+ | affine offsets of rank 5, and weight offsets of one block |
-//! | StyleSpace | offsets of all styles |
+//! Affine+ trains all affine maps with their biases, AffineLight+ `affine_out_in_5_1_additive`, each with `out_in_additive` in one
+//! block; which numbers that are in an expansion, and how they are gated, is in `domex_expand::parametrisation`. [`Changed`]
+//! is what they make of a generator's weights for good.
 
 use std::str::FromStr;
 
@@ -95,7 +93,8 @@ pub struct Changed {
 }
 
 impl Changed {
-    /// Of a generator's tensors and, under `synthesis.{layer}.…`, those of the domain, all in `tensors`. Variables among them get
+    /// Of a generator's tensors and, under `synthesis.{layer}.…`, those of the domain, all in `tensors`; offsets of weights and of
+    /// affine maps where a layer has some. Variables among them get
     /// gradients. Build it anew when an optimizer has written them.
     ///
     /// # Errors
@@ -126,7 +125,8 @@ impl Changed {
                 let by = get(&format!("{at}.weights_offset"))?;
                 effective.insert(key.clone(), change.apply(get(&key)?, by)?);
             }
-            if let Some((change, _, terms)) = parametrization.affine {
+            let has_affine = tensors.contains_key(&format!("{at}.affine.weights_offset_out_0"));
+            if let Some((change, _, terms)) = parametrization.affine.filter(|_| has_affine) {
                 let key = format!("{at}.affine.weight");
                 let mut sum: Option<Tensor> = None;
                 for term in 0..terms {
@@ -190,98 +190,9 @@ impl Changed {
     }
 }
 
-/// What is trained, by the names of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preset {
-    /// All affine maps, and weight offsets of one block.
-    AffinePlus,
-    /// Affine offsets of rank 5, and weight offsets of one block.
-    AffineLightPlus,
-    /// Offsets of all styles.
-    StyleSpace,
-}
-
-impl Preset {
-    /// The published words.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::AffinePlus => "out_in_additive",
-            Self::AffineLightPlus => "out_in_additive,affine_out_in_5_1_additive",
-            Self::StyleSpace => "additive",
-        }
-    }
-
-    /// Names and shapes of what is trained for a generator. `block` is the resolution whose weights have offsets, 64 as published.
-    ///
-    /// # Errors
-    ///
-    /// A configuration that is out of range.
-    pub fn trained(
-        self,
-        config: &GeneratorConfig,
-        block: usize,
-    ) -> Result<Vec<(String, Vec<usize>)>> {
-        const RANK: usize = 5;
-        let mut all = Vec::new();
-        let own = format!("synthesis.b{block}.");
-        for (name, shape) in Generator::spec(config)?.entries() {
-            let affine = name.contains(".affine.");
-            if affine && self == Self::AffinePlus {
-                all.push((name.to_owned(), shape.to_vec()));
-            }
-            if let (Some(layer), &[channels, w_dim]) = (name.strip_suffix(".affine.weight"), shape)
-            {
-                match self {
-                    Self::StyleSpace => all.push((format!("{layer}.offset"), vec![1, channels])),
-                    Self::AffineLightPlus => {
-                        let part = |name: &str| format!("{layer}.affine.weights_offset_{name}_0");
-                        all.push((part("out"), vec![channels, RANK]));
-                        all.push((part("in"), vec![RANK, w_dim]));
-                    }
-                    Self::AffinePlus => {}
-                }
-            }
-            let is_weight = name.starts_with(&own) && !affine && name.ends_with(".weight");
-            if let (true, &[outputs, inputs, _, _]) = (is_weight && self != Self::StyleSpace, shape)
-            {
-                let name = name.replace(".weight", ".weights_offset");
-                all.push((name, vec![outputs, inputs, 1, 1]));
-            }
-        }
-        Ok(all)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
-
-    #[test]
-    fn every_preset_trains_as_many_numbers_as_published() {
-        let path = "tests/golden/degan/styledomain/parameter_counts_few_shot.json";
-        let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
-        let published: Value =
-            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        for (name, resolution, base) in [("config_f_1024", 1024, 32768), ("paper256", 256, 16384)] {
-            let config = GeneratorConfig::with_defaults(512, 512, resolution, base, 512).unwrap();
-            let counts = &published["few_shot_trainable_parameters"][name];
-            for (preset, key) in [
-                (Preset::AffinePlus, "affine_plus"),
-                (Preset::AffineLightPlus, "affine_light_plus"),
-                (Preset::StyleSpace, "stylespace"),
-            ] {
-                let trained = preset.trained(&config, 64).unwrap();
-                let found: usize = trained
-                    .iter()
-                    .map(|(_, shape)| shape.iter().product::<usize>())
-                    .sum();
-                assert_eq!(found as u64, counts[key].as_u64().unwrap(), "{name} {key}");
-            }
-        }
-    }
 
     #[test]
     fn words_are_read_and_others_refused() {

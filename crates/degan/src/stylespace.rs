@@ -4,8 +4,7 @@
 //! resolution; published programs call them `conv1`, `to_rgb1`, `convs.0`, `convs.1`, `to_rgbs.0` and so on. A style is what
 //! leaves a layer's affine map, its bias included, before any scale of the weight.
 //!
-//! The encoder's offsets are added to every style. The one-shot directions of StyleDomain act on those of the 3×3 convolutions
-//! only ([`Rule`]).
+//! The encoder's offsets are added to every style.
 
 use candle_core::Tensor;
 use domex_latent::modulation::{Modulation, Modulations};
@@ -52,57 +51,4 @@ pub fn shift(synthesis: &Synthesis, offsets: &[Tensor], multiplier: f64) -> Resu
 #[must_use]
 pub fn is_convolution(name: &str) -> bool {
     !name.ends_with("torgb")
-}
-
-/// A one-shot direction of StyleDomain, for the style `s` of one convolution. Demodulation follows, so a `Mod` by a constant
-/// changes next to nothing.
-#[derive(Debug, Clone, Copy)]
-pub enum Rule<'a> {
-    /// `s_delta`: `s + power · offset`.
-    Delta {
-        /// `[1, channels]`.
-        offset: &'a Tensor,
-        /// 1 in training.
-        power: f64,
-    },
-    /// `s_mod`: `s (1 + factor)`.
-    Mod {
-        /// `[1, channels]`.
-        factor: &'a Tensor,
-    },
-    /// `s_linear`: `s (1 + gamma) + shift`.
-    Linear {
-        /// `[1, channels]`.
-        gamma: &'a Tensor,
-        /// `[1, channels]`.
-        shift: &'a Tensor,
-    },
-    /// `s_affine`: `s A + shift`, a row times a matrix, which begins as the identity.
-    Affine {
-        /// `[channels, channels]`.
-        matrix: &'a Tensor,
-        /// `[1, channels]`.
-        shift: &'a Tensor,
-    },
-}
-
-impl Rule<'_> {
-    /// The changed style `[n, channels]`.
-    ///
-    /// # Errors
-    ///
-    /// Shapes that do not fit.
-    pub fn apply(&self, style: &Tensor) -> Result<Tensor> {
-        Ok(match self {
-            Self::Delta { offset, power } => style.broadcast_add(&(*offset * *power)?)?,
-            Self::Mod { factor } => style.broadcast_mul(&(*factor + 1.0)?)?,
-            Self::Linear { gamma, shift } => {
-                let scaled = style.broadcast_mul(&(*gamma + 1.0)?)?;
-                scaled.broadcast_add(shift)?
-            }
-            Self::Affine { matrix, shift } => {
-                domex_ops::matmul(style, matrix)?.broadcast_add(shift)?
-            }
-        })
-    }
 }

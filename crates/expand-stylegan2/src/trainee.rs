@@ -402,7 +402,7 @@ fn check_groups(discriminator: &Discriminator, config: &Config) -> Result<()> {
     let Some(group) = discriminator.config().mbstd_group_size else {
         return Ok(());
     };
-    let uneven = |pass: &usize| pass % group.min(*pass) != 0;
+    let uneven = |pass: &usize| !pass.is_multiple_of(group.min(*pass));
     let Some(pass) = config.passes().into_iter().find(uneven) else {
         return Ok(());
     };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use domex_expand::methods::{self, diffusion::DiffusionConfig, mystyle::MyStyleConfig};
-use domex_expand::{AdaptiveLayers, Config, Recipe, TaskFile, TaskSpec};
+use domex_expand::{AdaptiveLayers, Config, Recipe, StyleDomainConfig, TaskFile, TaskSpec};
 use domex_expand_stylegan2::SETTINGS;
 use serde_json::Value as Json;
 
@@ -59,6 +59,7 @@ fn the_page_lists_every_key_with_its_default() {
     settings["parametrisation"] = "full".into();
     settings["placement"] = "subspaces".into();
     settings["reserve"] = 0.into();
+    settings["styledomain"] = serde_json::to_value(StyleDomainConfig::default()).unwrap();
     settings["micro_batch"] = "batch".into();
     settings["mystyle"] = serde_json::to_value(MyStyleConfig::default()).unwrap();
     settings["diffusion"] = serde_json::to_value(DiffusionConfig::default()).unwrap();
@@ -67,6 +68,7 @@ fn the_page_lists_every_key_with_its_default() {
     leaves("", &settings, &mut expected);
     // No word that a file could say.
     expected.insert("class".to_owned(), "none".to_owned());
+    expected.insert("styledomain.block".to_owned(), "none".to_owned());
     // These have a page of their own.
     expected.insert("adversarial.*".to_owned(), String::new());
     assert_eq!(table("| key of `[settings]`"), expected);

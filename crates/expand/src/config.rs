@@ -11,6 +11,7 @@ use crate::methods::adversarial::AdversarialConfig;
 use crate::methods::diffusion::DiffusionConfig;
 use crate::methods::mystyle::MyStyleConfig;
 use crate::objective::ObjectiveConfig;
+use crate::parametrisation::StyleDomainConfig;
 use crate::recipe::overlay;
 use crate::suggest::with_suggestion;
 use crate::{Error, ParametrisationKind, Result, SourceSettings};
@@ -44,6 +45,9 @@ pub struct Config {
     /// What is trained.
     #[serde(skip_serializing_if = "ParametrisationKind::is_default")]
     pub parametrisation: ParametrisationKind,
+    /// What StyleDomain's parametrisations leave open.
+    #[serde(skip_serializing_if = "StyleDomainConfig::is_default")]
+    pub styledomain: StyleDomainConfig,
     /// The class that latents are drawn of, for a generator that has classes; without one, all of them, drawn at random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<usize>,
@@ -80,7 +84,7 @@ fn is_default<T: Default + PartialEq>(config: &T) -> bool {
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "batch",
     "micro_batch",
     "lr",
@@ -90,6 +94,7 @@ const KEYS: [&str; 18] = [
     "reserve",
     "placement",
     "parametrisation",
+    "styledomain",
     "class",
     "objective",
     "nada",
@@ -143,6 +148,7 @@ impl Default for Config {
             reserve: 0,
             placement: Placement::default(),
             parametrisation: ParametrisationKind::default(),
+            styledomain: StyleDomainConfig::default(),
             class: None,
             objective: ObjectiveConfig::default(),
             nada: domex_nada::Config::default(),
@@ -190,6 +196,7 @@ impl Config {
         if let Some(layers) = &self.adaptive_layers {
             layers.validate()?;
         }
+        self.styledomain.validate(self.parametrisation)?;
         self.objective.validate()?;
         self.mystyle.validate()?;
         self.diffusion.validate()?;

@@ -156,8 +156,7 @@ impl Expand {
             earlier: domains.earlier,
             basis: &domains.basis,
         };
-        let trained =
-            parametrisation::attach(config.parametrisation, &mut *trainee, among, config.ema)?;
+        let trained = parametrisation::attach(&config, &mut *trainee, among, seed)?;
         if config.reserve > 0 && !trained.changes_base() {
             let expected = "0: this parametrisation leaves free directions as they are";
             return Err(Error::setting("reserve", config.reserve, expected));

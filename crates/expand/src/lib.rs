@@ -90,7 +90,7 @@ pub use layers::AdaptiveLayers;
 pub use method::{LossPart, Method, Sampled, Samples, SourcePictures, Turn};
 pub use methods::{Networks, Sets};
 pub use objective::{Latents, Losses, Objective, ObjectiveConfig, Pictures, Place};
-pub use parametrisation::{Parametrisation, ParametrisationKind};
+pub use parametrisation::{Parametrisation, ParametrisationKind, StyleDomainConfig};
 pub use recipe::Recipe;
 pub use source_file::kept_source;
 pub use tasks::{TaskFile, TaskSpec};

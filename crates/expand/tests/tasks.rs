@@ -236,6 +236,30 @@ fn an_unknown_parametrisation_is_refused_and_the_nearest_one_named() {
 }
 
 #[test]
+fn the_settings_of_styledomain_are_read_and_checked() {
+    let root = tempfile::tempdir().unwrap();
+    let text = |kind: &str, own: &str| {
+        format!(
+            "[settings]\nparametrisation = \"{kind}\"\nstyledomain = {{ {own} }}\n[[tasks]]\ntarget = \"elf\"\n"
+        )
+    };
+    let file = read(
+        root.path(),
+        "tasks.toml",
+        &text("affine-light", "rank = 3, block = 64"),
+    );
+    let own = file.unwrap().settings.styledomain;
+    assert_eq!((own.rank, own.block, own.top), (3, Some(64), 1.0));
+    let refused = |kind: &str, own: &str, words: &str| {
+        let error = read(root.path(), "tasks.toml", &text(kind, own)).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    refused("affine-light", "rank = 0", "styledomain.rank");
+    refused("stylespace", "top = 1.5", "styledomain.top");
+    refused("stylespace", "tops = 0.5", "did you mean `top`?");
+}
+
+#[test]
 fn the_official_mystyle_file_is_read() {
     let root = tempfile::tempdir().unwrap();
     let text = r#"{"tasks": [{"type": "MyStyle", "dimension": 511, "args":

@@ -119,6 +119,17 @@ fn offsets_in_stylespace_learn_a_person_too() {
     assert!(after < 0.9 * before, "{before} to {after}");
 }
 
+#[test]
+fn changes_of_affine_maps_learn_a_person_too() {
+    for kind in [
+        ParametrisationKind::Affine,
+        ParametrisationKind::AffineLight,
+    ] {
+        let (before, after) = learnt(kind);
+        assert!(after < 0.9 * before, "{kind:?}: {before} to {after}");
+    }
+}
+
 /// How much a model's pictures change along the most dormant free direction, walked as far as a domain lies.
 fn woken(model: &Path) -> f32 {
     let (toy, expansion) = open(model);
@@ -190,6 +201,11 @@ fn a_resumed_run_of_weights_reaches_the_same_bits() {
 #[test]
 fn a_resumed_run_of_offsets_reaches_the_same_bits() {
     resumed(ParametrisationKind::Stylespace);
+}
+
+#[test]
+fn a_resumed_run_of_affine_changes_reaches_the_same_bits() {
+    resumed(ParametrisationKind::AffineLight);
 }
 
 #[test]

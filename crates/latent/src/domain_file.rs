@@ -1,6 +1,6 @@
-//! Domains that leave a model and come to another one: their vectors, apart from any network.
+//! Domains that leave a model and come to another one: their vectors and matrices, apart from any network.
 //!
-//! Only vectors can be carried ([`domain_vectors`](crate::domain_vectors)): what full training taught a domain is in the
+//! Only these can be carried ([`domain_vectors`](crate::domain_vectors), [`matrices`](crate::matrices)): what full training taught a domain is in the
 //! weights, together with everything else. A vector means something to the generator that it was trained on, and to no
 //! other: who carries it compares the generators.
 
@@ -8,7 +8,9 @@ use candle_core::Tensor;
 use serde_json::{Value as Json, json};
 
 use crate::domain_vectors::Gate;
-use crate::expansion::{Expansion, FACTORS, OFFSETS, Rows};
+use crate::expansion::{Expansion, FACTORS, MATRICES, OFFSETS, Rows};
+use crate::matrices::{Matrices, is_zero};
+use crate::sparse::Sparse;
 use crate::subspace::Domain;
 use crate::{Error, Result};
 
@@ -23,29 +25,49 @@ pub struct DomainFile {
     pub offsets: Rows,
     /// Factors of their input channels, less one, `[channels]` each.
     pub factors: Rows,
+    /// What it adds to their weights.
+    pub matrices: Matrices,
 }
 
 impl DomainFile {
     /// What a file says of the domain.
-    #[must_use]
-    pub fn to_json(&self) -> Json {
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn to_json(&self) -> Result<Json> {
         let layers = |rows: &Rows| rows.keys().cloned().collect::<Vec<_>>();
-        json!({
-            "domain": self.domain, "gate": self.gate,
-            "offsets": layers(&self.offsets), "factors": layers(&self.factors),
-        })
+        let mut json = json!({
+            "domain": self.domain, "gate": self.gate, "factors": layers(&self.factors),
+        });
+        match Sparse::of(&self.offsets)? {
+            Some(sparse) => json["sparse"] = sparse.to_json(),
+            None => json["offsets"] = json!(layers(&self.offsets)),
+        }
+        if !self.matrices.is_empty() {
+            json["matrices"] = self.matrices.to_json();
+        }
+        Ok(json)
     }
 
     /// The tensors of a file, by name.
-    #[must_use]
-    pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let parts = [(OFFSETS, &self.offsets), (FACTORS, &self.factors)].into_iter();
-        let named = |(prefix, rows): (&'static str, &Rows)| {
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        let named = |prefix: &str, rows: &Rows| {
             let rows = rows.iter();
             rows.map(|(layer, row)| (format!("{prefix}{layer}"), row.clone()))
                 .collect::<Vec<_>>()
         };
-        parts.flat_map(named).collect()
+        let mut tensors = match Sparse::of(&self.offsets)? {
+            Some(sparse) => sparse.tensors()?,
+            None => named(OFFSETS, &self.offsets),
+        };
+        tensors.extend(named(FACTORS, &self.factors));
+        tensors.extend(self.matrices.tensors(MATRICES));
+        Ok(tensors)
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote. `tensor` looks a tensor of the file up.
@@ -67,16 +89,27 @@ impl DomainFile {
         Ok(Self {
             domain: serde_json::from_value(json["domain"].clone()).map_err(wrong)?,
             gate: serde_json::from_value(json["gate"].clone()).map_err(wrong)?,
-            offsets: rows("offsets", OFFSETS)?,
+            offsets: match &json["sparse"] {
+                Json::Null => rows("offsets", OFFSETS)?,
+                sparse => Sparse::read(sparse, &tensor)?,
+            },
             factors: rows("factors", FACTORS)?,
+            matrices: Matrices::from_json(&json["matrices"], MATRICES, &tensor)?,
         })
     }
 
-    /// How many numbers it is.
-    #[must_use]
-    pub fn numbers(&self) -> usize {
-        let rows = self.offsets.values().chain(self.factors.values());
-        rows.map(Tensor::elem_count).sum()
+    /// How many numbers it is; where most offsets are zero, without these.
+    ///
+    /// # Errors
+    ///
+    /// candle's own.
+    pub fn numbers(&self) -> Result<usize> {
+        let count = |rows: &Rows| rows.values().map(Tensor::elem_count).sum::<usize>();
+        let offsets = match Sparse::of(&self.offsets)? {
+            Some(sparse) => sparse.count(),
+            None => count(&self.offsets),
+        };
+        Ok(offsets + count(&self.factors) + self.matrices.numbers())
     }
 }
 
@@ -89,26 +122,30 @@ impl Expansion {
     pub fn take_out(&self, name: &str) -> Result<Option<DomainFile>> {
         let domain = self.layout.domain(name)?.clone();
         let at = self.place(name)?;
+        // Of layers that others have vectors for there are zeros.
         let row = |rows: &Rows| -> Result<Rows> {
-            let own = rows.iter().map(|(layer, rows)| {
+            let mut own = Rows::new();
+            for (layer, rows) in rows {
                 let row = rows.narrow(0, at, 1)?.squeeze(0)?.contiguous()?;
-                Ok((layer.clone(), row))
-            });
-            own.collect()
+                if !is_zero(&row)? {
+                    own.insert(layer.clone(), row);
+                }
+            }
+            Ok(own)
         };
         let (offsets, factors) = (row(&self.offsets)?, row(&self.factors)?);
-        for row in offsets.values().chain(factors.values()) {
-            let largest = row.abs()?.max_all()?.to_dtype(candle_core::DType::F32)?;
-            if largest.to_scalar::<f32>()? > 0.0 {
-                return Ok(Some(DomainFile {
-                    domain,
-                    gate: self.gates[at],
-                    offsets,
-                    factors,
-                }));
-            }
-        }
-        Ok(None)
+        let matrices = match self.matrices.get(at) {
+            Some(matrices) => matrices.without_zeros()?,
+            None => Matrices::default(),
+        };
+        let is_there = !(offsets.is_empty() && factors.is_empty() && matrices.is_empty());
+        Ok(is_there.then(|| DomainFile {
+            domain,
+            gate: self.gates.get(at).copied().unwrap_or_default(),
+            offsets,
+            factors,
+            matrices,
+        }))
     }
 
     /// Adds a domain: on the direction that it had, or where another has it on the most dormant free one. The direction.
@@ -133,9 +170,12 @@ impl Expansion {
         let factors = longer(&self.factors, &file.factors, before)?;
         let mut gates = self.gates.clone();
         gates.push(file.gate);
+        let mut matrices = self.matrices.clone();
+        matrices.push(file.matrices.clone());
         let mut grown = self.clone();
         grown.layout = layout;
-        *self = grown.with_vectors(offsets, factors, gates)?;
+        let grown = grown.with_vectors(offsets, factors, gates)?;
+        *self = grown.with_matrices(matrices)?;
         Ok(dimension)
     }
 
@@ -161,9 +201,12 @@ impl Expansion {
         let (offsets, factors) = (without(&self.offsets)?, without(&self.factors)?);
         let mut gates = self.gates.clone();
         gates.remove(at);
+        let mut matrices = self.matrices.clone();
+        matrices.remove(at);
         let mut shrunk = self.clone();
         let domain = shrunk.layout.remove(name)?;
-        *self = shrunk.with_vectors(offsets, factors, gates)?;
+        let shrunk = shrunk.with_vectors(offsets, factors, gates)?;
+        *self = shrunk.with_matrices(matrices)?;
         Ok(domain)
     }
 
@@ -210,10 +253,12 @@ mod tests {
 
     use super::*;
     use crate::basis::Basis;
+    use crate::matrices::AffineChange;
     use crate::modulation::{Layer, Modulator as _};
     use crate::subspace::Layout;
 
     const WIDTH: usize = 128;
+    const LAYER: &str = "b4.conv1";
 
     fn empty() -> Expansion {
         let basis = Basis::given(Tensor::eye(WIDTH, DType::F32, &Device::Cpu).unwrap());
@@ -225,7 +270,7 @@ mod tests {
         let mut values = [0f32; 3];
         stream.fill_normal(&mut values);
         let row = Tensor::new(&values, &Device::Cpu).unwrap();
-        Rows::from([("b4.conv1".to_owned(), row)])
+        Rows::from([(LAYER.to_owned(), row)])
     }
 
     fn domain(at: usize, stream: &mut Stream) -> DomainFile {
@@ -239,11 +284,34 @@ mod tests {
             gate: Gate::Smooth,
             offsets: row(stream),
             factors: row(stream),
+            matrices: Matrices {
+                affine: [(LAYER.to_owned(), change(stream))].into(),
+                weights: Rows::new(),
+            },
         }
     }
 
+    fn change(stream: &mut Stream) -> AffineChange {
+        let mut normal = |rows: usize, columns: usize| {
+            let mut values = vec![0f32; rows * columns];
+            stream.fill_normal(&mut values);
+            Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+        };
+        AffineChange::LowRank {
+            out: normal(3, 1),
+            inner: normal(1, WIDTH),
+        }
+    }
+
+    fn matrices(file: &DomainFile) -> Vec<f32> {
+        let tensors = file.matrices.tensors("").into_iter();
+        tensors
+            .flat_map(|(_, tensor)| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+            .collect()
+    }
+
     fn values(rows: &Rows) -> Vec<f32> {
-        rows["b4.conv1"].flatten_all().unwrap().to_vec1().unwrap()
+        rows[LAYER].flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
@@ -256,7 +324,44 @@ mod tests {
         let out = expansion.take_out("domain 0").unwrap().unwrap();
         assert_eq!(values(&out.offsets), values(&one.offsets));
         assert_eq!(values(&out.factors), values(&one.factors));
-        assert_eq!(out.to_json(), one.to_json());
+        assert_eq!(matrices(&out), matrices(&one));
+        assert_eq!(out.to_json().unwrap(), one.to_json().unwrap());
+    }
+
+    #[test]
+    fn a_domain_comes_back_from_its_file() {
+        let mut stored = domain(0, &mut Streams::new(1).stream("domains"));
+        for sparse in [false, true] {
+            if sparse {
+                let row = Tensor::new(&[0_f32, 0.0, 1.5], &Device::Cpu).unwrap();
+                stored.offsets.insert(LAYER.to_owned(), row);
+            }
+            let tensors = stored.tensors().unwrap();
+            let found = DomainFile::from_json::<Error>(&stored.to_json().unwrap(), |name| {
+                let mut tensors = tensors.iter();
+                Ok(tensors.find(|(known, _)| known == name).unwrap().1.clone())
+            });
+            let found = found.unwrap();
+            assert_eq!(values(&found.offsets), values(&stored.offsets));
+            assert_eq!(matrices(&found), matrices(&stored));
+            assert_eq!(
+                found.numbers().unwrap(),
+                if sparse { 1 } else { 3 } + 3 + 3 + WIDTH
+            );
+        }
+    }
+
+    #[test]
+    fn a_domain_has_nothing_of_the_layers_that_others_have_vectors_for() {
+        let mut stream = Streams::new(1).stream("domains");
+        let (one, mut two) = (domain(0, &mut stream), domain(1, &mut stream));
+        two.factors = Rows::new();
+        two.matrices = Matrices::default();
+        let mut expansion = empty();
+        expansion.put_in(&one).unwrap();
+        expansion.put_in(&two).unwrap();
+        let out = expansion.take_out("domain 1").unwrap().unwrap();
+        assert!(out.factors.is_empty() && out.matrices.is_empty());
     }
 
     #[test]
@@ -300,8 +405,10 @@ mod tests {
         let mut stream = Streams::new(7).stream("orders");
         let files: Vec<DomainFile> = (0..100).map(|at| domain(at, &mut stream)).collect();
         let layers = [Layer {
-            name: "b4.conv1".to_owned(),
+            name: LAYER.to_owned(),
             channels: 3,
+            outputs: 3,
+            resolution: 4,
             row: 0,
         }];
         let mut expansion = empty();
@@ -334,6 +441,7 @@ mod tests {
             let own = files.iter().find(|file| file.domain.name == *any).unwrap();
             assert_eq!(values(&found.offsets), values(&own.offsets));
             assert_eq!(values(&found.factors), values(&own.factors));
+            assert_eq!(matrices(&found), matrices(own));
         }
     }
 }

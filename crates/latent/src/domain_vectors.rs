@@ -8,12 +8,18 @@
 //! ```
 //!
 //! Offsets alone are directions of StyleSpace (StyleDomain, arXiv 2212.10229), factors alone the domain modulation of
-//! HyperDomainNet (arXiv 2210.08884). Where every gate is closed, the network is the source network.
+//! HyperDomainNet (arXiv 2210.08884). A domain may also have [matrices](crate::matrices): `g(α_i) ΔA_{i,l} w / √D` is added to the
+//! style, and `g(α_i) O_{i,l}` to the weight. Where every gate is closed, the network is the source network.
+//!
+//! Cost of a layer with d domains for n samples: offsets and factors a product of `[n, d]` and `[d, channels]`; a change of an
+//! affine map one or two products like the map's own, for each domain whose gate is open; an offset of a weight a
+//! weight for each sample.
 
 use candle_core::{D, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::basis::Basis;
+use crate::matrices::AffineChange;
 use crate::modulation::{Layer, Modulation, Modulations, Modulator};
 use crate::subspace::Domain;
 use crate::{Error, Result};
@@ -55,13 +61,94 @@ impl Gate {
     }
 }
 
-/// What the domains do to one layer, `[domains, channels]` each.
+/// What the domains do to one layer.
 #[derive(Debug, Clone, Default)]
 pub struct LayerVectors {
-    /// Added to its style.
+    /// Added to its style, `[domains, channels]`.
     pub offset: Option<Tensor>,
-    /// What its channels are multiplied with, less one.
+    /// What its channels are multiplied with, less one, `[domains, channels]`.
     pub factor: Option<Tensor>,
+    /// Changes of its affine map, with their domains.
+    pub affine: Vec<(usize, AffineChange)>,
+    /// Offsets of its weight, `[outputs, channels]`, with their domains.
+    pub weight: Vec<(usize, Tensor)>,
+}
+
+impl LayerVectors {
+    /// Whether no domain does anything to the layer.
+    pub(crate) fn is_empty(&self) -> bool {
+        let has_rows = self.offset.is_some() || self.factor.is_some();
+        !has_rows && self.affine.is_empty() && self.weight.is_empty()
+    }
+
+    /// Checks the shapes of all parts.
+    fn check(&self, layer: &Layer, domains: usize, width: usize) -> Result<()> {
+        let name = &layer.name;
+        let rows = [domains, layer.channels];
+        let stored = [layer.outputs, layer.channels];
+        let parts = [("offset", &self.offset), ("factor", &self.factor)];
+        let parts = parts
+            .into_iter()
+            .filter_map(|(what, part)| Some((what, part.as_ref()?, rows)));
+        let weights = self.weight.iter();
+        let weights = weights.map(|(_, offset)| ("offset of the weight", offset, stored));
+        for (what, found, expected) in parts.chain(weights) {
+            if found.dims() != expected {
+                let what = format!("{what} of layer {name}");
+                return Err(Error::shape(what, format!("{expected:?}"), found.dims()));
+            }
+        }
+        for (_, change) in &self.affine {
+            change.check(name, layer.channels, width)?;
+        }
+        let own = self.affine.iter().map(|(domain, _)| domain);
+        let own = own.chain(self.weight.iter().map(|(domain, _)| domain));
+        match own.max() {
+            Some(last) if *last >= domains => Err(Error::setting(
+                "domain of a layer's matrices",
+                last,
+                format!("below {domains}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a layer gets of them: `opened: [n, domains]` of latents `[n, D]`. `is_open` says which domains matter.
+    fn modulation(
+        &self,
+        opened: &Tensor,
+        latents: &Tensor,
+        is_open: &[bool],
+    ) -> Result<Modulation> {
+        let n = opened.dim(0)?;
+        let weighted = |rows: &Tensor| domex_ops::matmul(opened, rows);
+        let mut style_offset = self.offset.as_ref().map(weighted).transpose()?;
+        for (domain, change) in self.affine.iter().filter(|(domain, _)| is_open[*domain]) {
+            let gate = opened.narrow(1, *domain, 1)?;
+            let step = change.forward(latents)?.broadcast_mul(&gate)?;
+            style_offset = Some(match style_offset {
+                Some(sum) => (sum + step)?,
+                None => step,
+            });
+        }
+        let mut weight_offset: Option<Tensor> = None;
+        for (domain, offset) in self.weight.iter().filter(|(domain, _)| is_open[*domain]) {
+            let gate = opened.narrow(1, *domain, 1)?.reshape((n, 1, 1, 1, 1))?;
+            let (o, i) = offset.dims2()?;
+            let step = offset.reshape((1, o, i, 1, 1))?.broadcast_mul(&gate)?;
+            weight_offset = Some(match weight_offset {
+                Some(sum) => (sum + step)?,
+                None => step,
+            });
+        }
+        let factor = self.factor.as_ref().map(weighted).transpose()?;
+        Ok(Modulation {
+            style_offset,
+            channel_factor: factor.map(|factor| factor + 1.0).transpose()?,
+            weight_offset,
+            ..Modulation::default()
+        })
+    }
 }
 
 /// See the [module docs](self).
@@ -128,14 +215,7 @@ impl DomainVectors {
             return Err(Error::setting("number of gates", gates.len(), expected));
         }
         for (layer, vectors) in &layers {
-            for (what, rows) in [("offset", &vectors.offset), ("factor", &vectors.factor)] {
-                let fits = |rows: &&Tensor| rows.dims() == [domains.len(), layer.channels];
-                if let Some(rows) = rows.as_ref().filter(|rows| !fits(rows)) {
-                    let expected = format!("[{}, {}]", domains.len(), layer.channels);
-                    let what = format!("{what} of layer {}", layer.name);
-                    return Err(Error::shape(what, expected, rows.dims()));
-                }
-            }
+            vectors.check(layer, domains.len(), basis.latent_dim())?;
         }
         let columns: Vec<u32> = domains.iter().map(|d| d.dimension as u32).collect();
         let distances: Vec<f64> = domains.iter().map(|d| d.distance).collect();
@@ -169,16 +249,15 @@ impl DomainVectors {
     }
 }
 
-/// Whether nothing comes through. Elsewhere than on the CPU, asking would make the device wait.
-fn all_closed(opened: &Tensor) -> Result<bool> {
+/// Of which domains something comes through for any sample. Elsewhere than on the CPU, asking would make the device wait.
+fn open_domains(opened: &Tensor) -> Result<Vec<bool>> {
+    let domains = opened.dim(D::Minus1)?;
     if !matches!(opened.device(), Device::Cpu) {
-        return Ok(false);
+        return Ok(vec![true; domains]);
     }
-    let largest = opened.detach().abs()?.max_all()?;
-    Ok(largest
-        .to_dtype(candle_core::DType::F32)?
-        .to_scalar::<f32>()?
-        == 0.0)
+    let sums = opened.detach().abs()?.reshape(((), domains))?.sum(0)?;
+    let sums = sums.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?;
+    Ok(sums.into_iter().map(|sum| sum != 0.0).collect())
 }
 
 impl Modulator for DomainVectors {
@@ -199,27 +278,22 @@ impl Modulator for DomainVectors {
             }
         };
         let opened = self.gates.open(&self.strengths(latents)?)?; // [n, num_ws, domains]
-        if all_closed(&opened)? {
+        let is_open = open_domains(&opened)?;
+        if !is_open.contains(&true) {
             return Ok(Modulations::new());
         }
-        let by_row = (0..rows)
-            .map(|row| Ok(opened.narrow(1, row, 1)?.squeeze(1)?.contiguous()?))
-            .collect::<Result<Vec<Tensor>>>()?;
+        let by_row = |of: &Tensor| {
+            let row = |row| Ok(of.narrow(1, row, 1)?.squeeze(1)?.contiguous()?);
+            (0..rows).map(row).collect::<Result<Vec<Tensor>>>()
+        };
+        let (opened, latents) = (by_row(&opened)?, by_row(latents)?);
         let layer = |(layer, vectors): &(Layer, LayerVectors)| {
-            let opened = by_row.get(layer.row).ok_or_else(|| {
-                Error::setting(
-                    "row of a modulated layer",
-                    layer.row,
-                    format!("below {rows}"),
-                )
-            })?;
-            let weighted = |rows: &Tensor| domex_ops::matmul(opened, rows);
-            let factor = vectors.factor.as_ref().map(weighted).transpose()?;
-            let modulation = Modulation {
-                style_offset: vectors.offset.as_ref().map(weighted).transpose()?,
-                channel_factor: factor.map(|factor| factor + 1.0).transpose()?,
-                ..Modulation::default()
+            let at = layer.row;
+            let (Some(opened), Some(latents)) = (opened.get(at), latents.get(at)) else {
+                let expected = format!("below {rows}");
+                return Err(Error::setting("row of a modulated layer", at, expected));
             };
+            let modulation = vectors.modulation(opened, latents, &is_open)?;
             Ok((layer.name.clone(), modulation))
         };
         self.layers.iter().map(layer).collect()
@@ -285,15 +359,27 @@ mod tests {
         let layer = Layer {
             name: "b4.conv1".to_owned(),
             channels: 2,
+            outputs: 3,
+            resolution: 4,
             row: 0,
         };
         let rows = |seed| Some(randn(&[gates.len(), 2], seed));
         let own = LayerVectors {
             offset: rows(1),
             factor: rows(2),
+            ..LayerVectors::default()
         };
         let mean = Tensor::zeros(4, candle_core::DType::F64, &Device::Cpu).unwrap();
         DomainVectors::new(vec![(layer, own)], gates, &domains, &basis.unwrap(), &mean).unwrap()
+    }
+
+    /// The same where domain 1 changes the affine map too, and domain 2 the weight.
+    fn with_matrices() -> DomainVectors {
+        let mut all = vectors(&[Gate::Smooth; 3]);
+        let (_, own) = &mut all.layers[0];
+        own.affine = vec![(1, AffineChange::Full(randn(&[2, 4], 3)))];
+        own.weight = vec![(2, randn(&[3, 2], 4))];
+        all
     }
 
     fn latent(w: [f64; 4]) -> Tensor {
@@ -319,6 +405,56 @@ mod tests {
         assert!(max_difference(offset, &own(&expected.offset)) < 1e-12);
         let factor = (found.channel_factor.as_ref().unwrap() - 1.0).unwrap();
         assert!(max_difference(&factor, &own(&expected.factor)) < 1e-12);
+    }
+
+    #[test]
+    fn a_change_of_the_affine_map_is_a_step_of_each_style() {
+        let (with, without) = (with_matrices(), vectors(&[Gate::Smooth; 3]));
+        let w = Tensor::new(
+            &[[[1.0, -2.0, 2.0, 0.0]], [[0.5, 0.0, 1.0, 0.0]]],
+            &Device::Cpu,
+        );
+        let w = w.unwrap();
+        let offset = |vectors: &DomainVectors| {
+            let found = vectors.modulate(&w).unwrap();
+            found["b4.conv1"].style_offset.clone().unwrap()
+        };
+        let found = (offset(&with) - offset(&without)).unwrap();
+        // √D is 2.
+        let map = (randn(&[2, 4], 3) / 2.0).unwrap();
+        let gates = Tensor::new(&[[1.0], [smooth(&[0.5])[0]]], &Device::Cpu).unwrap();
+        let steps = w.squeeze(1).unwrap().matmul(&map.t().unwrap()).unwrap();
+        let expected = steps.broadcast_mul(&gates).unwrap();
+        assert!(max_difference(&found, &expected) < 1e-12);
+    }
+
+    #[test]
+    fn an_offset_of_the_weight_comes_through_for_its_own_samples_only() {
+        let w = Tensor::new(
+            &[[[0.0, 2.0, 0.0, 0.0]], [[0.0, 0.0, 2.0, 0.0]]],
+            &Device::Cpu,
+        );
+        let found = with_matrices().modulate(&w.unwrap()).unwrap();
+        let offset = found["b4.conv1"].weight_offset.as_ref().unwrap();
+        assert_eq!(offset.dims(), [2, 3, 2, 1, 1]);
+        let sample = |at: usize| offset.narrow(0, at, 1).unwrap().reshape((3, 2)).unwrap();
+        assert!(max_difference(&sample(0), &randn(&[3, 2], 4)) < 1e-12);
+        assert_eq!(
+            max_difference(&sample(1), &sample(1).zeros_like().unwrap()),
+            0.0
+        );
+    }
+
+    #[test]
+    fn matrices_of_closed_gates_are_not_looked_at() {
+        let found = with_matrices()
+            .modulate(&latent([3.0, 0.0, 0.0, 2.0]))
+            .unwrap();
+        let found = &found["b4.conv1"];
+        assert!(found.weight_offset.is_none());
+        let (_, own) = &vectors(&[Gate::Smooth; 3]).layers[0];
+        let first = own.offset.as_ref().unwrap().narrow(0, 0, 1).unwrap();
+        assert!(max_difference(found.style_offset.as_ref().unwrap(), &first) < 1e-12);
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! Where domains are vectors beside the generator's weights ([`DomainVectors`]), the JSON also has
 //! `"offsets": ["b4.conv1", ..]` and `"factors"`, the names of the layers, with tensors `expansion.offsets.{layer}` and
 //! `expansion.factors.{layer}`, `[domains, channels]`, and `"gates": ["linear", ..]`, one for each domain, unless all are linear.
+//! Where domains have [`Matrices`], `"matrices": [{"affine": [..], "low_rank": [..], "weights": [..]}, ..]`, an entry for each
+//! domain, names their layers; the tensors are `expansion.matrices.{domain}.affine.{layer}`, `affine_out`, `affine_in` and
+//! `weights`, the domain by its number.
 //!
 //! The basis is kept bit for bit: a column's sign decides in which direction its domain lies. Reading and writing
 //! files is the caller's, who has the container at hand: [`Expansion::to_json`] and [`Expansion::tensors`] are what to
@@ -21,6 +24,7 @@ use serde_json::{Value as Json, json};
 
 use crate::basis::Basis;
 use crate::domain_vectors::{DomainVectors, Gate, LayerVectors};
+use crate::matrices::Matrices;
 use crate::modulation::Layer;
 use crate::subspace::Layout;
 use crate::{Error, Result};
@@ -36,6 +40,9 @@ pub const OFFSETS: &str = "expansion.offsets.";
 
 /// What begins the names of a layer's factors in a file.
 pub const FACTORS: &str = "expansion.factors.";
+
+/// What begins the names of a domain's matrices in a file, before its number.
+pub const MATRICES: &str = "expansion.matrices.";
 
 /// Vectors of all domains, `[domains, channels]`, by layer.
 pub type Rows = BTreeMap<String, Tensor>;
@@ -53,8 +60,10 @@ pub struct Expansion {
     pub offsets: Rows,
     /// Factors of each domain to the input channels of these layers, less one.
     pub factors: Rows,
-    /// How each domain's vectors come in.
+    /// How each domain's vectors and matrices come in.
     pub gates: Vec<Gate>,
+    /// What each domain adds to weights of layers.
+    pub matrices: Vec<Matrices>,
 }
 
 impl Expansion {
@@ -77,6 +86,7 @@ impl Expansion {
         }
         Ok(Self {
             gates: vec![Gate::Linear; layout.domains().len()],
+            matrices: vec![Matrices::default(); layout.domains().len()],
             layout,
             basis,
             mean,
@@ -111,10 +121,36 @@ impl Expansion {
         Ok(self)
     }
 
-    /// Whether domains have vectors beside the weights.
+    /// The same with these matrices, an entry for each domain.
+    ///
+    /// # Errors
+    ///
+    /// Another number of them, or shapes that do not fit the latents.
+    pub fn with_matrices(mut self, matrices: Vec<Matrices>) -> Result<Self> {
+        let domains = self.layout.domains().len();
+        if matrices.len() != domains {
+            let expected = format!("{domains}, one for each domain");
+            return Err(Error::setting(
+                "number of matrices",
+                matrices.len(),
+                expected,
+            ));
+        }
+        for own in &matrices {
+            own.check(self.basis.latent_dim())?;
+        }
+        self.matrices = matrices;
+        Ok(self)
+    }
+
+    /// Whether domains have vectors or matrices beside the weights.
     #[must_use]
     pub fn has_vectors(&self) -> bool {
-        !(self.offsets.is_empty() && self.factors.is_empty())
+        !(self.offsets.is_empty() && self.factors.is_empty() && !self.has_matrices())
+    }
+
+    fn has_matrices(&self) -> bool {
+        self.matrices.iter().any(|own| !own.is_empty())
     }
 
     /// What the vectors do to a generator with these layers, whose mean latent is `[D]` of the expansion; `None` where
@@ -132,7 +168,13 @@ impl Expansion {
         if !self.has_vectors() {
             return Ok(None);
         }
-        for name in self.offsets.keys().chain(self.factors.keys()) {
+        let matrices = self.matrices.iter().flat_map(Matrices::layers);
+        for name in self
+            .offsets
+            .keys()
+            .chain(self.factors.keys())
+            .chain(matrices)
+        {
             if !layers.iter().any(|layer| layer.name == *name) {
                 let expected = "a layer of the generator";
                 return Err(Error::setting(
@@ -147,13 +189,21 @@ impl Expansion {
             let rows = rows.map(|rows| rows.to_dtype(dtype)?.to_device(device));
             Ok(rows.transpose()?)
         };
+        let matrices = self.matrices.iter().map(|own| own.to(device, dtype));
+        let matrices = matrices.collect::<Result<Vec<_>>>()?;
         let mut vectors = Vec::new();
         for layer in layers {
+            let own = matrices.iter().enumerate();
+            let affine = own.filter_map(|(at, own)| Some((at, own.affine.get(&layer.name)?)));
+            let own = matrices.iter().enumerate();
+            let weight = own.filter_map(|(at, own)| Some((at, own.weights.get(&layer.name)?)));
             let own = LayerVectors {
                 offset: there(&self.offsets, layer)?,
                 factor: there(&self.factors, layer)?,
+                affine: affine.map(|(at, change)| (at, change.clone())).collect(),
+                weight: weight.map(|(at, offset)| (at, offset.clone())).collect(),
             };
-            if own.offset.is_some() || own.factor.is_some() {
+            if !own.is_empty() {
                 vectors.push((layer.clone(), own));
             }
         }
@@ -174,6 +224,9 @@ impl Expansion {
         if self.gates.iter().any(|gate| *gate != Gate::Linear) {
             json["gates"] = json!(self.gates);
         }
+        if self.has_matrices() {
+            json["matrices"] = self.matrices.iter().map(Matrices::to_json).collect();
+        }
         json
     }
 
@@ -188,13 +241,17 @@ impl Expansion {
             let rows = rows.iter();
             tensors.extend(rows.map(|(layer, rows)| (format!("{prefix}{layer}"), rows.clone())));
         }
+        for (at, own) in self.matrices.iter().enumerate() {
+            tensors.extend(own.tensors(&format!("{MATRICES}{at}.")));
+        }
         tensors
     }
 
     /// Whether a tensor of this name belongs to the domains.
     #[must_use]
     pub fn holds(name: &str) -> bool {
-        name == BASIS || name == MEAN || name.starts_with(OFFSETS) || name.starts_with(FACTORS)
+        let prefixes = [OFFSETS, FACTORS, MATRICES];
+        name == BASIS || name == MEAN || prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote, for a generator with latents of `latent_dim` numbers. `tensor`
@@ -238,7 +295,14 @@ impl Expansion {
             })?,
         };
         let (offsets, factors) = (rows("offsets", OFFSETS)?, rows("factors", FACTORS)?);
-        Ok(expansion.with_vectors(offsets, factors, gates)?)
+        let expansion = expansion.with_vectors(offsets, factors, gates)?;
+        let Some(matrices) = json["matrices"].as_array() else {
+            return Ok(expansion);
+        };
+        let matrices = matrices.iter().enumerate();
+        let matrices = matrices
+            .map(|(at, own)| Matrices::from_json(own, &format!("{MATRICES}{at}."), &tensor));
+        Ok(expansion.with_matrices(matrices.collect::<std::result::Result<_, E>>()?)?)
     }
 }
 
@@ -262,6 +326,7 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+    use crate::matrices::AffineChange;
 
     fn expansion() -> Expansion {
         let basis = Basis::given(Tensor::eye(3, DType::F32, &Device::Cpu).unwrap()).unwrap();
@@ -320,6 +385,38 @@ mod tests {
                 .iter()
                 .all(|(name, _)| Expansion::holds(name))
         );
+    }
+
+    #[test]
+    fn matrices_come_back() {
+        let change = Tensor::new(&[[1_f32, 2.0, 3.0]], &Device::Cpu).unwrap();
+        let own = Matrices {
+            affine: [("b4.conv1".to_owned(), AffineChange::Full(change))].into(),
+            ..Matrices::default()
+        };
+        let stored = expansion().with_matrices(vec![own]).unwrap();
+        assert!(stored.has_vectors());
+        let found = Expansion::from_json::<Error>(&stored.to_json(), 3, |name| {
+            let mut tensors = stored.tensors().into_iter();
+            Ok(tensors.find(|(known, _)| known == name).unwrap().1)
+        });
+        let found = found.unwrap().matrices.remove(0);
+        assert_eq!(found.to_json(), stored.matrices[0].to_json());
+        let mut names = stored.tensors().into_iter().map(|(name, _)| name);
+        assert!(names.all(|name| Expansion::holds(&name)));
+    }
+
+    #[test]
+    fn matrices_for_other_latents_or_domains_are_refused() {
+        let wide = Tensor::zeros((1, 4), DType::F32, &Device::Cpu).unwrap();
+        let own = Matrices {
+            affine: [("b4.conv1".to_owned(), AffineChange::Full(wide))].into(),
+            ..Matrices::default()
+        };
+        let error = expansion().with_matrices(vec![own]).unwrap_err();
+        assert!(error.to_string().contains("b4.conv1"), "{error}");
+        let error = expansion().with_matrices(Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("one for each domain"), "{error}");
     }
 
     /// Files of earlier versions are read for ever.

@@ -9,6 +9,7 @@
 //! - [`subspace`]: who has which dimension ([`Layout`](subspace::Layout)), projection on the base,
 //!   traversal and composition ([`Subspaces`](subspace::Subspaces));
 //! - [`expansion`]: the domains of a model with their basis and mean, and their place in its file;
+//! - [`domain_vectors`] and [`matrices`]: domains beside weights that stay as they are;
 //! - [`modulation`]: what is done to a generator's layers for each sample, such as the offsets of domains;
 //! - [`probe`]: the effect of each direction on pictures, measured; and dormant directions found by trial;
 //! - [`distance`] and [`ms_ssim`]: distances between pictures that need no weights;
@@ -51,10 +52,12 @@ pub mod domain_vectors;
 mod error;
 pub mod expansion;
 pub mod generator;
+pub mod matrices;
 pub mod modulation;
 pub mod ms_ssim;
 pub mod probe;
 pub mod sample;
+mod sparse;
 pub mod subspace;
 pub mod toy;
 

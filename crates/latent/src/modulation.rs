@@ -21,8 +21,12 @@ use crate::Result;
 pub struct Layer {
     /// As the network calls it, such as `b4.conv1`.
     pub name: String,
-    /// Numbers in its style.
+    /// Numbers in its style: its input channels.
     pub channels: usize,
+    /// Its output channels.
+    pub outputs: usize,
+    /// Width and height of what it makes.
+    pub resolution: usize,
     /// The row of a latent `[num_ws, D]` that it reads.
     pub row: usize,
 }
@@ -34,8 +38,8 @@ pub struct Modulation {
     pub style_offset: Option<Tensor>,
     /// Multiplied with its input channels after demodulation, `[n, channels]` or `[1, channels]`.
     pub channel_factor: Option<Tensor>,
-    /// Added to its weight before the style scales it, `[o, channels, k, k]` where each axis may also be 1: the same for all
-    /// samples.
+    /// Added to its weight before the style scales it: `[o, channels, k, k]`, the same for all samples, or
+    /// `[n, o, channels, k, k]`, which makes a weight for each; each axis may also be 1.
     pub weight_offset: Option<Tensor>,
     /// Multiplied with its demodulated weight, `[n, o, channels, k, k]` where each axis may also be 1.
     pub weight_factor: Option<Tensor>,

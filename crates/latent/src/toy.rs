@@ -76,6 +76,8 @@ impl Toy {
         vec![Layer {
             name: LAYER.to_owned(),
             channels: DIM,
+            outputs: PIXELS,
+            resolution: SIDE,
             row: 0,
         }]
     }

@@ -8,13 +8,14 @@
 //! domain i times its distance. All three are what `domex_latent::Subspaces` makes of unit latents, so the graph does what the
 //! program does, whatever the layout says of the base.
 //!
-//! Where domains are vectors beside the weights, a layer gets as much of them as their gates let through
-//! (`domex_latent::domain_vectors`). As the directions are orthonormal and the base keeps the mean's coordinates, how far a
+//! Where domains are vectors or changes of affine maps beside the weights, a layer gets as much of them as their gates let through
+//! (`domex_latent::domain_vectors`, `domex_latent::matrices`). As the directions are orthonormal and the base keeps the mean's coordinates, how far a
 //! placed latent has gone into a domain is the strength itself.
 
 use candle_core::{DType, Device, Tensor};
 use domex_latent::Expansion;
 use domex_latent::domain_vectors::Gate;
+use domex_latent::matrices::AffineChange;
 
 use crate::Result;
 use crate::graph::{Graph, Value};
@@ -96,13 +97,53 @@ impl<'a> Vectors<'a> {
         Ok(Some(Self { expansion, opened }))
     }
 
-    /// What is added to the style of a layer, `[n, channels]`.
-    pub fn offset(&self, graph: &mut Graph, layer: &str) -> Result<Option<Value>> {
-        let Some(rows) = self.expansion.offsets.get(layer) else {
-            return Ok(None);
+    /// What is added to the style of a layer that reads `latents: [n, D]`, `[n, channels]`.
+    pub fn offset(&self, graph: &mut Graph, layer: &str, latents: &Value) -> Result<Option<Value>> {
+        let mut sum = None;
+        if let Some(rows) = self.expansion.offsets.get(layer) {
+            let rows = graph.constant(&format!("expansion.offsets.{layer}"), rows)?;
+            sum = Some(graph.matmul(&self.opened, &rows));
+        }
+        for (at, own) in self.expansion.matrices.iter().enumerate() {
+            let Some(change) = own.affine.get(layer) else {
+                continue;
+            };
+            let step = self.affine(graph, (at, layer), change, latents)?;
+            sum = Some(match sum {
+                Some(sum) => graph.add(&sum, &step),
+                None => step,
+            });
+        }
+        Ok(sum)
+    }
+
+    /// What a domain's change of an affine map adds to a style, behind its gate.
+    fn affine(
+        &self,
+        graph: &mut Graph,
+        (domain, layer): (usize, &str),
+        change: &AffineChange,
+        latents: &Value,
+    ) -> Result<Value> {
+        let at = |part: &str| format!("expansion.matrices.{domain}.{part}.{layer}");
+        let gain = 1.0 / (self.expansion.basis.latent_dim() as f64).sqrt();
+        let step = match change {
+            AffineChange::Full(map) => {
+                let map = graph.weight(&at("affine"), &(map.t()? * gain)?)?;
+                graph.matmul(latents, &map)
+            }
+            AffineChange::LowRank { out, inner } => {
+                let inner = graph.weight(&at("affine_in"), &(inner.t()? * gain)?)?;
+                let out = graph.weight(&at("affine_out"), &out.t()?.contiguous()?)?;
+                let inside = graph.matmul(latents, &inner);
+                graph.matmul(&inside, &out)
+            }
         };
-        let rows = graph.constant(&format!("expansion.offsets.{layer}"), rows)?;
-        Ok(Some(graph.matmul(&self.opened, &rows)))
+        let column = Tensor::eye(self.expansion.matrices.len(), DType::F32, &Device::Cpu)?;
+        let column = column.narrow(1, domain, 1)?.contiguous()?;
+        let column = graph.constant(&format!("{} gate", at("affine")), &column)?;
+        let gate = graph.matmul(&self.opened, &column);
+        Ok(graph.mul(&step, &gate))
     }
 
     /// What the input channels of a layer are multiplied with, `[n, channels]`.

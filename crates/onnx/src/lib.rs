@@ -183,6 +183,18 @@ fn check(generator: &Generator, expansion: Option<&Expansion>, options: &Options
             "save the model with it, or take it off",
         ));
     }
+    if let Some(expansion) = expansion {
+        let own = expansion.layout.domains().iter().zip(&expansion.matrices);
+        if let Some((domain, _)) = own.into_iter().find(|(_, own)| !own.weights.is_empty()) {
+            return Err(Error::unsupported(
+                format!(
+                    "{} adds to weights of layers, which makes a weight for each sample",
+                    domain.name
+                ),
+                "bake it in with `domex domains fuse`, or take it away with `domex domains remove`",
+            ));
+        }
+    }
     if options.input == Input::Z && cfg.z_dim() == 0 {
         return Err(Error::unsupported(
             "the network takes no z",

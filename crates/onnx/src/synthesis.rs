@@ -172,15 +172,15 @@ impl Synthesis<'_> {
         let layer = self.layers.iter().find(|layer| layer.name == name);
         let row = layer.map_or(0, |layer| layer.row);
         // One latent for all rows, or one for each.
-        let latent = &self.latents[row.min(self.latents.len() - 1)];
+        let latent = self.latents[row.min(self.latents.len() - 1)].clone();
         let path = format!("synthesis.{name}.affine");
         let mut code = self
             .weights
-            .dense(self.graph, &path, latent, 1.0, Graph::weight)?;
+            .dense(self.graph, &path, &latent, 1.0, Graph::weight)?;
         let Some(vectors) = &self.vectors else {
             return Ok(Style { code, factor: None });
         };
-        if let Some(offset) = vectors.offset(self.graph, name)? {
+        if let Some(offset) = vectors.offset(self.graph, name, &latent)? {
             code = self.graph.add(&code, &offset);
         }
         let factor = vectors.factor(self.graph, name)?;

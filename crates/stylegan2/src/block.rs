@@ -108,16 +108,16 @@ impl Block {
         self.half
     }
 
-    /// The affine maps in parameter order, by the names of their layers. A convolution takes a
+    /// The affine maps in parameter order, by the names of their layers, with the output channels of these. A convolution takes a
     /// row of the latent of its own; `torgb` shares its row with the next block's first.
-    pub fn affines(&self) -> Vec<(&'static str, &Dense)> {
+    pub fn affines(&self) -> Vec<(&'static str, &Dense, usize)> {
         let mut affines = Vec::with_capacity(3);
         if let Start::Below { conv0, .. } = &self.start {
-            affines.push(("conv0", conv0.affine()));
+            affines.push(("conv0", conv0.affine(), conv0.outputs()));
         }
-        affines.push(("conv1", self.conv1.affine()));
+        affines.push(("conv1", self.conv1.affine(), self.conv1.outputs()));
         if let Some(to_rgb) = &self.to_rgb {
-            affines.push(("torgb", to_rgb.affine()));
+            affines.push(("torgb", to_rgb.affine(), to_rgb.outputs()));
         }
         affines
     }

@@ -87,6 +87,10 @@ impl Layer {
         &self.affine
     }
 
+    pub fn outputs(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
     pub fn has_noise(&self) -> bool {
         self.noise.is_some()
     }
@@ -108,6 +112,27 @@ impl Layer {
                 .map(|map| map.broadcast_mul(&own.strength))
                 .transpose()?,
         };
+        let Some(styles) = style.by_sample()? else {
+            return self.convolve(x, style, map.as_ref(), gain);
+        };
+        let own = styles.iter().enumerate().map(|(at, style)| {
+            let map = match &map {
+                // Drawn for each sample.
+                Some(map) if map.rank() == 4 && map.dim(0)? > 1 => Some(map.narrow(0, at, 1)?),
+                map => map.clone(),
+            };
+            self.convolve(&x.narrow(0, at, 1)?, style, map.as_ref(), gain)
+        });
+        Ok(Tensor::cat(&own.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn convolve(
+        &self,
+        x: &Tensor,
+        style: &Style,
+        noise: Option<&Tensor>,
+        gain: f64,
+    ) -> Result<Tensor> {
         let conv = ModulatedConv {
             up: self.up,
             down: 1,
@@ -117,7 +142,7 @@ impl Layer {
             // The published layers correlate where they keep the size and convolve where they
             // double it.
             flip_weight: self.up == 1,
-            noise: map.as_ref(),
+            noise,
             channel_factor: style.channel_factor.as_ref(),
         };
         let act = spec(self.activation, gain, self.clamp);
@@ -176,8 +201,21 @@ impl ToRgb {
         &self.affine
     }
 
+    pub fn outputs(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
     /// `x: [n, i, h, w]` and a style `[n, i]` to `[n, colours, h, w]`, in `x`'s type.
     pub fn forward(&self, x: &Tensor, style: &Style) -> Result<Tensor> {
+        let Some(styles) = style.by_sample()? else {
+            return self.convolve(x, style);
+        };
+        let own = styles.iter().enumerate();
+        let own = own.map(|(at, style)| self.convolve(&x.narrow(0, at, 1)?, style));
+        Ok(Tensor::cat(&own.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn convolve(&self, x: &Tensor, style: &Style) -> Result<Tensor> {
         let code = scaled(&style.code, fan_in_gain(&self.weight)?)?;
         let conv = ModulatedConv {
             up: 1,

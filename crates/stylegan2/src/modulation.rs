@@ -12,7 +12,8 @@
 //! its gain `1/sqrt(i)` multiplies `s + δ`.
 //!
 //! Beyond that the weight itself can be changed: an offset to `W` as stored, and a factor and a shift of the demodulated
-//! weight ([`domex_ops::domain_modulation`]).
+//! weight ([`domex_ops::domain_modulation`]). An offset to `W` may be another one for each sample; such a layer is then run
+//! sample by sample.
 
 use candle_core::Tensor;
 use domex_latent::modulation::Modulation;
@@ -27,7 +28,7 @@ pub(crate) struct Style {
     pub code: Tensor,
     /// `[n, i]` or `[1, i]`.
     pub channel_factor: Option<Tensor>,
-    /// Added to the weight as stored.
+    /// Added to the weight as stored: `[o, i, k, k]`, or `[n, o, i, k, k]`; each axis may also be 1.
     pub weight_offset: Option<Tensor>,
     /// Multiplied with the demodulated weight.
     pub weight_factor: Option<Tensor>,
@@ -67,6 +68,33 @@ impl Style {
             weight_factor: modulation.weight_factor.clone(),
             weight_shift: modulation.weight_shift.clone(),
         })
+    }
+
+    /// A style for each sample, where the samples' weights differ.
+    pub fn by_sample(&self) -> Result<Option<Vec<Self>>> {
+        let n = self.code.dim(0)?;
+        let Some(offset) = self.weight_offset.as_ref().filter(|by| by.rank() == 5) else {
+            return Ok(None);
+        };
+        if ![1, n].contains(&offset.dims()[0]) {
+            return Err(Error::Shape {
+                what: "weight offset".to_owned(),
+                expected: format!("[{n}, o, i, k, k]"),
+                found: offset.dims().to_vec(),
+            });
+        }
+        let own = |at: usize| {
+            let row = |t: &Tensor| t.narrow(0, at.min(t.dims()[0] - 1), 1);
+            let row_of = |t: &Option<Tensor>| t.as_ref().map(row).transpose();
+            Ok(Self {
+                code: row(&self.code)?,
+                channel_factor: row_of(&self.channel_factor)?,
+                weight_offset: Some(row(offset)?.squeeze(0)?),
+                weight_factor: row_of(&self.weight_factor)?,
+                weight_shift: row_of(&self.weight_shift)?,
+            })
+        };
+        (0..n).map(own).collect::<Result<_>>().map(Some)
     }
 
     /// The weight as stored, `[o, i, k, k]`, with what is added to it.

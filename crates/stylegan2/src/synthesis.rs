@@ -173,6 +173,8 @@ impl Synthesis {
             .map(|layer| Layer {
                 name: layer.path(),
                 channels: layer.affine.outputs(),
+                outputs: layer.outputs,
+                resolution: layer.resolution,
                 row: layer.row,
             })
             .collect()
@@ -233,11 +235,12 @@ impl Synthesis {
             // Two convolutions per block, but one in the first.
             let first = (2 * stage).saturating_sub(1);
             let layers = block.affines().into_iter().enumerate();
-            layers.map(move |(index, (name, affine))| StyledLayer {
+            layers.map(move |(index, (name, affine, outputs))| StyledLayer {
                 stage,
                 resolution: block.resolution(),
                 name,
                 affine,
+                outputs,
                 row: first + index,
             })
         })
@@ -341,6 +344,7 @@ struct StyledLayer<'a> {
     resolution: usize,
     name: &'static str,
     affine: &'a crate::dense::Dense,
+    outputs: usize,
     row: usize,
 }
 

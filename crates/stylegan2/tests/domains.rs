@@ -7,6 +7,7 @@ use domex_latent::basis::Basis;
 use domex_latent::domain_file::DomainFile;
 use domex_latent::domain_vectors::Gate;
 use domex_latent::expansion::Rows;
+use domex_latent::matrices::{AffineChange, Matrices};
 use domex_latent::subspace::{Domain, Layout};
 use domex_latent::{Expansion, Generator as _};
 use domex_random::{Stream, Streams};
@@ -36,9 +37,32 @@ fn domain(at: usize, generator: &Generator, stream: &mut Stream) -> DomainFile {
         };
         layers.iter().map(row).collect()
     };
+    let (offsets, factors) = (rows(), rows());
+    let mut matrices = Matrices::default();
+    let mut matrix = |rows: usize, columns: usize| {
+        random(stream, rows * columns)
+            .reshape((rows, columns))
+            .unwrap()
+    };
+    for layer in layers {
+        let change = match at % 3 {
+            0 => continue,
+            1 => AffineChange::Full(matrix(layer.channels, WIDTH)),
+            _ => AffineChange::LowRank {
+                out: matrix(layer.channels, 2),
+                inner: matrix(2, WIDTH),
+            },
+        };
+        if layer.resolution == 8 {
+            let offset = matrix(layer.outputs, layer.channels);
+            matrices.weights.insert(layer.name.clone(), offset);
+        }
+        matrices.affine.insert(layer.name, change);
+    }
     DomainFile {
-        offsets: rows(),
-        factors: rows(),
+        offsets,
+        factors,
+        matrices,
         domain: Domain {
             name: format!("domain {at}"),
             task: serde_json::Value::Null,

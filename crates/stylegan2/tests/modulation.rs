@@ -289,3 +289,67 @@ fn a_weight_offset_is_another_weight() -> Outcome {
     assert!(same_bits(&want, &got));
     Ok(())
 }
+
+/// Of a convolution that doubles the size, one that keeps it, and a ToRGB.
+#[test]
+fn weight_offsets_of_samples_are_other_weights_for_each() -> Outcome {
+    let net = network();
+    let synthesis = net.synthesis();
+    let maps: Vec<Tensor> = synthesis
+        .modulated_layers()
+        .into_iter()
+        .filter(|layer| !layer.name.ends_with("torgb"))
+        .map(|layer| {
+            let side = layer.resolution;
+            normal(&format!("noise {}", layer.name), &[2, 1, side, side])
+        })
+        .collect();
+    let mut changes = everywhere(synthesis, 2);
+    for layer in synthesis.modulated_layers() {
+        let shape = [2, layer.outputs, layer.channels, 1, 1];
+        let offset = normal(&format!("weight {}", layer.name), &shape);
+        if layer.name.starts_with("b8.") {
+            changes.get_mut(&layer.name).unwrap().weight_offset = Some(offset);
+        }
+    }
+    let got = synthesis.forward_modulated(&latents(), &changes, Noise::Maps(&maps))?;
+    for at in 0..2 {
+        let row = |t: &Tensor| t.narrow(0, at, 1);
+        let mut tensors = net.tensors();
+        let mut own = changes.clone();
+        for (layer, modulation) in &mut own {
+            modulation.style_offset = modulation.style_offset.as_ref().map(row).transpose()?;
+            modulation.channel_factor = modulation.channel_factor.as_ref().map(row).transpose()?;
+            if let Some(offset) = modulation.weight_offset.take() {
+                let key = format!("synthesis.{layer}.weight");
+                let changed = tensors[&key].broadcast_add(&offset.i(at)?)?;
+                tensors.insert(key, changed);
+            }
+        }
+        let maps: Vec<Tensor> = maps.iter().map(row).collect::<candle_core::Result<_>>()?;
+        let other = net.with_tensors(&tensors)?;
+        let other = other.synthesis();
+        let want = other.forward_modulated(&row(&latents())?, &own, Noise::Maps(&maps))?;
+        let error = distance(&row(&got)?, &want);
+        assert!(error < 1e-5 * peak(&want), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn weight_offsets_for_another_number_of_samples_are_refused() {
+    let net = network();
+    let modulation = Modulation {
+        weight_offset: Some(normal("offset", &[3, 8, 8, 1, 1])),
+        ..Modulation::default()
+    };
+    let changes = BTreeMap::from([("b8.conv0".to_string(), modulation)]);
+    let result = net
+        .synthesis()
+        .forward_modulated(&latents(), &changes, Noise::Const);
+    let message = result.unwrap_err().to_string();
+    assert!(
+        message.contains("weight offset") && message.contains("[2, o"),
+        "{message}"
+    );
+}

@@ -12,6 +12,7 @@ use domex_error::user_error;
 use domex_latent::domain_file::DomainFile;
 use domex_latent::domain_vectors::Gate;
 use domex_latent::expansion::Rows;
+use domex_latent::matrices::Matrices;
 use domex_latent::subspace::Domain;
 use domex_stylegan2::{Generator, Model as StyleGan2, Overwrite};
 use serde_json::{Value as Json, json};
@@ -137,6 +138,7 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
         gate: Gate::Smooth,
         offsets: vectors.offsets,
         factors: vectors.factors,
+        matrices: Matrices::default(),
     };
     let mut expansion = match model.expansion.take() {
         Some(expansion) => expansion,
@@ -151,14 +153,12 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
                 false => Overwrite::Refuse,
             };
             domain_file::write(&domain, &model, &path, overwrite)?;
+            let numbers = domain.numbers()?;
             context.say(&format!(
-                "{}: {} numbers, made in {seconds:.2} s; `domex domains add` takes it",
+                "{}: {numbers} numbers, made in {seconds:.2} s; `domex domains add` takes it",
                 path.display(),
-                domain.numbers()
             ));
-            context.result(
-                &json!({ "out": text(&path), "numbers": domain.numbers(), "seconds": seconds }),
-            );
+            context.result(&json!({ "out": text(&path), "numbers": numbers, "seconds": seconds }));
             Ok(())
         }
         Output::Pictures(gallery) => {

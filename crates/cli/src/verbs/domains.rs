@@ -22,7 +22,7 @@ use crate::paths::text;
 /// What to do with a model's domains.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex domains list   --model run/model.safetensors\n  domex domains export elf --model run/model.safetensors --out elf.safetensors\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains merge one.safetensors two.safetensors --out both.safetensors\n  domex domains remove elf --model both.safetensors --out one.safetensors\n\nDomains that were trained with --parametrisation gated or stylespace are vectors beside the weights: they can be carried\nfrom model to model of the same generator, in any order. A domain that was trained with all weights is in the weights:\nit can be listed, renamed and taken off the list, not carried."
+    after_help = "Examples:\n  domex domains list   --model run/model.safetensors\n  domex domains export elf --model run/model.safetensors --out elf.safetensors\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains merge one.safetensors two.safetensors --out both.safetensors\n  domex domains remove elf --model both.safetensors --out one.safetensors\n\nDomains that were trained with another --parametrisation than full stand beside the weights: they can be carried\nfrom model to model of the same generator, in any order. A domain that was trained with all weights is in the weights:\nit can be listed, renamed and taken off the list, not carried."
 )]
 pub struct Domains {
     /// What to do.
@@ -98,7 +98,7 @@ pub enum What {
         #[command(flatten)]
         out: FileArgs,
     },
-    /// Bake a domain of offsets into plain weights, which any StyleGAN2 program reads
+    /// Bake a domain into plain weights, which any StyleGAN2 program reads; not one that has factors of channels
     Fuse {
         /// The domain, with a strength if it is not 1
         #[arg(value_name = "NAME[=ALPHA]")]
@@ -202,8 +202,9 @@ fn list(context: &Context, args: &ModelArgs) -> domex_error::Result<()> {
     let mut rows = Vec::new();
     for domain in expansion.layout.domains() {
         let vectors = expansion.take_out(&domain.name)?;
-        let kept = match &vectors {
-            Some(file) => format!("{} numbers", file.numbers()),
+        let numbers = vectors.as_ref().map(DomainFile::numbers).transpose()?;
+        let kept = match numbers {
+            Some(numbers) => format!("{numbers} numbers"),
             None => "in the weights".to_owned(),
         };
         context.say(&format!(
@@ -212,7 +213,7 @@ fn list(context: &Context, args: &ModelArgs) -> domex_error::Result<()> {
         ));
         rows.push(json!({
             "name": domain.name, "dimension": domain.dimension, "distance": domain.distance, "task": domain.task,
-            "numbers": vectors.as_ref().map(DomainFile::numbers),
+            "numbers": numbers,
         }));
     }
     context.result(&json!({ "domains": rows }));
@@ -229,18 +230,18 @@ fn export(
     let mut model = models::stylegan2(context, args)?;
     let taken = expansion(&mut model)?.take_out(name)?.ok_or_else(|| {
         user_error(format!(
-            "{name}: was trained with all weights and is in them; only domains of --parametrisation gated or stylespace can be carried"
+            "{name}: was trained with all weights and is in them; only domains of another --parametrisation than full can be carried"
         ))
     })?;
     file::write(&taken, &model, &out.out, out.overwrite())?;
     let bytes = std::fs::metadata(&out.out)?.len();
+    let numbers = taken.numbers()?;
     context.say(&format!(
-        "{}: {} numbers, {:.1} KB",
+        "{}: {numbers} numbers, {:.1} KB",
         out.out.display(),
-        taken.numbers(),
         bytes as f64 / 1e3
     ));
-    context.result(&json!({ "out": text(&out.out), "numbers": taken.numbers(), "bytes": bytes }));
+    context.result(&json!({ "out": text(&out.out), "numbers": numbers, "bytes": bytes }));
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "micro_batch", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "phase", "class", "gamma", "ema",
+        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "micro_batch", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "rank", "block", "top", "phase", "class", "gamma", "ema",
         "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "scale_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -185,10 +185,27 @@ pub struct Expand {
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub reserve: Option<usize>,
     /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
-    /// latent has gone into a domain; cin-mult, factors of channels only, as HyperDomainNet has them; gated, offsets and factors of channels that come in along the domain's direction and
-    /// leave the base, and earlier domains, as they are to the bit [default: full]
-    #[arg(long, value_name = "WHAT", value_parser = ["full", "stylespace", "cin-mult", "gated"], help_heading = "Settings")]
+    /// latent has gone into a domain; cin-mult, factors of channels only, as HyperDomainNet has them; gated, offsets and factors
+    /// of channels; affine, changes of the maps from latents to styles; affine-light, the same of low rank. All but full leave
+    /// the base and earlier domains as they are; the last four come in behind a gate along the domain's direction, so to the bit
+    /// [default: full]
+    #[arg(long, value_name = "WHAT", value_parser = parametrisations(), help_heading = "Settings")]
     pub parametrisation: Option<String>,
+    /// Of --parametrisation affine-light: the rank of each change [default: 5]
+    #[arg(long, value_name = "K", help_heading = "Settings")]
+    pub rank: Option<usize>,
+    /// Of --parametrisation affine and affine-light: train offsets of the weights of the block of this resolution too, as Affine+ and
+    /// AffineLight+ do at 64 [default: none]
+    #[arg(long, value_name = "RESOLUTION", help_heading = "Settings")]
+    pub block: Option<usize>,
+    /// Of --parametrisation stylespace: share of a domain's offsets, the largest, that the model's file keeps [default: 1]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        allow_negative_numbers = true,
+        help_heading = "Settings"
+    )]
+    pub top: Option<f64>,
     /// Which layers are trained: all; no_torgb, all but ToRGB; or those that StyleGAN-NADA trains in its phase of that
     /// name [default: all]
     #[arg(long, value_name = "PHASE", value_parser = phases(), help_heading = "Settings")]
@@ -267,6 +284,13 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub gamma: Option<f64>,
+}
+
+/// The names of parametrisations.
+fn parametrisations() -> clap::builder::PossibleValuesParser {
+    ParametrisationKind::ALL
+        .map(ParametrisationKind::name)
+        .into()
 }
 
 /// The names of phases.

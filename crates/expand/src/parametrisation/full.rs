@@ -2,6 +2,7 @@
 
 use domex_latent::Expansion;
 use domex_latent::domain_vectors::Gate;
+use domex_latent::matrices::Matrices;
 use domex_train::Parameters;
 use domex_train::ema::{Ema, EmaConfig};
 
@@ -55,6 +56,9 @@ impl Parametrisation for Full {
         }
         let mut gates = kept.gates.clone();
         gates.resize(domains, Gate::Linear);
-        Ok(expansion.with_vectors(offsets, factors, gates)?)
+        let mut matrices = kept.matrices.clone();
+        matrices.resize(domains, Matrices::default());
+        let expansion = expansion.with_vectors(offsets, factors, gates)?;
+        Ok(expansion.with_matrices(matrices)?)
     }
 }

@@ -6,6 +6,7 @@
 //! | `stylespace` ([`vectors`]) | an offset to each style of each layer, for each new domain | the offsets, beside the source's weights |
 //! | `cin-mult` ([`vectors`]) | a factor for each input channel behind a gate | the factors, beside the source's weights |
 //! | `gated` ([`vectors`]) | the same and a factor for each input channel, behind a gate that is closed on the base | the vectors, beside the source's weights |
+//! | `affine`, `affine-light` ([`vectors`]) | changes of the layers' affine maps, whole or of low rank, behind that gate | the changes, beside the source's weights |
 //!
 //! A parametrisation owns the variables and makes the trainee depend on them: [`Full`](full::Full) asks it to train its
 //! weights, others give it a [`Modulator`](domex_latent::modulation::Modulator), which says how each layer is modulated for
@@ -18,10 +19,10 @@ use domex_latent::Expansion;
 use domex_latent::basis::Basis;
 use domex_latent::subspace::Layout;
 use domex_train::Parameters;
-use domex_train::ema::{Ema, EmaConfig};
+use domex_train::ema::Ema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Trainee};
+use crate::{Config, Error, Result, Trainee};
 
 /// The parametrisations that settings can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -36,11 +37,22 @@ pub enum ParametrisationKind {
     CinMult,
     /// Offsets and factors behind a gate, see [`vectors`].
     Gated,
+    /// Changes of affine maps and their biases behind a gate, see [`vectors`].
+    Affine,
+    /// The same of low rank, without biases.
+    AffineLight,
 }
 
 impl ParametrisationKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Full, Self::Stylespace, Self::CinMult, Self::Gated];
+    pub const ALL: [Self; 6] = [
+        Self::Full,
+        Self::Stylespace,
+        Self::CinMult,
+        Self::Gated,
+        Self::Affine,
+        Self::AffineLight,
+    ];
 
     /// What settings call it.
     #[must_use]
@@ -50,6 +62,8 @@ impl ParametrisationKind {
             Self::Stylespace => "stylespace",
             Self::CinMult => "cin-mult",
             Self::Gated => "gated",
+            Self::Affine => "affine",
+            Self::AffineLight => "affine-light",
         }
     }
 
@@ -58,13 +72,76 @@ impl ParametrisationKind {
     #[must_use]
     pub fn learning_rate_gain(self) -> f64 {
         match self {
-            Self::Full => 1.0,
+            Self::Full | Self::Affine | Self::AffineLight => 1.0,
             Self::Stylespace | Self::CinMult | Self::Gated => 5.0,
         }
     }
 
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// What StyleDomain's parametrisations leave open.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StyleDomainConfig {
+    /// Of `affine-light`: the rank of each change.
+    pub rank: usize,
+    /// Of `affine` and `affine-light`: the resolution of the block whose weights get offsets too, as Affine+ and AffineLight+
+    /// have them at 64; without this none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
+    /// Of `stylespace`: the share of a domain's offsets, the largest, that the model's file keeps.
+    pub top: f64,
+}
+
+impl Default for StyleDomainConfig {
+    /// As published: rank 5, and all offsets.
+    fn default() -> Self {
+        Self {
+            rank: 5,
+            block: None,
+            top: 1.0,
+        }
+    }
+}
+
+impl StyleDomainConfig {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// # Errors
+    ///
+    /// A number out of range, or one that this parametrisation has no use for.
+    pub(crate) fn validate(&self, kind: ParametrisationKind) -> Result<()> {
+        use ParametrisationKind::{Affine, AffineLight, Stylespace};
+        let default = Self::default();
+        let of =
+            |kinds: &str| format!("left out: parametrisation {:?} is not {kinds}", kind.name());
+        if self.rank == 0 {
+            return Err(Error::setting("styledomain.rank", 0, "a number above 0"));
+        }
+        if self.rank != default.rank && kind != AffineLight {
+            let expected = of("\"affine-light\"");
+            return Err(Error::setting("styledomain.rank", self.rank, expected));
+        }
+        if let Some(block) = self.block
+            && !matches!(kind, Affine | AffineLight)
+        {
+            let expected = of("\"affine\" or \"affine-light\"");
+            return Err(Error::setting("styledomain.block", block, expected));
+        }
+        if !(self.top > 0.0 && self.top <= 1.0) {
+            let expected = "above 0 and at most 1";
+            return Err(Error::setting("styledomain.top", self.top, expected));
+        }
+        if self.top < 1.0 && kind != Stylespace {
+            let expected = of("\"stylespace\"");
+            return Err(Error::setting("styledomain.top", self.top, expected));
+        }
+        Ok(())
     }
 }
 
@@ -104,23 +181,20 @@ pub trait Parametrisation {
     fn record(&self, expansion: Expansion) -> Result<Expansion>;
 }
 
-/// Makes `trainee` depend on the variables of a parametrisation, and its averaged network on their average.
+/// Makes `trainee` depend on the variables of the run's parametrisation, and its averaged network on their average. `seed` is
+/// that of every stream.
 ///
 /// # Errors
 ///
 /// A generator that cannot be parametrised so.
 pub fn attach(
-    kind: ParametrisationKind,
+    config: &Config,
     trainee: &mut dyn Trainee,
     domains: Domains<'_>,
-    ema: EmaConfig,
+    seed: u64,
 ) -> Result<Box<dyn Parametrisation>> {
-    Ok(match kind {
-        ParametrisationKind::Full => Box::new(full::Full::attach(trainee, ema)?),
-        ParametrisationKind::Stylespace
-        | ParametrisationKind::CinMult
-        | ParametrisationKind::Gated => {
-            Box::new(vectors::Vectors::attach(kind, trainee, domains, ema)?)
-        }
+    Ok(match config.parametrisation {
+        ParametrisationKind::Full => Box::new(full::Full::attach(trainee, config.ema)?),
+        _ => Box::new(vectors::Vectors::attach(config, trainee, domains, seed)?),
     })
 }

@@ -1,16 +1,20 @@
-//! Vectors beside weights that stay the source's: for each new domain and layer an offset to its style, and a factor to its
-//! input channels, through a gate along the domain's direction. See [`domex_latent::domain_vectors`].
+//! Vectors and matrices beside weights that stay the source's, for each new domain, through a gate along its direction. See
+//! [`domex_latent::domain_vectors`] and [`domex_latent::matrices`].
 //!
-//! | | offsets | factors | gate |
+//! | | of each layer | numbers of a layer | gate |
 //! | --- | --- | --- | --- |
-//! | `stylespace` | yes | no | linear: as much as a latent has gone |
-//! | `cin-mult` | no | yes | smooth |
-//! | `gated` | yes | yes | smooth: closed on the base subspace and around it |
+//! | `stylespace` | an offset to its style | `i` | linear: as much as a latent has gone |
+//! | `cin-mult` | a factor of its input channels | `i` | smooth |
+//! | `gated` | both | `2 i` | smooth: closed on the base subspace and around it |
+//! | `affine` | a change of its affine map and of that one's bias | `i (D + 1)` | smooth |
+//! | `affine-light` | a change of its affine map of rank k | `k (i + D)` | smooth |
+//!
+//! The last two can have offsets of the weights of one block's layers too, `o · i` numbers each.
 //!
 //! On the base subspace nothing changes, so no training on the source domain has to hold it; behind a closed gate it is the
-//! source's to the bit. That directions of StyleSpace adapt a generator to near domains: Alanov et al. 2023,
-//! *StyleDomain*, arXiv 2212.10229; that factors of input channels do: Alanov et al. 2022, *HyperDomainNet*,
-//! arXiv 2210.08884.
+//! source's to the bit. That directions of StyleSpace adapt a generator to near domains, that most of their numbers can be left
+//! out afterwards, and what Affine+ and AffineLight+ train for others: Alanov et al. 2023, *StyleDomain*, arXiv 2212.10229; that
+//! factors of input channels do: Alanov et al. 2022, *HyperDomainNet*, arXiv 2210.08884.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,84 +23,131 @@ use candle_core::{Device, Tensor, Var};
 use domex_latent::Expansion;
 use domex_latent::domain_vectors::{DomainVectors, Gate, LayerVectors};
 use domex_latent::expansion::Rows;
+use domex_latent::matrices::{AffineChange, Matrices};
 use domex_latent::modulation::Layer;
+use domex_random::{Stream, Streams};
 use domex_train::Parameters;
-use domex_train::ema::{Ema, EmaConfig};
+use domex_train::ema::Ema;
 
-use super::{Domains, Parametrisation, ParametrisationKind};
-use crate::{Error, Result, Trainee};
+use super::{Domains, Parametrisation, ParametrisationKind, StyleDomainConfig};
+use crate::{Config, Error, Result, Trainee};
 
 /// See the [module docs](self).
 pub struct Vectors {
-    /// `offset.{layer}` and `factor.{layer}`: `[new domains, channels]`.
+    /// `{part}.{layer}`: `[new domains, ..]`.
     parameters: Parameters,
     ema: Ema,
     layers: Vec<Layer>,
     gate: Gate,
+    /// Share of a new domain's offsets that is kept.
+    top: f64,
+    /// How many domains are new.
+    new: usize,
     /// What the generator's domains had.
     earlier: Option<Expansion>,
 }
 
 /// What a layer has of a domain, and how its variable is called.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Offset,
     Factor,
+    Affine,
+    AffineOut,
+    AffineIn,
+    Weight,
 }
 
 impl Part {
     fn key(self, layer: &Layer) -> String {
-        match self {
-            Self::Offset => format!("offset.{}", layer.name),
-            Self::Factor => format!("factor.{}", layer.name),
-        }
+        let part = match self {
+            Self::Offset => "offset",
+            Self::Factor => "factor",
+            Self::Affine => "affine",
+            Self::AffineOut => "affine_out",
+            Self::AffineIn => "affine_in",
+            Self::Weight => "weight",
+        };
+        format!("{part}.{}", layer.name)
     }
+}
+
+/// What is trained of a layer that reads latents of `width` numbers, with the shape that one domain has.
+fn parts(
+    kind: ParametrisationKind,
+    config: &StyleDomainConfig,
+    layer: &Layer,
+    width: usize,
+) -> Vec<(Part, Vec<usize>)> {
+    let (channels, rank) = (layer.channels, config.rank);
+    let offset = || (Part::Offset, vec![channels]);
+    let factor = || (Part::Factor, vec![channels]);
+    let mut parts = match kind {
+        ParametrisationKind::Full => Vec::new(),
+        ParametrisationKind::Stylespace => vec![offset()],
+        ParametrisationKind::CinMult => vec![factor()],
+        ParametrisationKind::Gated => vec![offset(), factor()],
+        ParametrisationKind::Affine => vec![(Part::Affine, vec![channels, width]), offset()],
+        ParametrisationKind::AffineLight => vec![
+            (Part::AffineOut, vec![channels, rank]),
+            (Part::AffineIn, vec![rank, width]),
+        ],
+    };
+    if config.block == Some(layer.resolution) {
+        parts.push((Part::Weight, vec![layer.outputs, channels]));
+    }
+    parts
+}
+
+/// All zeros, so that nothing changes, but for `in` of a change of low rank: rows of length 1 in random directions, as
+/// published, without which neither factor would have a gradient.
+fn beginning(part: Part, shape: &[usize], like: &Tensor, stream: &mut Stream) -> Result<Tensor> {
+    if part != Part::AffineIn {
+        return Ok(Tensor::zeros(shape, like.dtype(), like.device())?);
+    }
+    let width = shape.last().copied().unwrap_or(1);
+    let mut values = vec![0f32; shape.iter().product()];
+    stream.fill_normal(&mut values);
+    for row in values.chunks_exact_mut(width) {
+        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|x| *x /= length);
+    }
+    let values = Tensor::from_vec(values, shape, like.device())?;
+    Ok(values.to_dtype(like.dtype())?)
 }
 
 impl Vectors {
     pub(super) fn attach(
-        kind: ParametrisationKind,
+        config: &Config,
         trainee: &mut dyn Trainee,
         domains: Domains<'_>,
-        ema: EmaConfig,
+        seed: u64,
     ) -> Result<Self> {
+        let (kind, settings) = (config.parametrisation, &config.styledomain);
         let layers = trainee.layers();
-        if layers.is_empty() {
-            let expected = format!(
-                "\"full\": a generator of kind {} has no styles",
-                trainee.kind()
-            );
-            let found = format!("{:?}", kind.name());
-            return Err(Error::setting("parametrisation", found, expected));
-        }
-        let (parts, gate) = match kind {
-            ParametrisationKind::Gated => (&[Part::Offset, Part::Factor][..], Gate::Smooth),
-            ParametrisationKind::CinMult => (&[Part::Factor][..], Gate::Smooth),
-            _ => (&[Part::Offset][..], Gate::Linear),
+        let mean = trainee.mean()?;
+        let width = mean.dim(0)?;
+        check(kind, settings, trainee.kind(), &layers, width)?;
+        let gate = match kind {
+            ParametrisationKind::Stylespace => Gate::Linear,
+            _ => Gate::Smooth,
         };
         let new = &domains.layout.domains()[domains.earlier..];
-        let mean = trainee.mean()?;
+        let mut stream = Streams::new(seed).stream("affine maps");
         let mut variables = BTreeMap::new();
         for layer in &layers {
-            for part in parts {
-                let zeros =
-                    Tensor::zeros((new.len(), layer.channels), mean.dtype(), mean.device())?;
-                variables.insert(part.key(layer), Var::from_tensor(&zeros)?);
+            for (part, shape) in parts(kind, settings, layer, width) {
+                let shape = [&[new.len()], &shape[..]].concat();
+                let value = beginning(part, &shape, &mean, &mut stream)?;
+                variables.insert(part.key(layer), Var::from_tensor(&value)?);
             }
         }
         let parameters = Parameters::new(variables);
-        let ema = Ema::new(&parameters, ema)?;
+        let ema = Ema::new(&parameters, config.ema)?;
         let gates = vec![gate; new.len()];
-        let modulator = |rows: &BTreeMap<String, Tensor>| -> Result<Arc<DomainVectors>> {
-            let own = |layer: &Layer| {
-                let of = |part: Part| rows.get(&part.key(layer)).cloned();
-                let vectors = LayerVectors {
-                    offset: of(Part::Offset),
-                    factor: of(Part::Factor),
-                };
-                (layer.clone(), vectors)
-            };
-            let layers = layers.iter().map(own).collect();
+        let modulator = |values: &BTreeMap<String, Tensor>| -> Result<Arc<DomainVectors>> {
+            let own = |layer: &Layer| Ok((layer.clone(), of_layer(values, layer, new.len())?));
+            let layers = layers.iter().map(own).collect::<Result<_>>()?;
             let vectors = DomainVectors::new(layers, &gates, new, domains.basis, &mean)?;
             Ok(Arc::new(vectors))
         };
@@ -111,33 +162,143 @@ impl Vectors {
             ema,
             layers,
             gate,
+            top: settings.top,
+            new: new.len(),
             earlier: trainee.expansion().cloned(),
         })
     }
 
-    /// The rows of all domains: those that were there, then the averages of the new ones; zeros where one side has none.
-    fn rows(&self, part: Part, earlier: Option<&Rows>, domains: usize) -> Result<Rows> {
-        let averages = self.ema.average().frozen();
+    /// The rows of all domains: those that were there, then `new`; zeros where one side has none.
+    fn rows(&self, earlier: Option<&Rows>, new: &Rows, domains: usize) -> Result<Rows> {
         let mut all = Rows::new();
         for layer in &self.layers {
-            let new = averages.get(&part.key(layer));
             let before = earlier.and_then(|rows| rows.get(&layer.name));
-            let rows = match (before, new) {
+            let rows = match (before, new.get(&layer.name)) {
                 (None, None) => continue,
                 (Some(before), None) => before.pad_with_zeros(0, 0, domains - before.dim(0)?)?,
                 (None, Some(new)) => new.pad_with_zeros(0, domains - new.dim(0)?, 0)?,
-                (Some(before), Some(new)) => Tensor::cat(
-                    &[
-                        &before.to_device(&Device::Cpu)?,
-                        &new.to_device(&Device::Cpu)?,
-                    ],
-                    0,
-                )?,
+                (Some(before), Some(new)) => {
+                    Tensor::cat(&[&before.to_device(&Device::Cpu)?, new], 0)?
+                }
             };
             all.insert(layer.name.clone(), rows.to_device(&Device::Cpu)?);
         }
         Ok(all)
     }
+
+    /// The averages of a part of the new domains, by layer.
+    fn averages(&self, values: &BTreeMap<String, Tensor>, part: Part) -> Result<Rows> {
+        let mut rows = Rows::new();
+        for layer in &self.layers {
+            if let Some(value) = values.get(&part.key(layer)) {
+                rows.insert(layer.name.clone(), value.to_device(&Device::Cpu)?);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Refuses what the generator cannot have.
+fn check(
+    kind: ParametrisationKind,
+    config: &StyleDomainConfig,
+    trainee: &str,
+    layers: &[Layer],
+    width: usize,
+) -> Result<()> {
+    if layers.is_empty() {
+        let expected = format!("\"full\": a generator of kind {trainee} has no styles");
+        let found = format!("{:?}", kind.name());
+        return Err(Error::setting("parametrisation", found, expected));
+    }
+    if kind == ParametrisationKind::AffineLight && config.rank > width {
+        let expected = format!("at most {width}, the numbers of a latent");
+        return Err(Error::setting("styledomain.rank", config.rank, expected));
+    }
+    let mut blocks: Vec<usize> = layers.iter().map(|layer| layer.resolution).collect();
+    blocks.dedup();
+    if let Some(block) = config.block.filter(|block| !blocks.contains(block)) {
+        let blocks: Vec<String> = blocks.iter().map(ToString::to_string).collect();
+        let expected = format!("a resolution of the generator: {}", blocks.join(", "));
+        return Err(Error::setting("styledomain.block", block, expected));
+    }
+    Ok(())
+}
+
+/// What the new domains do to a layer. Variables stay live.
+fn of_layer(values: &BTreeMap<String, Tensor>, layer: &Layer, new: usize) -> Result<LayerVectors> {
+    let get = |part: Part| values.get(&part.key(layer));
+    let mut own = LayerVectors {
+        offset: get(Part::Offset).cloned(),
+        factor: get(Part::Factor).cloned(),
+        ..LayerVectors::default()
+    };
+    for domain in 0..new {
+        if let Some(change) = affine(values, layer, domain)? {
+            own.affine.push((domain, change));
+        }
+        if let Some(offsets) = get(Part::Weight) {
+            own.weight.push((domain, one(offsets, domain)?));
+        }
+    }
+    Ok(own)
+}
+
+/// What a domain changes of a layer's affine map.
+fn affine(
+    values: &BTreeMap<String, Tensor>,
+    layer: &Layer,
+    domain: usize,
+) -> Result<Option<AffineChange>> {
+    let get = |part: Part| {
+        let value = values.get(&part.key(layer));
+        value.map(|all| one(all, domain)).transpose()
+    };
+    if let Some(change) = get(Part::Affine)? {
+        return Ok(Some(AffineChange::Full(change)));
+    }
+    Ok(match (get(Part::AffineOut)?, get(Part::AffineIn)?) {
+        (Some(out), Some(inner)) => Some(AffineChange::LowRank { out, inner }),
+        _ => None,
+    })
+}
+
+/// A domain's part of all.
+fn one(all: &Tensor, domain: usize) -> Result<Tensor> {
+    Ok(all.narrow(0, domain, 1)?.squeeze(0)?)
+}
+
+/// Rows `[domains, channels]` where of each domain's numbers, over all layers, this share is kept: the largest.
+fn pruned(rows: &Rows, top: f64, domains: usize) -> Result<Rows> {
+    if top >= 1.0 {
+        return Ok(rows.clone());
+    }
+    let mut kept: BTreeMap<&String, Vec<Tensor>> = BTreeMap::new();
+    for domain in 0..domains {
+        let mut all = Vec::new();
+        for rows in rows.values() {
+            all.extend(
+                one(rows, domain)?
+                    .to_dtype(candle_core::DType::F32)?
+                    .to_vec1::<f32>()?,
+            );
+        }
+        let mut order: Vec<usize> = (0..all.len()).collect();
+        order.sort_by(|a, b| all[*b].abs().total_cmp(&all[*a].abs()));
+        for at in order.split_off((top * all.len() as f64).ceil() as usize) {
+            all[at] = 0.0;
+        }
+        let mut rest = &all[..];
+        for (layer, rows) in rows {
+            let (own, after) = rest.split_at(rows.dim(1)?);
+            rest = after;
+            let own = Tensor::new(own, &Device::Cpu)?.to_dtype(rows.dtype())?;
+            kept.entry(layer).or_default().push(own);
+        }
+    }
+    let stack =
+        |(layer, rows): (&String, Vec<Tensor>)| Ok((layer.clone(), Tensor::stack(&rows, 0)?));
+    kept.into_iter().map(stack).collect()
 }
 
 impl Parametrisation for Vectors {
@@ -160,11 +321,145 @@ impl Parametrisation for Vectors {
 
     fn record(&self, expansion: Expansion) -> Result<Expansion> {
         let domains = expansion.layout.domains().len();
+        let values = self.ema.average().frozen();
         let earlier = self.earlier.as_ref();
-        let offsets = self.rows(Part::Offset, earlier.map(|e| &e.offsets), domains)?;
-        let factors = self.rows(Part::Factor, earlier.map(|e| &e.factors), domains)?;
+        let offsets = self.averages(&values, Part::Offset)?;
+        let offsets = pruned(&offsets, self.top, self.new)?;
+        let offsets = self.rows(earlier.map(|e| &e.offsets), &offsets, domains)?;
+        let factors = self.averages(&values, Part::Factor)?;
+        let factors = self.rows(earlier.map(|e| &e.factors), &factors, domains)?;
         let mut gates = earlier.map_or(Vec::new(), |e| e.gates.clone());
         gates.resize(domains, self.gate);
-        Ok(expansion.with_vectors(offsets, factors, gates)?)
+        let mut matrices = earlier.map_or(Vec::new(), |e| e.matrices.clone());
+        for domain in 0..self.new {
+            let mut own = Matrices::default();
+            for layer in &self.layers {
+                let name = || layer.name.clone();
+                if let Some(change) = affine(&values, layer, domain)? {
+                    own.affine.insert(name(), change);
+                }
+                if let Some(offsets) = values.get(&Part::Weight.key(layer)) {
+                    own.weights.insert(name(), one(offsets, domain)?);
+                }
+            }
+            matrices.push(own);
+        }
+        let expansion = expansion.with_vectors(offsets, factors, gates)?;
+        Ok(expansion.with_matrices(matrices)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    /// The layers of a StyleGAN2, by the published rule of feature counts.
+    fn layers(resolution: usize, base: usize) -> Vec<Layer> {
+        let features = |side: usize| (base / side).min(512);
+        let layer = |name: &str, side: usize, [channels, outputs]: [usize; 2]| Layer {
+            name: format!("b{side}.{name}"),
+            channels,
+            outputs,
+            resolution: side,
+            row: 0,
+        };
+        let mut all = Vec::new();
+        let mut side = 4;
+        while side <= resolution {
+            let own = features(side);
+            if side > 4 {
+                all.push(layer("conv0", side, [features(side / 2), own]));
+            }
+            all.push(layer("conv1", side, [own, own]));
+            all.push(layer("torgb", side, [own, 3]));
+            side *= 2;
+        }
+        all
+    }
+
+    #[test]
+    fn every_parametrisation_trains_as_many_numbers_as_published() {
+        let path = "../degan/tests/golden/degan/styledomain/parameter_counts_few_shot.json";
+        let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+        let published: Json =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for (name, resolution, base) in [("config_f_1024", 1024, 32768), ("paper256", 256, 16384)] {
+            let of = &published["few_shot_trainable_parameters"][name];
+            for (kind, block, key) in [
+                (ParametrisationKind::Stylespace, None, "/stylespace"),
+                (ParametrisationKind::Affine, None, "/affine"),
+                (ParametrisationKind::Affine, Some(64), "/affine_plus"),
+                (
+                    ParametrisationKind::AffineLight,
+                    None,
+                    "/affine_light_plus_breakdown/affine_offsets",
+                ),
+                (
+                    ParametrisationKind::AffineLight,
+                    Some(64),
+                    "/affine_light_plus",
+                ),
+            ] {
+                let config = StyleDomainConfig {
+                    block,
+                    ..StyleDomainConfig::default()
+                };
+                let layers = layers(resolution, base).into_iter();
+                let parts = layers.flat_map(|layer| parts(kind, &config, &layer, 512));
+                let found: usize = parts
+                    .map(|(_, shape)| shape.iter().product::<usize>())
+                    .sum();
+                let expected = of.pointer(key).and_then(Json::as_u64).unwrap();
+                assert_eq!(found as u64, expected, "{name} {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn pruning_keeps_the_largest_share_of_each_domain_over_all_layers() {
+        let rows = |values: &[[f32; 2]; 2]| Tensor::new(values, &Device::Cpu).unwrap();
+        let all = Rows::from([
+            ("a".to_owned(), rows(&[[0.1, -5.0], [1.0, 2.0]])),
+            ("b".to_owned(), rows(&[[3.0, 0.2], [0.0, -9.0]])),
+        ]);
+        let kept = pruned(&all, 0.5, 2).unwrap();
+        let values = |layer: &str| kept[layer].to_vec2::<f32>().unwrap();
+        assert_eq!(values("a"), [[0.0, -5.0], [0.0, 2.0]]);
+        assert_eq!(values("b"), [[3.0, 0.0], [0.0, -9.0]]);
+    }
+
+    #[test]
+    fn inner_factors_begin_at_length_one_and_differ() {
+        let like = Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let mut stream = Streams::new(1).stream("affine maps");
+        let found = beginning(Part::AffineIn, &[2, 5, 7], &like, &mut stream).unwrap();
+        let rows = found.reshape((10, 7)).unwrap().to_vec2::<f32>().unwrap();
+        for row in &rows {
+            let length = row.iter().map(|x| x * x).sum::<f32>();
+            assert!((length - 1.0).abs() < 1e-6, "{length}");
+        }
+        assert_ne!(rows[0], rows[5]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let layers = layers(8, 64);
+        let refused = |config: StyleDomainConfig, word: &str| {
+            let kind = ParametrisationKind::AffineLight;
+            let error = check(kind, &config, "toy", &layers, 12).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        };
+        let default = StyleDomainConfig::default();
+        refused(
+            StyleDomainConfig {
+                rank: 13,
+                ..default
+            },
+            "at most 12",
+        );
+        let block = Some(64);
+        refused(StyleDomainConfig { block, ..default }, "4, 8");
     }
 }

@@ -7,15 +7,18 @@ use candle_nn::VarBuilder;
 use domex_degan::{
     Config, Encoder, FadeIn, VggConfig, VggLoss,
     styledomain::{Changed, Parametrization},
-    stylespace::{Rule, is_convolution, shift},
+    stylespace::{is_convolution, shift},
 };
-use domex_latent::modulation::{Modulation, Modulations};
+use domex_latent::{
+    matrices::AffineChange,
+    modulation::{Modulation, Modulations},
+};
 use domex_nada::{
     direction::{COSINE_EPS, Guard, cosine},
     offsets::mean_length,
     pairs::{Pairs, diversity},
 };
-use domex_stylegan2::{GeneratorConfig, Noise, Synthesis, Tensors, Truncation, mapping::truncate};
+use domex_stylegan2::{Generator, GeneratorConfig, Noise, Tensors, Truncation, mapping::truncate};
 use serde::Deserialize;
 
 use super::{network, rosinality};
@@ -269,7 +272,7 @@ pub(super) fn directions(case: &Case) -> Result<Computed> {
         if own.is_empty() {
             continue;
         }
-        let img = changed(synthesis, &ws, rule, &own, 1.0)?;
+        let img = changed(&generator, &ws, rule, &own, 1.0)?;
         let grads = dot(&img, case.input("R")?)?.backward()?;
         for (name, var) in &own {
             computed.grad(format_args!("{rule}.{name}"), &grads, var)?;
@@ -277,57 +280,69 @@ pub(super) fn directions(case: &Case) -> Result<Computed> {
         computed.out(format_args!("{rule}.img"), img);
         let name = format!("{rule}.img_power");
         if case.wants(&name) {
-            computed.out(name, changed(synthesis, &ws, rule, &own, power)?);
+            computed.out(name, changed(&generator, &ws, rule, &own, power)?);
         }
     }
     Ok(computed)
 }
 
+/// The rules act on a style s = A w / √D + b, so each is a change of A and b.
 fn changed(
-    synthesis: &Synthesis,
+    generator: &Generator,
     ws: &Tensor,
     rule: &str,
     own: &BTreeMap<String, Var>,
     power: f64,
 ) -> Result<Tensor> {
     let get = |at: usize, name: &str| offset(own, at, name);
-    let names = synthesis.style_names();
-    let convolutions: Vec<&String> = names.iter().filter(|name| is_convolution(name)).collect();
-    if rule == "cin_mult" {
-        let mut changes = Modulations::new();
-        for (at, name) in convolutions.into_iter().enumerate() {
+    let (synthesis, tensors) = (generator.synthesis(), generator.tensors());
+    let layers = synthesis.modulated_layers().into_iter();
+    let convolutions = layers.filter(|layer| is_convolution(&layer.name));
+    let mut changes = Modulations::new();
+    for (at, layer) in convolutions.enumerate() {
+        if rule == "cin_mult" {
             let factor = (get(at, "in")?.flatten_from(1)? * power)?;
             let modulation = Modulation {
                 channel_factor: Some((factor + 1.0)?),
                 ..Modulation::default()
             };
-            changes.insert(name.clone(), modulation);
+            changes.insert(layer.name, modulation);
+            continue;
         }
-        return Ok(synthesis.forward_modulated(ws, &changes, Noise::Const)?);
-    }
-    let mut styles = synthesis.styles(ws)?;
-    let changing = styles.iter_mut().filter(|(name, _)| is_convolution(name));
-    for (at, (_, style)) in changing.enumerate() {
-        let rule = match rule {
-            "s_delta" => Rule::Delta {
-                offset: get(at, "in")?,
-                power,
-            },
-            "s_mod" => Rule::Mod {
-                factor: get(at, "in")?,
-            },
-            "s_linear" => Rule::Linear {
-                gamma: get(at, "gamma")?,
-                shift: get(at, "shift")?,
-            },
-            _ => Rule::Affine {
-                matrix: get(at, "A")?,
-                shift: get(at, "shift")?,
-            },
+        let affine = format!("synthesis.{}.affine", layer.name);
+        let map = &tensors[&format!("{affine}.weight")];
+        let bias = tensors[&format!("{affine}.bias")].unsqueeze(0)?;
+        let (map, bias) = match rule {
+            "s_delta" => (None, (get(at, "in")? * power)?),
+            "s_mod" => {
+                let gamma = get(at, "in")?;
+                (Some(map.broadcast_mul(&gamma.t()?)?), (gamma * &bias)?)
+            }
+            "s_linear" => {
+                let (gamma, shift) = (get(at, "gamma")?, get(at, "shift")?);
+                let bias = ((gamma * &bias)? + shift)?;
+                (Some(map.broadcast_mul(&gamma.t()?)?), bias)
+            }
+            _ => {
+                let (matrix, shift) = (get(at, "A")?, get(at, "shift")?);
+                let bias = ((bias.matmul(matrix)? - &bias)? + shift)?;
+                (Some((matrix.t()?.matmul(map)? - map)?), bias)
+            }
         };
-        *style = rule.apply(style)?;
+        let step = match map {
+            Some(map) => {
+                let w = ws.narrow(1, layer.row, 1)?.squeeze(1)?.contiguous()?;
+                AffineChange::Full(map).forward(&w)?.broadcast_add(&bias)?
+            }
+            None => bias,
+        };
+        let modulation = Modulation {
+            style_offset: Some(step),
+            ..Modulation::default()
+        };
+        changes.insert(layer.name, modulation);
     }
-    Ok(synthesis.forward_styles(&styles, Noise::Const)?)
+    Ok(synthesis.forward_modulated(ws, &changes, Noise::Const)?)
 }
 
 fn offset<'a>(own: &'a BTreeMap<String, Var>, at: usize, name: &str) -> Result<&'a Tensor> {

@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use domex_latent::basis::Basis;
 use domex_latent::domain_vectors::Gate;
 use domex_latent::expansion::Rows;
+use domex_latent::matrices::{AffineChange, Matrices};
 use domex_latent::subspace::Layout;
 use domex_latent::{Expansion, Generator as _};
 use domex_onnx::{Dim, Options, export};
@@ -93,6 +94,35 @@ pub fn with_vectors(mut model: Model, gates: &[Gate]) -> Model {
     let expansion = expansion
         .with_vectors(offsets, factors, gates.to_vec())
         .unwrap();
+    model.g_ema.follow_domains(&expansion).unwrap();
+    model.expansion = Some(expansion);
+    model
+}
+
+/// The same where the first domain changes affine maps whole and the last one by a low rank.
+pub fn with_affine_changes(model: Model, gates: &[Gate]) -> Model {
+    let source = model.g_ema.clone();
+    let mut model = with_vectors(model, gates);
+    let mut stream = stream("matrices");
+    let expansion = model.expansion.take().unwrap();
+    let mut matrices = vec![Matrices::default(); gates.len()];
+    for layer in source.synthesis().modulated_layers() {
+        // Small, so that pictures stay between their limits.
+        let mut matrix = |rows, columns| (normal(&mut stream, &[rows, columns]) * 0.2).unwrap();
+        let full = AffineChange::Full(matrix(layer.channels, W_DIM));
+        let low = AffineChange::LowRank {
+            out: matrix(layer.channels, 2),
+            inner: matrix(2, W_DIM),
+        };
+        matrices[gates.len() - 1]
+            .affine
+            .insert(layer.name.clone(), low);
+        if layer.name != "b8.conv1" {
+            matrices[0].affine.insert(layer.name, full);
+        }
+    }
+    let expansion = expansion.with_matrices(matrices).unwrap();
+    model.g_ema = source;
     model.g_ema.follow_domains(&expansion).unwrap();
     model.expansion = Some(expansion);
     model

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::common::{self, config, expanded, model};
 use domex_error::UserError as _;
 use domex_latent::Generator as _;
+use domex_latent::matrices::Matrices;
 use domex_latent::modulation::{Modulations, Modulator};
 use domex_onnx::{Input, Noise, Options, Precision, export};
 
@@ -97,6 +98,17 @@ fn what_a_graph_cannot_say_is_refused_by_name() {
         .synthesis_mut()
         .add_modulator(Arc::new(Nothing));
     refused(&changed, Options::default(), "does not hold");
+
+    let mut heavy = expanded(model(&config(8)), 1);
+    let offset =
+        candle_core::Tensor::zeros((4, 4), candle_core::DType::F32, &candle_core::Device::Cpu);
+    let own = Matrices {
+        weights: [("b8.conv1".to_owned(), offset.unwrap())].into(),
+        ..Matrices::default()
+    };
+    let expansion = heavy.expansion.take().unwrap();
+    heavy.expansion = Some(expansion.with_matrices(vec![own]).unwrap());
+    refused(&heavy, Options::default(), "domains fuse");
 
     let mut silent = config(8);
     silent.synthesis.use_noise = false;

@@ -1,7 +1,8 @@
 //! A graph, run by a runtime that knows nothing of this program, draws what the program draws.
 
 use super::common::{
-    self, by_candle, by_graph, config, difference, expanded, given, model, with_vectors,
+    self, by_candle, by_graph, config, difference, expanded, given, model, with_affine_changes,
+    with_vectors,
 };
 use domex_latent::domain_vectors::Gate;
 use domex_onnx::{Input, Noise, Options, Precision};
@@ -146,6 +147,16 @@ fn domains_as_vectors_come_in_through_their_gates() {
         [Gate::Smooth, Gate::Linear],
     ] {
         let model = with_vectors(model(&config(16)), &gates);
+        for input in [Input::Z, Input::WPlus] {
+            agrees(&model, &from(input));
+        }
+    }
+}
+
+#[test]
+fn changes_of_affine_maps_come_in_through_their_gates() {
+    for gates in [[Gate::Smooth; 2], [Gate::Smooth, Gate::Linear]] {
+        let model = with_affine_changes(model(&config(16)), &gates);
         for input in [Input::Z, Input::WPlus] {
             agrees(&model, &from(input));
         }

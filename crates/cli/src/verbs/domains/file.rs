@@ -35,10 +35,10 @@ pub fn write(
     path: &Path,
     overwrite: Overwrite,
 ) -> domex_error::Result<()> {
-    let mut config = domain.to_json();
+    let mut config = domain.to_json()?;
     config["generator"] = json!(fingerprint(model)?);
     let mut writer = Writer::new(kinds::DOMAIN.name(), &config).provenance(&model.provenance);
-    for (name, tensor) in domain.tensors() {
+    for (name, tensor) in domain.tensors()? {
         writer.tensor(&name, &tensor)?;
     }
     Ok(writer.write(path, overwrite)?)

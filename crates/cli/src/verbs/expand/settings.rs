@@ -275,10 +275,20 @@ impl Settings {
         let passes = c.micro_batch.filter(|micro| *micro < c.batch);
         let passes = passes.map_or(String::new(), |micro| format!(" in passes of {micro}"));
         let (alignment, nada) = (c.objective.alignment, &c.nada.weights);
-        let trained = match c.parametrisation {
+        let own = &c.styledomain;
+        let mut trained = match c.parametrisation {
             ParametrisationKind::Full => "".to_owned(),
             kind => format!(", parametrisation {}", kind.name()),
         };
+        if c.parametrisation == ParametrisationKind::AffineLight {
+            trained += &format!(" of rank {}", own.rank);
+        }
+        if let Some(block) = own.block {
+            trained += &format!(" and weights of block {block}");
+        }
+        if own.top < 1.0 {
+            trained += &format!(", of whose offsets {:.0} % are kept", 100.0 * own.top);
+        }
         let clip = match self.clip.is_empty() {
             true => "none".to_owned(),
             false => clip.collect::<Vec<_>>().join(", "),

@@ -194,6 +194,9 @@ fn flags(file: &mut TaskFile, args: &Expand) {
     let wanted = args.parametrisation.as_deref();
     let wanted = wanted.and_then(|name| kinds.clone().find(|kind| kind.name() == name));
     set(&mut config.parametrisation, wanted);
+    set(&mut config.styledomain.rank, args.rank);
+    config.styledomain.block = args.block.or(config.styledomain.block);
+    set(&mut config.styledomain.top, args.top);
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
