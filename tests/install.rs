@@ -129,6 +129,9 @@ mod embedded {
         let line = "expand --domain zombie --out run --steps 1 --batch 1 --snap 1 --quiet";
         ok(&command(&world, line).output().unwrap());
         ok(&command(&world, "doctor").output().unwrap());
+        let line =
+            "expand --model diffae --domain zombie --dimensions dormant --out dry -n --quiet";
+        ok(&command(&world, line).output().unwrap());
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/portraits");
         let read = |path: &Path| std::fs::read(path).unwrap();
         let mut left = unpacked(&world);

@@ -23,5 +23,5 @@ mod pictures;
 mod settings;
 mod trainee;
 
-pub use settings::{SETTINGS, SourceConfig};
+pub use settings::{SETTINGS, SourceConfig, Trains};
 pub use trainee::DiffAe;

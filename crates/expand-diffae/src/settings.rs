@@ -8,7 +8,7 @@ use toml::Table;
 /// What [`DiffAe`](crate::DiffAe) reads from the settings of an expansion.
 pub const SETTINGS: SourceSettings = SourceSettings {
     kind: domex_diffae::model::KIND,
-    keys: &["src", "steps", "gradient_steps", "codes"],
+    keys: &["src", "steps", "gradient_steps", "codes", "trains"],
     complete,
     defaults,
 };
@@ -25,6 +25,29 @@ pub struct SourceConfig {
     pub gradient_steps: usize,
     /// Pictures that are encoded at the beginning, where there is no latent prior: all of a smaller set, so many of a larger one.
     pub codes: usize,
+    /// Which weights of the U-Net are trained.
+    pub trains: Trains,
+}
+
+/// Weights of the U-Net.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trains {
+    /// All of them.
+    #[default]
+    Unet,
+    /// Those that the code meets first. They bear a rate many times as high, at which they learn to tell codes apart.
+    Conditions,
+}
+
+impl Trains {
+    /// Whether a weight of the U-Net is among them.
+    pub(crate) fn takes(self, name: &str) -> bool {
+        match self {
+            Self::Unet => true,
+            Self::Conditions => name.contains(".cond_emb_layers."),
+        }
+    }
 }
 
 impl Default for SourceConfig {
@@ -34,6 +57,7 @@ impl Default for SourceConfig {
             steps: 6,
             gradient_steps: 2,
             codes: 1024,
+            trains: Trains::Unet,
         }
     }
 }
@@ -57,6 +81,7 @@ impl SourceConfig {
             steps,
             gradient_steps,
             codes,
+            trains: _,
         } = *self;
         if !(src.is_finite() && src >= 0.0) {
             return Err(format!("src: {src}, expected 0 or more"));

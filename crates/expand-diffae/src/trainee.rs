@@ -181,7 +181,7 @@ impl Trainee for DiffAe {
         let model = &self.source.model;
         let spec = Autoencoder::spec(model.config()).map_err(own)?;
         let (mut vars, mut live) = spec.trainable(model.tensors()).map_err(own)?;
-        vars.retain(|name, _| is_of_unet(name));
+        vars.retain(|name, _| is_of_unet(name) && self.settings.trains.takes(name));
         for (name, tensor) in &mut live {
             if !vars.contains_key(name) {
                 *tensor = tensor.detach();

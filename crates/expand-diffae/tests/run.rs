@@ -197,6 +197,26 @@ fn fewer_steps_with_a_gradient_make_the_same_picture_and_another_gradient() {
 }
 
 #[test]
+fn the_layers_that_a_code_meets_first_can_be_trained_alone() {
+    let mut config = plain();
+    config
+        .source
+        .insert("trains".to_owned(), json!("conditions"));
+    let trained = trainee(&model(), &config).train_weights().unwrap();
+    let names: Vec<&str> = trained.iter().map(|(name, _)| name).collect();
+    let conditions = |name: &&str| name.contains(".cond_emb_layers.");
+    assert!(
+        !names.is_empty() && names.iter().all(conditions),
+        "{names:?}"
+    );
+    let all = trainee(&model(), &plain()).train_weights().unwrap();
+    assert_eq!(
+        all.iter().filter(|(name, _)| conditions(name)).count(),
+        names.len()
+    );
+}
+
+#[test]
 fn a_step_moves_the_decoder_and_nothing_else() {
     let root = tempfile::tempdir().unwrap();
     tiny::world(root.path());

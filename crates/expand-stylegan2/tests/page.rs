@@ -60,14 +60,14 @@ fn the_page_lists_every_key_with_its_default() {
     settings["placement"] = "subspaces".into();
     settings["reserve"] = 0.into();
     settings["styledomain"] = serde_json::to_value(StyleDomainConfig::default()).unwrap();
-    settings["micro_batch"] = "batch".into();
     settings["mystyle"] = serde_json::to_value(MyStyleConfig::default()).unwrap();
     settings["diffusion"] = serde_json::to_value(DiffusionConfig::default()).unwrap();
     settings["adaptive_layers"] = serde_json::to_value(AdaptiveLayers::default()).unwrap();
     let mut expected = BTreeMap::new();
     leaves("", &settings, &mut expected);
-    // No word that a file could say.
+    // No words that a file could say.
     expected.insert("class".to_owned(), "none".to_owned());
+    expected.insert("micro_batch".to_owned(), "batch".to_owned());
     expected.insert("styledomain.block".to_owned(), "none".to_owned());
     // These have a page of their own.
     expected.insert("adversarial.*".to_owned(), String::new());

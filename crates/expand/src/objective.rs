@@ -19,6 +19,7 @@
 
 mod config;
 mod learning;
+mod samples;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use domex_random::Stream;
 use domex_replay::{Alignment, alignment, diversity};
 
 pub use config::ObjectiveConfig;
+pub use samples::{Latents, Pictures};
 
 use crate::method::{Method, Samples, SourcePictures};
 use crate::trainee::PictureGroups;
@@ -45,72 +47,6 @@ pub struct Place {
     pub column: usize,
     /// How far along it the domain lies.
     pub distance: f64,
-}
-
-/// The latents of a step `[n, D]`.
-#[derive(Debug, Clone)]
-pub struct Latents {
-    /// On the base subspace.
-    pub base: Tensor,
-    /// Moved along each sample's direction.
-    pub edited: Tensor,
-}
-
-impl Latents {
-    /// Those of some samples that follow one another.
-    ///
-    /// # Errors
-    ///
-    /// Samples that are not there.
-    pub fn narrow(&self, start: usize, count: usize) -> Result<Self> {
-        Ok(Self {
-            base: self.base.narrow(0, start, count)?,
-            edited: self.edited.narrow(0, start, count)?,
-        })
-    }
-}
-
-/// The pictures of a step `[n, c, h, w]`.
-#[derive(Debug, Clone)]
-pub struct Pictures {
-    /// Of the base latents.
-    pub base: Tensor,
-    /// Of the edited ones.
-    pub edited: Tensor,
-    /// Of the base latents, by the source generator; `None` where nothing is compared with it.
-    pub source: Option<Tensor>,
-}
-
-impl Pictures {
-    /// Without a graph, and without those by the source.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        Self {
-            base: self.base.detach(),
-            edited: self.edited.detach(),
-            source: None,
-        }
-    }
-
-    /// The base and edited pictures of several passes as one.
-    ///
-    /// # Errors
-    ///
-    /// No pass.
-    pub fn joined(passes: &[Self]) -> Result<Self> {
-        if let [one] = passes {
-            return Ok(one.clone());
-        }
-        let join = |part: fn(&Self) -> &Tensor| {
-            let parts: Vec<&Tensor> = passes.iter().map(part).collect();
-            Tensor::cat(&parts, 0)
-        };
-        Ok(Self {
-            base: join(|pictures| &pictures.base)?,
-            edited: join(|pictures| &pictures.edited)?,
-            source: None,
-        })
-    }
 }
 
 /// What each sample's edited picture should be, `[1, c, h, w]`, where its method knows it.

@@ -142,7 +142,11 @@ fn shipped(problems: &mut Vec<String>) -> domex_error::Result<Row> {
         ("perceptual network", assets::PERCEPTUAL),
         ("judge", assets::JUDGE),
     ];
-    let others = [("encoder", assets::ENCODER), ("teacher", assets::TEACHER)];
+    let others = [
+        ("encoder", assets::ENCODER),
+        ("teacher", assets::TEACHER),
+        ("diffusion autoencoder", assets::DIFFAE),
+    ];
     let (mut found, mut here, mut missing) = (serde_json::Map::new(), Vec::new(), Vec::new());
     for (at, (what, name)) in needed.into_iter().chain(others).enumerate() {
         let file = assets::file(name)?;

@@ -1,9 +1,10 @@
 //! `domex expand`: new domains in a trained generator.
 //!
 //! The flags, and the order of the steps: everything that can be refused is refused before the first step. [`tasks`] and
-//! [`settings`] combine flags and the file of tasks, [`inputs`] finds the networks and [`dataset`] the pictures, [`ending`]
+//! [`settings`] combine flags and the file of tasks, [`inputs`] finds the networks and [`dataset`] the pictures, [`beginning`], [`ending`]
 //! and [`judged`] report the result.
 
+mod beginning;
 mod dataset;
 mod ending;
 pub(super) mod inputs;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use domex_data::picture::Background;
-use domex_expand::{Dimensions, Expand as Job, ParametrisationKind, Parts, Recipe, Trainee};
+use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe, Trainee};
 use domex_expand_diffae::DiffAe;
 use domex_expand_stylegan2::{Phase, StyleGan2};
 use domex_train::stop::PlateauConfig;
@@ -309,7 +310,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     }
     let (mut settings, model, notices) = settings_and_model(context, args, before)?;
     run_config(context, args, &settings, &out)?.check_inputs()?;
-    tell_model(context, &settings, &model);
+    beginning::tell_model(context, &settings, &model);
     if settings.tasks.len() >= MANY && !settings.clip.is_empty() {
         context.say(&format!(
             "reading   {} domains by {} CLIP models",
@@ -318,7 +319,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
         ));
     }
     let (mut job, notices) = job(context, &mut settings, &model, notices)?;
-    tell(context, &settings, &job, &notices, &out)?;
+    beginning::tell(context, &settings, &job, &notices, &out)?;
     if args.dry_run {
         let domains = job.layout().domains();
         context.result(
@@ -463,46 +464,4 @@ fn run_config(
         settings: serde_json::to_value(settings)?,
         ..RunConfig::new(out)
     })
-}
-
-/// What is known before anything is read or probed.
-fn tell_model(context: &Context, settings: &Settings, model: &Model) {
-    let generator = model.generator();
-    let (side, latent) = (generator.resolution(), generator.latent_dim());
-    context.say(&format!(
-        "model     {}, {side}×{side} pixels, latents of {latent}",
-        assets::shown(Path::new(&settings.model)),
-    ));
-    if settings.config.dimensions == Dimensions::Probed {
-        context.say("probing   directions, for those that change pictures least");
-    }
-}
-
-fn tell(
-    context: &Context,
-    settings: &Settings,
-    job: &Job,
-    notices: &[String],
-    out: &Path,
-) -> domex_error::Result<()> {
-    let layout = job.layout();
-    let earlier = layout.domains().len() - settings.tasks.len();
-    for (at, domain) in layout.domains().iter().enumerate() {
-        let words = match at.checked_sub(earlier).map(|task| &settings.tasks[task]) {
-            None => "kept as it is".to_owned(),
-            Some(task) => task.kind()?.describe(task),
-        };
-        context.say(&format!(
-            "domain    {} on direction {}, distance {}: {words}",
-            domain.name, domain.dimension, domain.distance
-        ));
-    }
-    for (what, text) in settings.lines()? {
-        context.say(&format!("{what:<9} {text}"));
-    }
-    for notice in notices {
-        context.say(&format!("notice    {notice}"));
-    }
-    context.say(&format!("folder    {}", out.display()));
-    Ok(())
 }

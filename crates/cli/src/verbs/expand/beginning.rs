@@ -1,0 +1,55 @@
+//! What is told before a run begins.
+
+use std::path::Path;
+
+use domex_expand::{Dimensions, Expand as Job};
+
+use super::settings::Settings;
+use crate::assets;
+use crate::context::Context;
+use crate::kinds::Model;
+
+/// What is known before anything is read or probed.
+pub fn tell_model(context: &Context, settings: &Settings, model: &Model) {
+    let generator = model.generator();
+    let (side, latent) = (generator.resolution(), generator.latent_dim());
+    context.say(&format!(
+        "model     {}, {side}×{side} pixels, latents of {latent}",
+        assets::shown(Path::new(&settings.model)),
+    ));
+    if settings.config.dimensions == Dimensions::Probed {
+        context.say("probing   directions, for those that change pictures least");
+    }
+}
+
+/// What a run will do, before its first step.
+pub fn tell(
+    context: &Context,
+    settings: &Settings,
+    job: &Job,
+    notices: &[String],
+    out: &Path,
+) -> domex_error::Result<()> {
+    let layout = job.layout();
+    let earlier = layout.domains().len() - settings.tasks.len();
+    for (at, domain) in layout.domains().iter().enumerate() {
+        let words = match at.checked_sub(earlier).map(|task| &settings.tasks[task]) {
+            None => "kept as it is".to_owned(),
+            Some(task) => task.kind()?.describe(task),
+        };
+        context.say(&format!(
+            "domain    {} on direction {}, distance {}: {words}",
+            domain.name,
+            domain.dimension,
+            (1000.0 * domain.distance).round() / 1000.0
+        ));
+    }
+    for (what, text) in settings.lines()? {
+        context.say(&format!("{what:<9} {text}"));
+    }
+    for notice in notices {
+        context.say(&format!("notice    {notice}"));
+    }
+    context.say(&format!("folder    {}", out.display()));
+    Ok(())
+}
