@@ -258,6 +258,16 @@ fn a_region_limits_domains_to_a_part_of_the_picture() {
     assert!(made("region-everywhere") == made("all/zombie"));
     assert!(made("region-left") != made("all/base") && made("region-left") != made("all/zombie"));
 
+    // White strokes on a transparent layer.
+    let stroke = |x: u32| image::Rgba([255, 255, 255, if x < 20 { 255 } else { 0 }]);
+    image::RgbaImage::from_fn(40, 40, |x, _| stroke(x))
+        .save(world.path("layer.png"))
+        .unwrap();
+    world.ok(&format!(
+        "compose {MODEL} --set zombie=1 --seeds 1 --region layer.png --out region-layer"
+    ));
+    assert!(made("region-layer") == made("region-left"));
+
     image::GrayImage::new(40, 30)
         .save(world.path("wide.png"))
         .unwrap();

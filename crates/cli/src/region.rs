@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use domex_data::picture;
+use domex_data::file;
+use domex_data::picture::{self, Background};
 use domex_error::user_error;
 use image::imageops::{self, FilterType};
 
 use crate::kinds::Model;
 
-/// The region `[1, 1, side, side]` of a file for a model's pictures: 1 where it is white, 0 where it is black.
+/// The region `[1, 1, side, side]` of a file for a model's pictures: 1 where it is white, 0 where it is black or
+/// transparent.
 pub fn read(path: &Path, model: &Model) -> domex_error::Result<Tensor> {
     let Model::StyleGan2(model) = model else {
         return Err(user_error(
@@ -18,14 +20,20 @@ pub fn read(path: &Path, model: &Model) -> domex_error::Result<Tensor> {
     };
     let generator = model.generator();
     let side = generator.config().synthesis.img_resolution as u32;
-    let (width, height) = picture::dimensions(path)?;
+    // Where nothing was painted on a transparent layer, the base shows.
+    let bytes = file::read(path, file::LARGEST_PICTURE)?;
+    let decoded = picture::decode_on(&bytes, path, Background([0; 3]))?;
+    if decoded.turned {
+        tracing::warn!("{}: is turned upright, as its EXIF says", path.display());
+    }
+    let (width, height) = decoded.picture.dimensions();
     if width != height {
         return Err(user_error(format!(
             "--region {}: is {width} × {height}; give a square picture, white where domains are to show",
             path.display()
         )));
     }
-    let grey = imageops::grayscale(&picture::read(path)?);
+    let grey = imageops::grayscale(&decoded.picture);
     let grey = imageops::resize(&grey, side, side, FilterType::Triangle);
     let shares: Vec<f32> = grey
         .into_raw()

@@ -39,7 +39,7 @@ pub struct Compose {
     /// Domains and their strengths; may be given several times
     #[arg(long, value_name = "NAME[=ALPHA],..", required = true)]
     pub set: Vec<String>,
-    /// A square picture that is white where the domains are to show and black where the base is; grey is between
+    /// A square picture that is white where the domains are to show, and black or transparent where the base is; grey is between
     #[arg(long, value_name = "FILE")]
     pub region: Option<PathBuf>,
     /// Seeds, such as 0,3,10-19

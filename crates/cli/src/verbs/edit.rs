@@ -58,7 +58,7 @@ pub struct Edit {
     /// latent (none) [default: the shipped encoder for the shipped generator and what was expanded from it, else none]
     #[arg(long, value_name = "FILE|none", conflicts_with = "latents")]
     pub encoder: Option<String>,
-    /// A square picture that is white where the domains are to show and black where the base is; grey is between
+    /// A square picture that is white where the domains are to show, and black or transparent where the base is; grey is between
     #[arg(long, value_name = "FILE")]
     pub region: Option<PathBuf>,
     /// What of a picture is shown
