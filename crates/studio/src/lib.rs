@@ -3,6 +3,9 @@
 //! This crate is the page (HTML, CSS and JavaScript, part of the program) and the server below it. What makes pictures is
 //! an [`Engine`], which the program implements for its generators; here nothing is known of networks or latents.
 //!
+//! Domains are learnt by a [`Learner`], which the program implements too: runs in processes of their own, each the folder of its name below the
+//! workspace.
+//!
 //! [`Studio::bind`] takes a port, [`Studio::run`] serves until it is told to end. The engine stays on the thread that called
 //! `run` and has one job at a time; the server has a thread of its own, and a bounded [`queue`] lies between them, in which a newer
 //! request of one view of the page takes the place of an older one that still waits.

@@ -4,8 +4,6 @@
 //! A latent of the base subspace then makes the picture that it made when moved into the domain: the step along the
 //! domain's direction is such a thing too.
 
-use std::collections::BTreeMap;
-
 use candle_core::{DType, Tensor};
 use domex_degan::styledomain::{Change, Changed, Parametrization};
 use domex_error::user_error;
@@ -79,20 +77,13 @@ fn with_changed_weights(
             .to_dtype(synthesis.dtype())?
             .to_device(synthesis.device())?)
     };
-    let mut ranks = BTreeMap::new();
     for (layer, change) in &domain.matrices.affine {
-        let at = format!("synthesis.{layer}.affine");
-        match change {
-            AffineChange::Full(change) => {
-                let weight = tensor(&mut tensors, &format!("{at}.weight"))?;
-                *weight = (&*weight + like(change, strength)?)?;
-            }
-            AffineChange::LowRank { out, inner } => {
-                tensors.insert(format!("{at}.weights_offset_out_0"), like(out, strength)?);
-                tensors.insert(format!("{at}.weights_offset_in_0"), like(inner, 1.0)?);
-                ranks.insert(layer, out.dim(1)?);
-            }
-        }
+        let change = match change {
+            AffineChange::Full(change) => change.clone(),
+            AffineChange::LowRank { out, inner } => out.matmul(inner)?,
+        };
+        let weight = tensor(&mut tensors, &format!("synthesis.{layer}.affine.weight"))?;
+        *weight = (&*weight + like(&change, strength)?)?;
     }
     for (layer, offset) in &domain.matrices.weights {
         let offset = like(offset, strength)?.unsqueeze(2)?.unsqueeze(3)?;
@@ -101,10 +92,7 @@ fn with_changed_weights(
     let parametrization = Parametrization {
         styles: None,
         weights: Some(Change::Additive),
-        affine: ranks
-            .values()
-            .max()
-            .map(|rank| (Change::Additive, *rank, 1)),
+        affine: None,
     };
     let changed = Changed::new(&tensors, model.config(), parametrization)?;
     Ok(changed.network().tensors())
