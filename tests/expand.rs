@@ -359,54 +359,6 @@ fn a_task_takes_only_a_free_dimension_of_the_latent() {
 }
 
 #[test]
-fn what_cannot_be_trained_is_refused_and_nothing_is_written() {
-    let world = world();
-    world.ok("data portraits --out set --count 4 --size 32");
-    let many: Vec<String> = (0..=DIM).map(|i| format!("--domain d{i}")).collect();
-    for (flags, texts) in [
-        ("", &["--domain", "--tasks"][..]),
-        ("--domain \" \"", &["target", "empty"]),
-        (
-            "--domain Photo --source Photo",
-            &["Photo", "other than the source"],
-        ),
-        ("--domain elf --domain elf", &["elf", "no other task"]),
-        (
-            "--domain elf --clip no-such",
-            &["no-such", "one, two", "ViT-B/32"],
-        ),
-        ("--domain elf --clip ViT-B/32", &["clip-vit-b32"]),
-        ("--domain elf --clip one:-2", &["-2", "above 0"]),
-        (
-            "--domain elf --clip shipped/perceptual.safetensors",
-            &["perceptual", "a CLIP model is needed"],
-        ),
-        (
-            "--domain elf --perceptual shipped/clip-one.safetensors",
-            &["clip-one", "a perceptual network is needed"],
-        ),
-        (
-            "--domain elf --model shipped/clip-one.safetensors",
-            &[
-                "clip-one",
-                "a StyleGAN2 or a diffusion autoencoder is needed",
-            ],
-        ),
-        ("--domain elf --lr=-1", &["lr", "above 0"]),
-        ("--domain elf --lambda-l2=-1", &["-1", "0 or more"]),
-        ("--domain elf --distance 0", &["distance", "above 0"]),
-        ("--domain elf --steps 0", &["--steps"]),
-        (&many.join(" "), &["13", "at most 12"]),
-        ("--tasks nowhere.toml", &["nowhere.toml"]),
-        ("--domain elf --data set", &["32 × 32", "16 × 16"]),
-        ("--domain elf --data nowhere", &["nowhere"]),
-    ] {
-        world.refused(&format!("expand --out run {flags}"), texts);
-    }
-    assert!(!world.has("run"));
-}
-
-#[test]
 fn mistakes_in_a_file_of_tasks_are_named() {
     let world = world();
     for (file, text, texts) in [
@@ -474,24 +426,6 @@ fn without_shipped_networks_a_model_must_be_given() {
         "expand --domain elf --out run",
         &["--model", "generator.safetensors"],
     );
-}
-
-#[test]
-fn an_official_file_of_tasks_is_read_unchanged() {
-    let world = world();
-    let text = r#"{
-        "tasks": [
-            {"type": "NADA", "dimension": 7, "args": {"source_text": "photo", "target_text": "sketch"}},
-            {"type": "NADA", "args": {"source_text": "photo", "target_text": "tiger"}}
-        ],
-        "tasks_losses": {"NADA": {"clip_models": ["one", "two"], "clip_model_weights": [1.0, 0.5]}}
-    }"#;
-    world.write("tasks.json", text);
-    let result = world.json("expand --tasks tasks.json --out run -n --json");
-    let domains = result["domains"].as_array().unwrap().iter();
-    let dimensions: Vec<_> = domains.map(|domain| domain["dimension"].as_u64()).collect();
-    assert_eq!(dimensions, [Some(7), Some(11)]);
-    assert_eq!(result["settings"]["clip"][1]["weight"], 0.5);
 }
 
 #[test]
