@@ -375,7 +375,7 @@ fn what_the_teacher_draws_anew_is_learnt_too() {
     let line = TAUGHT.replace("tasks.toml", "targets-only.toml");
     world.ok(&format!("{line} --out targets-only --steps 2 {SHORT}"));
     assert!(world.tensors("targets-only") != world.tensors("run"));
-    let nothing = "[settings.diffusion]\nadversarial = 0\n[[tasks]]\nmethod = \"diffusion\"\ntarget = \"elf\"\n";
+    let nothing = "[settings.diffusion]\npaired = 0\nadversarial = 0\n[[tasks]]\nmethod = \"diffusion\"\ntarget = \"elf\"\n";
     world.write("nothing.toml", nothing);
     let line = TAUGHT.replace("tasks.toml", "nothing.toml");
     world.refused(&format!("{line} --out x {SHORT}"), &["diffusion.paired"]);

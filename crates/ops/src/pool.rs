@@ -287,6 +287,7 @@ impl Pick {
             .zip(keys.par_chunks(plane))
             .for_each(|((y, values), keys)| {
                 if self.back {
+                    y.fill(T::default());
                     self.windows
                         .maxima(keys, |output, input| y[input] += values[output]);
                 } else {

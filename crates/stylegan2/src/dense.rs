@@ -68,12 +68,13 @@ impl Dense {
     /// `x: [n, in]` to `[n, out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let fan_in = self.weight.dim(1)? as f64;
-        let weight = scaled(&self.weight, self.lr_multiplier / fan_in.sqrt())?;
+        // A batch of rows is smaller than the weight, and so is its gradient.
+        let x = scaled(x, self.lr_multiplier / fan_in.sqrt())?;
         let bias = scaled(&self.bias, self.lr_multiplier)?;
         if matches!(self.activation, Activation::Linear) {
-            return Ok(linear(x, &weight, Some(&bias))?);
+            return Ok(linear(&x, &self.weight, Some(&bias))?);
         }
-        let x = linear(x, &weight, None)?;
+        let x = linear(&x, &self.weight, None)?;
         Ok(bias_act(&x, Some(&bias), &BiasAct::new(self.activation))?)
     }
 

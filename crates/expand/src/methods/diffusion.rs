@@ -5,9 +5,9 @@
 //! from it by any of three terms:
 //!
 //! - `diffusion.adversarial`: a discriminator, that of [`adversarial`](super::adversarial), is shown the translations as true
-//!   pictures of the domain; it sees whether an edit has strokes, wherever they lie. The default.
+//!   pictures of the domain; it sees whether an edit has strokes, wherever they lie.
 //! - `diffusion.paired`: the edited latent is held to its own translation by a perceptual distance and squares, which blur what is
-//!   fine and lies elsewhere in every target.
+//!   fine and lies elsewhere in every target. These two together are the default.
 //! - `diffusion.score`: the teacher draws the edited picture anew from some noise and the edit is held to that: score distillation
 //!   in its form of x₀ (DreamFusion, Poole et al. 2022, arXiv 2209.14988; of a generator, StyleGAN-Fusion, Song et al., WACV 2024).
 
@@ -94,14 +94,15 @@ impl ScoreConfig {
     }
 }
 
-/// What was found to draw: paired distances give the mean of all that a translation leaves open, a discriminator strokes.
+/// What was found to draw: a discriminator gives strokes, the paired distance has them be those of the same person; alone it
+/// gives the mean of all that a translation leaves open.
 impl Default for DiffusionConfig {
     fn default() -> Self {
         Self {
             targets: 96,
             keep: 0.8,
             translation: Translation::default(),
-            paired: 0.0,
+            paired: 1.0,
             l2: 10.0,
             score: ScoreConfig::default(),
             adversarial: 1.0,

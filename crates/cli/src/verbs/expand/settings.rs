@@ -342,6 +342,17 @@ impl Settings {
         lines.splice(1..1, teacher);
         if self.tasks.iter().any(|task| by_discriminator(c, task)) {
             let own = &c.adversarial;
+            // Translations keep people apart where edited pictures are held to them.
+            let unpaired =
+                |task: &TaskSpec| task.method() != "diffusion" || c.diffusion.paired == 0.0;
+            let correspondence = match self
+                .tasks
+                .iter()
+                .any(|task| by_discriminator(c, task) && unpaired(task))
+            {
+                true => own.correspondence,
+                false => 0.0,
+            };
             let line = format!(
                 "learning rate {}, gamma {} every {} steps, freeze-D {}, ADA target {} over {} kimg, correspondence {}",
                 own.lr,
@@ -350,7 +361,7 @@ impl Settings {
                 own.freeze_d,
                 own.ada_target,
                 own.ada_kimg,
-                own.correspondence
+                correspondence
             );
             lines.push(("adversary", line));
         }
