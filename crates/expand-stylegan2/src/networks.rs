@@ -32,7 +32,7 @@ impl Adversary {
         let config = discriminator.config();
         let spec = Discriminator::spec(config).map_err(own)?;
         let (vars, live) = spec.trainable(&discriminator.tensors()).map_err(own)?;
-        let live = Discriminator::from_tensors(&live, config).map_err(own)?;
+        let live = discriminator.with_tensors(&live).map_err(own)?;
         let parameters = Parameters::new(vars);
         Ok(Self {
             frozen: frozen::discriminator(&live).map_err(own)?,

@@ -16,7 +16,7 @@ use domex_latent::Expansion;
 use domex_latent::modulation::{Layer, Modulator};
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{
-    self as stylegan2, Discriminator, Generator, Model, Overwrite, mapping::broadcast,
+    self as stylegan2, Activations, Discriminator, Generator, Model, Overwrite, mapping::broadcast,
 };
 use domex_train::adam::AdamConfig;
 use domex_train::lazy::Lazy;
@@ -93,22 +93,31 @@ impl StyleGan2 {
         }
         refuse_both(&settings, config)?;
         let adversarial = settings.src > 0.0 && reals.is_some();
-        let discriminator = model.discriminator.as_ref();
-        if let Some(discriminator) = discriminator.filter(|_| adversarial) {
-            check_groups(discriminator, config)?;
+        let activations = match config.low_memory {
+            true => Activations::Recomputed,
+            false => Activations::Kept,
+        };
+        let mut discriminator = model.discriminator.clone();
+        if let Some(discriminator) = &mut discriminator {
+            discriminator.set_activations(activations);
+            if adversarial {
+                check_groups(discriminator, config)?;
+            }
         }
-        let discriminator = discriminator.filter(|_| adversarial || settings.realism > 0.0);
+        let used = discriminator.as_ref();
+        let used = used.filter(|_| adversarial || settings.realism > 0.0);
         let r1 = Lazy::new(settings.r1_interval)?;
-        let adversary = discriminator.map(|d| Adversary::new(d, r1.corrected(config.adam())));
+        let adversary = used.map(|d| Adversary::new(d, r1.corrected(config.adam())));
         let streams = Streams::new(seed);
-        let g = &model.g_ema;
+        let mut g = model.g_ema.clone();
+        g.synthesis_mut().set_activations(activations);
         Ok(Self {
-            live: frozen::generator(g).map_err(own)?,
-            live_frozen: frozen::generator(g).map_err(own)?,
-            averaged: frozen::generator(g).map_err(own)?,
-            source: frozen::generator(g).map_err(own)?,
+            live: frozen::generator(&g).map_err(own)?,
+            live_frozen: frozen::generator(&g).map_err(own)?,
+            averaged: frozen::generator(&g).map_err(own)?,
+            source: frozen::generator(&g).map_err(own)?,
             trains_weights: false,
-            discriminator: model.discriminator.clone(),
+            discriminator,
             adversary: adversary.transpose()?,
             reals: reals.filter(|_| adversarial),
             mean_length: Tensor::zeros((), DType::F32, g.synthesis().device())?,

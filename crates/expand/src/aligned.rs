@@ -31,10 +31,21 @@ pub(crate) fn source_pictures(
 ) -> Result<Tensor> {
     let mut stream = Streams::new(seed).stream("source pictures");
     let w = latents(generator, class, SOURCES, &mut stream)?;
-    // As many at once as the grid has: a bound for memory.
-    let parts = (0..SOURCES).step_by(PEOPLE).map(|start| {
-        let w = w.narrow(0, start, PEOPLE.min(SOURCES - start))?;
-        Ok(generator.synthesize(&w)?)
+    synthesized(generator, &w)
+}
+
+/// Pictures made at once where no gradient is wanted: at most eight, and as few of more than 256² as that many of 256² have pixels.
+pub(crate) fn at_once(generator: &dyn Generator) -> usize {
+    let side = generator.resolution().max(1);
+    (PEOPLE * 256 * 256 / (side * side)).clamp(1, PEOPLE)
+}
+
+/// Pictures of latents `[n, D]` without a graph, as many [at once](at_once) as fit.
+fn synthesized(generator: &dyn Generator, w: &Tensor) -> Result<Tensor> {
+    let (n, most) = (w.dim(0)?, at_once(generator));
+    let parts = (0..n).step_by(most).map(|start| {
+        let part = w.narrow(0, start, most.min(n - start))?;
+        Ok(generator.synthesize(&part)?.detach())
     });
     Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
 }
@@ -57,11 +68,7 @@ impl SourcePictures for FromSource<'_> {
         if let Some(subspaces) = &self.subspaces {
             w = subspaces.project(&w, Some(&self.mean))?;
         }
-        let parts = (0..n).step_by(PEOPLE).map(|start| {
-            let part = w.narrow(0, start, PEOPLE.min(n - start))?;
-            Ok(self.generator.synthesize(&part)?.detach())
-        });
-        let pictures = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
+        let pictures = synthesized(self.generator, &w)?;
         Ok((w, pictures))
     }
 }
@@ -85,7 +92,7 @@ impl Aligned {
 
     /// Writes a grid of one row: the people by a generator that is one domain.
     pub fn draw_whole(&self, generator: &dyn Generator, name: &str, path: &Path) -> Result<()> {
-        let pictures = picture::to_rgb(&generator.synthesize(&self.w)?)?;
+        let pictures = picture::to_rgb(&synthesized(generator, &self.w)?)?;
         let grid = Grid::new(PEOPLE)
             .row_labels(vec![name.to_owned()])
             .draw(&pictures)?;
@@ -104,7 +111,7 @@ impl Aligned {
     ) -> Result<()> {
         let base = subspaces.project(&self.w, Some(mean))?;
         let make = |latents: &Tensor| -> Result<Vec<RgbImage>> {
-            Ok(picture::to_rgb(&generator.synthesize(latents)?)?)
+            Ok(picture::to_rgb(&synthesized(generator, latents)?)?)
         };
         let mut pictures = make(&base)?;
         let mut labels = vec!["base".to_owned()];

@@ -25,6 +25,11 @@ pub struct Config {
     /// Samples of a step that are in memory at once; gradients are accumulated. Without it, all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch: Option<usize>,
+    /// Activations are computed again on the way back where the generator's kind can, and samples are one at a time unless
+    /// `micro_batch` says how many: slower, in a fraction of the memory. What is learnt is the same to rounding, and to the bit
+    /// where no gradient is differentiated again (R1, path length).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub low_memory: bool,
     /// Learning rate of all networks; the optimizer's betas are 0 and 0.99. Adam without a first
     /// moment moves every weight by about this much a step, whatever the loss.
     pub lr: f64,
@@ -84,9 +89,10 @@ fn is_default<T: Default + PartialEq>(config: &T) -> bool {
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "batch",
     "micro_batch",
+    "low_memory",
     "lr",
     "cooldown",
     "distance",
@@ -141,6 +147,7 @@ impl Default for Config {
         Self {
             batch: 4,
             micro_batch: None,
+            low_memory: false,
             lr: 0.001,
             cooldown: 0.0,
             distance: None,
@@ -207,7 +214,8 @@ impl Config {
     /// Samples of each pass that make up a step.
     #[must_use]
     pub fn passes(&self) -> Vec<usize> {
-        accumulate::passes(self.batch, self.micro_batch.unwrap_or(self.batch))
+        let most = if self.low_memory { 1 } else { self.batch };
+        accumulate::passes(self.batch, self.micro_batch.unwrap_or(most))
     }
 
     /// The settings in this table, those of the source's training completed as its kind says; or what is wrong with them.

@@ -8,6 +8,7 @@ use domex_random::Streams;
 use domex_train::Measures;
 
 use crate::Result;
+use crate::aligned::at_once;
 use crate::job::Expand;
 use crate::step::{latents, number};
 use crate::trainee::{Noise, Weights};
@@ -15,9 +16,6 @@ use crate::trainee::{Noise, Weights};
 /// Samples, each of the next task in turn: two for each task within these bounds.
 const FEWEST: usize = 8;
 const MOST: usize = 32;
-
-/// Samples at once.
-const BATCH: usize = 8;
 
 /// The measures: the weighted sum, which is the score, and its parts.
 pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
@@ -39,8 +37,9 @@ pub(crate) fn measure(run: &Expand, seed: u64) -> Result<Measures> {
             .pictures(Weights::Averaged, latents, source, Noise::Fixed)
     };
     let mut sums = [0.0; 5];
-    for start in (0..samples).step_by(BATCH) {
-        let n = BATCH.min(samples - start);
+    let most = at_once(generator);
+    for start in (0..samples).step_by(most) {
+        let n = most.min(samples - start);
         let tasks: Vec<usize> = (start..start + n).map(|sample| sample % count).collect();
         let random = w.narrow(0, start, n)?;
         let (sampled, targets) = run.objective.sample(&tasks, &random, &mut drawn)?;

@@ -53,7 +53,8 @@ pub struct DomainDiscriminator {
 
 impl DomainDiscriminator {
     /// Begun from the discriminator of another domain: all its layers but the last, which gets a row for each number of an
-    /// embedding. `layers` of them, the first ones, stay as they are. What is random is drawn by `seed`.
+    /// embedding. `layers` of them, the first ones, stay as they are. What is random is drawn by `seed`. Activations are kept or
+    /// recomputed as the other's are.
     ///
     /// # Errors
     ///
@@ -77,7 +78,10 @@ impl DomainDiscriminator {
                 *tensor = known.to_dtype(DType::F32)?;
             }
         }
-        Self::build(&config, &tensors, domains, layers)
+        let mut begun = Self::build(&config, &tensors, domains, layers)?;
+        begun.live.set_activations(source.activations());
+        begun.frozen.set_activations(source.activations());
+        Ok(begun)
     }
 
     /// At random, for pictures `[n, channels, size, size]`.

@@ -16,7 +16,7 @@ use crate::Result;
 /// When the network cannot be built, which its own tensors do not cause.
 pub fn discriminator(network: &Discriminator) -> Result<Discriminator> {
     let tensors = detached(network.tensors());
-    Ok(Discriminator::from_tensors(&tensors, network.config())?)
+    Ok(network.with_tensors(&tensors)?)
 }
 
 /// `network` without variables, on the same memory. Precision is the default one.

@@ -1,4 +1,4 @@
-//! Work buffers that outlive a call, so that a training step allocates nothing after the first.
+//! Work buffers that outlive a call, so that a training step allocates hardly anything after the first.
 //!
 //! Each thread keeps its own few; a buffer is taken out while in use, so nested and stolen work cannot meet it.
 //! What a buffer holds when taken is unspecified: whoever takes one writes before reading. The crate's own
@@ -12,6 +12,10 @@ use crate::simd::{Block, LANES};
 
 /// Buffers that a thread keeps. A convolution holds at most four at once on the calling thread and three on a worker.
 const KEPT: usize = 8;
+
+/// Blocks of the largest buffer that a thread keeps, 32 MiB. A larger one takes longer to fill than to get, and several of them,
+/// on each thread that ever needed some, would be more than a network's activations.
+const LARGEST: usize = (32 << 20) / size_of::<Block>();
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<Block>>> = const { RefCell::new(Vec::new()) };
@@ -99,6 +103,9 @@ impl DerefMut for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let blocks = std::mem::take(&mut self.blocks);
+        if blocks.len() > LARGEST {
+            return;
+        }
         // While a thread ends its pool may be gone; then the buffer just goes too.
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();

@@ -139,6 +139,11 @@ pub fn without_weight_grads<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
+/// Whether this runs inside [`without_weight_grads`].
+pub(crate) fn leaves_out_weight_grads() -> bool {
+    NO_WEIGHT_GRADS.get()
+}
+
 /// The gradient of an operator's operand `weight`: what `compute` gives, or nothing where nobody wants it.
 ///
 /// Inside [`without_weight_grads`] a weight that is made of others, such as a scaled one, gets zeros that take no memory:

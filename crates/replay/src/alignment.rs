@@ -14,6 +14,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use domex_latent::ImageDistance;
 use domex_lpips::Lpips;
+use domex_ops::recompute;
 
 use crate::{Error, Result};
 
@@ -124,6 +125,24 @@ impl Perceptual {
     /// A file that holds no such network, with its name.
     pub fn load(path: &Path, device: &Device) -> domex_lpips::Result<Self> {
         Ok(Self(Lpips::load(path, DType::F32, device)?))
+    }
+}
+
+/// [`Perceptual`], whose activations are [computed again](domex_ops::recompute) on the way back: of large pictures they are
+/// more than a generator's.
+#[derive(Debug, Clone)]
+pub struct Recomputed(pub Perceptual);
+
+impl ImageDistance for Recomputed {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn distance(&self, a: &Tensor, b: &Tensor) -> domex_latent::Result<Tensor> {
+        let network = self.0.clone();
+        recompute(&[a.clone(), b.clone()], move |pictures| {
+            network.distance(&pictures[0], &pictures[1])
+        })
     }
 }
 

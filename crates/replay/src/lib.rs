@@ -26,7 +26,7 @@ pub mod correspondence;
 pub mod diversity;
 mod error;
 
-pub use alignment::{Alignment, AlignmentConfig, Perceptual, alignment};
+pub use alignment::{Alignment, AlignmentConfig, Perceptual, Recomputed, alignment};
 pub use correspondence::correspondence;
 pub use diversity::diversity;
 pub use error::{Error, Result};

@@ -18,6 +18,7 @@ use candle_nn::VarBuilder;
 use domex_ops::upfirdn2d::upsample2d;
 
 use crate::Result;
+use crate::activations::Activations;
 use crate::config::{Architecture, SynthesisConfig};
 use crate::conv::{Conv, ConvConfig};
 use crate::dense::Dense;
@@ -139,6 +140,7 @@ impl Block {
         styles: &[Style],
         noise: &mut Noise<'_>,
         dtype: DType,
+        activations: Activations,
     ) -> Result<State> {
         let State { x, img, mut noisy } = state;
         let n = styles[0].code.dim(0)?;
@@ -154,12 +156,14 @@ impl Block {
                 let x = x.to_dtype(dtype)?;
                 let around = skip
                     .as_ref()
-                    .map(|skip| skip.forward(&x, FRAC_1_SQRT_2))
+                    .map(|skip| skip.forward_with(&x, FRAC_1_SQRT_2, activations))
                     .transpose()?;
                 let gain = if around.is_some() { FRAC_1_SQRT_2 } else { 1.0 };
-                let mut y = conv0.forward(&x, next()?, noise, noisy, 1.0)?;
+                let mut y = conv0.forward(&x, next()?, (noise, noisy), 1.0, activations)?;
                 noisy += usize::from(conv0.has_noise());
-                y = self.conv1.forward(&y, next()?, noise, noisy, gain)?;
+                y = self
+                    .conv1
+                    .forward(&y, next()?, (noise, noisy), gain, activations)?;
                 match around {
                     Some(around) => (around + y)?,
                     None => y,
@@ -176,7 +180,8 @@ impl Block {
                 let (c, h, w) = constant.dims3()?;
                 let x = constant.unsqueeze(0)?.broadcast_as((n, c, h, w))?;
                 let x = x.contiguous()?.to_dtype(dtype)?;
-                self.conv1.forward(&x, next()?, noise, noisy, 1.0)?
+                self.conv1
+                    .forward(&x, next()?, (noise, noisy), 1.0, activations)?
             }
         };
         noisy += usize::from(self.conv1.has_noise());
@@ -190,7 +195,8 @@ impl Block {
         let img = match &self.to_rgb {
             None => img,
             Some(to_rgb) => {
-                let own = to_rgb.forward(&x, next()?)?.to_dtype(full)?;
+                let own = to_rgb.forward(&x, next()?, activations)?;
+                let own = own.to_dtype(full)?;
                 Some(match img {
                     Some(img) => (img + own)?,
                     None => own,

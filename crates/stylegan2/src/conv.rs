@@ -9,6 +9,7 @@ use candle_nn::{Init, VarBuilder};
 use domex_ops::{Activation, conv2d_resample};
 
 use crate::Result;
+use crate::activations::Activations;
 use crate::dense::scaled;
 use crate::layer::{fan_in_gain, finish};
 use crate::resample;
@@ -84,6 +85,14 @@ impl Conv {
             filter: resample::buffer(vb, taps)?,
             shape,
             clamp,
+        })
+    }
+
+    /// [`forward`](Self::forward), which keeps its activations or does not.
+    pub fn forward_with(&self, x: &Tensor, gain: f64, activations: Activations) -> Result<Tensor> {
+        let layer = self.clone();
+        activations.of(std::slice::from_ref(x), move |inputs| {
+            layer.forward(&inputs[0], gain)
         })
     }
 

@@ -20,6 +20,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use domex_ops::upfirdn2d::downsample2d;
 
+use crate::activations::Activations;
 use crate::config::{Architecture, DiscriminatorConfig, resolutions};
 use crate::conv::{Conv, ConvConfig};
 use crate::epilogue::Epilogue;
@@ -39,6 +40,7 @@ pub struct Discriminator {
     blocks: Vec<Block>,
     mapping: Option<Mapping>,
     epilogue: Epilogue,
+    activations: Activations,
     dtype: DType,
     device: Device,
     cfg: DiscriminatorConfig,
@@ -68,6 +70,7 @@ impl Discriminator {
             blocks,
             mapping,
             epilogue: Epilogue::new(&vb.pp("b4"), cfg)?,
+            activations: Activations::Kept,
             dtype: vb.dtype(),
             device: vb.device().clone(),
             cfg: cfg.clone(),
@@ -82,6 +85,29 @@ impl Discriminator {
     pub fn from_tensors(tensors: &Tensors, cfg: &DiscriminatorConfig) -> Result<Self> {
         Self::spec(cfg)?.check(&shapes(tensors))?;
         Self::new(&builder(tensors), cfg)
+    }
+
+    /// The same network on other tensors, with the same [`Activations`].
+    ///
+    /// # Errors
+    ///
+    /// Names or shapes that are not the network's.
+    pub fn with_tensors(&self, tensors: &Tensors) -> Result<Self> {
+        let other = Self::from_tensors(tensors, &self.cfg)?;
+        Ok(Self {
+            activations: self.activations,
+            ..other
+        })
+    }
+
+    /// What a pass keeps for the pass back.
+    pub fn activations(&self) -> Activations {
+        self.activations
+    }
+
+    /// Sets what a pass keeps for the pass back.
+    pub fn set_activations(&mut self, activations: Activations) {
+        self.activations = activations;
     }
 
     /// Names and shapes of all tensors, without building the network.
@@ -169,7 +195,8 @@ impl Discriminator {
         let mut img = Some(img.clone());
         for block in &self.blocks {
             let dtype = Precision::Auto.dtype(block.half, &self.device, self.dtype);
-            let (features, rest) = block.forward(x.as_ref(), img.as_ref(), dtype)?;
+            let (features, rest) =
+                block.forward(x.as_ref(), img.as_ref(), dtype, self.activations)?;
             tap(block.resolution, &features);
             x = Some(features);
             img = rest;
@@ -256,12 +283,13 @@ impl Block {
         x: Option<&Tensor>,
         img: Option<&Tensor>,
         dtype: DType,
+        activations: Activations,
     ) -> Result<(Tensor, Option<Tensor>)> {
         let mut x = x.map(|x| x.to_dtype(dtype)).transpose()?;
         let mut rest = None;
         if let (Some(from_rgb), Some(img)) = (&self.from_rgb, img) {
             let img = img.to_dtype(dtype)?;
-            let own = from_rgb.forward(&img, 1.0)?;
+            let own = from_rgb.forward_with(&img, 1.0, activations)?;
             x = Some(match x {
                 Some(x) => (x + own)?,
                 None => own,
@@ -272,14 +300,15 @@ impl Block {
             }
         }
         let x = x.ok_or_else(|| Error::config("features", "none", "those of the block above"))?;
-        let x = match &self.skip {
-            Some(skip) => {
-                let around = skip.forward(&x, FRAC_1_SQRT_2)?;
-                let x = self.conv0.forward(&x, 1.0)?;
-                (around + self.conv1.forward(&x, FRAC_1_SQRT_2)?)?
-            }
-            None => self.conv1.forward(&self.conv0.forward(&x, 1.0)?, 1.0)?,
+        let y = self.conv0.forward_with(&x, 1.0, activations)?;
+        let Some(skip) = self.skip.clone() else {
+            return Ok((self.conv1.forward_with(&y, 1.0, activations)?, rest));
         };
+        let conv1 = self.conv1.clone();
+        let x = activations.of(&[x, y], move |inputs| {
+            let around = skip.forward(&inputs[0], FRAC_1_SQRT_2)?;
+            Ok((around + conv1.forward(&inputs[1], FRAC_1_SQRT_2)?)?)
+        })?;
         Ok((x, rest))
     }
 }

@@ -67,13 +67,17 @@ impl Generator {
         Self::new(&builder(tensors), cfg)
     }
 
-    /// The same network on other tensors, changed by the same [modulators](domex_latent::modulation).
+    /// The same network on other tensors, changed by the same [modulators](domex_latent::modulation), with the same
+    /// [`Activations`](crate::Activations).
     ///
     /// # Errors
     ///
     /// Names or shapes that are not the network's.
     pub fn with_tensors(&self, tensors: &Tensors) -> Result<Self> {
         let mut other = Self::from_tensors(tensors, &self.cfg)?;
+        other
+            .synthesis
+            .set_activations(self.synthesis.activations());
         for modulator in self.synthesis.modulators() {
             other.synthesis.add_modulator(modulator.clone());
         }

@@ -21,6 +21,7 @@ use domex_ops::{
     modulated_layer,
 };
 
+use crate::activations::Activations;
 use crate::config::{Demodulation, SynthesisConfig};
 use crate::dense::{Dense, DenseConfig, scaled};
 use crate::half;
@@ -101,16 +102,37 @@ impl Layer {
         &self,
         x: &Tensor,
         style: &Style,
-        noise: &mut Noise<'_>,
-        index: usize,
+        (noise, index): (&mut Noise<'_>, usize),
         gain: f64,
+        activations: Activations,
     ) -> Result<Tensor> {
         let map = match &self.noise {
             None => None,
-            Some(own) => noise
-                .map(index, &own.constant, x.dim(0)?)?
-                .map(|map| map.broadcast_mul(&own.strength))
-                .transpose()?,
+            Some(own) => noise.map(index, &own.constant, x.dim(0)?)?,
+        };
+        let mut inputs = vec![x.clone()];
+        inputs.extend(map.clone());
+        let first = inputs.len();
+        inputs.extend(style.tensors().cloned());
+        let (layer, style) = (self.clone(), style.clone());
+        activations.of(&inputs, move |inputs| {
+            let (own, tensors) = inputs.split_at(first);
+            let style = style.with_tensors(tensors);
+            layer.modulated(&own[0], own.get(1), &style, gain)
+        })
+    }
+
+    /// The same with its map of noise.
+    fn modulated(
+        &self,
+        x: &Tensor,
+        map: Option<&Tensor>,
+        style: &Style,
+        gain: f64,
+    ) -> Result<Tensor> {
+        let map = match map.zip(self.noise.as_ref()) {
+            None => None,
+            Some((map, own)) => Some(map.broadcast_mul(&own.strength)?),
         };
         let Some(styles) = style.by_sample()? else {
             return self.convolve(x, style, map.as_ref(), gain);
@@ -206,7 +228,16 @@ impl ToRgb {
     }
 
     /// `x: [n, i, h, w]` and a style `[n, i]` to `[n, colours, h, w]`, in `x`'s type.
-    pub fn forward(&self, x: &Tensor, style: &Style) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, style: &Style, activations: Activations) -> Result<Tensor> {
+        let mut inputs = vec![x.clone()];
+        inputs.extend(style.tensors().cloned());
+        let (layer, style) = (self.clone(), style.clone());
+        activations.of(&inputs, move |inputs| {
+            layer.modulated(&inputs[0], &style.with_tensors(&inputs[1..]))
+        })
+    }
+
+    fn modulated(&self, x: &Tensor, style: &Style) -> Result<Tensor> {
         let Some(styles) = style.by_sample()? else {
             return self.convolve(x, style);
         };

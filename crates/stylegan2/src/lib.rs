@@ -42,6 +42,7 @@
 //! (`domex_latent`); the reading of file formats (`domex_checkpoint`); pictures as files
 //! (`domex_data`).
 
+mod activations;
 mod block;
 pub mod config;
 mod conv;
@@ -66,6 +67,7 @@ mod style_mixing;
 pub mod synthesis;
 pub mod weights;
 
+pub use activations::Activations;
 pub use config::{
     Architecture, Demodulation, DiscriminatorConfig, GeneratorConfig, MappingConfig,
     SynthesisConfig,

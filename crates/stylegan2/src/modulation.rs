@@ -70,6 +70,34 @@ impl Style {
         })
     }
 
+    /// Everything that a pass may track.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        let Self {
+            code,
+            channel_factor,
+            weight_offset,
+            weight_factor,
+            weight_shift,
+        } = self;
+        let rest = [channel_factor, weight_offset, weight_factor, weight_shift];
+        std::iter::once(code).chain(rest.into_iter().flatten())
+    }
+
+    /// The same with other tensors, in the order of [`tensors`](Self::tensors).
+    pub fn with_tensors(&self, tensors: &[Tensor]) -> Self {
+        let mut tensors = tensors.iter();
+        let mut other = |own: &Tensor| tensors.next().unwrap_or(own).clone();
+        let code = other(&self.code);
+        let mut optional = |own: &Option<Tensor>| own.as_ref().map(&mut other);
+        Self {
+            code,
+            channel_factor: optional(&self.channel_factor),
+            weight_offset: optional(&self.weight_offset),
+            weight_factor: optional(&self.weight_factor),
+            weight_shift: optional(&self.weight_shift),
+        }
+    }
+
     /// A style for each sample, where the samples' weights differ.
     pub fn by_sample(&self) -> Result<Option<Vec<Self>>> {
         let n = self.code.dim(0)?;

@@ -17,6 +17,7 @@ use domex_latent::ActingMatrix;
 use domex_latent::basis::BasisKinds;
 use domex_latent::modulation::{Layer, Modulations, Modulator, modulations};
 
+use crate::activations::Activations;
 use crate::block::{Block, State};
 use crate::config::SynthesisConfig;
 use crate::error::expect_dims;
@@ -32,6 +33,7 @@ use crate::{Error, Result};
 pub struct Synthesis {
     blocks: Vec<Block>,
     precision: Precision,
+    activations: Activations,
     dtype: DType,
     device: Device,
     cfg: SynthesisConfig,
@@ -65,6 +67,7 @@ impl Synthesis {
         Ok(Self {
             blocks,
             precision: Precision::Auto,
+            activations: Activations::Kept,
             dtype: vb.dtype(),
             device: vb.device().clone(),
             cfg: cfg.clone(),
@@ -75,6 +78,16 @@ impl Synthesis {
     /// Sets the number type of the highest resolutions.
     pub fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;
+    }
+
+    /// Sets what a pass keeps for the pass back.
+    pub fn set_activations(&mut self, activations: Activations) {
+        self.activations = activations;
+    }
+
+    /// What a pass keeps for the pass back.
+    pub fn activations(&self) -> Activations {
+        self.activations
     }
 
     /// The network's hyper-parameters.
@@ -319,7 +332,7 @@ impl Synthesis {
             let dtype = self
                 .precision
                 .dtype(block.is_half(), &self.device, self.dtype);
-            state = block.forward(state, own, &mut noise, dtype)?;
+            state = block.forward(state, own, &mut noise, dtype, self.activations)?;
             if each(block.resolution(), &mut state)?.is_break() {
                 break;
             }

@@ -4,7 +4,7 @@
 //! divided. What compares the samples of a pass with one another, such as the minibatch standard deviation, sees fewer of them.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Tensor, TensorId, Var};
 
 use crate::Result;
 use crate::adam::Adam;
@@ -51,10 +51,11 @@ impl Accumulator {
         if self.is_not_finite {
             return Ok(());
         }
-        let gradients = match factor == 1.0 {
+        let mut gradients = match factor == 1.0 {
             true => loss.backward()?,
             false => (loss * factor)?.backward()?,
         };
+        detach(&mut gradients);
         match &mut self.gradients {
             None => self.gradients = Some(gradients),
             Some(sum) => sum.extend(gradients)?,
@@ -106,6 +107,16 @@ impl Accumulator {
             losses.applied(adam.step(&gradients)?);
         }
         Ok(())
+    }
+}
+
+/// candle leaves at some gradients what they were computed from, and with it the activations of a pass.
+fn detach(gradients: &mut GradStore) {
+    let ids: Vec<TensorId> = gradients.get_ids().copied().collect();
+    for id in ids {
+        if let Some(gradient) = gradients.get_id(id).map(Tensor::detach) {
+            gradients.insert_id(id, gradient);
+        }
     }
 }
 
@@ -162,6 +173,17 @@ mod tests {
                 assert!((a - b).abs() < 1e-6, "{a} {b}");
             }
         }
+    }
+
+    #[test]
+    fn gradients_are_kept_without_what_they_came_from() {
+        let (x, _) = weight();
+        let mut sum = Accumulator::default();
+        // Of a square candle computes it from the operand, with a graph.
+        let loss = x.as_tensor().sqr().unwrap().sum_all().unwrap();
+        sum.descend(&loss, 1.0).unwrap();
+        let gradient = sum.gradients.as_ref().and_then(|kept| kept.get(&x));
+        assert!(!gradient.unwrap().track_op());
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "micro_batch", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "rank", "block", "top", "phase", "class", "gamma", "ema",
+        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "micro_batch", "low_memory", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "rank", "block", "top", "phase", "class", "gamma", "ema",
         "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "scale_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -152,6 +152,11 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub micro_batch: Option<usize>,
+    /// Compute the activations of the generator, the discriminator and the perceptual network again on the way back instead
+    /// of keeping them, and one sample at a time unless --micro-batch says how many: a fraction of the memory, and up to twice
+    /// the time. What is learnt is the same as with --micro-batch 1, but for rounding in R1 and path length
+    #[arg(long, help_heading = "Settings")]
+    pub low_memory: bool,
     /// Learning rate [default: 0.001; of a diffusion autoencoder 0.0001]
     #[arg(
         long,

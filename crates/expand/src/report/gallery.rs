@@ -10,6 +10,7 @@ use image::RgbImage;
 use image::imageops::{self, FilterType};
 
 use crate::Result;
+use crate::aligned::at_once;
 
 use super::Expanded;
 
@@ -22,9 +23,6 @@ const MOST_IN_PAIRS: usize = 10;
 
 /// How far along the way.
 const ALPHAS: [f64; 6] = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25];
-
-/// Pictures that are made at once.
-const BATCH: usize = 8;
 
 /// Pixels on a side at most: a page with the pictures in it must stay one that can be mailed.
 const LARGEST: u32 = 128;
@@ -183,8 +181,9 @@ fn class_of(seed: u32, generator: &dyn Generator, class: Option<usize>) -> Optio
 fn made(generator: &dyn Generator, w: &Tensor) -> Result<Vec<RgbImage>> {
     let count = w.dim(0)?;
     let mut pictures = Vec::with_capacity(count);
-    for start in (0..count).step_by(BATCH) {
-        let part = w.narrow(0, start, BATCH.min(count - start))?;
+    let most = at_once(generator);
+    for start in (0..count).step_by(most) {
+        let part = w.narrow(0, start, most.min(count - start))?;
         pictures.extend(picture::to_rgb(&generator.synthesize(&part)?)?);
     }
     Ok(pictures)

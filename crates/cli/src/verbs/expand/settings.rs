@@ -14,8 +14,9 @@ use domex_expand::methods::adversarial::Adversarial;
 use domex_expand::methods::diffusion::Diffusion;
 use domex_expand::methods::{Kind as _, Needs, Networks};
 use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
+use domex_latent::ImageDistance;
 use domex_nada::Guide;
-use domex_replay::Perceptual;
+use domex_replay::{Perceptual, Recomputed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -232,15 +233,20 @@ impl Settings {
         let clip = self.clip.iter().map(|model| model.guide(device));
         let texture = self.texture.as_ref().map(|model| model.guide(device));
         let distance = self.perceptual.as_deref();
-        let distance = distance
-            .map(|path| Perceptual::load(path, device))
-            .transpose()?;
+        let distance = distance.map(|path| -> domex_error::Result<Arc<dyn ImageDistance>> {
+            let network = Perceptual::load(path, device)?;
+            Ok(match self.config.low_memory {
+                true => Arc::new(Recomputed(network)),
+                false => Arc::new(network),
+            })
+        });
+        let distance = distance.transpose()?;
         let teacher = self.teacher.as_ref();
         let teacher = teacher.map(|files| Translator::load(&files.path, &files.clip, device));
         Ok(Networks {
             clip: clip.collect::<domex_error::Result<_>>()?,
             texture: texture.transpose()?,
-            distance: distance.map(|network| Arc::new(network) as _),
+            distance,
             teacher: teacher.transpose()?.map(Arc::new),
         })
     }
@@ -272,8 +278,11 @@ impl Settings {
         } else {
             String::new()
         };
-        let passes = c.micro_batch.filter(|micro| *micro < c.batch);
-        let passes = passes.map_or(String::new(), |micro| format!(" in passes of {micro}"));
+        let passes = c.passes().first().copied().filter(|pass| *pass < c.batch);
+        let mut passes = passes.map_or(String::new(), |pass| format!(" in passes of {pass}"));
+        if c.low_memory {
+            passes += " that compute their activations twice";
+        }
         let (alignment, nada) = (c.objective.alignment, &c.nada.weights);
         let own = &c.styledomain;
         let mut trained = match c.parametrisation {

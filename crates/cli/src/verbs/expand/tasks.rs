@@ -163,6 +163,7 @@ fn flags(file: &mut TaskFile, args: &Expand) {
     let config = &mut file.settings;
     set(&mut config.batch, args.batch);
     config.micro_batch = args.micro_batch.or(config.micro_batch);
+    config.low_memory |= args.low_memory;
     set(&mut config.lr, args.lr);
     set(&mut config.cooldown, args.cooldown);
     config.distance = args.distance.or(config.distance);
