@@ -96,7 +96,11 @@ fn a_killed_rank_ends_the_run_with_a_snapshot_that_can_be_resumed() {
     assert_eq!(end.status.code(), Some(2), "{}", stderr(&end));
     let error = stderr(&end);
     let last = error.lines().last().unwrap();
-    for text in ["domex: the run stopped", "rank 1 was lost", "the last good snapshot is"] {
+    for text in [
+        "domex: the run stopped",
+        "rank 1 was lost",
+        "the last good snapshot is",
+    ] {
         assert!(last.contains(text), "{text:?} is not in: {error}");
     }
     let step = newest_step(&world.path("run")).unwrap() + 1;
@@ -148,7 +152,10 @@ fn what_cannot_be_shared_is_refused() {
     let end = world.run(line);
     let error = stderr(&end);
     assert_eq!(end.status.code(), Some(2), "{error}");
-    for text in ["passes of a step: 2 (batch 2)", "3 or more, one for each rank"] {
+    for text in [
+        "passes of a step: 2 (batch 2)",
+        "3 or more, one for each rank",
+    ] {
         assert!(error.contains(text), "{text:?} is not in: {error}");
     }
     let half = |name: &str, line: &str| {
@@ -156,10 +163,16 @@ fn what_cannot_be_shared_is_refused() {
         command.env(name, "2").output().unwrap()
     };
     let line = "expand --domain elf --out run";
-    refused(&half("WORLD_SIZE", line), &["RANK: found nothing", "WORLD_SIZE is set"]);
+    refused(
+        &half("WORLD_SIZE", line),
+        &["RANK: found nothing", "WORLD_SIZE is set"],
+    );
     refused(&half("RANK", line), &["WORLD_SIZE: found nothing"]);
     let mut command = world.command("expand --domain elf --out run --ranks 3");
     let launched = command.env("RANK", "0").env("WORLD_SIZE", "2").output();
-    refused(&launched.unwrap(), &["--ranks 3", "a launcher has started 2"]);
+    refused(
+        &launched.unwrap(),
+        &["--ranks 3", "a launcher has started 2"],
+    );
     assert!(!world.has("run"));
 }

@@ -69,8 +69,8 @@ fn run(mut cli: Cli) -> domex_error::Result<ExitCode> {
         Verb::Expand(args) => Ranks::join(args.ranks, &mut cli.common)?,
         _ => Ranks::default(),
     };
-    let done = Context::new(&cli.common, ranks.team.clone())
-        .and_then(|context| cli.verb.run(&context));
+    let done =
+        Context::new(&cli.common, ranks.team.clone()).and_then(|context| cli.verb.run(&context));
     ranks.tell(done)
 }
 

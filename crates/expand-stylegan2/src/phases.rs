@@ -40,14 +40,8 @@ impl StyleGan2 {
                 }
                 let noise = Noise::Random(step.noise);
                 let label = adversary.takes(labels.as_ref());
-                let loss = domex_gan::generator_loss(
-                    &it.live,
-                    &adversary.frozen,
-                    &ws,
-                    label,
-                    noise,
-                    None,
-                );
+                let loss =
+                    domex_gan::generator_loss(&it.live, &adversary.frozen, &ws, label, noise, None);
                 let loss = loss.map_err(own)?.loss;
                 let share = n as f64 / step.batch as f64;
                 Ok(sum.add("loss/G", &loss, share, it.settings.weight())?)
@@ -81,8 +75,7 @@ impl StyleGan2 {
                 let device = it.device().clone();
                 let direction = normal(&mut it.streams.direction, &dims, &device)?;
                 let (noise, mean) = (Noise::Random(step.noise), &it.mean_length);
-                let path =
-                    domex_gan::path_length(&it.live, &ws, noise, &direction, mean, &config);
+                let path = domex_gan::path_length(&it.live, &ws, noise, &direction, mean, &config);
                 let path = path.map_err(own)?;
                 let share = n as f64 / total as f64;
                 let mean = path.mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;

@@ -187,6 +187,10 @@ fn a_fork_goes_its_own_way() {
     plain.next_u64();
     let drawn = [(); 50].map(|()| fork.next_u64());
     let next = [(); 50].map(|()| forked.next_u64());
-    assert_eq!(next, [(); 50].map(|()| plain.next_u64()), "one number further");
+    assert_eq!(
+        next,
+        [(); 50].map(|()| plain.next_u64()),
+        "one number further"
+    );
     assert!(!next.iter().any(|number| drawn.contains(number)));
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use domex_ranks::{Group, Launch, Part, Result};
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1).filter_map(|text| text.parse().ok());
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter_map(|text| text.parse().ok());
     let ranks = arguments.next().unwrap_or(2).max(2);
     let numbers = arguments.next().unwrap_or(1_000_000);
     let (mut group, _children) = match Launch::from_env()? {

@@ -88,7 +88,11 @@ const LAUNCHERS: [Launcher; 4] = [
 const SLURM: &str = "SLURM_PROCID";
 
 /// Where SLURM says which machines there are.
-const NODES: [&str; 3] = ["SLURM_STEP_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST"];
+const NODES: [&str; 3] = [
+    "SLURM_STEP_NODELIST",
+    "SLURM_NODELIST",
+    "SLURM_JOB_NODELIST",
+];
 
 impl Launch {
     /// That of this process; `None` where no launcher started it, or one started it alone.
@@ -222,8 +226,8 @@ impl Variables<'_> {
             });
         };
         let port = text.parse::<u16>().ok().filter(|port| *port > 0);
-        let port = port
-            .ok_or_else(|| Error::variable(NAME, format!("{text:?}"), "a port, 1 to 65535"))?;
+        let port =
+            port.ok_or_else(|| Error::variable(NAME, format!("{text:?}"), "a port, 1 to 65535"))?;
         // At the port itself torchrun's own store listens.
         let taken = self.get("TORCHELASTIC_USE_AGENT_STORE");
         Ok(match taken.as_deref() {
@@ -275,7 +279,9 @@ pub(crate) fn is_local(host: &str) -> bool {
 
 /// The first of SLURM's list of machines: `gpu[007-010,12]-ib,login` gives `gpu007-ib`.
 fn first_host(list: &str) -> Option<String> {
-    let Some((before, rest)) = list.split_once('[').filter(|(before, _)| !before.contains(','))
+    let Some((before, rest)) = list
+        .split_once('[')
+        .filter(|(before, _)| !before.contains(','))
     else {
         let first = list.split(',').next()?.trim();
         return (!first.is_empty()).then(|| first.to_owned());

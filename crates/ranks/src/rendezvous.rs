@@ -7,7 +7,9 @@
 //! A message is [`MAGIC`], its length in four bytes (at most [`LONGEST`]), and a JSON object.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _,
+};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;

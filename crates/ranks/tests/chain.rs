@@ -51,7 +51,8 @@ fn every_rank_gets_the_bytes_of_all_in_their_order() {
 
 #[test]
 fn more_bytes_than_a_frame_holds_arrive() {
-    let large = |rank: usize| -> Vec<u8> { (0..3_000_001).map(|i| (i * 31 + rank) as u8).collect() };
+    let large =
+        |rank: usize| -> Vec<u8> { (0..3_000_001).map(|i| (i * 31 + rank) as u8).collect() };
     let all = together(3, |mut group| {
         let mine = large(group.rank());
         group.gather(&mine).unwrap()
@@ -62,7 +63,8 @@ fn more_bytes_than_a_frame_holds_arrive() {
 
 /// Numbers whose sum depends on the order.
 fn numbers(rank: usize, count: usize) -> Vec<f32> {
-    let number = |i: usize| ((i * 7919 + rank * 104_729) % 1009) as f32 * 1.1f32.powi(rank as i32 * 20);
+    let number =
+        |i: usize| ((i * 7919 + rank * 104_729) % 1009) as f32 * 1.1f32.powi(rank as i32 * 20);
     (0..count).map(number).collect()
 }
 
@@ -73,7 +75,10 @@ fn a_sum_has_the_bits_of_additions_in_the_order_of_ranks() {
     let mut expected = numbers(0, COUNT);
     for rank in 1..4 {
         let parts = numbers(rank, COUNT);
-        expected.iter_mut().zip(parts).for_each(|(sum, x)| *sum += x);
+        expected
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(sum, x)| *sum += x);
     }
     let all = together(4, |mut group| {
         let part = Part {
@@ -91,7 +96,10 @@ fn a_sum_has_the_bits_of_additions_in_the_order_of_ranks() {
     let mut backwards = numbers(3, COUNT);
     for rank in (0..3).rev() {
         let parts = numbers(rank, COUNT);
-        backwards.iter_mut().zip(parts).for_each(|(sum, x)| *sum += x);
+        backwards
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(sum, x)| *sum += x);
     }
     assert!(bits(&backwards) != bits(&expected), "the order shows");
 }
@@ -159,7 +167,10 @@ fn with_other(change: impl FnOnce(&mut Launch), version: &str) -> Error {
         let error = Group::join(&launches[1], version).unwrap_err();
         let waited = first.join().unwrap().unwrap_err();
         assert!(matches!(waited, Error::Missing { .. }), "{waited}");
-        assert!(waited.to_string().contains("rank 1; one was refused: it"), "{waited}");
+        assert!(
+            waited.to_string().contains("rank 1; one was refused: it"),
+            "{waited}"
+        );
         error
     })
 }
@@ -167,7 +178,10 @@ fn with_other(change: impl FnOnce(&mut Launch), version: &str) -> Error {
 #[test]
 fn a_rank_of_another_run_or_version_is_refused_with_the_reason() {
     let refused = |error: Error, text: &str| {
-        assert!(matches!(error, Error::Refused { rank: 1, by: 0, .. }), "{error}");
+        assert!(
+            matches!(error, Error::Refused { rank: 1, by: 0, .. }),
+            "{error}"
+        );
         assert!(error.to_string().contains(text), "{error}");
     };
     let error = with_other(|other| other.job = "another".to_owned(), VERSION);
@@ -230,9 +244,15 @@ fn ranks_that_do_not_come_are_told() {
         launch.patience = Duration::from_millis(50);
     }
     let error = Group::join(&launches[0], VERSION).unwrap_err().to_string();
-    assert!(error.contains("rank 0 waited 0 s for ranks 1, 2"), "{error}");
+    assert!(
+        error.contains("rank 0 waited 0 s for ranks 1, 2"),
+        "{error}"
+    );
     let error = Group::join(&launches[2], VERSION).unwrap_err();
-    assert!(matches!(error, Error::Unreachable { rank: 2, to: 0, .. }), "{error}");
+    assert!(
+        matches!(error, Error::Unreachable { rank: 2, to: 0, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("MASTER_ADDR"), "{error}");
 }
 

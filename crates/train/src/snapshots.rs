@@ -267,7 +267,9 @@ mod tests {
         again.save(&state(6), 6).unwrap();
         // The damaged one would have counted as the last; its bytes are still there.
         assert_eq!(steps(run.path()), [6]);
-        let aside = snapshots.folder.join(format!("{}{UNREADABLE}", file_name(16)));
+        let aside = snapshots
+            .folder
+            .join(format!("{}{UNREADABLE}", file_name(16)));
         assert_eq!(fs::read(aside).unwrap(), bytes);
         // What comes after it is no snapshot of another run.
         again.save(&state(8), 8).unwrap();

@@ -111,10 +111,9 @@ impl Team {
             return Err(internal("ranks train different variables"));
         }
         let some = |ranks: &[Vec<u8>], at: usize| ranks.iter().any(|rank| rank[at] != 0);
-        let kept: Vec<usize> = (0..variables.len())
-            .filter(|&at| some(&all, at))
-            .collect();
-        let of_kept = |of: &dyn Fn(usize) -> bool| kept.iter().map(|&at| of(at)).collect::<Vec<_>>();
+        let kept: Vec<usize> = (0..variables.len()).filter(|&at| some(&all, at)).collect();
+        let of_kept =
+            |of: &dyn Fn(usize) -> bool| kept.iter().map(|&at| of(at)).collect::<Vec<_>>();
         let begun = of_kept(&|at| some(&all[..self.rank()], at));
         let lengths: Vec<usize> = kept.iter().map(|&at| variables[at].elem_count()).collect();
         let flat = |(part, has): (GradStore, &Vec<bool>)| -> Result<Part> {

@@ -266,7 +266,10 @@ fn a_lost_rank_ends_the_run_which_can_be_resumed() {
         let failing = |job: &mut Shared| job.fails_at = is_one.then_some(9);
         shared(&plan, team, failing)
     });
-    let errors: Vec<String> = ends.into_iter().map(|end| end.unwrap_err().to_string()).collect();
+    let errors: Vec<String> = ends
+        .into_iter()
+        .map(|end| end.unwrap_err().to_string())
+        .collect();
     assert!(errors[1].contains("a defect of this rank"), "{}", errors[1]);
     for rank in [0, 2] {
         assert!(errors[rank].contains("rank 1 was lost"), "{}", errors[rank]);

@@ -72,7 +72,11 @@ pub(super) fn check_same(team: &Team, state: &State) -> Result<()> {
             let difference = super::difference(first.0.clone(), &first.1, &other.1);
             difference.map_or_else(|| first.0.clone(), |(path, ..)| path)
         } else if one.len() != all[0].len() {
-            format!("how many tensors it has, {} and {}", one.len(), all[0].len())
+            format!(
+                "how many tensors it has, {} and {}",
+                one.len(),
+                all[0].len()
+            )
         } else {
             continue;
         };
@@ -84,7 +88,8 @@ pub(super) fn check_same(team: &Team, state: &State) -> Result<()> {
 /// A checksum of each tensor, and each value of the document as it is.
 fn fingerprint(state: &State) -> Result<Vec<(String, Json)>> {
     let tensors = state.checksums();
-    let tensors = tensors.map(|(name, sum)| (format!("tensor {name}"), json!(format!("{sum:08x}"))));
+    let tensors =
+        tensors.map(|(name, sum)| (format!("tensor {name}"), json!(format!("{sum:08x}"))));
     let values = state.document().iter();
     let values = values.map(|(key, value)| (key.clone(), value.clone()));
     Ok(tensors.chain(values).collect())
