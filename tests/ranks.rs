@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 const RUN: &str = "expand --domain elf --domain \"stone statue\" --batch 3 --micro-batch 1 --tick 2 --snap 1 --threads 1";
 
 /// A run that would take hours.
-const LONG: &str = "--tick 1 --steps 100000 --out run";
+const LONG: &str = "--steps 100000 --out run";
 
 fn world() -> World {
     World::new(env!("CARGO_BIN_EXE_domex"))
