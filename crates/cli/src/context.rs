@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use candle_core::Device;
 use domex_error::{AnyError, user_error};
+use domex_train::Team;
 use domex_train::progress::Show;
 use tracing_subscriber::EnvFilter;
 
@@ -21,13 +22,15 @@ pub struct Context {
     pub given_seed: Option<u64>,
     /// Result as JSON on stdout.
     pub json: bool,
+    /// The processes that share this one's work.
+    pub team: Team,
     quiet: bool,
     show: Show,
 }
 
 impl Context {
     /// Checks the flags, starts logging and the thread pool, and opens the device.
-    pub fn new(common: &Common) -> domex_error::Result<Self> {
+    pub fn new(common: &Common, team: Team) -> domex_error::Result<Self> {
         start_logging(common);
         if let Some(threads) = common.threads {
             rayon::ThreadPoolBuilder::new()
@@ -40,6 +43,7 @@ impl Context {
             seed: common.seed.unwrap_or(0),
             given_seed: common.seed,
             json: common.json,
+            team,
             quiet: common.quiet || common.log_format == LogFormat::Json,
             show: match (common.quiet, common.log_format) {
                 (true, _) => Show::Nothing,

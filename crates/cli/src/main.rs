@@ -18,6 +18,7 @@ mod models;
 mod paths;
 mod pictures;
 mod progress;
+mod ranks;
 mod region;
 mod runs;
 mod seeds;
@@ -30,6 +31,7 @@ use clap::Parser;
 
 use crate::args::Common;
 use crate::context::Context;
+use crate::ranks::Ranks;
 use crate::verbs::Verb;
 
 /// Adds new domains to a trained image generator, which keeps what it knew.
@@ -62,8 +64,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> domex_error::Result<ExitCode> {
-    cli.verb.run(&Context::new(&cli.common)?)
+fn run(mut cli: Cli) -> domex_error::Result<ExitCode> {
+    let ranks = match &cli.verb {
+        Verb::Expand(args) => Ranks::join(args.ranks, &mut cli.common)?,
+        _ => Ranks::default(),
+    };
+    let done =
+        Context::new(&cli.common, ranks.team.clone()).and_then(|context| cli.verb.run(&context));
+    ranks.tell(done)
 }
 
 #[cfg(test)]

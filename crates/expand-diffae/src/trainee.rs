@@ -47,6 +47,16 @@ struct Purposes {
     steps: Stream,
 }
 
+impl Purposes {
+    /// Streams that go their own way from here.
+    fn fork(&mut self) -> Self {
+        Self {
+            pictures: self.pictures.fork(),
+            steps: self.steps.fork(),
+        }
+    }
+}
+
 /// Key of a snapshot.
 const STREAMS: &str = "source streams";
 
@@ -129,6 +139,32 @@ impl DiffAe {
                 standard_normal(live, &[n, c, h, w], model.dtype(), model.device()).map_err(own)
             }
         }
+    }
+
+    /// Adds the source's loss on `n` pictures.
+    fn source_pass(
+        &mut self,
+        n: usize,
+        step: &mut SourceStep<'_>,
+        sum: &mut Accumulator,
+    ) -> Result<()> {
+        let Some(pictures) = &self.pictures else {
+            return Ok(());
+        };
+        let device: Device = self.source.device().clone();
+        let pictures = pictures.draw(n, &mut self.streams.pictures, &device)?;
+        let codes = self.source.model.encode(&pictures).map_err(own)?.detach();
+        let base = step.subspaces.project(&codes, Some(&self.mean()?))?;
+        let noise = standard_normal(step.noise, pictures.dims(), DType::F32, &device);
+        let steps = uniform_timesteps(&mut self.streams.steps, &self.process, n);
+        let (noise, steps) = (noise.map_err(own)?, steps.map_err(own)?);
+        let networks = &self.live.model.networks;
+        let loss = networks
+            .loss_with_codes(&self.process, &pictures, &base, &steps, &noise)
+            .map_err(own)?
+            .loss;
+        let share = n as f64 / step.batch as f64;
+        Ok(sum.add("loss/noise", &loss, share, self.settings.src)?)
     }
 
     /// Pictures of all groups in one batch, row `i` of each from the same noise.
@@ -262,26 +298,14 @@ impl Trainee for DiffAe {
     }
 
     /// The loss that the autoencoder was trained with, on pictures whose codes are projected onto the base subspace.
-    fn source_phases(&mut self, step: SourceStep<'_>) -> Result<()> {
-        let Some(pictures) = &self.pictures else {
-            return Ok(());
-        };
-        let device: Device = self.source.device().clone();
-        let networks = &self.live.model.networks;
-        let mut sum = Accumulator::default();
-        for n in step.passes {
-            let pictures = pictures.draw(n, &mut self.streams.pictures, &device)?;
-            let codes = self.source.model.encode(&pictures).map_err(own)?.detach();
-            let base = step.subspaces.project(&codes, Some(&self.mean()?))?;
-            let noise = standard_normal(step.noise, pictures.dims(), DType::F32, &device);
-            let steps = uniform_timesteps(&mut self.streams.steps, &self.process, n);
-            let (noise, steps) = (noise.map_err(own)?, steps.map_err(own)?);
-            let loss = networks
-                .loss_with_codes(&self.process, &pictures, &base, &steps, &noise)
-                .map_err(own)?
-                .loss;
-            let share = n as f64 / step.batch as f64;
-            sum.add("loss/noise", &loss, share, self.settings.src)?;
+    fn source_phases(&mut self, mut step: SourceStep<'_>) -> Result<()> {
+        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        for (index, n) in step.passes.clone().into_iter().enumerate() {
+            let work = |own: &mut Self, step: &mut SourceStep<'_>| match sum.begin(index) {
+                true => own.source_pass(n, step, &mut sum),
+                false => Ok(()),
+            };
+            step.pass(self, |own| &mut own.streams, Purposes::fork, work)?;
         }
         Ok(sum.apply(step.optimizer, &[], step.losses)?)
     }

@@ -2,14 +2,14 @@
 //!
 //! Each is a step of its network's optimizer. A loss or gradient that is not finite leaves the network as it was.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use domex_expand::{Result, SourceStep};
 use domex_gan::latents;
 use domex_stylegan2::Noise;
 use domex_train::accumulate::Accumulator;
 use domex_train::lazy::Lazy;
 
-use crate::trainee::{StyleGan2, normal, own};
+use crate::trainee::{MEAN_LENGTH, Purposes, StyleGan2, normal, own};
 
 impl StyleGan2 {
     /// All phases that are due.
@@ -27,60 +27,77 @@ impl StyleGan2 {
 
     /// The generator's adversarial loss on the base subspace.
     fn generator_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
-        let mut sum = Accumulator::default();
-        for n in step.passes.clone() {
-            let labels = self.draw_labels(n)?;
-            let ws = self.base_latents(n, step, labels.as_ref())?;
-            let Some(adversary) = &self.adversary else {
-                return Ok(());
-            };
-            let noise = Noise::Random(step.noise);
-            let label = adversary.takes(labels.as_ref());
-            let loss =
-                domex_gan::generator_loss(&self.live, &adversary.frozen, &ws, label, noise, None);
-            let loss = loss.map_err(own)?.loss;
-            let share = n as f64 / step.batch as f64;
-            sum.add("loss/G", &loss, share, self.settings.weight())?;
+        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        for (index, n) in step.passes.clone().into_iter().enumerate() {
+            self.pass(step, |it, step| {
+                let labels = it.draw_labels(n)?;
+                let ws = it.base_latents(n, step, labels.as_ref())?;
+                let Some(adversary) = it.adversary.as_ref() else {
+                    return Ok(());
+                };
+                if !sum.begin(index) {
+                    return Ok(());
+                }
+                let noise = Noise::Random(step.noise);
+                let label = adversary.takes(labels.as_ref());
+                let loss =
+                    domex_gan::generator_loss(&it.live, &adversary.frozen, &ws, label, noise, None);
+                let loss = loss.map_err(own)?.loss;
+                let share = n as f64 / step.batch as f64;
+                Ok(sum.add("loss/G", &loss, share, it.settings.weight())?)
+            })?;
         }
         Ok(sum.apply(step.optimizer, &[], step.losses)?)
     }
 
-    /// Path length regularization, which is not projected. The running mean of lengths moves with every pass.
+    /// Path length regularization, which is not projected. The running mean of lengths moves once a step, by the mean over all
+    /// passes.
     fn path_length_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
         let config = self.settings.path_length;
         let gain = self.settings.path_length_interval as f64 * self.settings.weight();
         let counts = step.passes.iter().map(|pass| config.samples(*pass));
         let counts: Vec<usize> = counts.collect();
         let total: usize = counts.iter().sum();
-        let mut mean_length = self.mean_length.clone();
-        let mut sum = Accumulator::default();
-        for n in counts {
-            let ws = self.plain_latents(n, step)?;
-            let synthesis = &self.live.config().synthesis;
-            let dims = [
-                n,
-                synthesis.img_channels,
-                synthesis.img_resolution,
-                synthesis.img_resolution,
-            ];
-            let device = self.device().clone();
-            let direction = normal(&mut self.streams.direction, &dims, &device)?;
-            let noise = Noise::Random(step.noise);
-            let path =
-                domex_gan::path_length(&self.live, &ws, noise, &direction, &mean_length, &config);
-            let path = path.map_err(own)?;
-            sum.add(
-                "loss/path_length",
-                &path.loss,
-                n as f64 / total as f64,
-                gain,
-            )?;
-            mean_length = path.mean;
+        let mut sum = Accumulator::shared(step.team, counts.len());
+        for (index, n) in counts.into_iter().enumerate() {
+            self.pass(step, |it, step| {
+                let ws = it.plain_latents(n, step)?;
+                if !sum.begin(index) {
+                    return Ok(());
+                }
+                let synthesis = &it.live.config().synthesis;
+                let dims = [
+                    n,
+                    synthesis.img_channels,
+                    synthesis.img_resolution,
+                    synthesis.img_resolution,
+                ];
+                let device = it.device().clone();
+                let direction = normal(&mut it.streams.direction, &dims, &device)?;
+                let (noise, mean) = (Noise::Random(step.noise), &it.mean_length);
+                let path = domex_gan::path_length(&it.live, &ws, noise, &direction, mean, &config);
+                let path = path.map_err(own)?;
+                let share = n as f64 / total as f64;
+                let mean = path.mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+                sum.carry(MEAN_LENGTH, mean * share);
+                Ok(sum.add("loss/path_length", &path.loss, share, gain)?)
+            })?;
         }
+        sum.exchange()?;
         if sum.is_finite() {
-            self.mean_length = mean_length;
+            let mean = Tensor::new(sum.carried(MEAN_LENGTH), self.device())?;
+            self.mean_length = mean.to_dtype(self.mean_length.dtype())?;
         }
         Ok(sum.apply(step.optimizer, &[], step.losses)?)
+    }
+
+    /// A pass of a step, on streams of its own where the step has several.
+    fn pass(
+        &mut self,
+        step: &mut SourceStep<'_>,
+        work: impl FnOnce(&mut Self, &mut SourceStep<'_>) -> Result<()>,
+    ) -> Result<()> {
+        step.pass(self, |it| &mut it.streams, Purposes::fork, work)
     }
 
     /// Latents `[n, num_ws, D]` of the whole space, some with styles mixed.
@@ -100,26 +117,33 @@ impl StyleGan2 {
 
     /// The discriminator's adversarial loss; its fakes are on the base subspace.
     fn discriminator_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
-        let mut sum = Accumulator::default();
-        for n in step.passes.clone() {
-            let labels = self.draw_labels(n)?;
-            let ws = self.base_latents(n, step, labels.as_ref())?;
-            let noise = Noise::Random(step.noise);
-            let fakes = self.live_frozen.synthesis().forward(&ws, noise);
-            let fakes = fakes.map_err(own)?;
-            let reals = self.draw_reals(n)?;
-            let (Some(adversary), Some((reals, real_labels))) = (&self.adversary, reals) else {
-                return Ok(());
-            };
-            let share = n as f64 / step.batch as f64;
-            let label = adversary.takes(labels.as_ref());
-            let fake = domex_gan::fake_loss(&adversary.live, &fakes, label, None).map_err(own)?;
-            sum.add("loss/D_fake", &fake.loss, share, 1.0)?;
-            // One graph at a time.
-            drop((fake, fakes));
-            let label = adversary.takes(real_labels.as_ref());
-            let real = domex_gan::real_loss(&adversary.live, &reals, label, None).map_err(own)?;
-            sum.add("loss/D_real", &real.loss, share, 1.0)?;
+        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        for (index, n) in step.passes.clone().into_iter().enumerate() {
+            self.pass(step, |it, step| {
+                let labels = it.draw_labels(n)?;
+                let ws = it.base_latents(n, step, labels.as_ref())?;
+                if !sum.begin(index) {
+                    return Ok(());
+                }
+                let noise = Noise::Random(step.noise);
+                let fakes = it.live_frozen.synthesis().forward(&ws, noise);
+                let fakes = fakes.map_err(own)?;
+                let reals = it.draw_reals(n)?;
+                let (Some(adversary), Some((reals, real_labels))) = (&it.adversary, reals) else {
+                    return Ok(());
+                };
+                let share = n as f64 / step.batch as f64;
+                let label = adversary.takes(labels.as_ref());
+                let fake = domex_gan::fake_loss(&adversary.live, &fakes, label, None);
+                let fake = fake.map_err(own)?;
+                sum.add("loss/D_fake", &fake.loss, share, 1.0)?;
+                // One graph at a time.
+                drop((fake, fakes));
+                let label = adversary.takes(real_labels.as_ref());
+                let real = domex_gan::real_loss(&adversary.live, &reals, label, None);
+                let real = real.map_err(own)?;
+                Ok(sum.add("loss/D_real", &real.loss, share, 1.0)?)
+            })?;
         }
         self.apply_to_discriminator(sum, step)
     }
@@ -127,16 +151,23 @@ impl StyleGan2 {
     /// R1 regularization of the discriminator.
     fn r1_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
         let gain = self.settings.r1_interval as f64;
-        let mut sum = Accumulator::default();
-        for n in step.passes.clone() {
-            let reals = self.draw_reals(n)?;
-            let (Some(adversary), Some((reals, labels))) = (&self.adversary, reals) else {
-                return Ok(());
-            };
-            let label = adversary.takes(labels.as_ref());
-            let gamma = self.settings.gamma;
-            let r1 = domex_gan::r1(&adversary.live, &reals, label, gamma, None).map_err(own)?;
-            sum.add("loss/r1", &r1.loss, n as f64 / step.batch as f64, gain)?;
+        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        for (index, n) in step.passes.clone().into_iter().enumerate() {
+            self.pass(step, |it, step| {
+                if !sum.begin(index) {
+                    return Ok(());
+                }
+                let reals = it.draw_reals(n)?;
+                let (Some(adversary), Some((reals, labels))) = (&it.adversary, reals) else {
+                    return Ok(());
+                };
+                let label = adversary.takes(labels.as_ref());
+                let gamma = it.settings.gamma;
+                let r1 = domex_gan::r1(&adversary.live, &reals, label, gamma, None);
+                let r1 = r1.map_err(own)?;
+                let share = n as f64 / step.batch as f64;
+                Ok(sum.add("loss/r1", &r1.loss, share, gain)?)
+            })?;
         }
         self.apply_to_discriminator(sum, step)
     }

@@ -61,10 +61,22 @@ pub(crate) struct Purposes {
     pub labels: Stream,
 }
 
+impl Purposes {
+    /// Streams that go their own way from here.
+    pub fn fork(&mut self) -> Self {
+        Self {
+            mixing: self.mixing.fork(),
+            direction: self.direction.fork(),
+            pictures: self.pictures.fork(),
+            labels: self.labels.fork(),
+        }
+    }
+}
+
 /// Keys of a snapshot.
 const STREAMS: &str = "source streams";
 const MEAN: &str = "mean_w";
-const MEAN_LENGTH: &str = "mean_path_length";
+pub(crate) const MEAN_LENGTH: &str = "mean_path_length";
 
 impl StyleGan2 {
     /// The model at its beginning. `pictures` of its source domain are used where `config` weighs its own training and the

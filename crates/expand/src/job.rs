@@ -7,7 +7,7 @@ use domex_latent::subspace::Layout;
 use domex_latent::{Expansion, ImageDistance};
 use domex_random::{Stream, Streams};
 use domex_train::adam::Adam;
-use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
+use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State, Team};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
@@ -53,6 +53,7 @@ pub struct Expand {
     aligned: Aligned,
     seed: u64,
     file: Option<PathBuf>,
+    pub(crate) team: Team,
 }
 
 /// One stream for each purpose.
@@ -81,6 +82,17 @@ impl Purposes {
             methods: streams.stream("methods"),
             earlier: streams.stream("earlier domains"),
             classes: streams.stream("classes"),
+        }
+    }
+
+    /// Those that one pass of a step draws from go their own way.
+    pub fn of_pass(&mut self) -> Self {
+        Self {
+            noise: self.noise.fork(),
+            source_noise: self.source_noise.fork(),
+            methods: self.methods.fork(),
+            earlier: self.earlier.fork(),
+            ..self.clone()
         }
     }
 }
@@ -172,6 +184,7 @@ impl Expand {
             streams: Purposes::new(seed),
             names: tasks.iter().map(TaskSpec::name).collect(),
             file: None,
+            team: Team::default(),
             trainee,
             trained,
             objective,
@@ -188,6 +201,24 @@ impl Expand {
     pub fn keep_source(mut self, file: &Path) -> Self {
         self.file = Some(file.to_owned());
         self
+    }
+
+    /// Shares each step with other processes, which are made from the same.
+    ///
+    /// # Errors
+    ///
+    /// Fewer passes than processes.
+    pub fn shared(mut self, team: Team) -> Result<Self> {
+        let (passes, ranks) = (self.config.passes().len(), team.size());
+        if passes < ranks {
+            let expected = format!(
+                "{ranks} or more, one for each rank: a larger batch, a smaller micro_batch, or fewer ranks"
+            );
+            let found = format!("{passes} (batch {})", self.config.batch);
+            return Err(Error::setting("passes of a step", found, expected));
+        }
+        self.team = team;
+        Ok(self)
     }
 
     /// The domains and their dimensions, earlier ones first.
@@ -217,6 +248,15 @@ impl Job for Expand {
         self.config.batch
     }
 
+    fn team(&self) -> Team {
+        self.team.clone()
+    }
+
+    /// The basis.
+    fn computed(&self, state: &mut State) -> JobResult<()> {
+        Ok(state.put_tensor("basis", self.domains.basis.vectors())?)
+    }
+
     fn prepare(&mut self) -> JobResult<()> {
         let generator = self.trainee.generator(Weights::Source);
         let subspaces = self.objective.subspaces().cloned();
@@ -241,6 +281,7 @@ impl Job for Expand {
                 at,
                 batch: self.config.batch,
                 passes: self.config.passes(),
+                team: &self.team,
                 subspaces,
                 latents: &mut self.streams.latents,
                 noise: &mut self.streams.noise,

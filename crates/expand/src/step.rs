@@ -44,37 +44,47 @@ impl Expand {
             )?,
         };
         let latents = self.objective.latents(&w, &mean, &tasks)?;
-        let mut sum = Accumulator::default();
+        let passes = self.config.passes();
+        let mut sum = Accumulator::shared(&self.team, passes.len());
         let mut shown = Vec::new();
         let mut start = 0;
-        for count in self.config.passes() {
-            let pass = Pass {
-                tasks: &tasks[start..start + count],
-                targets: &targets[start..start + count],
-                latents: latents.narrow(start, count)?,
-                labels: labels
-                    .as_ref()
-                    .map(|labels| labels.narrow(0, start, count))
-                    .transpose()?,
-            };
-            shown.push(self.expand_pass(pass, &mut sum, losses)?);
+        for (index, &count) in passes.iter().enumerate() {
+            // Streams of its own, so that a pass which another rank computes need not be drawn for.
+            let own = (passes.len() > 1).then(|| self.streams.of_pass());
+            if sum.begin(index) {
+                let pass = Pass {
+                    tasks: &tasks[start..start + count],
+                    targets: &targets[start..start + count],
+                    latents: latents.narrow(start, count)?,
+                    labels: labels
+                        .as_ref()
+                        .map(|labels| labels.narrow(0, start, count))
+                        .transpose()?,
+                };
+                let outer = own.map(|own| std::mem::replace(&mut self.streams, own));
+                let pictures = self.expand_pass(pass, &mut sum)?;
+                if let Some(outer) = outer {
+                    self.streams = outer;
+                }
+                if self.objective.learns() {
+                    shown.push(pictures);
+                }
+            }
             start += count;
         }
         sum.apply(&mut self.optimizer, &frozen, losses)?;
+        if !self.objective.learns() {
+            return Ok(());
+        }
         self.objective.learn(
-            &Pictures::joined(&shown)?,
+            &Pictures::joined(&shown, &self.team)?,
             &tasks,
             &mut Turn { factor, losses },
         )
     }
 
     /// Adds the loss of some samples of a step; gives their pictures without a graph.
-    fn expand_pass(
-        &mut self,
-        pass: Pass<'_>,
-        sum: &mut Accumulator,
-        losses: &mut Losses,
-    ) -> Result<Pictures> {
+    fn expand_pass(&mut self, pass: Pass<'_>, sum: &mut Accumulator) -> Result<Pictures> {
         let Pass {
             tasks,
             targets,
@@ -98,10 +108,11 @@ impl Expand {
         sum.tell("loss/l2", share * number(&step.alignment.l2)?);
         sum.tell("loss/lpips", share * number(&step.alignment.perceptual)?);
         // What is not finite is told of by the sum, and must not enter the means.
+        let mut told = Losses::default();
         let finite = tasks.iter().zip(&step.per_sample);
         for (task, value) in finite.filter(|(_, value)| value.is_finite()) {
             let name = &self.names[*task];
-            losses.values.push((format!("domain/{name}"), *value));
+            told.values.push((format!("domain/{name}"), *value));
         }
         let mut total = step.total;
         if let Some(diversity) = &step.diversity {
@@ -121,10 +132,11 @@ impl Expand {
         }
         if let Some(opinion) =
             self.trainee
-                .judge_edited(&pictures.edited, labels.as_ref(), losses)?
+                .judge_edited(&pictures.edited, labels.as_ref(), &mut told)?
         {
             total = (total + opinion)?;
         }
+        sum.report(told);
         sum.descend(&total, share)?;
         Ok(pictures.detached())
     }

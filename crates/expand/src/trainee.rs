@@ -18,7 +18,7 @@ use domex_latent::subspace::Subspaces;
 use domex_latent::{Expansion, Generator};
 use domex_random::Stream;
 use domex_train::adam::{Adam, AdamConfig};
-use domex_train::{Clock, Losses, Parameters, State};
+use domex_train::{Clock, Losses, Parameters, State, Team};
 use serde_json::{Map, Value as Json};
 
 use crate::Result;
@@ -58,6 +58,8 @@ pub struct SourceStep<'a> {
     pub batch: usize,
     /// How many of them are in memory at once, pass by pass.
     pub passes: Vec<usize>,
+    /// Who computes which pass. All ranks draw the latents of all passes, as these may move the mean.
+    pub team: &'a Team,
     /// The domains' directions: this training sees the base subspace only.
     pub subspaces: &'a Subspaces,
     /// For latents.
@@ -68,6 +70,36 @@ pub struct SourceStep<'a> {
     pub optimizer: &'a mut Adam,
     /// What is reported.
     pub losses: &'a mut Losses,
+}
+
+impl SourceStep<'_> {
+    /// Does one of the step's passes on streams that are its own, where there are several: they are not drawn from any
+    /// further if another rank computes it. `streams` are the trainee's, and `fork` gives some that go their own way.
+    ///
+    /// # Errors
+    ///
+    /// Those of the work.
+    pub fn pass<T, S>(
+        &mut self,
+        trainee: &mut T,
+        streams: fn(&mut T) -> &mut S,
+        fork: fn(&mut S) -> S,
+        work: impl FnOnce(&mut T, &mut Self) -> Result<()>,
+    ) -> Result<()> {
+        if self.passes.len() == 1 {
+            return work(trainee, self);
+        }
+        let (latents, noise) = (self.latents.fork(), self.noise.fork());
+        let forked = fork(streams(trainee));
+        let outer = std::mem::replace(streams(trainee), forked);
+        let latents = std::mem::replace(self.latents, latents);
+        let noise = std::mem::replace(self.noise, noise);
+        let done = work(trainee, self);
+        *streams(trainee) = outer;
+        *self.latents = latents;
+        *self.noise = noise;
+        done
+    }
 }
 
 /// Pictures of several groups of latents, `[n, c, h, w]` each.

@@ -151,6 +151,13 @@ impl Stream {
         &self.name
     }
 
+    /// A stream that goes its own way from here: its seed is the next number of this one, which goes on after it. However
+    /// much is drawn from it, this one stays where it is.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self::at(self.next_u64(), &self.name, 0, None)
+    }
+
     /// 32-bit words read so far.
     fn position(&self) -> u64 {
         // A run would need centuries to pass 2^64 words.

@@ -179,3 +179,18 @@ fn a_damaged_state_is_refused() {
     far["position"] = serde_json::json!(u64::MAX);
     serde_json::from_value::<Stream>(far).unwrap().normal_f64();
 }
+
+#[test]
+fn a_fork_goes_its_own_way() {
+    let [mut forked, mut plain] = [(); 2].map(|()| Streams::new(1).stream("noise"));
+    let mut fork = forked.fork();
+    plain.next_u64();
+    let drawn = [(); 50].map(|()| fork.next_u64());
+    let next = [(); 50].map(|()| forked.next_u64());
+    assert_eq!(
+        next,
+        [(); 50].map(|()| plain.next_u64()),
+        "one number further"
+    );
+    assert!(!next.iter().any(|number| drawn.contains(number)));
+}

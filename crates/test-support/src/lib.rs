@@ -11,4 +11,5 @@ pub mod networks;
 #[cfg(unix)]
 pub mod process;
 pub mod program;
+pub mod ranks;
 pub mod runs;

@@ -5,10 +5,11 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, TensorId, Var};
+use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::adam::Adam;
 use crate::run::Losses;
+use crate::{Result, Team};
 
 /// The samples of each pass that make up a batch: `micro_batch` of them, at least one, and what is left in the last.
 #[must_use]
@@ -20,15 +21,68 @@ pub fn passes(batch: usize, micro_batch: usize) -> Vec<usize> {
 }
 
 /// The losses and gradients of a step, added up over its passes.
+///
+/// In a [team](Team) each rank computes some of the passes; what they told and their gradients are added in the order of the
+/// passes, so that a step has the same bits however many ranks share it.
 #[derive(Debug, Default)]
 pub struct Accumulator {
-    gradients: Option<GradStore>,
-    losses: Vec<(String, f64)>,
-    notes: Vec<(String, f64)>,
-    is_not_finite: bool,
+    team: Team,
+    passes: usize,
+    /// Those of each pass of this rank; their sum where no rank has earlier passes.
+    gradients: Vec<GradStore>,
+    /// Of each pass of this rank; after [`exchange`](Self::exchange) of all passes.
+    told: Vec<Told>,
+    is_exchanged: bool,
 }
 
+/// What a pass tells.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    #[serde(with = "bits")]
+    losses: Numbers,
+    #[serde(with = "bits")]
+    notes: Numbers,
+    #[serde(with = "bits")]
+    carried: Numbers,
+    #[serde(with = "bits")]
+    values: Numbers,
+    not_finite: Vec<String>,
+    /// Whether it stops the step.
+    stops: bool,
+}
+
+type Numbers = Vec<(String, f64)>;
+
 impl Accumulator {
+    /// Of a step of so many passes, which the team shares.
+    #[must_use]
+    pub fn shared(team: &Team, passes: usize) -> Self {
+        Self {
+            team: team.clone(),
+            passes,
+            ..Self::default()
+        }
+    }
+
+    /// Begins a pass; whether it is this rank's to compute.
+    #[must_use]
+    pub fn begin(&mut self, pass: usize) -> bool {
+        let is_own = self.team.passes(self.passes).contains(&pass);
+        if is_own {
+            self.told.push(Told::default());
+        }
+        is_own
+    }
+
+    fn pass(&mut self) -> &mut Told {
+        if self.told.is_empty() {
+            self.told.push(Told::default());
+        }
+        let last = self.told.len() - 1;
+        &mut self.told[last]
+    }
+
     /// Adds a pass: `share` of its loss is told, and `share` times `gain` of its gradient descended.
     ///
     /// # Errors
@@ -47,8 +101,8 @@ impl Accumulator {
     /// candle's own.
     pub fn descend(&mut self, loss: &Tensor, factor: f64) -> Result<()> {
         let value = loss.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        self.is_not_finite |= !value.is_finite();
-        if self.is_not_finite {
+        self.pass().stops |= !value.is_finite();
+        if !self.is_finite() {
             return Ok(());
         }
         let mut gradients = match factor == 1.0 {
@@ -56,51 +110,109 @@ impl Accumulator {
             false => (loss * factor)?.backward()?,
         };
         detach(&mut gradients);
-        match &mut self.gradients {
-            None => self.gradients = Some(gradients),
-            Some(sum) => sum.extend(gradients)?,
+        match self.gradients.last_mut() {
+            Some(sum) if self.team.is_first() => sum.extend(gradients)?,
+            _ => self.gradients.push(gradients),
         }
         Ok(())
     }
 
     /// Adds to a loss that is told. One that is not finite stops the step.
     pub fn tell(&mut self, name: &str, value: f64) {
-        self.is_not_finite |= !value.is_finite();
-        put(&mut self.losses, name, value);
+        let pass = self.pass();
+        pass.stops |= !value.is_finite();
+        put(&mut pass.losses, name, value);
     }
 
     /// Adds to a number that is told where it is finite, and stops nothing.
     pub fn note(&mut self, name: &str, value: f64, share: f64) {
-        put(&mut self.notes, name, value * share);
+        put(&mut self.pass().notes, name, value * share);
+    }
+
+    /// Adds to a number that is told to nobody; see [`carried`](Self::carried).
+    pub fn carry(&mut self, name: &str, value: f64) {
+        put(&mut self.pass().carried, name, value);
+    }
+
+    /// Tells what a pass put into losses of its own, as it is.
+    pub fn report(&mut self, losses: Losses) {
+        let pass = self.pass();
+        pass.values.extend(losses.values);
+        pass.not_finite.extend(losses.not_finite);
+    }
+
+    /// Lets every rank know what all passes told. [`apply`](Self::apply) does so if nobody has.
+    ///
+    /// # Errors
+    ///
+    /// A rank that is lost.
+    pub fn exchange(&mut self) -> Result<()> {
+        if self.is_exchanged || self.team.is_alone() {
+            return Ok(());
+        }
+        let mine = serde_json::to_vec(&self.told).map_err(crate::team::internal)?;
+        let all = self.team.gather(&mine)?;
+        let told = all.iter().map(|told| serde_json::from_slice(told));
+        let told: std::result::Result<Vec<Vec<Told>>, _> = told.collect();
+        self.told = told.map_err(crate::team::internal)?.concat();
+        self.is_exchanged = true;
+        Ok(())
+    }
+
+    /// The sum of what passes [carried](Self::carry); of those of all ranks after an [exchange](Self::exchange).
+    #[must_use]
+    pub fn carried(&self, name: &str) -> f64 {
+        let all = self.told.iter().flat_map(|told| &told.carried);
+        let own = all.filter(|(known, _)| known == name);
+        own.fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// Whether the step will be taken, unless a gradient is not finite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        !self.is_not_finite
+        !self.told.iter().any(|told| told.stops)
     }
 
     /// Tells the losses, and moves the parameters but for those in `except`, if every loss is finite.
     ///
     /// # Errors
     ///
-    /// candle's own.
-    pub fn apply(self, adam: &mut Adam, except: &[Var], losses: &mut Losses) -> Result<()> {
+    /// candle's own, or a rank that is lost.
+    pub fn apply(mut self, adam: &mut Adam, except: &[Var], losses: &mut Losses) -> Result<()> {
+        self.exchange()?;
+        let is_finite = self.is_finite();
+        let (mut sums, mut notes) = (Numbers::new(), Numbers::new());
+        for told in std::mem::take(&mut self.told) {
+            losses.values.extend(told.values);
+            losses.not_finite.extend(told.not_finite);
+            for (name, value) in told.losses {
+                put(&mut sums, &name, value);
+            }
+            for (name, value) in told.notes {
+                put(&mut notes, &name, value);
+            }
+        }
         let told = losses.not_finite.len();
-        for (name, value) in &self.losses {
+        for (name, value) in &sums {
             losses.put(name, *value);
         }
-        let notes = self.notes.into_iter();
+        let notes = notes.into_iter();
         losses
             .values
             .extend(notes.filter(|(_, value)| value.is_finite()));
-        if self.is_not_finite {
+        if !is_finite {
             if losses.not_finite.len() == told {
                 losses.not_finite.push("loss".to_owned());
             }
             return Ok(());
         }
-        if let Some(mut gradients) = self.gradients {
+        let is_kept = |var: &&Var| !except.iter().any(|other| other.id() == var.id());
+        let moved: Vec<&Var> = adam.variables().filter(is_kept).collect();
+        let gradients = match self.team.is_alone() {
+            true => self.gradients.pop(),
+            false => Some(self.team.sum(&moved, self.gradients)?),
+        };
+        if let Some(mut gradients) = gradients {
             for var in except {
                 gradients.remove(var);
             }
@@ -120,6 +232,23 @@ fn detach(gradients: &mut GradStore) {
     }
 }
 
+/// Numbers by their bits: JSON has no infinity and no NaN.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Numbers;
+
+    pub fn serialize<S: Serializer>(numbers: &Numbers, to: S) -> Result<S::Ok, S::Error> {
+        let bits = numbers.iter().map(|(name, x)| (name, x.to_bits()));
+        bits.collect::<Vec<_>>().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Numbers, D::Error> {
+        let bits = Vec::<(String, u64)>::deserialize(from)?.into_iter();
+        Ok(bits.map(|(name, x)| (name, f64::from_bits(x))).collect())
+    }
+}
+
 fn put(list: &mut Vec<(String, f64)>, name: &str, value: f64) {
     match list.iter_mut().find(|(known, _)| known == name) {
         Some((_, sum)) => *sum += value,
@@ -128,74 +257,4 @@ fn put(list: &mut Vec<(String, f64)>, name: &str, value: f64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::Device;
-
-    use super::*;
-    use crate::Parameters;
-    use crate::adam::AdamConfig;
-
-    #[test]
-    fn passes_add_up_to_the_batch() {
-        assert_eq!(passes(16, 6), [6, 6, 4]);
-        assert_eq!(passes(16, 16), [16]);
-    }
-
-    fn weight() -> (Var, Adam) {
-        let x = Var::new(&[1f32, -2.0], &Device::Cpu).unwrap();
-        let parameters = Parameters::new([("x".to_owned(), x.clone())].into());
-        let adam = Adam::new(&parameters, AdamConfig::default()).unwrap();
-        (x, adam)
-    }
-
-    #[test]
-    fn several_passes_move_as_one_does() {
-        let targets = Tensor::new(&[[3f32, 1.0], [0.5, 4.0], [2.0, 2.0]], &Device::Cpu).unwrap();
-        let moved = |micro: usize| {
-            let (x, mut adam) = weight();
-            let (mut sum, mut losses) = (Accumulator::default(), Losses::default());
-            let mut start = 0;
-            for n in passes(3, micro) {
-                let part = targets.narrow(0, start, n).unwrap();
-                let apart = x.as_tensor().broadcast_sub(&part).unwrap();
-                let loss = apart.sqr().unwrap().mean_all().unwrap();
-                sum.add("loss", &loss, n as f64 / 3.0, 2.0).unwrap();
-                start += n;
-            }
-            sum.apply(&mut adam, &[], &mut losses).unwrap();
-            (x.to_vec1::<f32>().unwrap(), losses.values[0].1)
-        };
-        let (whole, loss) = moved(3);
-        for micro in [1, 2] {
-            let (parts, told) = moved(micro);
-            assert!((told - loss).abs() < 1e-6, "{told} {loss}");
-            for (a, b) in parts.iter().zip(&whole) {
-                assert!((a - b).abs() < 1e-6, "{a} {b}");
-            }
-        }
-    }
-
-    #[test]
-    fn gradients_are_kept_without_what_they_came_from() {
-        let (x, _) = weight();
-        let mut sum = Accumulator::default();
-        // Of a square candle computes it from the operand, with a graph.
-        let loss = x.as_tensor().sqr().unwrap().sum_all().unwrap();
-        sum.descend(&loss, 1.0).unwrap();
-        let gradient = sum.gradients.as_ref().and_then(|kept| kept.get(&x));
-        assert!(!gradient.unwrap().track_op());
-    }
-
-    #[test]
-    fn a_pass_that_is_not_finite_stops_the_whole_step() {
-        let (x, mut adam) = weight();
-        let (mut sum, mut losses) = (Accumulator::default(), Losses::default());
-        let loss = x.as_tensor().sqr().unwrap().sum_all().unwrap();
-        sum.descend(&loss, 0.5).unwrap();
-        sum.descend(&(loss * f64::NAN).unwrap(), 0.5).unwrap();
-        assert!(!sum.is_finite());
-        sum.apply(&mut adam, &[], &mut losses).unwrap();
-        assert_eq!(x.to_vec1::<f32>().unwrap(), [1.0, -2.0]);
-        assert_eq!(losses.not_finite, ["loss"]);
-    }
-}
+mod tests;

@@ -150,6 +150,11 @@ impl Adam {
         &self.config
     }
 
+    /// What it moves, in the order of names.
+    pub fn variables(&self) -> impl Iterator<Item = &Var> {
+        self.slots.values().map(|slot| &slot.var)
+    }
+
     /// Changes the learning rate, for a schedule.
     pub fn set_lr(&mut self, lr: f64) {
         self.config.lr = lr;

@@ -26,6 +26,19 @@ pub enum Error {
     /// A folder or a picture could not be read or written.
     #[error(transparent)]
     Data(#[from] domex_data::Error),
+    /// The ranks of a run are no longer all there, or never were.
+    #[error("{0}")]
+    Ranks(#[from] domex_ranks::Error),
+    /// Ranks that should have the same bits do not.
+    #[error(
+        "rank {rank} differs from rank 0 in {what}: all ranks need the same program, files, flags, --threads and kind of processor"
+    )]
+    Differs {
+        /// Which rank.
+        rank: usize,
+        /// What of it.
+        what: String,
+    },
     /// The job itself failed.
     #[error("{0}")]
     Job(#[source] AnyError),
@@ -166,8 +179,10 @@ impl UserError for Error {
             Self::Checkpoint(error) => error.is_user_error(),
             Self::Data(error) => error.is_user_error(),
             Self::Job(error) => error.is_user_error(),
+            Self::Ranks(error) => error.is_user_error(),
             Self::Snapshot { source, .. } | Self::Tick { source, .. } => source.is_user_error(),
             Self::Io { .. }
+            | Self::Differs { .. }
             | Self::State { .. }
             | Self::Setting { .. }
             | Self::Locked { .. }

@@ -3,7 +3,7 @@
 //! What every run needs, whatever it trains: [parameters by name](params), an [optimizer](adam) that works in place,
 //! [lazy regularisation](lazy), a [moving average](ema), a [state] that is saved and restored to the bit,
 //! [snapshots] of which the last few stay, a [guard] against numbers that are not finite,
-//! [events] for programs and for TensorBoard, [progress] for people, [signals], an
+//! a [team](Team) of processes that share a step, [events] for programs and for TensorBoard, [progress] for people, [signals], an
 //! [early stop](stop), and the [loop](run()) that ties them together.
 //!
 //! Deliberately not here: networks, losses, data. A [`Job`] brings them.
@@ -79,6 +79,7 @@ pub mod snapshots;
 pub mod state;
 pub mod stderr;
 pub mod stop;
+mod team;
 
 pub use error::{Error, JobResult, Result};
 pub use lock::{Lock, is_taken};
@@ -87,3 +88,4 @@ pub use run::{
     Best, Clock, Job, Losses, Measures, Outcome, Resume, RunConfig, RunFolder, STOP, run,
 };
 pub use state::State;
+pub use team::Team;

@@ -12,6 +12,7 @@ mod config;
 mod job;
 mod models;
 mod pace;
+mod together;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ pub use config::{Resume, RunConfig, RunFolder, STOP};
 pub use job::{Clock, Job, Losses, Measures};
 pub use models::Best;
 use pace::{Means, Pace};
+use together::Next;
 
 use crate::events::{Events, Record};
 use crate::guard::Guard;
@@ -31,7 +33,7 @@ use crate::signals::Signals;
 use crate::snapshots::{Snapshots, latest};
 use crate::state::State;
 use crate::stop::Plateau;
-use crate::{Error, Result};
+use crate::{Error, Result, Team};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +89,10 @@ const SETTINGS: &str = "run.json";
 pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     config.validate(job.batch())?;
     config.check_inputs()?;
+    let team = job.team();
+    if !team.is_first() {
+        return together::follow(job, config, &team);
+    }
     // A snapshot that cannot be resumed leaves no trace in a new folder; in the run's own one the lock comes first.
     let mut saved = None;
     if let Resume::From(path) = &config.resume
@@ -106,7 +112,9 @@ pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     if let (Resume::From(path), None) = (&config.resume, &saved) {
         saved = Some(restore(job, path)?);
     }
-    Running::new(job, config, folder, signals, saved)?.go()
+    let running = Running::new(job, config, folder, signals, saved)?;
+    together::check_beginning(&team, &*running.job)?;
+    running.go(&team)
 }
 
 fn restore(job: &mut dyn Job, path: &Path) -> Result<Saved> {
@@ -221,7 +229,7 @@ impl<'a> Running<'a> {
         })
     }
 
-    fn go(mut self) -> Result<Outcome> {
+    fn go(mut self, team: &Team) -> Result<Outcome> {
         let (mut plateau, mut signal) = (false, None);
         // A resumed run that has nothing left to do still says where its files are.
         let mut snapshot = None;
@@ -235,18 +243,21 @@ impl<'a> Running<'a> {
             if ended || plateau || self.config.model_due(&self.clock, batch) {
                 self.keep_model()?;
             }
-            signal = self
-                .signals
-                .caught()
-                .or_else(|| self.folder.asked_to_stop());
-            let due = self.config.snapshot_due(&self.clock, batch);
-            if ended || plateau || signal.is_some() || due {
-                snapshot = Some(self.snapshot()?);
+            let asked = self.signals.caught();
+            let next = Next {
+                signal: asked.or_else(|| self.folder.asked_to_stop()),
+                snapshot: self.config.snapshot_due(&self.clock, batch),
+                end: ended || plateau,
+            };
+            let next = next.agreed(team).map_err(|error| self.stopped(error))?;
+            signal = next.signal;
+            if next.snapshot {
+                snapshot = Some(self.snapshot(team)?);
             }
         }
         let snapshot = match snapshot {
             Some(path) => path,
-            None => self.snapshot()?,
+            None => self.snapshot(team)?,
         };
         Ok(Outcome {
             clock: self.clock,
@@ -261,7 +272,13 @@ impl<'a> Running<'a> {
     }
 
     fn step(&mut self) -> Result<()> {
-        let losses = self.job.step(&self.clock).map_err(Error::Job)?;
+        let losses = self.job.step(&self.clock).map_err(|error| {
+            let is_of_ranks = error.find::<domex_ranks::Error>().is_some();
+            match is_of_ranks {
+                true => self.stopped(Error::Job(error)),
+                false => Error::Job(error),
+            }
+        })?;
         self.clock.step += 1;
         self.clock.images += self.job.batch() as u64;
         self.clock.seconds = self.pace.seconds();
@@ -356,9 +373,10 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn snapshot(&mut self) -> Result<PathBuf> {
+    fn snapshot(&mut self, team: &Team) -> Result<PathBuf> {
         let mut state = State::new();
         self.job.save(&mut state).map_err(Error::Job)?;
+        together::check_same(team, &state).map_err(|error| self.stopped(error))?;
         let saved = Saved {
             clock: self.clock,
             guard: self.guard.clone(),

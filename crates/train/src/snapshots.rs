@@ -55,7 +55,7 @@ impl Snapshots {
     ///
     /// [`Error::Snapshot`] when it cannot be written; it says which one stands instead.
     pub fn save(&mut self, state: &State, step: u64) -> Result<PathBuf> {
-        let path = self.folder.join(name(step));
+        let path = self.folder.join(file_name(step));
         let later = self.later();
         for (_, path) in later.iter().filter(|(_, path)| State::read(path).is_err()) {
             set_aside(path)?;
@@ -112,7 +112,7 @@ impl Snapshots {
 }
 
 /// The file's name of the snapshot of `step`.
-fn name(step: u64) -> String {
+pub(crate) fn file_name(step: u64) -> String {
     format!("{PREFIX}{step:09}{SUFFIX}")
 }
 
@@ -257,7 +257,7 @@ mod tests {
         for step in [4, 8, 12, 16] {
             snapshots.save(&state(step), step).unwrap();
         }
-        let damaged = snapshots.folder.join(name(16));
+        let damaged = snapshots.folder.join(file_name(16));
         cut_in_half(&damaged);
         let bytes = fs::read(&damaged).unwrap();
 
@@ -267,7 +267,9 @@ mod tests {
         again.save(&state(6), 6).unwrap();
         // The damaged one would have counted as the last; its bytes are still there.
         assert_eq!(steps(run.path()), [6]);
-        let aside = snapshots.folder.join(format!("{}{UNREADABLE}", name(16)));
+        let aside = snapshots
+            .folder
+            .join(format!("{}{UNREADABLE}", file_name(16)));
         assert_eq!(fs::read(aside).unwrap(), bytes);
         // What comes after it is no snapshot of another run.
         again.save(&state(8), 8).unwrap();

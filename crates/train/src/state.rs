@@ -133,6 +133,12 @@ impl State {
         &self.document
     }
 
+    /// Names and checksums (CRC-32) of all tensors, in the order of names.
+    pub fn checksums(&self) -> impl Iterator<Item = (&str, u32)> {
+        let tensors = self.tensors.iter();
+        tensors.map(|(name, data)| (name.as_str(), crc32fast::hash(data.bytes())))
+    }
+
     /// Writes the snapshot, whole or not at all.
     ///
     /// # Errors

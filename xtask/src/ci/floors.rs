@@ -8,6 +8,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (EVERYWHERE, &[]),
     ("domex-kernels", &[]),
     ("domex-random", &[]),
+    ("domex-ranks", &[]),
     ("domex-cuda", &["domex-kernels"]),
     // In the place of the crate of this name that candle uses.
     ("candle-kernels", &["domex-cuda"]),
@@ -79,7 +80,12 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "domex-train",
-        &["domex-kernels", "domex-checkpoint", "domex-data"],
+        &[
+            "domex-kernels",
+            "domex-checkpoint",
+            "domex-data",
+            "domex-ranks",
+        ],
     ),
     (
         "domex-clip",
@@ -247,6 +253,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-ops",
             "domex-cuda",
             "domex-random",
+            "domex-ranks",
             "domex-checkpoint",
             "domex-data",
             "domex-diffae",
@@ -312,6 +319,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-lpips",
             "domex-pretrain",
             "domex-random",
+            "domex-ranks",
             "domex-stylegan2",
             "domex-teacher",
             "domex-train",

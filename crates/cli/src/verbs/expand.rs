@@ -144,7 +144,7 @@ pub struct Expand {
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub batch: Option<usize>,
     /// Samples that are in memory at once; the gradients of a step are accumulated over its passes, to save memory
-    /// [default: the whole batch]
+    /// [default: the whole batch; of several ranks, the batch divided by their number]
     #[arg(
         long,
         visible_alias = "batch-gpu",
@@ -157,6 +157,11 @@ pub struct Expand {
     /// the time. What is learnt is the same as with --micro-batch 1, but for rounding in R1 and path length
     #[arg(long, help_heading = "Settings")]
     pub low_memory: bool,
+    /// Start N processes on this machine that share each step, as mpirun -n N, torchrun or srun do on several; see
+    /// docs/machines.md. Each computes some of its passes, so the bits are those of one process with the same --micro-batch
+    /// [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Settings")]
+    pub ranks: Option<u16>,
     /// Learning rate [default: 0.001; of a diffusion autoencoder 0.0001]
     #[arg(
         long,
@@ -310,7 +315,8 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     let before = before.map(|path| runs::settings::<Settings>(path, "expand"));
     let before = before.transpose()?;
     let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
-    if args.resume.is_none() && !args.force {
+    // Only rank 0 writes, and another one may look when it has begun to.
+    if args.resume.is_none() && !args.force && context.team.is_first() {
         runs::refuse_occupied(&out)?;
     }
     let (mut settings, model, notices) = settings_and_model(context, args, before)?;
@@ -333,6 +339,9 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = domex_train::run(&mut job, &run_config(context, args, &settings, &out)?)?;
+    if !context.team.is_first() {
+        return Ok(ExitCode::from(outcome.exit_code()));
+    }
     Ending {
         context,
         settings: &settings,
@@ -434,7 +443,7 @@ fn job(
         cache: cache.as_deref(),
         seed: settings.seed,
     };
-    let job = Job::new(settings.config.clone(), parts)?;
+    let job = Job::new(settings.config.clone(), parts)?.shared(context.team.clone())?;
     Ok((job.keep_source(settings.file()), notices))
 }
 

@@ -57,6 +57,12 @@ impl Objective {
         Ok(())
     }
 
+    /// Whether a method trains something itself, and needs the pictures of the whole step.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        !self.is_comparable()
+    }
+
     /// Whether losses of two steps compare.
     #[must_use]
     pub fn is_comparable(&self) -> bool {

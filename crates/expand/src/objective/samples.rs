@@ -1,6 +1,7 @@
 //! What a step's samples are made of: their latents, and their pictures.
 
 use candle_core::Tensor;
+use domex_train::Team;
 
 use crate::Result;
 
@@ -49,12 +50,21 @@ impl Pictures {
         }
     }
 
-    /// The base and edited pictures of several passes as one.
+    /// The base and edited pictures of several passes as one, with those of other ranks.
     ///
     /// # Errors
     ///
-    /// No pass.
-    pub fn joined(passes: &[Self]) -> Result<Self> {
+    /// No pass, or a rank that is lost.
+    pub fn joined(passes: &[Self], team: &Team) -> Result<Self> {
+        let own = Self::joined_here(passes)?;
+        Ok(Self {
+            base: team.join_rows(&own.base)?,
+            edited: team.join_rows(&own.edited)?,
+            source: None,
+        })
+    }
+
+    fn joined_here(passes: &[Self]) -> Result<Self> {
         if let [one] = passes {
             return Ok(one.clone());
         }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::RunFolder;
-use crate::JobResult;
 use crate::state::State;
+use crate::{JobResult, Team};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -112,6 +112,21 @@ pub trait Job {
     /// What JSON cannot hold.
     fn settings(&self) -> JobResult<Json> {
         Ok(Json::Null)
+    }
+
+    /// The processes that share its steps. A job that says nothing runs alone.
+    fn team(&self) -> Team {
+        Team::default()
+    }
+
+    /// Puts into `state` what steps depend on besides, and every process computes by itself at the beginning, such as a basis:
+    /// the ranks of a run compare it.
+    ///
+    /// # Errors
+    ///
+    /// Anything that ends the run.
+    fn computed(&self, _: &mut State) -> JobResult<()> {
+        Ok(())
     }
 
     /// Puts everything that later steps depend on into `state`.

@@ -48,7 +48,9 @@ impl Ending<'_> {
             self.context.say(&line);
         }
         self.context.result(&self.json(report.as_ref(), notices));
-        let code = interrupted()?.map_or(0, |signal| 128 + signal);
+        // A signal to another rank, or the file that stands for one, ended this one too.
+        let signal = interrupted()?.or(self.outcome.signal);
+        let code = signal.map_or(0, |signal| 128 + signal);
         Ok(failed.unwrap_or(ExitCode::from(code)))
     }
 

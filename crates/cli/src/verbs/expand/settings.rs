@@ -128,6 +128,10 @@ impl Settings {
                 ));
             }
         };
+        let mut config = file.settings;
+        if config.micro_batch.is_none() && !context.team.is_alone() {
+            config.micro_batch = Some((config.batch / context.team.size()).max(1));
+        }
         let mut settings = Self {
             data: inputs::data(args.data.as_deref(), portraits),
             mirror: args.mirror.unwrap_or(false),
@@ -143,7 +147,7 @@ impl Settings {
             perceptual,
             teacher,
             seed: context.seed,
-            config: file.settings,
+            config,
             length: Length {
                 steps: args.steps.unwrap_or(1000),
                 tick: args.tick.unwrap_or(50),

@@ -14,7 +14,10 @@ struct Line {
 fn line(flags: &str) -> (Train, Context) {
     let words = ["train", "--data", "d", "--out", "o"].into_iter();
     let line = Line::parse_from(words.chain(flags.split_whitespace()));
-    (line.train, Context::new(&line.common).unwrap())
+    (
+        line.train,
+        Context::new(&line.common, domex_train::Team::default()).unwrap(),
+    )
 }
 
 fn data() -> DataSettings {
