@@ -153,8 +153,8 @@ pub struct Expand {
     )]
     pub micro_batch: Option<usize>,
     /// Compute the activations of the generator, the discriminator and the perceptual network again on the way back instead
-    /// of keeping them, and one sample at a time unless --micro-batch says how many: a fraction of the memory, and up to twice
-    /// the time. What is learnt is the same as with --micro-batch 1, but for rounding in R1 and path length
+    /// of keeping them, and one sample at a time unless --micro-batch says how many: a fraction of the memory, for more time.
+    /// What is learnt is the same as with --micro-batch 1, but for rounding in R1 and path length
     #[arg(long, help_heading = "Settings")]
     pub low_memory: bool,
     /// Start N processes on this machine that share each step, as mpirun -n N, torchrun or srun do on several; see
