@@ -1,10 +1,10 @@
 //! The ranks of a run, linked in a chain.
 
-use crate::link::{LARGEST, Link};
+use crate::link::Link;
 use crate::{Error, Result};
 
-/// Numbers in a frame.
-const CHUNK: usize = LARGEST / 4;
+/// Numbers that go along the chain at once, 128 KiB: more would arrive later at the end of a long one.
+const CHUNK: usize = 1 << 15;
 
 /// This process among the ranks of its run.
 #[derive(Debug)]

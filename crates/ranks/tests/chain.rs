@@ -71,7 +71,7 @@ fn numbers(rank: usize, count: usize) -> Vec<f32> {
 #[test]
 fn a_sum_has_the_bits_of_additions_in_the_order_of_ranks() {
     // More than a frame, and not a whole number of frames.
-    const COUNT: usize = (1 << 18) + 1234;
+    const COUNT: usize = (1 << 17) + 1234;
     let mut expected = numbers(0, COUNT);
     for rank in 1..4 {
         let parts = numbers(rank, COUNT);
