@@ -104,7 +104,10 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-stylegan2",
         ],
     ),
-    ("domex-replay", &["domex-latent", "domex-lpips"]),
+    (
+        "domex-replay",
+        &["domex-latent", "domex-lpips", "domex-ops"],
+    ),
     ("domex-nada", &["domex-ops", "domex-clip", "domex-random"]),
     (
         "domex-mystyle",
