@@ -128,7 +128,7 @@ impl Perceptual {
     }
 }
 
-/// [`Perceptual`], whose activations are [computed again](domex_ops::recompute) on the way back: of large pictures they are
+/// [`Perceptual`], whose activations are [computed again](domex_ops::recompute()) on the way back: of large pictures they are
 /// more than a generator's.
 #[derive(Debug, Clone)]
 pub struct Recomputed(pub Perceptual);

@@ -12,7 +12,7 @@ pub enum Activations {
     /// They are kept.
     #[default]
     Kept,
-    /// Each layer keeps what goes in and comes out, and computes [the rest again](domex_ops::recompute).
+    /// Each layer keeps what goes in and comes out, and computes [the rest again](domex_ops::recompute()).
     Recomputed,
 }
 
