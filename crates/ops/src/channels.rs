@@ -265,7 +265,6 @@ impl SumRows {
             y.par_chunks_mut(inner)
                 .zip(x.par_chunks(rows * inner))
                 .for_each(|(y, x): (&mut [T], &[T])| {
-                    y.fill(T::default());
                     for row in x.chunks_exact(inner) {
                         for (y, &x) in y.iter_mut().zip(row) {
                             *y += x;

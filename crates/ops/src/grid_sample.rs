@@ -221,7 +221,6 @@ impl Sample {
             .zip(input.par_chunks(c * from));
         let samples = samples.zip(self.points.par_chunks(points));
         samples.for_each(|((output, input), positions)| {
-            output.fill(T::default());
             for (j, &position) in positions.iter().enumerate() {
                 let Some(taps) = neighbours(&self.planes, position) else {
                     continue;

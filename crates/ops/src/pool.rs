@@ -287,7 +287,6 @@ impl Pick {
             .zip(keys.par_chunks(plane))
             .for_each(|((y, values), keys)| {
                 if self.back {
-                    y.fill(T::default());
                     self.windows
                         .maxima(keys, |output, input| y[input] += values[output]);
                 } else {

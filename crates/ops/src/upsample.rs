@@ -123,7 +123,6 @@ fn spread<T: Element>(x: &[T], y: &mut [T], w: usize, k: usize) {
 /// One plane of blocks to their sums; `w` is the width of `y`.
 fn gather<T: Element>(x: &[T], y: &mut [T], w: usize, k: usize) {
     for (row, block) in y.chunks_exact_mut(w).zip(x.chunks_exact(k * k * w)) {
-        row.fill(T::default());
         for line in block.chunks_exact(k * w) {
             for (y, run) in row.iter_mut().zip(line.chunks_exact(k)) {
                 *y = run.iter().fold(*y, |sum, &v| sum + v);
