@@ -1,13 +1,10 @@
 //! From candle's CPU storage to slices and back.
 
-use std::mem::MaybeUninit;
-
 use candle_core::{
     CpuStorage, DType, Error, Layout, Result, Storage, StorageRef, Tensor, WithDType,
     backend::BackendStorage,
 };
 use domex_kernels::Float;
-use rayon::prelude::*;
 
 /// The element types with kernels of their own.
 pub(crate) trait Element: Float + WithDType {}
@@ -45,29 +42,14 @@ pub(crate) fn strided<'a, T: Element>(s: &'a CpuStorage, l: &Layout) -> Result<&
     Ok(&T::cpu_storage_as_slice(s)?[l.start_offset()..])
 }
 
-/// Elements that a thread clears at a time.
-const CLEARED: usize = 1 << 16;
-
-/// A new storage of `len` elements that `fill` writes or adds to; they are 0 before.
+/// A new storage of `len` elements that `fill` writes.
 pub(crate) fn filled<T: Element>(
     len: usize,
     fill: impl FnOnce(&mut [T]) -> domex_kernels::Result<()>,
 ) -> Result<CpuStorage> {
-    let mut data = zeros(len);
+    let mut data = vec![T::default(); len];
     fill(&mut data).map_err(Error::wrap)?;
     Ok(T::to_cpu_storage_owned(data))
-}
-
-/// So many zeros. By all threads: by the calling one alone it is a tenth of the work of a training step, while the others wait.
-fn zeros<T: Element>(len: usize) -> Vec<T> {
-    let mut data = Vec::with_capacity(len);
-    let free: &mut [MaybeUninit<T>] = data.spare_capacity_mut();
-    free[..len]
-        .par_chunks_mut(CLEARED)
-        .for_each(|part| part.fill(MaybeUninit::new(T::default())));
-    // SAFETY: the capacity is at least `len`, and that many elements have just been written.
-    unsafe { data.set_len(len) };
-    data
 }
 
 /// A copy of a contiguous operand of any type.
