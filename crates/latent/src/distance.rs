@@ -1,6 +1,6 @@
 //! How different two pictures are: the trait, and pixel distances.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use crate::{Error, Result};
 
@@ -18,6 +18,32 @@ pub trait ImageDistance {
     ///
     /// When the shapes differ or the pictures are too small for the measure.
     fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor>;
+
+    /// Distances `[m]` of `m` pairs among `pictures: [n, c, h, w]`, each pair two rows. A distance of features looks at each
+    /// picture once, in however many pairs it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`distance`](Self::distance), or a row that is not there.
+    fn among(&self, pictures: &Tensor, pairs: &[(usize, usize)]) -> Result<Tensor> {
+        let [first, second] = sides(pairs, pictures.device())?;
+        let (a, b) = (
+            pictures.index_select(&first, 0)?,
+            pictures.index_select(&second, 0)?,
+        );
+        self.distance(&a, &b)
+    }
+}
+
+/// The first rows of pairs and their second ones, as indices `[m]`.
+///
+/// # Errors
+///
+/// A device without memory.
+pub fn sides(pairs: &[(usize, usize)], device: &Device) -> Result<[Tensor; 2]> {
+    let (first, second): (Vec<u32>, Vec<u32>) =
+        pairs.iter().map(|&(i, j)| (i as u32, j as u32)).unzip();
+    Ok([Tensor::new(first, device)?, Tensor::new(second, device)?])
 }
 
 /// Root mean square difference over all pixels and channels, in units of `[-1, 1]`: 2 is the

@@ -118,6 +118,22 @@ impl Features {
             size: self.size,
         })
     }
+
+    /// Those of these pictures, by their numbers `[m]`; a picture may come more than once.
+    ///
+    /// # Errors
+    ///
+    /// Pictures that are not there.
+    pub fn rows(&self, numbers: &Tensor) -> Result<Self> {
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| layer.index_select(numbers, 0));
+        Ok(Self {
+            layers: layers.collect::<candle_core::Result<_>>()?,
+            size: self.size,
+        })
+    }
 }
 
 impl Lpips {

@@ -12,7 +12,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use domex_latent::ImageDistance;
+use domex_latent::{ImageDistance, distance::sides};
 use domex_lpips::Lpips;
 use domex_ops::recompute;
 
@@ -144,6 +144,13 @@ impl ImageDistance for Recomputed {
             network.distance(&pictures[0], &pictures[1])
         })
     }
+
+    fn among(&self, pictures: &Tensor, pairs: &[(usize, usize)]) -> domex_latent::Result<Tensor> {
+        let (network, pairs) = (self.0.clone(), pairs.to_vec());
+        recompute(&[pictures.clone()], move |pictures| {
+            network.among(&pictures[0], &pairs)
+        })
+    }
 }
 
 impl ImageDistance for Perceptual {
@@ -152,8 +159,18 @@ impl ImageDistance for Perceptual {
     }
 
     fn distance(&self, a: &Tensor, b: &Tensor) -> domex_latent::Result<Tensor> {
-        self.0
-            .distance(a, b)
-            .map_err(|error| domex_latent::Error::network("LPIPS", error))
+        self.0.distance(a, b).map_err(failed)
     }
+
+    fn among(&self, pictures: &Tensor, pairs: &[(usize, usize)]) -> domex_latent::Result<Tensor> {
+        let seen = self.0.features(pictures).map_err(failed)?;
+        let [first, second] = sides(pairs, pictures.device())?;
+        let (first, second) = (seen.rows(&first), seen.rows(&second));
+        let (first, second) = (first.map_err(failed)?, second.map_err(failed)?);
+        self.0.between(&first, &second).map_err(failed)
+    }
+}
+
+fn failed(error: domex_lpips::Error) -> domex_latent::Error {
+    domex_latent::Error::network("LPIPS", error)
 }

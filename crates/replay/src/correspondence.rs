@@ -52,11 +52,7 @@ fn log_likeness(pictures: &Tensor, distance: &dyn ImageDistance) -> Result<Tenso
     let pairs: Vec<(usize, usize)> = (0..n)
         .flat_map(|i| (i + 1..n).map(move |j| (i, j)))
         .collect();
-    let (first, second): (Vec<u32>, Vec<u32>) =
-        pairs.iter().map(|&(i, j)| (i as u32, j as u32)).unzip();
-    let device = pictures.device();
-    let rows = |index: Vec<u32>| pictures.index_select(&Tensor::new(index, device)?, 0);
-    let distances = distance.distance(&rows(first)?, &rows(second)?)?;
+    let distances = distance.among(pictures, &pairs)?;
     let mean = (distances.mean_all()? + EPSILON)?;
     let likeness = distances.broadcast_div(&mean)?.neg()?;
     // Each pair stands in the rows of both its pictures.
@@ -67,7 +63,7 @@ fn log_likeness(pictures: &Tensor, distance: &dyn ImageDistance) -> Result<Tenso
     });
     let index: Vec<u32> = others.map(|at| at as u32).collect();
     let likeness = likeness
-        .index_select(&Tensor::new(index, device)?, 0)?
+        .index_select(&Tensor::new(index, pictures.device())?, 0)?
         .reshape((n, n - 1))?;
     // Numbers around −1: their exponentials need no guard.
     let sum = likeness.exp()?.sum_keepdim(D::Minus1)?.log()?;

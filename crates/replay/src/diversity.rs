@@ -26,12 +26,9 @@ pub fn diversity(
         return Err(Error::shape("pictures", pictures.dims(), expected));
     }
     let pairs = (0..domains.len()).flat_map(|i| (i + 1..domains.len()).map(move |j| (i, j)));
-    let alike = pairs.filter(|&(i, j)| domains[i] == domains[j]);
-    let (first, second): (Vec<u32>, Vec<u32>) = alike.map(|(i, j)| (i as u32, j as u32)).unzip();
-    if first.is_empty() {
+    let alike: Vec<_> = pairs.filter(|&(i, j)| domains[i] == domains[j]).collect();
+    if alike.is_empty() {
         return Ok(None);
     }
-    let rows = |index: Vec<u32>| pictures.index_select(&Tensor::new(index, pictures.device())?, 0);
-    let distances = distance.distance(&rows(first)?, &rows(second)?)?;
-    Ok(Some(distances.mean_all()?))
+    Ok(Some(distance.among(pictures, &alike)?.mean_all()?))
 }
