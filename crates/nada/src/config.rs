@@ -24,6 +24,8 @@ pub struct Weights {
     pub in_domain: f64,
     /// [`target_direction`](crate::pairs::target_direction), over pairs of two tasks.
     pub target_direction: f64,
+    /// [`contrastive`](crate::terms::contrastive), among all tasks that a network looks at.
+    pub contrastive: f64,
 }
 
 impl Default for Weights {
@@ -36,6 +38,7 @@ impl Default for Weights {
             texture: 0.0,
             in_domain: 0.0,
             target_direction: 0.0,
+            contrastive: 0.0,
         }
     }
 }
@@ -82,7 +85,7 @@ impl Config {
 }
 
 impl Weights {
-    fn named(&self) -> [(&'static str, f64); 7] {
+    fn named(&self) -> [(&'static str, f64); 8] {
         [
             ("direction", self.direction),
             ("global", self.global),
@@ -91,6 +94,7 @@ impl Weights {
             ("texture", self.texture),
             ("in_domain", self.in_domain),
             ("target_direction", self.target_direction),
+            ("contrastive", self.contrastive),
         ]
     }
 }

@@ -21,7 +21,7 @@ use crate::part::Part;
 use crate::patches::{cut, draw_centres};
 use crate::sum::Sum;
 use crate::task::{Prepared, Rows, Task, rows};
-use crate::terms::{angle, global_of, patch_direction, texture};
+use crate::terms::{angle, contrastive, global_of, patch_direction, texture};
 use crate::{Error, Result};
 
 /// Networks and settings. See the [module docs](self).
@@ -225,6 +225,7 @@ impl Nada {
             weights.manifold,
             weights.in_domain,
             weights.target_direction,
+            weights.contrastive,
         ];
         if on.iter().all(|weight| *weight == 0.0) {
             return Ok(());
@@ -246,6 +247,12 @@ impl Nada {
         if weights.manifold > 0.0 {
             let loss = angle(&base, &edited, &of_tasks(&rows.sides("manifold")?.cosines)?)?;
             sum.each(w * weights.manifold, &part.spread(loss)?)?;
+        }
+        if weights.contrastive > 0.0 {
+            let edits = (&edited - &base)?;
+            let directions = rows.directions.to_dtype(edits.dtype())?;
+            let loss = contrastive(&edits, &directions, &part.numbers, Guard::default())?;
+            sum.each(w * weights.contrastive, &part.spread(loss)?)?;
         }
         let (n, tasks) = (part.tasks.len(), &part.tasks);
         if weights.in_domain > 0.0 {

@@ -7,7 +7,7 @@ use candle_core::{D, Tensor};
 use domex_clip::unit_length;
 use domex_ops::{matmul, softmax};
 
-use crate::direction::{Guard, same_shape};
+use crate::direction::{COSINE_EPS, Guard, same_shape};
 use crate::{Error, Result};
 
 /// The published logits' scale, by which the global term divides.
@@ -114,4 +114,28 @@ pub fn texture(wanted: &Tensor, edited: &Tensor) -> Result<Tensor> {
         }
     }
     Ok(edited.broadcast_sub(wanted)?.sqr()?.mean(1)?)
+}
+
+/// How sharply [`contrastive`] tells directions apart: the temperature that contrastive training of pictures and texts begins with.
+pub const TEMPERATURE: f64 = 0.07;
+
+/// That an edit goes the way of its own task rather than that of another, `[n]`: the cross entropy of the cosines of
+/// `edits: [n, d]` with the `directions: [k, d]` of all tasks, divided by [`TEMPERATURE`], with `own: [n]` the number of each
+/// edit's own. After the contrastive adaptation of DynaGAN (Kim et al. 2022, arXiv 2211.14554), with directions for pictures of a style.
+///
+/// # Errors
+///
+/// Shapes that do not fit, or a number that no direction has.
+pub fn contrastive(
+    edits: &Tensor,
+    directions: &Tensor,
+    own: &Tensor,
+    guard: Guard,
+) -> Result<Tensor> {
+    let edits = guard.unit(edits)?;
+    let directions = Guard::Floor(COSINE_EPS).unit(directions)?;
+    // Cosines are at most 1, so no exponential is beyond e^(1 / TEMPERATURE).
+    let logits = (matmul(&edits, &directions.t()?)? / TEMPERATURE)?;
+    let all = logits.exp()?.sum(D::Minus1)?.log()?;
+    Ok((all - logits.gather(&own.unsqueeze(1)?, 1)?.squeeze(1)?)?)
 }

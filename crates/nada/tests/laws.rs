@@ -4,8 +4,10 @@
 
 mod common;
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use common::{files, guide, pictures, scalar};
+use domex_nada::direction::Guard;
+use domex_nada::terms::{TEMPERATURE, contrastive};
 use domex_nada::{Augment, Config, Guide, Nada, Patches, Prepared, Task, Weights};
 use domex_ops::testing::{assert_gradients, max_difference};
 use domex_random::{Stream, Streams};
@@ -35,6 +37,7 @@ fn all() -> Config {
             texture: 0.2,
             in_domain: 0.4,
             target_direction: 0.6,
+            contrastive: 0.8,
         },
         patches: Patches {
             count: 2,
@@ -101,6 +104,7 @@ fn a_task_is_looked_at_by_the_networks_that_it_names() {
         texture: 0.0,
         in_domain: 0.0,
         target_direction: 0.0,
+        contrastive: 0.0,
         ..all().weights
     };
     let config = Config { weights, ..all() };
@@ -208,13 +212,14 @@ fn each_term_counts_by_its_weight() {
     };
     let direction = value(Weights::default());
     type Turn = fn(&mut Weights, f64);
-    let terms: [(&str, Turn); 6] = [
+    let terms: [(&str, Turn); 7] = [
         ("global", |w, x| w.global = x),
         ("patch", |w, x| w.patch = x),
         ("manifold", |w, x| w.manifold = x),
         ("texture", |w, x| w.texture = x),
         ("in_domain", |w, x| w.in_domain = x),
         ("target_direction", |w, x| w.target_direction = x),
+        ("contrastive", |w, x| w.contrastive = x),
     ];
     for (name, turn) in terms {
         let with = |weight: f64| {
@@ -287,5 +292,20 @@ fn text_features_are_kept_once_for_each_text_and_network() {
     for guide in 0..2 {
         let (a, b) = (first.directions(guide), again.directions(guide));
         assert_eq!(max_difference(a.unwrap(), b.unwrap()), 0.0);
+    }
+}
+
+#[test]
+fn an_edit_is_told_from_the_directions_of_other_tasks() {
+    let directions = Tensor::new(&[[2.0, 0.0], [0.0, 3.0]], &Device::Cpu).unwrap();
+    // Along the first direction, along the second, and between the two.
+    let edits = Tensor::new(&[[5.0, 0.0], [0.0, 0.1], [1.0, 1.0]], &Device::Cpu).unwrap();
+    let own = Tensor::new(&[0u32, 0, 1], &Device::Cpu).unwrap();
+    let losses = contrastive(&edits, &directions, &own, Guard::default()).unwrap();
+    let sharp = TEMPERATURE.recip();
+    let right = (-sharp).exp().ln_1p();
+    let expected = [right, sharp + right, 2f64.ln()];
+    for (loss, expected) in losses.to_vec1::<f64>().unwrap().into_iter().zip(expected) {
+        assert!((loss - expected).abs() < 1e-12, "{loss} {expected}");
     }
 }
