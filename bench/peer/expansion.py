@@ -6,6 +6,10 @@ expand       base and edited pictures; CLIP's directional loss on ViT-B/32, LPIP
 adversarial  the same, then a generator's and a discriminator's step on the base subspace (softplus losses)
 regularised  the same, then path length on half of the batch, and R1
 
+That is with CLIP as teacher. By a `diffusion` model the edited pictures are held to translations, which are at hand, by LPIPS
+and L2, and to a discriminator of several domains; by `pictures` to that discriminator, and their distances from each
+other to those of the base pictures. It begins from the source's, four layers of which stay, and learns in every step.
+
 `published` computes what the published training code does on the CPU: a generator that trains multiplies its input by the
 styles and its output by the demodulation factors, which it takes from each sample's own weights; the frozen one convolves with
 each sample's own weights; filters are depthwise convolutions; optimiser and average go tensor by tensor. `best` is the
@@ -24,6 +28,8 @@ from stylegan2 import GAIN
 LR, GAMMA, PATH_WEIGHT, PATH_DECAY = 1e-3, 10.0, 2.0, 0.01
 R1_INTERVAL, PATH_INTERVAL = 16, 4
 EMA_BETA = 0.97
+# Tensors of the first four layers of a discriminator.
+FROZEN = 7
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[None, :, None, None]
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[None, :, None, None]
 
@@ -130,8 +136,9 @@ def features(tower, pictures):
 
 
 class Step:
-    def __init__(self, resolution, channel_base, n, phases, peer):
+    def __init__(self, resolution, channel_base, n, teacher, phases, peer):
         self.best, self.n, self.phases, self.resolution = peer == "best", n, phases, resolution
+        self.teacher = teacher
         self.how = Best() if self.best else Published()
         self.generator = stylegan2.Generator(resolution, channel_base)
         self.source = stylegan2.Generator(resolution, channel_base)
@@ -139,8 +146,14 @@ class Step:
         self.average = [p.detach().clone() for p in self.parameters]
         adversarial = phases != "expand"
         self.adam = Optimiser(self.parameters, PATH_INTERVAL if adversarial else None, self.best)
-        self.tower, self.distance = vision.Tower(), perceptual.Distance("vgg")
-        self.directions = F.normalize(torch.randn(n, vision.FEATURES))
+        self.distance = perceptual.Distance("vgg")
+        if teacher == "clip":
+            self.tower = vision.Tower()
+            self.directions = F.normalize(torch.randn(n, vision.FEATURES))
+        else:
+            self.domains = judge.Discriminator(resolution, channel_base, self.best, domains=3)
+            self.domains_adam = Optimiser(self.domains.parameters[FROZEN:], R1_INTERVAL, self.best)
+            self.targets = torch.rand(n, 3, resolution, resolution) * 2 - 1
         self.moves = 20 * F.normalize(torch.randn(n, 512))
         self.projection, self.mean = torch.eye(512), torch.zeros(512)
         self.length = torch.zeros(())
@@ -164,11 +177,38 @@ class Step:
         kept, edited = pictures[: self.n], pictures[self.n :]
         with torch.no_grad():
             before = synthesis(self.source, base, self.how if self.best else Source())
-            seen = features(self.tower, kept.detach())
-        moved = F.normalize(features(self.tower, edited) - seen)
-        loss = (1 - (moved * self.directions).sum(1)).sum() / self.n
+        loss = self.taught(kept, edited)
         loss = loss + 10 * (kept - before).square().mean() + 10 * self.distance(kept, before).mean()
         self.adam.step(loss)
+        if self.teacher != "clip":
+            said = self.domains(edited.detach(), 0), self.domains(self.targets, 0)
+            self.domains_adam.step(F.softplus(said[0]).mean() + F.softplus(-said[1]).mean())
+
+    def taught(self, kept, edited):
+        """What the edited pictures lack to be of their domain."""
+        if self.teacher == "clip":
+            with torch.no_grad():
+                seen = features(self.tower, kept.detach())
+            moved = F.normalize(features(self.tower, edited) - seen)
+            return (1 - (moved * self.directions).sum(1)).sum() / self.n
+        loss = F.softplus(-self.domains(edited, 0)).sum() / self.n
+        if self.teacher == "diffusion":
+            far = self.distance(edited, self.targets) + 10 * (edited - self.targets).square().mean([1, 2, 3])
+            return loss + far.sum() / self.n
+        with torch.no_grad():
+            expected = self.likenesses(kept.detach())
+        return loss + 20 * (expected.exp() * (expected - self.likenesses(edited))).sum() / self.n
+
+    def likenesses(self, pictures):
+        """How alike each picture is to each other, as logarithms of shares."""
+        first, second = torch.triu_indices(self.n, self.n, 1)
+        seen = zip(self.distance.features(pictures), self.distance.heads)
+        far = sum(F.conv2d((a[first] - a[second]).square(), head).mean([1, 2, 3]) for a, head in seen)
+        square = torch.full((self.n, self.n), -torch.inf)
+        alike = -far / (far.mean() + 1e-8)
+        square = square.index_put((first, second), alike).index_put((second, first), alike)
+        others = ~torch.eye(self.n, dtype=torch.bool)
+        return square.log_softmax(1)[others].view(self.n, self.n - 1)
 
     def generate(self):
         self.adam.step(F.softplus(-self.judge(self.pictures(self.latents()))).mean())

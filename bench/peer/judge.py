@@ -1,4 +1,5 @@
-"""StyleGAN2's discriminator (Karras et al. 2020, arXiv 1912.04958), residual, with random weights.
+"""StyleGAN2's discriminator (Karras et al. 2020, arXiv 1912.04958), residual, with random weights; of several domains by
+projection.
 
 Weights are divided by the root of their fan-in at run time; each block halves the size after the binomial filter.
 """
@@ -12,7 +13,7 @@ from stylegan2 import GAIN, SQUARE, TAPS
 
 
 class Discriminator:
-    def __init__(self, resolution, base, best):
+    def __init__(self, resolution, base, best, domains=0):
         self.best, self.parameters, self.blocks = best, [], []
         features = lambda r: min(base // r, 512)
         size = resolution
@@ -30,7 +31,9 @@ class Discriminator:
         last = features(4)
         self.last = self.convolution(last + 1, last, 3)
         self.dense = self.kept(torch.randn(last, last * 16)), self.kept(torch.zeros(last))
-        self.out = self.kept(torch.randn(1, last)), self.kept(torch.zeros(1))
+        features = last if domains else 1
+        self.out = self.kept(torch.randn(features, last)), self.kept(torch.zeros(features))
+        self.embedding = self.kept(torch.randn(domains, last)) if domains else None
 
     def kept(self, tensor):
         self.parameters.append(tensor.requires_grad_())
@@ -86,11 +89,15 @@ class Discriminator:
         weight, bias = parts
         return F.linear(x, weight / math.sqrt(weight.shape[1]), bias)
 
-    def __call__(self, pictures):
+    def __call__(self, pictures, domain=None):
         x = self.layer(pictures, self.from_rgb)
         for first, second, around in self.blocks:
             skip = self.layer(x, around, down=True, gain=0.5**0.5)
             x = skip + self.layer(self.layer(x, first), second, down=True, gain=0.5**0.5)
         x = self.layer(self.statistics(x), self.last)
         x = F.leaky_relu(self.linear(x.flatten(1), self.dense), 0.2) * GAIN
-        return self.linear(x, self.out)
+        x = self.linear(x, self.out)
+        if self.embedding is None:
+            return x
+        label = F.normalize(self.embedding[domain], dim=0)
+        return torch.mv(x, label)[:, None]

@@ -12,8 +12,10 @@ import time
 
 import torch
 
+import diffae
 import expansion
 import inception
+import inversion
 import operators
 import perceptual
 import stylegan2
@@ -27,6 +29,12 @@ PREPARE = {
     "clip": vision.prepare,
     "lpips": perceptual.prepare,
     "inception": inception.prepare,
+    "unet": diffae.unet,
+    "sampling": diffae.sampling,
+    "diffae_expansion": diffae.expansion,
+    "projector": inversion.projector,
+    "tuning": inversion.tuning,
+    "encoder": inversion.encoder,
     "expansion": expansion.prepare,
 }
 

@@ -1,75 +1,131 @@
 //! Our side of a step of an expansion: the job that `domex expand` runs, on random weights.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use domex_clip::{Clip, Tokenizer};
+use domex_clip::{Bundle, Clip, Tokenizer};
 use domex_data::source::PictureSource;
+use domex_distil::Translator;
 use domex_error::{AnyError, Result, bail};
-use domex_expand::{Config, Expand, Networks, Parts, TaskSpec, Trainee as _};
-use domex_expand_stylegan2::{SETTINGS, StyleGan2};
+use domex_expand::methods::{adversarial, diffusion};
+use domex_expand::{Config, Expand, Networks, Parts, Sets, SourceSettings, TaskSpec, Trainee};
+use domex_expand_diffae::DiffAe;
+use domex_expand_stylegan2::StyleGan2;
 use domex_lpips::{Backbone, Lpips};
 use domex_nada::Guide;
 use domex_replay::Perceptual;
 use domex_stylegan2::{Discriminator, DiscriminatorConfig, GeneratorConfig, Model, init};
+use domex_teacher::{Network, PROBE};
 use domex_train::{Clock, Job};
 use image::RgbImage;
+use serde_json::json;
 
-use super::{
-    networks::{drawn, vit_b_32},
-    rows::Phases,
-    work::Run,
-};
+use super::diffusion::published;
+use super::networks::{drawn, vit_b_32};
+use super::rows::{Phases, Teacher};
+use super::work::Run;
 
 /// Tokens of the smallest tokenizer there is, which reads bytes.
 const BYTES: usize = 514;
 
-/// A step of an expansion of a generator of `resolution`² with the published settings: three domains in words, CLIP
-/// ViT-B/32, replay alignment by LPIPS on VGG16.
-pub fn step(resolution: usize, channel_base: usize, n: usize, phases: Phases) -> Result<Run> {
-    let config = GeneratorConfig::with_defaults(512, 512, resolution, channel_base, 512)?;
-    let mut model = Model::random(&config, 1, &Device::Cpu)?;
-    let adversary = DiscriminatorConfig::new(resolution, 3, config.synthesis.channels.clone());
+/// Three new domains.
+const DOMAINS: [&str; 3] = ["pencil sketch", "mosaic", "oil painting"];
+
+/// A step of an expansion of a generator of `resolution`² with the published settings: three domains that a teacher shows, CLIP
+/// ViT-B/32 where that is one, replay alignment by LPIPS on VGG16.
+pub fn step(
+    [resolution, channel_base]: [usize; 2],
+    n: usize,
+    teacher: Teacher,
+    phases: Phases,
+) -> Result<Run> {
+    let shape = GeneratorConfig::with_defaults(512, 512, resolution, channel_base, 512)?;
+    let mut model = Model::random(&shape, 1, &Device::Cpu)?;
+    let adversary = DiscriminatorConfig::new(resolution, 3, shape.synthesis.channels.clone());
     let tensors = init::discriminator(&adversary, 2, DType::F32, &Device::Cpu)?;
     model.discriminator = Some(Discriminator::from_tensors(&tensors, &adversary)?);
 
-    // The text encoder runs once, before the first step: its size does not count.
-    let clip = Clip::new(&drawn(), &vit_b_32(BYTES, 96))?;
-    let lpips = Lpips::new(&drawn(), &domex_lpips::Config::new(Backbone::Vgg))?;
     let pictures = (phases != Phases::Expand).then(|| Box::new(Drawn::new(resolution)) as Box<_>);
-    let tasks = ["pencil sketch", "mosaic", "oil painting"].map(|to| TaskSpec::texts("photo", to));
     let mut config = Config {
         batch: n,
         ..Config::default()
     };
-    config.complete(&SETTINGS).map_err(AnyError::internal)?;
+    complete(&mut config, &domex_expand_stylegan2::SETTINGS)?;
     let trainee = StyleGan2::new(&model, &config, pictures, 3)?;
     if trainee.trains_source() != (phases != Phases::Expand) {
         bail!("the expansion has other phases than {phases:?}");
     }
-    let mut job = Expand::new(
-        config,
-        Parts {
-            trainee: Box::new(trainee),
-            tasks: &tasks,
-            networks: Networks {
-                clip: vec![Guide::new(
-                    "ViT-B/32",
-                    clip,
-                    Tokenizer::with_merges("")?.into(),
-                )],
-                texture: None,
-                distance: Some(Arc::new(Perceptual(lpips))),
-                teacher: None,
-            },
-            sets: domex_expand::Sets::new(),
-            cache: None,
-            seed: 3,
-        },
-    )?;
-    let clock = Clock {
+    let (mut networks, mut sets) = (networks(teacher == Teacher::Clip)?, Sets::new());
+    let tasks = match teacher {
+        Teacher::Clip => DOMAINS.map(|to| TaskSpec::texts("photo", to)),
+        Teacher::Diffusion => {
+            networks.teacher = Some(Arc::new(translator(resolution)?));
+            // Targets are at hand: to translate pictures is no part of the row.
+            config.diffusion.targets = 8;
+            config.diffusion.translation.steps = 2;
+            DOMAINS.map(|to| diffusion::texts("photo", to))
+        }
+        Teacher::Pictures => {
+            sets = BTreeMap::from(DOMAINS.map(|domain| {
+                let set: Arc<dyn PictureSource> = Arc::new(Drawn::new(resolution));
+                (PathBuf::from(domain), set)
+            }));
+            DOMAINS.map(|domain| adversarial::folder(domain, Path::new(domain)))
+        }
+    };
+    let first = match phases {
         // At step 0 every lazy phase is due, at step 1 none.
-        step: u64::from(phases != Phases::Regularised),
+        Phases::Regularised => 0,
+        _ => 1,
+    };
+    let parts = Parts {
+        trainee: Box::new(trainee),
+        tasks: &tasks,
+        networks,
+        sets,
+        cache: None,
+        seed: 3,
+    };
+    run(config, parts, first)
+}
+
+/// A step of an expansion of a Diffusion Autoencoder of 64²: three domains in words, by CLIP ViT-B/32, and replay alignment by
+/// LPIPS on VGG16. Codes are those of pictures, which the encoder has seen before.
+pub fn of_an_autoencoder(n: usize) -> Result<Run> {
+    let model = domex_diffae::Model::random(&published(64)?, 1, &Device::Cpu)?;
+    let mut config = Config {
+        batch: n,
+        ..Config::default()
+    };
+    config.source = [("src", json!(0.0)), ("codes", json!(8))]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .collect();
+    complete(&mut config, &domex_expand_diffae::SETTINGS)?;
+    let pictures = Box::new(Drawn::new(64)) as Box<_>;
+    let trainee = DiffAe::new(&model, &config, Some(pictures), 3)?;
+    let parts = Parts {
+        trainee: Box::new(trainee),
+        tasks: &DOMAINS.map(|to| TaskSpec::texts("photo", to)),
+        networks: networks(true)?,
+        sets: Sets::new(),
+        cache: None,
+        seed: 3,
+    };
+    run(config, parts, 1)
+}
+
+fn complete(config: &mut Config, settings: &SourceSettings) -> Result<()> {
+    config.complete(settings).map_err(AnyError::internal)
+}
+
+/// Steps of a job, each the one of that number.
+fn run(config: Config, parts: Parts<'_>, step: u64) -> Result<Run> {
+    let mut job = Expand::new(config, parts)?;
+    let clock = Clock {
+        step,
         images: 1000,
         ..Clock::default()
     };
@@ -83,7 +139,40 @@ pub fn step(resolution: usize, channel_base: usize, n: usize, phases: Phases) ->
     }))
 }
 
-/// Pictures of the source domain that are at hand: to read or render them is no part of the row.
+/// The perceptual distance, and a CLIP model where it teaches.
+fn networks(with_clip: bool) -> Result<Networks> {
+    let lpips = Lpips::new(&drawn(), &domex_lpips::Config::new(Backbone::Vgg))?;
+    let guide = || -> Result<Guide> {
+        let Bundle { clip, tokenizer } = bundle()?;
+        Ok(Guide::new("ViT-B/32", clip, tokenizer.into()))
+    };
+    Ok(Networks {
+        clip: with_clip.then(guide).transpose()?.into_iter().collect(),
+        texture: None,
+        distance: Some(Arc::new(Perceptual(lpips))),
+        teacher: None,
+    })
+}
+
+/// ViT-B/32. The text encoder runs once, before the first step: its size does not count.
+fn bundle() -> Result<Bundle> {
+    Ok(Bundle {
+        clip: Clip::new(&drawn(), &vit_b_32(BYTES, 96))?,
+        tokenizer: Tokenizer::with_merges("")?,
+    })
+}
+
+/// A small diffusion model, which runs before the first step.
+fn translator(resolution: usize) -> Result<Translator> {
+    let clip = bundle()?;
+    let probe = clip.encode_text(&[PROBE])?;
+    let config = domex_teacher::Config::new(resolution, probe.dim(1)?, &[32, 32]);
+    let network = Network::new(&drawn(), &config)?;
+    let teacher = domex_teacher::Teacher::new(network, probe)?;
+    Ok(Translator::new(teacher, clip)?)
+}
+
+/// Pictures that are at hand: to read or render them is no part of the row.
 struct Drawn(RgbImage);
 
 impl Drawn {
@@ -97,7 +186,7 @@ impl Drawn {
 
 impl PictureSource for Drawn {
     fn len(&self) -> u64 {
-        1
+        adversarial::FEWEST
     }
 
     fn resolution(&self) -> u32 {

@@ -8,7 +8,9 @@
 //! A ratio below its target is printed and is no failure: it depends on the machine.
 
 mod clock;
+mod diffusion;
 mod expansion;
+mod inversion;
 mod networks;
 mod report;
 mod rows;

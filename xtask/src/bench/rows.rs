@@ -70,15 +70,51 @@ pub enum Work {
     },
     /// The features that FID is taken of, from pictures of `size`² in `[0, 255]`.
     Inception { size: usize, n: usize },
+    /// The U-Net of a Diffusion Autoencoder at its published widths, 64² or 128²; trained, the gradients of all weights too.
+    #[serde(rename = "unet")]
+    UNet { size: usize, n: usize, pass: Pass },
+    /// Noise and codes to pictures by that of 64², in so many steps.
+    Sampling { n: usize, steps: usize },
+    /// One step of an expansion of that of 64²: pictures by six steps, of which two carry a gradient.
+    DiffaeExpansion { n: usize },
+    /// Real pictures to latents by so many steps of the published projector, in W.
+    Projector {
+        resolution: usize,
+        channel_base: usize,
+        n: usize,
+        steps: usize,
+    },
+    /// So many steps of pivotal tuning around latents.
+    Tuning {
+        resolution: usize,
+        channel_base: usize,
+        n: usize,
+        steps: usize,
+    },
+    /// Pictures of 64² to latents by the encoder that ships.
+    Encoder { n: usize },
     /// One step of an expansion with the published settings.
     Expansion {
         resolution: usize,
         channel_base: usize,
         n: usize,
+        teacher: Teacher,
         phases: Phases,
         /// Which program of the peer's: `published` or `best`.
         peer: String,
     },
+}
+
+/// What new domains are learnt from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Teacher {
+    /// CLIP.
+    Clip,
+    /// A diffusion model, whose translations are at hand.
+    Diffusion,
+    /// Pictures, and a discriminator that begins from the source's.
+    Pictures,
 }
 
 /// Which phases a step of an expansion has.
@@ -133,6 +169,8 @@ pub fn all() -> Vec<Row> {
     convolutions(&mut rows);
     products(&mut rows);
     networks(&mut rows);
+    diffusion(&mut rows);
+    inversion(&mut rows);
     expansions(&mut rows);
     rows
 }
@@ -309,6 +347,7 @@ fn expansions(rows: &mut Vec<Row>) {
                     resolution,
                     channel_base: 16384,
                     n: 4,
+                    teacher: Teacher::Clip,
                     phases,
                     peer: peer.into(),
                 },
@@ -317,6 +356,80 @@ fn expansions(rows: &mut Vec<Row>) {
             });
         }
     }
+    for (teacher, by) in [
+        (Teacher::Diffusion, "a diffusion model"),
+        (Teacher::Pictures, "pictures"),
+    ] {
+        rows.push(Row {
+            name: format!("expansion step 64² n4 by {by} against best"),
+            work: Work::Expansion {
+                resolution: 64,
+                channel_base: 16384,
+                n: 4,
+                teacher,
+                phases: Phases::Expand,
+                peer: "best".into(),
+            },
+            flops: 0.0,
+            target: 1.5,
+        });
+    }
+}
+
+fn diffusion(rows: &mut Vec<Row>) {
+    let mut row = |name: String, work| {
+        rows.push(Row {
+            name,
+            work,
+            flops: 0.0,
+            target: 1.5,
+        });
+    };
+    for (size, n) in [(64, 4), (128, 2)] {
+        for pass in [Pass::Forward, Pass::Training] {
+            let name = format!("U-Net {size}² n{n} {}", pass.word());
+            row(name, Work::UNet { size, n, pass });
+        }
+    }
+    let (n, steps) = (8, 20);
+    let name = format!("U-Net 64² n{n} sampling in {steps} steps");
+    row(name, Work::Sampling { n, steps });
+    let name = "U-Net 64² n2 expansion step through six steps".to_owned();
+    row(name, Work::DiffaeExpansion { n: 2 });
+}
+
+fn inversion(rows: &mut Vec<Row>) {
+    let (resolution, channel_base, n, steps) = (256, 16384, 1, 4);
+    let mut row = |name: String, work| {
+        rows.push(Row {
+            name,
+            work,
+            flops: 0.0,
+            target: 1.5,
+        });
+    };
+    row(
+        format!("inversion {resolution}² n{n} {steps} steps of the projector"),
+        Work::Projector {
+            resolution,
+            channel_base,
+            n,
+            steps,
+        },
+    );
+    row(
+        format!("inversion {resolution}² n{n} {steps} steps of pivotal tuning"),
+        Work::Tuning {
+            resolution,
+            channel_base,
+            n,
+            steps,
+        },
+    );
+    row(
+        "inversion 64² n16 by the encoder".to_owned(),
+        Work::Encoder { n: 16 },
+    );
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use domex_error::Result;
 use domex_ops::{conv_transpose2d, conv2d, matmul};
 
 use super::{
-    expansion, networks,
+    diffusion, expansion, inversion, networks,
     rows::{Pass, Work},
 };
 
@@ -58,13 +58,30 @@ pub fn prepare(work: &Work) -> Result<Run> {
             pass,
         } => networks::lpips(backbone, size, n, pass),
         Work::Inception { size, n } => networks::inception(size, n),
+        Work::UNet { size, n, pass } => diffusion::unet(size, n, pass),
+        Work::Sampling { n, steps } => diffusion::sampling(n, steps),
+        Work::DiffaeExpansion { n } => expansion::of_an_autoencoder(n),
+        Work::Projector {
+            resolution,
+            channel_base,
+            n,
+            steps,
+        } => inversion::projector([resolution, channel_base], n, steps),
+        Work::Tuning {
+            resolution,
+            channel_base,
+            n,
+            steps,
+        } => inversion::tuning([resolution, channel_base], n, steps),
+        Work::Encoder { n } => inversion::encoder(n),
         Work::Expansion {
             resolution,
             channel_base,
             n,
+            teacher,
             phases,
             ..
-        } => expansion::step(resolution, channel_base, n, phases),
+        } => expansion::step([resolution, channel_base], n, teacher, phases),
     }
 }
 
