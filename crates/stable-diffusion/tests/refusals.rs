@@ -130,7 +130,6 @@ fn networks_that_are_not_built_here_are_named() {
             json!(600),
             "514, the size of the ids",
         ),
-        ("text_encoder", "num_attention_heads", json!(3), "heads"),
         ("text_encoder", "model_type", json!("t5"), "clip_text_model"),
         (
             "scheduler",
@@ -160,6 +159,11 @@ fn networks_that_are_not_built_here_are_named() {
         json!(["DownBlock2D", "DownBlock2D"]),
     );
     expect(&message, &["unet", "up_block_types", "as on the way down"]);
+    let message = with("text_encoder", "num_attention_heads", json!(3));
+    expect(
+        &message,
+        &["text_encoder", "text heads is 3", "divisor of width 16"],
+    );
     // Of another number of channels out than in, as for inpainting, and of latents that are not the autoencoder's.
     expect(
         &with("unet", "in_channels", json!(9)),

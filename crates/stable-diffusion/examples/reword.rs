@@ -1,5 +1,5 @@
 //! A picture from one text to another by a folder of Stable Diffusion, and how long it took:
-//! `cargo run --release -p domex-stable-diffusion --example translate -- FOLDER PICTURE SOURCE TARGET [TIME [GUIDANCE [STEPS]]]`.
+//! `cargo run --release -p domex-stable-diffusion --example reword -- FOLDER PICTURE SOURCE TARGET [TIME [GUIDANCE [STEPS]]]`.
 
 use std::path::Path;
 use std::time::Instant;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let began = Instant::now();
     let made = model.translate(&x, &source, &target, &how)?;
     println!("{:.1} s", began.elapsed().as_secs_f64());
-    let out = std::env::temp_dir().join("translated.png");
+    let out = std::env::temp_dir().join("reworded.png");
     picture::write_png(&out, &picture::to_rgb(&made)?[0])?;
     println!("{}", out.display());
     Ok(())
