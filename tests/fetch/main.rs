@@ -439,3 +439,46 @@ fn a_gated_file_of_the_hub_needs_a_token() {
     Outcome::of(with_token.output().unwrap()).ok();
     holds(&w.cached("m", "gated.bin"), &bytes);
 }
+
+#[test]
+fn the_files_of_a_folder_keep_their_paths() {
+    let mut w = World::new();
+    let (index, weights) = (noise(300, 18), noise(200_000, 19));
+    w.server.put("model_index.json", &index);
+    w.server.put("config.json", &weights[..500]);
+    w.server.put("weights.bin", &weights);
+    let files = "files = [\"model_index.json\", \"unet/config.json\", \"unet/weights.bin\"]";
+    w.entry(
+        "sd",
+        &format!("repo = \"owner/repo\"\nrevision = \"main\"\n{files}"),
+    );
+    let listed = |w: &World| w.fetch(&["--list"]).ok().out;
+    assert!(listed(&w).contains("hub:owner/repo@main, 3 files"));
+    assert!(!listed(&w).contains("cached"));
+    let out = w.fetch(&["sd"]).ok().out;
+    assert!(out.contains("sd/unet/weights.bin: sha256"), "{out}");
+    assert!(out.contains("fetched, verified"), "{out}");
+    holds(&w.cached("sd", "model_index.json"), &index);
+    holds(&w.cached("sd", "unet/config.json"), &weights[..500]);
+    holds(&w.cached("sd", "unet/weights.bin"), &weights);
+    assert!(listed(&w).contains("cached"));
+
+    // Each is pinned: one that is damaged is fetched again, and no other.
+    w.server.take_seen();
+    // The Hub's cache has the same file by another name, which stays whole.
+    fs::remove_file(w.cached("sd", "unet/config.json")).unwrap();
+    fs::write(w.cached("sd", "unet/config.json"), b"damaged").unwrap();
+    w.fetch(&["sd"]).ok();
+    holds(&w.cached("sd", "unet/config.json"), &weights[..500]);
+    let seen = w.server.take_seen();
+    assert!(
+        seen.iter().all(|seen| !seen.path.contains("weights.bin")),
+        "{seen:?}"
+    );
+    assert!(
+        w.fetch(&["sd", "--offline"])
+            .ok()
+            .out
+            .contains("cached, verified")
+    );
+}

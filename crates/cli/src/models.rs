@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use domex_encoder::Encoder;
 use domex_error::user_error;
-use domex_hub::{CONTAINER, Cache, Manifest};
+use domex_hub::{CONTAINER, Cache, Manifest, Source};
 use domex_stylegan2::{Generator, GeneratorConfig};
 
 use crate::args::ModelArgs;
@@ -197,13 +197,22 @@ pub fn encoder(
     Ok(Some(encoder))
 }
 
-/// The file of a fetched network, by any of its names. One that could be fetched and is not here is an error that says
+/// The flag that takes a folder of several files.
+pub const TEACHER: &str = "--teacher";
+
+/// The file of a fetched network, or the folder of one that is of several, by any of its names. One that could be fetched and is not here is an error that says
 /// how; of a name that nothing is known of there is no file.
 pub fn fetched(flag: &str, wanted: &str) -> domex_error::Result<Option<PathBuf>> {
     let manifest = Manifest::builtin()?;
     let Ok(entry) = manifest.find(wanted) else {
         return Ok(of_another_manifest(wanted));
     };
+    if matches!(entry.source()?, Source::Folder { .. }) && flag != TEACHER {
+        return Err(user_error(format!(
+            "{flag} {wanted}: is {}, which {TEACHER} of `domex expand` takes",
+            entry.about
+        )));
+    }
     match Cache::from_env()?.find(entry)? {
         Some(path) => Ok(Some(path)),
         None => Err(user_error(format!(
@@ -220,6 +229,9 @@ fn of_another_manifest(name: &str) -> Option<PathBuf> {
     let made = folder.join(CONTAINER);
     if made.is_file() {
         return Some(made);
+    }
+    if folder.join("model_index.json").is_file() {
+        return Some(folder);
     }
     let files = std::fs::read_dir(folder).ok()?.flatten();
     let files = files.filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path())));

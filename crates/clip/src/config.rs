@@ -218,14 +218,25 @@ impl Config {
                 )?;
             }
         }
-        self.text.transformer.validate("text")?;
-        size("vocab_size", self.text.vocab_size)?;
-        size("context_length", self.text.context_length)?;
-        match self.text.end_token {
-            Some(id) if id as usize >= self.text.vocab_size => Err(Error::config(
+        self.text.validate()
+    }
+}
+
+impl TextConfig {
+    /// Checks every number.
+    ///
+    /// # Errors
+    ///
+    /// The first one out of range.
+    pub fn validate(&self) -> Result<()> {
+        self.transformer.validate("text")?;
+        size("vocab_size", self.vocab_size)?;
+        size("context_length", self.context_length)?;
+        match self.end_token {
+            Some(id) if id as usize >= self.vocab_size => Err(Error::config(
                 "end token",
                 id,
-                format!("an id below vocab_size {}", self.text.vocab_size),
+                format!("an id below vocab_size {}", self.vocab_size),
             )),
             _ => Ok(()),
         }

@@ -7,6 +7,7 @@
 //! `models/clip/modeling_clip.py`.
 
 use candle_core::{DType, Tensor};
+use candle_nn::VarBuilder;
 use domex_ops::{Mask, Weight};
 
 use crate::config::TextConfig;
@@ -21,12 +22,29 @@ pub struct TextTransformer {
     positions: Tensor, // [context, w]
     blocks: Transformer,
     norm: LayerNorm,
-    projection: Weight, // [d, w]
+    projection: Option<Weight>, // [d, w]
     config: TextConfig,
 }
 
 impl TextTransformer {
+    /// The encoder alone, without what makes features of it: for the [states](Self::states) of all tokens, as diffusion models read
+    /// them. Frozen.
+    ///
+    /// # Errors
+    ///
+    /// A number of `cfg` out of range, a missing tensor or a wrong shape.
+    pub fn without_projection(vb: &VarBuilder<'_>, cfg: &TextConfig) -> Result<Self> {
+        cfg.validate()?;
+        Self::build(&Weights::frozen(vb), cfg, None)
+    }
+
     pub(crate) fn new(vb: &Weights<'_>, cfg: &TextConfig, embed_dim: usize) -> Result<Self> {
+        let width = cfg.transformer.width;
+        let projection = Weight::new(vb.get((embed_dim, width), "text_projection.weight")?);
+        Self::build(vb, cfg, Some(projection))
+    }
+
+    fn build(vb: &Weights<'_>, cfg: &TextConfig, projection: Option<Weight>) -> Result<Self> {
         let (model, width) = (vb.pp("text_model"), cfg.transformer.width);
         let embeddings = model.pp("embeddings");
         Ok(Self {
@@ -34,17 +52,38 @@ impl TextTransformer {
             positions: embeddings.get((cfg.context_length, width), "position_embedding.weight")?,
             blocks: Transformer::new(&model, &cfg.transformer)?,
             norm: LayerNorm::new(&model.pp("final_layer_norm"), width, cfg.transformer.eps)?,
-            projection: Weight::new(vb.get((embed_dim, width), "text_projection.weight")?),
+            projection,
             config: cfg.clone(),
         })
     }
 
     /// All weights, in a fixed order.
     pub(crate) fn weights(&self) -> impl Iterator<Item = &Tensor> {
-        [&self.tokens, &self.positions, self.projection.tensor()]
+        [&self.tokens, &self.positions]
             .into_iter()
+            .chain(self.projection.as_ref().map(Weight::tensor))
             .chain(self.norm.weights())
             .chain(self.blocks.weights())
+    }
+
+    /// States `[n, t, w]` of all tokens `ids: [n, t]`, normalised as the last: also of those behind a text's end.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape, or an id outside the vocabulary.
+    pub fn states(&self, ids: &Tensor) -> Result<Tensor> {
+        let ids: Vec<Vec<u32>> = self.rows(ids)?;
+        let (n, length) = (ids.len(), ids[0].len());
+        let x = self.embed(ids.concat(), n, length)?;
+        self.norm.forward(&self.blocks.forward(&x, Mask::Causal)?)
+    }
+
+    /// `[n, length, w]` of `n` texts of this length, one after the other.
+    fn embed(&self, ids: Vec<u32>, n: usize, length: usize) -> Result<Tensor> {
+        let ids = Tensor::from_vec(ids, n * length, self.tokens.device())?;
+        let x = self.tokens.index_select(&ids, 0)?;
+        Ok(x.reshape((n, length, ()))?
+            .broadcast_add(&self.positions.narrow(0, 0, length)?)?)
     }
 
     /// Features `[n, d]` of `ids: [n, t]`.
@@ -62,12 +101,7 @@ impl TextTransformer {
             .iter()
             .flat_map(|ids| ids[..length].iter().copied())
             .collect();
-        let x = self
-            .tokens
-            .index_select(&Tensor::from_vec(kept, rows.len() * length, device)?, 0)?;
-        let x = x
-            .reshape((rows.len(), length, ()))?
-            .broadcast_add(&self.positions.narrow(0, 0, length)?)?;
+        let x = self.embed(kept, rows.len(), length)?;
         let ends: Vec<u32> = ends
             .iter()
             .enumerate()
@@ -75,7 +109,11 @@ impl TextTransformer {
             .collect();
         let ends = Tensor::from_vec(ends, rows.len(), device)?;
         let x = self.blocks.forward_some(&x, Mask::Causal, &ends)?; // [n, w]
-        Ok(self.projection.linear(&self.norm.forward(&x)?, None)?)
+        let x = self.norm.forward(&x)?;
+        match &self.projection {
+            Some(projection) => Ok(projection.linear(&x, None)?),
+            None => Ok(x),
+        }
     }
 
     /// How many tokens of each text are read, the end token among them.

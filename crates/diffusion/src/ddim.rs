@@ -83,6 +83,22 @@ impl Diffusion {
         self.walk(x, clip, 0..self.steps() - 1, ends, denoise, on_step)
     }
 
+    /// The way back from where [`ddim_encode`](Self::ddim_encode) ends to where it begins, at the noise of the first step.
+    ///
+    /// # Errors
+    ///
+    /// As [`ddim_sample`](Self::ddim_sample).
+    pub fn ddim_decode<E: From<crate::Error>>(
+        &self,
+        x: &Tensor,
+        clip: Clip,
+        denoise: impl FnMut(&Tensor, &[f64]) -> Result<Tensor, E>,
+        on_step: impl FnMut(&Step),
+    ) -> Result<Tensor, E> {
+        let ends = &self.schedule().alphas_cumprod_prev;
+        self.walk(x, clip, (1..self.steps()).rev(), ends, denoise, on_step)
+    }
+
     fn walk<E: From<crate::Error>>(
         &self,
         x: &Tensor,

@@ -4,6 +4,7 @@
 //! - [`spacing`]: which of the training steps a sampler visits;
 //! - [`Diffusion`]: a schedule, perhaps re-spaced, and what is done with it: [`ddim`] sampling and its reversal
 //!   (stochastic encoding), noise added and removed, the [`velocity`] as a prediction, and the training [`loss`];
+//! - [`mod@translate`]: a picture from one condition to another, guidance;
 //! - [`embedding`]: the sinusoidal timestep embedding;
 //! - [`layers`], [`ResBlock`], [`AttentionBlock`], [`Upsample`] and [`Downsample`]: the blocks of the U-Nets of *Diffusion
 //!   Models Beat GANs* (Dhariwal and Nichol 2021, arXiv 2105.05233), under their published keys.
@@ -40,6 +41,7 @@ mod resample;
 mod resblock;
 pub mod schedule;
 pub mod spacing;
+pub mod translate;
 pub mod velocity;
 
 pub use attention::{AttentionBlock, HeadOrder};
@@ -53,3 +55,4 @@ pub use resample::{Downsample, Resample, Upsample};
 pub use resblock::{Conditions, ResBlock, ResBlockConfig};
 pub use schedule::{Betas, Schedule};
 pub use spacing::Spacing;
+pub use translate::{End, Translation, guided};

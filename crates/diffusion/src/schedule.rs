@@ -12,7 +12,8 @@ use crate::{Error, Result};
 /// No model is trained with more steps than this; a file that says so is damaged.
 pub const MAX_STEPS: usize = 100_000;
 
-/// How `β_t` depends on the step. All keep the total noise when the number of steps `T` changes.
+/// How `β_t` depends on the step. All but [`ScaledLinear`](Self::ScaledLinear) keep the total noise when the number of steps `T`
+/// changes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Betas {
@@ -23,7 +24,17 @@ pub enum Betas {
     /// `1 − ᾱ(t+1) / ᾱ(t)`, at most 0.999, with `ᾱ(t) = cos²((t/T + 0.008) / 1.008 · π/2)` (Nichol and Dhariwal 2021,
     /// arXiv 2102.09672).
     Cosine,
+    /// `(√first + t/(T−1) (√last − √first))²`: latent diffusion (Rombach et al. 2022, arXiv 2112.10752).
+    ScaledLinear {
+        /// `β_0`.
+        first: f64,
+        /// `β_{T−1}`.
+        last: f64,
+    },
 }
+
+/// What the name of [`Betas::ScaledLinear`] begins with.
+const SCALED_LINEAR: &str = "scaled_linear:";
 
 impl Betas {
     /// `β_0 .. β_{T−1}` for `T = steps`.
@@ -53,6 +64,13 @@ impl Betas {
                 let beta = |t| (1.0 - remaining(t + 1) / remaining(t)).min(0.999);
                 (0..steps).map(beta).collect()
             }
+            Self::ScaledLinear { first, last } => {
+                let (first, last) = (first.sqrt(), last.sqrt());
+                let step = (last - first) / (count - 1.0).max(1.0);
+                (0..steps)
+                    .map(|t| (first + t as f64 * step).powi(2))
+                    .collect()
+            }
         };
         match betas.iter().find(|beta| !(**beta > 0.0 && **beta <= 1.0)) {
             None => Ok(betas),
@@ -71,6 +89,7 @@ impl fmt::Display for Betas {
             Self::Linear => f.pad("linear"),
             Self::Constant(value) => write!(f, "const{value}"),
             Self::Cosine => f.pad("cosine"),
+            Self::ScaledLinear { first, last } => write!(f, "{SCALED_LINEAR}{first}:{last}"),
         }
     }
 }
@@ -78,22 +97,29 @@ impl fmt::Display for Betas {
 impl FromStr for Betas {
     type Err = Error;
 
-    /// The published names: `linear`, `cosine`, and `const` with the value behind it, such as `const0.008`.
+    /// The published names: `linear`, `cosine`, `const` with the value behind it, such as `const0.008`, and `scaled_linear` with the
+    /// first and the last value, such as `scaled_linear:0.00085:0.012`.
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "linear" => return Ok(Self::Linear),
             "cosine" => return Ok(Self::Cosine),
             _ => {}
         }
-        let value = name.strip_prefix("const").and_then(|v| v.parse().ok());
-        match value.filter(|v: &f64| *v > 0.0 && *v <= 1.0) {
-            Some(value) => Ok(Self::Constant(value)),
-            None => Err(Error::setting(
-                "noise schedule",
-                format!("{name:?}"),
-                "linear, cosine or const with a value above 0 and at most 1, such as const0.008",
-            )),
+        let beta = |text: &str| text.parse().ok().filter(|v: &f64| *v > 0.0 && *v <= 1.0);
+        if let Some(value) = name.strip_prefix("const").and_then(beta) {
+            return Ok(Self::Constant(value));
         }
+        let ends = name.strip_prefix(SCALED_LINEAR);
+        let ends = ends.and_then(|ends| ends.split_once(':'));
+        if let Some((Some(first), Some(last))) = ends.map(|(a, b)| (beta(a), beta(b))) {
+            return Ok(Self::ScaledLinear { first, last });
+        }
+        Err(Error::setting(
+            "noise schedule",
+            format!("{name:?}"),
+            "linear, cosine, const with a value above 0 and at most 1, such as const0.008, or scaled_linear with two of them, such \
+             as scaled_linear:0.00085:0.012",
+        ))
     }
 }
 
@@ -210,11 +236,26 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        for name in ["linear", "cosine", "const0.008", "const0.0015"] {
+        for name in [
+            "linear",
+            "cosine",
+            "const0.008",
+            "const0.0015",
+            "scaled_linear:0.00085:0.012",
+        ] {
             assert_eq!(name.parse::<Betas>().unwrap().to_string(), name);
         }
         for name in [
-            "", "Linear", "const", "const-1", "constNaN", "const2", "sqrt",
+            "",
+            "Linear",
+            "const",
+            "const-1",
+            "constNaN",
+            "const2",
+            "sqrt",
+            "scaled_linear:0.1",
+            "scaled_linear:0:1",
+            "scaled_linear:0.1:2",
         ] {
             let error = name.parse::<Betas>().unwrap_err().to_string();
             assert!(error.contains("const0.008"), "{error}");
@@ -230,6 +271,21 @@ mod tests {
             assert!((schedule.alphas_cumprod[t] - want).abs() < 1e-12, "{t}");
         }
         assert_eq!(schedule.betas[999], 0.999);
+    }
+
+    #[test]
+    fn the_roots_of_a_scaled_linear_schedule_rise_evenly() {
+        let (first, last) = (0.00085f64, 0.012f64);
+        let betas = Betas::ScaledLinear { first, last };
+        let betas = betas.values(1000).unwrap();
+        for (t, beta) in betas.iter().enumerate() {
+            let share = t as f64 / 999.0;
+            let root = (1.0 - share) * first.sqrt() + share * last.sqrt();
+            assert!((beta - root * root).abs() < 1e-16, "{t}");
+        }
+        // Known of Stable Diffusion: at the last step 0.47 % of the signal's variance are left.
+        let left = Schedule::new(betas).unwrap().alphas_cumprod[999];
+        assert!((left - 0.004_660_099).abs() < 1e-8, "{left}");
     }
 
     #[test]

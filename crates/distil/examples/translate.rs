@@ -29,10 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if times.is_empty() {
         times = vec![0.6, 0.8, 0.9, 0.97, 1.0];
     }
-    let teacher = Translator::load(Path::new(&teacher), Path::new(CLIP), &Device::Cpu)?;
+    let teacher = Translator::load(Path::new(&teacher), &[CLIP.into()], &Device::Cpu)?;
     let mut stream = Streams::new(3).stream("people");
     let people: Vec<_> = (0..PEOPLE).map(|_| Factors::draw(&mut stream)).collect();
-    let side = teacher.size() as u32;
+    let side = teacher.size().unwrap_or(64) as u32;
     let drawn = |domain| {
         people
             .iter()

@@ -15,6 +15,9 @@ pub enum Error {
     /// The teacher refused.
     #[error(transparent)]
     Teacher(Box<domex_teacher::Error>),
+    /// Stable Diffusion refused.
+    #[error(transparent)]
+    StableDiffusion(Box<domex_stable_diffusion::Error>),
     /// A file could not be read or written.
     #[error(transparent)]
     Checkpoint(#[from] domex_checkpoint::Error),
@@ -43,6 +46,12 @@ impl From<domex_teacher::Error> for Error {
     }
 }
 
+impl From<domex_stable_diffusion::Error> for Error {
+    fn from(error: domex_stable_diffusion::Error) -> Self {
+        Self::StableDiffusion(Box::new(error))
+    }
+}
+
 impl Error {
     pub(crate) fn config(
         what: impl Into<String>,
@@ -63,6 +72,7 @@ impl UserError for Error {
             Self::Candle(_) => false,
             Self::Clip(error) => error.is_user_error(),
             Self::Teacher(error) => error.is_user_error(),
+            Self::StableDiffusion(error) => error.is_user_error(),
             Self::Checkpoint(error) => error.is_user_error(),
             Self::Config { .. } => true,
         }

@@ -53,6 +53,10 @@ pub fn targets(
     if !(request.keep > 0.0 && request.keep <= 1.0) {
         return Err(Error::config("keep", request.keep, "above 0 and at most 1"));
     }
+    if request.keep < 1.0 && !teacher.chooses() {
+        let expected = "1, as no CLIP model is there to choose by";
+        return Err(Error::config("keep", request.keep, expected));
+    }
     let file = match (cache, teacher.key()) {
         (Some(folder), Some(key)) => Some(place(folder, key, base, request)?),
         _ => None,

@@ -16,7 +16,7 @@ fn teacher(folder: &Path) -> Translator {
     );
     networks::clip(&clip, 1);
     networks::teacher(&teacher, SIDE, &clip);
-    Translator::load(&teacher, &clip, &Device::Cpu).unwrap()
+    Translator::load(&teacher, &[clip], &Device::Cpu).unwrap()
 }
 
 fn pictures(n: usize) -> Tensor {
@@ -118,7 +118,7 @@ fn what_cannot_be_made_is_refused() {
     networks::clip(&other, 2);
     let error = Translator::load(
         &folder.path().join("teacher.safetensors"),
-        &other,
+        &[other],
         &Device::Cpu,
     );
     let message = error.err().unwrap().to_string();

@@ -1,8 +1,8 @@
-//! Where fetched files lie: `<root>/models/<name>/<file>`.
+//! Where fetched files lie: `<root>/models/<name>/<file>`, or below that folder where a model is of several.
 
 use std::path::{Path, PathBuf};
 
-use crate::{Entry, Error, Result};
+use crate::{Entry, Error, Result, Source};
 
 /// The name in a model's folder of what was made of its file.
 pub const CONTAINER: &str = "model.safetensors";
@@ -58,7 +58,7 @@ impl Cache {
         self.root.join("models").join("lock.toml")
     }
 
-    /// What is here of an entry: what was made of its file, else the file itself.
+    /// What is here of an entry: what was made of its file, else the file itself; of several files their folder, once all are there.
     ///
     /// # Errors
     ///
@@ -68,6 +68,10 @@ impl Cache {
         let made = folder.join(CONTAINER);
         if entry.convert != crate::Convert::None {
             return Ok(made.is_file().then_some(made));
+        }
+        if let Source::Folder { files, .. } = entry.source()? {
+            let all = files.iter().all(|file| folder.join(file).is_file());
+            return Ok(all.then_some(folder));
         }
         let file = folder.join(entry.file_name()?);
         Ok(file.is_file().then_some(file))

@@ -30,15 +30,16 @@ impl Watch for Silent {
     fn notice(&self, _: &str) {}
 }
 
-/// A file in the cache.
+/// A file in the cache, or the folder of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// The file.
+    /// The file or the folder.
     pub path: PathBuf,
-    /// Whether it was here already.
+    /// Whether all of it was here already.
     pub cached: bool,
-    /// Its hash, where nobody states one and this download was the first: it is pinned from now on.
-    pub pinned: Option<String>,
+    /// The hashes of files of which nobody states one, where this download was the first, by the names of their entries: they are
+    /// pinned from now on.
+    pub pinned: Vec<(String, String)>,
 }
 
 /// Fetches into a cache.
@@ -59,41 +60,59 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// The file of an entry, from the cache or fetched into it, verified.
+    /// What an entry is of, from the cache or fetched into it, verified.
     ///
     /// # Errors
     ///
     /// It cannot be had, is another one than is known, or cannot be written. What came of a plain address stays, and the
     /// next call goes on from there.
     pub fn get(&self, entry: &Entry) -> Result<Fetched> {
-        let place = entry.place()?;
         let folder = self.cache.prepare(&entry.name)?;
-        let file = folder.join(entry.file_name()?);
+        let Source::Folder { files, .. } = entry.source()? else {
+            return self.file(entry, folder.join(entry.file_name()?));
+        };
+        let mut all = Fetched {
+            path: folder,
+            cached: true,
+            pinned: Vec::new(),
+        };
+        for file in files {
+            let to = all.path.join(file);
+            let parent = to.parent().unwrap_or(&all.path);
+            std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+            let Fetched { cached, pinned, .. } = self.file(&entry.part(file), to)?;
+            all.cached &= cached;
+            all.pinned.extend(pinned);
+        }
+        Ok(all)
+    }
+
+    /// One file, to its place in the cache.
+    fn file(&self, entry: &Entry, file: PathBuf) -> Result<Fetched> {
+        let place = entry.place()?;
         let mut lock = Lock::read(&self.cache.lock())?;
         if self.is_here(entry, &lock, &place, &file)? {
             return Ok(Fetched {
                 path: file,
                 cached: true,
-                pinned: None,
+                pinned: Vec::new(),
             });
         }
         let commit = match entry.source()? {
             Source::Url(_) if self.offline => {
-                return Err(Error::Offline {
-                    place,
-                    cache: folder,
-                });
+                let cache = file.parent().unwrap_or(&file).to_owned();
+                return Err(Error::Offline { place, cache });
             }
             Source::Url(url) => {
                 self.download_url(entry, &lock, url, &file)?;
                 None
             }
-            Source::Hub { .. } => self.download_hub(entry, &lock, &place, &file)?,
+            _ => self.download_hub(entry, &lock, &place, &file)?,
         };
-        let mut pinned = None;
+        let mut pinned = Vec::new();
         if entry.sha256.is_none() && lock.sha256(&entry.name, &place).is_none() {
             let sha256 = domex_checkpoint::sha256_file(&file)?;
-            pinned = Some(sha256.clone());
+            pinned.push((entry.name.clone(), sha256.clone()));
             let pin = Pin {
                 place,
                 sha256,

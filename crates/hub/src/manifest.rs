@@ -15,7 +15,7 @@ struct File {
     model: Vec<Entry>,
 }
 
-/// One published file.
+/// One published file, or some files of a repository that belong together.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -25,7 +25,8 @@ pub struct Entry {
     pub alias: Option<String>,
     /// One line on what it is.
     pub about: String,
-    /// The sort of network: `stylegan2`, `clip`, `lpips`, `inception`, `diffae`, `backbone`.
+    /// The sort of network: `stylegan2`, `clip`, `lpips`, `inception`, `diffae`, `stable-diffusion`,
+    /// `backbone`.
     pub kind: String,
     /// Under which licence its publisher gives it.
     pub license: String,
@@ -37,6 +38,9 @@ pub struct Entry {
     pub revision: Option<String>,
     /// The file in the Hub repository.
     pub file: Option<String>,
+    /// In place of one file: those that make a folder, with their paths in it.
+    #[serde(default)]
+    pub files: Vec<String>,
     /// The file's hash, where its publisher or several independent users state it.
     pub sha256: Option<String>,
     /// The first digits of the hash, where the publisher puts only those in the name.
@@ -77,6 +81,15 @@ pub enum Source<'a> {
         /// Path in the repository.
         file: &'a str,
     },
+    /// Files of a Hub repository, which keep their paths.
+    Folder {
+        /// `owner/name`.
+        repo: &'a str,
+        /// Commit or branch.
+        revision: &'a str,
+        /// Paths in the repository.
+        files: &'a [String],
+    },
 }
 
 impl Entry {
@@ -86,14 +99,30 @@ impl Entry {
     ///
     /// The entry names no place, or two.
     pub fn source(&self) -> Result<Source<'_>> {
-        match (&self.url, &self.repo, &self.file) {
-            (Some(url), None, None) if self.revision.is_none() => Ok(Source::Url(url)),
-            (None, Some(repo), Some(file)) => Ok(Source::Hub {
+        let revision = self.revision.as_deref().unwrap_or("main");
+        match (&self.url, &self.repo, &self.file, &self.files[..]) {
+            (Some(url), None, None, []) if self.revision.is_none() => Ok(Source::Url(url)),
+            (None, Some(repo), Some(file), []) => Ok(Source::Hub {
                 repo,
-                revision: self.revision.as_deref().unwrap_or("main"),
+                revision,
                 file,
             }),
-            _ => Err(self.wrong("needs either `url`, or `repo` and `file`")),
+            (None, Some(repo), None, files @ [_, ..]) => Ok(Source::Folder {
+                repo,
+                revision,
+                files,
+            }),
+            _ => Err(self.wrong("needs either `url`, or `repo` and `file` or `files`")),
+        }
+    }
+
+    /// The entry of one file of a folder.
+    pub(crate) fn part(&self, file: &str) -> Self {
+        Self {
+            name: format!("{}/{file}", self.name),
+            file: Some(file.to_owned()),
+            files: Vec::new(),
+            ..self.clone()
         }
     }
 
@@ -110,6 +139,11 @@ impl Entry {
                 revision,
                 file,
             } => format!("hub:{repo}@{revision}/{file}"),
+            Source::Folder {
+                repo,
+                revision,
+                files,
+            } => format!("hub:{repo}@{revision}, {} files", files.len()),
         })
     }
 
@@ -117,11 +151,12 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// As [`source`](Self::source), or the address does not end in a file name.
+    /// As [`source`](Self::source), the address does not end in a file name, or there are several files.
     pub fn file_name(&self) -> Result<&str> {
         let path = match self.source()? {
             Source::Url(url) => url.split(['?', '#']).next().unwrap_or(url),
             Source::Hub { file, .. } => file,
+            Source::Folder { .. } => return Err(self.wrong("is of several files")),
         };
         path.rsplit('/')
             .next()
@@ -163,7 +198,23 @@ impl Entry {
         {
             return Err(self.wrong("has a sha256_prefix that is not hexadecimal"));
         }
-        self.file_name().map(drop)
+        match self.source()? {
+            Source::Folder { files, .. } => self.check_files(files),
+            _ => self.file_name().map(drop),
+        }
+    }
+
+    /// Paths of a folder lie in it, each once; nothing is made of them.
+    fn check_files(&self, files: &[String]) -> Result<()> {
+        let lies_within = |file: &String| file.split('/').all(is_plain);
+        let twice = |(i, file): (usize, &String)| files[..i].contains(file);
+        if !files.iter().all(lies_within) || files.iter().enumerate().any(twice) {
+            return Err(self.wrong("has `files` that are no paths in a folder, each once"));
+        }
+        match (&self.sha256, &self.sha256_prefix, self.convert) {
+            (None, None, Convert::None) => Ok(()),
+            _ => Err(self.wrong("has `files`, which go without hash and `convert`")),
+        }
     }
 
     /// Heads need a backbone, and nothing else has one.
@@ -268,6 +319,7 @@ mod tests {
         let entries = manifest.entries();
         assert!(entries.iter().any(|e| e.kind == "stylegan2"));
         assert!(entries.iter().any(|e| e.repo.is_some()));
+        assert!(entries.iter().any(|e| !e.files.is_empty()));
         for entry in entries {
             assert!(
                 !entry.about.is_empty() && !entry.license.is_empty(),
@@ -294,6 +346,16 @@ mod tests {
         assert!(refused(&entry("url = \"http://x/\"")).contains("file name"));
         assert!(refused(&entry(&format!("{url}\nsha256 = \"12\""))).contains("64 hexadecimal"));
         assert!(refused(&entry(&format!("{url}\nsha265 = \"12\""))).contains("sha265"));
+        let files = |rest: &str| refused(&entry(&format!("repo = \"a/b\"\n{rest}")));
+        for paths in ["../a", "a/../b", "/a", "a//b", "a\", \"a"] {
+            assert!(
+                files(&format!("files = [\"{paths}\"]")).contains("no paths"),
+                "{paths}"
+            );
+        }
+        assert!(files("files = []").contains("needs either"));
+        assert!(files("files = [\"a\"]\nfile = \"b\"").contains("needs either"));
+        assert!(files("files = [\"a\"]\nconvert = \"stylegan2\"").contains("without hash"));
         let heads = |rest: &str| refused(&entry(&format!("{url}\nconvert = \"lpips\"\n{rest}")));
         assert!(heads("").contains("needs a `backbone`"));
         assert!(heads("backbone = \"b\"").contains("no plain entry"));

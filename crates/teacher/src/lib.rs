@@ -16,7 +16,8 @@ mod file;
 mod network;
 mod translate;
 
+pub use domex_diffusion::Translation;
 pub use error::{Error, Result};
 pub use file::{KIND, PROBE, write};
 pub use network::{Config, Network};
-pub use translate::{Teacher, Translation};
+pub use translate::Teacher;

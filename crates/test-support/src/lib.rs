@@ -13,3 +13,4 @@ pub mod process;
 pub mod program;
 pub mod ranks;
 pub mod runs;
+pub mod stable_diffusion;

@@ -92,8 +92,22 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         &["domex-ops", "domex-checkpoint", "domex-data"],
     ),
     (
+        "domex-stable-diffusion",
+        &[
+            "domex-diffusion",
+            "domex-clip",
+            "domex-ops",
+            "domex-checkpoint",
+        ],
+    ),
+    (
         "domex-distil",
-        &["domex-teacher", "domex-clip", "domex-checkpoint"],
+        &[
+            "domex-teacher",
+            "domex-stable-diffusion",
+            "domex-clip",
+            "domex-checkpoint",
+        ],
     ),
     (
         "domex-gan",

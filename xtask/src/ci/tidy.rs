@@ -33,6 +33,7 @@ const NETWORKS: &[&str] = &[
     "domex-judge",
     "domex-encoder",
     "domex-teacher",
+    "domex-stable-diffusion",
 ];
 
 /// Crates that work with any network, and so depend on none of these, whatever [`FLOORS`] says.

@@ -23,6 +23,7 @@ use domex_data::picture::Background;
 use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe, Trainee};
 use domex_expand_diffae::DiffAe;
 use domex_expand_stylegan2::{Phase, StyleGan2};
+use domex_train::progress::Show;
 use domex_train::stop::PlateauConfig;
 use domex_train::{Resume, RunConfig};
 use serde_json::json;
@@ -96,10 +97,14 @@ pub struct Expand {
     /// of 40 pictures or more]
     #[arg(long, value_name = "METHOD", value_parser = ["nada", "diffusion", "adversarial"], help_heading = "Networks and data")]
     pub method: Option<String>,
-    /// The diffusion model that teaches domains of method diffusion [default: for the shipped generator, the shipped one]
-    #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
+    /// The diffusion model that teaches domains of method diffusion: a file of the project's own, or Stable Diffusion 1.x or 2.x as
+    /// a folder of diffusers or by the name of a fetched one; see docs/teacher.md [default: for the shipped generator, the
+    /// shipped one]
+    #[arg(long, value_name = "FILE|DIR|NAME", help_heading = "Networks and data")]
     pub teacher: Option<PathBuf>,
-    /// The CLIP model whose texts the teacher learnt [default: the shipped plain one]
+    /// The CLIP model that says which translations are most in a domain, so that diffusion.keep of them are kept; of a teacher
+    /// in a file, the one whose texts it learnt [default: of a file, the shipped plain one; of Stable Diffusion, those of
+    /// --clip, and where no task learns by CLIP there has to be one, or diffusion.keep = 1]
     #[arg(long, value_name = "NAME|FILE", help_heading = "Networks and data")]
     pub teacher_clip: Option<String>,
     /// Pictures of the source domain, for the adversarial loss on the base subspace: a folder, a zip file, the
@@ -433,7 +438,12 @@ fn job(
                 .to_owned(),
         );
     }
-    let networks = settings.networks(&context.device)?;
+    let shows = context.show() == Show::Text;
+    let networks = settings.networks(&context.device, move |pace| {
+        if shows {
+            beginning::tell_pace(pace);
+        }
+    })?;
     notices.extend(words::notices(&settings.tasks, &networks)?);
     let parts = Parts {
         trainee,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use domex_checkpoint::container::Overwrite;
-use domex_hub::{CONTAINER, Cache, Convert, Entry, Fetched, Fetcher, Manifest, Watch};
+use domex_hub::{CONTAINER, Cache, Convert, Entry, Fetched, Fetcher, Manifest, Source, Watch};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::stdout;
 /// Flags of `domex fetch`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex fetch --list\n  domex fetch ViT-B/32 lpips-vgg\n  domex fetch stylegan2-ffhq-1024\n  domex generate --model stylegan2-ffhq-1024 --seeds 85,265,297 --trunc 0.7\n\nA name that is fetched here is a name that --model, --clip and --perceptual take. The licences are the publishers', and some allow research only: --list shows them. A download that was stopped is resumed by the same command. HF_TOKEN gives access to models of the Hub that need consent."
+    after_help = "Examples:\n  domex fetch --list\n  domex fetch ViT-B/32 lpips-vgg\n  domex fetch stylegan2-ffhq-1024\n  domex generate --model stylegan2-ffhq-1024 --seeds 85,265,297 --trunc 0.7\n\nA name that is fetched here is a name that --model, --clip, --perceptual and --teacher take. The licences are the publishers', and some allow research only: --list shows them. A download that was stopped is resumed by the same command. HF_TOKEN gives access to models of the Hub that need consent."
 )]
 pub struct Fetch {
     /// What to fetch; without any name, what there is is listed
@@ -74,10 +74,10 @@ fn list(context: &Context, manifest: &Manifest, cache: &Cache) -> domex_error::R
     let mut models = Vec::new();
     for entry in manifest.entries() {
         let folder = cache.folder(&entry.name);
-        let here = if folder.join(entry.file_name()?).is_file() {
-            Some("cached")
-        } else {
-            folder.join(CONTAINER).is_file().then_some("converted")
+        let here = match entry.source()? {
+            Source::Folder { .. } => cache.find(entry)?.map(|_| "cached"),
+            _ if folder.join(entry.file_name()?).is_file() => Some("cached"),
+            _ => folder.join(CONTAINER).is_file().then_some("converted"),
         };
         if context.json {
             models.push(json!({
@@ -150,10 +150,12 @@ impl One<'_> {
     fn get(&self, entry: &Entry) -> domex_error::Result<Fetched> {
         let fetched = self.fetcher.get(entry)?;
         let (name, context) = (&entry.name, self.context);
-        if let Some(hash) = &fetched.pinned {
+        for (name, hash) in &fetched.pinned {
             context.say(&format!("{name}: sha256 {hash}"));
+        }
+        if !fetched.pinned.is_empty() {
             context.say(&format!(
-                "    no hash is publicly stated for this file: trusted on first use and pinned in {}",
+                "    no hash is publicly stated: trusted on first use and pinned in {}",
                 self.cache.lock().display()
             ));
         }

@@ -107,6 +107,11 @@ impl Tokenizer {
         self.start + 1
     }
 
+    /// The id of a token as vocabularies write it: bytes as printable signs, `</w>` where a word ends.
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
     /// Number of ids.
     pub fn len(&self) -> usize {
         self.end() as usize + 1
@@ -269,6 +274,14 @@ mod tests {
             tokenizer.encode("!\"! ï").unwrap(),
             [0, 1, 256, 127, 256 + 107]
         );
+    }
+
+    #[test]
+    fn a_token_has_its_id() {
+        let tokenizer = Tokenizer::new().unwrap();
+        let ids = ["!", "cat</w>", "<|endoftext|>"].map(|token| tokenizer.id_of(token));
+        assert_eq!(ids, [Some(0), Some(2368), Some(END)]);
+        assert_eq!(tokenizer.id_of("cat of"), None);
     }
 
     #[test]

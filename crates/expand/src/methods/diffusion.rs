@@ -253,12 +253,16 @@ impl Kind for Diffusion {
             let what = "perceptual distance of diffusion";
             return Err(Error::setting(what, "none", expected));
         };
-        if teacher.size() != world.resolution {
+        if let Some(size) = teacher.size().filter(|size| *size != world.resolution) {
             let expected = format!("{0} × {0}, as the generator's", world.resolution);
-            let found = format!("{0} × {0}", teacher.size());
+            let found = format!("{size} × {size}");
             return Err(Error::setting("pictures of the teacher", found, expected));
         }
         let config = world.config.diffusion;
+        if config.keep < 1.0 && !teacher.chooses() {
+            let expected = "1 where no CLIP model is there to choose translations by";
+            return Err(Error::setting("diffusion.keep", config.keep, expected));
+        }
         let requests = tasks.iter().map(|task| {
             let own: Keys = keys(task)?;
             Ok(Request {
@@ -306,7 +310,7 @@ pub struct ByTranslation {
     teacher: Arc<Translator>,
     distance: Arc<dyn ImageDistance>,
     requests: Vec<Request>,
-    /// Features `[1, d]` of the source text and of the target of each.
+    /// What the teacher reads of the source text and of the target of each, `[1, ..]`.
     texts: Vec<[Tensor; 2]>,
     config: DiffusionConfig,
     cache: Option<PathBuf>,
@@ -443,7 +447,8 @@ impl ByTranslation {
             .iter()
             .map(|_| from + (to - from) * stream.uniform_f64())
             .collect();
-        let noise = normal(stream, edited.dims(), edited.device())?;
+        let noise = self.teacher.noise_shape(edited)?;
+        let noise = normal(stream, &noise, edited.device())?;
         let text = |which: usize| -> Result<Tensor> {
             let rows: Vec<&Tensor> = samples
                 .tasks

@@ -1,8 +1,12 @@
 //! What is told before a run begins.
 
 use std::path::Path;
+use std::time::Duration;
 
+use domex_distil::Pace;
 use domex_expand::{Dimensions, Expand as Job};
+use domex_train::stderr;
+use indicatif::HumanDuration;
 
 use super::settings::Settings;
 use crate::assets;
@@ -52,4 +56,14 @@ pub fn tell(
     }
     context.say(&format!("folder    {}", out.display()));
     Ok(())
+}
+
+/// How long translations will take, by the first of them.
+pub fn tell_pace(pace: Pace) {
+    let Pace { left, seconds } = pace;
+    let rest = Duration::from_secs_f64(left as f64 * seconds);
+    stderr::line(&format!(
+        "estimate  {left} more translations of {seconds:.2} s: {}",
+        HumanDuration(rest)
+    ));
 }

@@ -15,6 +15,9 @@ use crate::{assets, kinds, models};
 /// The word for the built-in renderer, in place of a path.
 pub const PORTRAITS: &str = "portraits";
 
+/// What the list of models calls those that `--teacher` takes.
+const STABLE_DIFFUSION: &str = "stable-diffusion";
+
 /// The word for no pictures.
 const NONE: &str = "none";
 
@@ -88,7 +91,9 @@ pub fn refuse_shipped(
         "--perceptual (a file, or lpips-vgg after `domex fetch lpips-vgg`; or do without by --lambda-lpips 0)",
     );
     let teacher = (args.teacher.is_none() && needs.teacher)
-        .then_some("--teacher (a diffusion model that `cargo xtask portraits` trains)");
+        .then_some(
+            "--teacher (a folder of Stable Diffusion, or stable-diffusion-v1-5 after `domex fetch stable-diffusion-v1-5`)",
+        );
     let missing = clip.into_iter().chain(perceptual).chain(teacher);
     let missing: Vec<&str> = missing.collect();
     if missing.is_empty() {
@@ -214,24 +219,50 @@ pub fn perceptual(wanted: Option<&Path>, needed: bool) -> domex_error::Result<Op
     Ok(Some(std::path::absolute(path)?))
 }
 
-/// The diffusion model that teaches, and the CLIP model whose texts it learnt.
-pub fn teacher(args: &Expand) -> domex_error::Result<TeacherFiles> {
+/// The diffusion model that teaches, and the CLIP model that belongs to it.
+pub fn teacher(
+    args: &Expand,
+    file: &TaskFile,
+    clip: &[ClipModel],
+) -> domex_error::Result<TeacherFiles> {
     let path = match &args.teacher {
+        Some(path) if path.is_dir() => path.clone(),
         Some(path) if path.is_file() => {
             kinds::expect(path, &kinds::TEACHER)?;
             path.clone()
         }
         Some(path) => {
-            let problem = format!("--teacher {}: no such file", path.display());
-            return Err(user_error(problem));
+            let fetched = models::fetched(models::TEACHER, path.to_str().unwrap_or_default())?;
+            let known = models::fetchable(STABLE_DIFFUSION)?;
+            fetched.ok_or_else(|| {
+                user_error(format!(
+                    "--teacher {}: neither a file, a folder of diffusers nor the name of a model (known: {known})",
+                    path.display()
+                ))
+            })?
         }
         None => assets::expect(assets::TEACHER)
             .map_err(|error| user_error(format!("no --teacher, and {error}")))?,
     };
-    Ok(TeacherFiles {
-        path: std::path::absolute(path)?,
-        clip: network(args.teacher_clip.as_deref().unwrap_or(assets::TEACHER_CLIP))?,
-    })
+    let path = std::path::absolute(path)?;
+    let named = args.teacher_clip.as_deref();
+    let files = TeacherFiles {
+        clip: match path.is_dir() {
+            true => named.map(network).transpose()?,
+            false => Some(network(named.unwrap_or(assets::TEACHER_CLIP))?),
+        },
+        path,
+    };
+    // What it lacks is said before anything else is read.
+    files.folder()?;
+    let keep = file.settings.diffusion.keep;
+    if keep < 1.0 && files.chosen_by(clip).is_empty() {
+        return Err(user_error(format!(
+            "diffusion.keep {keep}: a CLIP model has to choose among the translations of Stable Diffusion; give one as --teacher-clip (a \
+             file, or ViT-B/32 after `domex fetch ViT-B/32`), or keep all of them by diffusion.keep = 1 in [settings] of --tasks"
+        )));
+    }
+    Ok(files)
 }
 
 /// Where the pictures of the source domain are.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use domex_data::picture::Background;
-use domex_distil::Translator;
+use domex_distil::{Folder, Pace, Translator};
 use domex_error::user_error;
 use domex_expand::methods::adversarial::Adversarial;
-use domex_expand::methods::diffusion::Diffusion;
+use domex_expand::methods::diffusion::{Diffusion, DiffusionConfig};
 use domex_expand::methods::{Kind as _, Needs, Networks};
 use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
 use domex_latent::ImageDistance;
@@ -75,12 +75,59 @@ pub struct ClipModel {
     pub weight: f64,
 }
 
-/// A diffusion model and the CLIP model whose texts it learnt.
+/// A diffusion model and its CLIP model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherFiles {
+    /// A file of the project's own, or a folder of Stable Diffusion.
     pub path: PathBuf,
-    pub clip: PathBuf,
+    /// Whose texts a model of the project learnt, or who chooses among translations; of Stable Diffusion none where those of the run
+    /// choose, or nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<PathBuf>,
+}
+
+impl TeacherFiles {
+    /// What is in the folder, where it is one.
+    pub fn folder(&self) -> domex_error::Result<Option<Folder>> {
+        let folder = self.path.is_dir().then(|| Folder::open(&self.path));
+        Ok(folder.transpose()?)
+    }
+
+    /// The CLIP models that choose among translations: its own, else those of the run.
+    pub fn chosen_by(&self, run: &[ClipModel]) -> Vec<PathBuf> {
+        let run = || run.iter().map(|model| model.path.clone()).collect();
+        self.clip.clone().map_or_else(run, |own| vec![own])
+    }
+
+    fn files(&self) -> domex_error::Result<Vec<PathBuf>> {
+        let mut files = match self.folder()? {
+            Some(folder) => folder.files()?,
+            None => vec![self.path.clone()],
+        };
+        files.extend(self.clip.clone());
+        Ok(files)
+    }
+
+    /// A line about it.
+    fn line(&self, config: &DiffusionConfig) -> domex_error::Result<String> {
+        let (shown, targets) = (assets::shown(&self.path), config.targets);
+        let mut line = format!(
+            "{shown}; {targets} pictures of each domain are translated first, unless they were before"
+        );
+        if let Some(folder) = self.folder()? {
+            let how = config.translation;
+            let back = if how.guidance == 1.0 { 1 } else { 2 };
+            let passes = (how.steps * (1 + back)) as u64;
+            let operations = passes * folder.unet.flops(folder.text.context_length)?;
+            line += &format!(
+                ", {:.1} TFLOP each; {:.1} GB of weights in memory",
+                operations as f64 / 1e12,
+                folder.bytes()? as f64 / 1e9
+            );
+        }
+        Ok(line)
+    }
 }
 
 /// What a resumed run may change, but for the plateau.
@@ -120,7 +167,7 @@ impl Settings {
         let texture = texture.map(|name| inputs::named(name, 1.0)).transpose()?;
         let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs.perceptual)?;
         let teacher = match needs.teacher {
-            true => Some(inputs::teacher(args)?),
+            true => Some(inputs::teacher(args, &file, &clip)?),
             false if args.teacher.is_none() && args.teacher_clip.is_none() => None,
             false => {
                 return Err(user_error(
@@ -157,7 +204,7 @@ impl Settings {
             },
             sha256: Vec::new(),
         };
-        for path in settings.files() {
+        for path in settings.files()? {
             let hash = domex_checkpoint::sha256_file(&path)?;
             settings.sha256.push((path, hash));
         }
@@ -214,26 +261,27 @@ impl Settings {
         Ok(paths)
     }
 
-    fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> domex_error::Result<Vec<PathBuf>> {
+        let teacher = self.teacher.as_ref().map(TeacherFiles::files);
         let model = self.file().to_owned();
         let clip = self.clip.iter().chain(&self.texture);
         let clip = clip.map(|model| model.path.clone());
         let tasks = self.tasks.iter();
         let own = tasks.flat_map(|task| task.kind().map_or(Vec::new(), |kind| kind.files(task)));
-        std::iter::once(model)
+        Ok(std::iter::once(model)
             .chain(clip)
             .chain(self.perceptual.clone())
-            .chain(
-                self.teacher
-                    .iter()
-                    .flat_map(|files| [files.path.clone(), files.clip.clone()]),
-            )
+            .chain(teacher.transpose()?.unwrap_or_default())
             .chain(own)
-            .collect()
+            .collect())
     }
 
-    /// The networks that losses are made of.
-    pub fn networks(&self, device: &Device) -> domex_error::Result<Networks> {
+    /// The networks that losses are made of; `watch` is told how a teacher's translations come along.
+    pub fn networks(
+        &self,
+        device: &Device,
+        watch: impl Fn(Pace) + Send + Sync + 'static,
+    ) -> domex_error::Result<Networks> {
         let clip = self.clip.iter().map(|model| model.guide(device));
         let texture = self.texture.as_ref().map(|model| model.guide(device));
         let distance = self.perceptual.as_deref();
@@ -246,12 +294,17 @@ impl Settings {
         });
         let distance = distance.transpose()?;
         let teacher = self.teacher.as_ref();
-        let teacher = teacher.map(|files| Translator::load(&files.path, &files.clip, device));
+        let teacher = teacher.map(|files| {
+            let clip = files.chosen_by(&self.clip);
+            Translator::load(&files.path, &clip, device)
+        });
         Ok(Networks {
             clip: clip.collect::<domex_error::Result<_>>()?,
             texture: texture.transpose()?,
             distance,
-            teacher: teacher.transpose()?.map(Arc::new),
+            teacher: teacher
+                .transpose()?
+                .map(|teacher| Arc::new(teacher.watched(watch))),
         })
     }
 
@@ -307,11 +360,7 @@ impl Settings {
             false => clip.collect::<Vec<_>>().join(", "),
         };
         let teacher = self.teacher.as_ref();
-        let teacher = teacher.map(|files| {
-            let (shown, targets) = (assets::shown(&files.path), c.diffusion.targets);
-            let first = "pictures of each domain are translated first, unless they were before";
-            ("teacher", format!("{shown}; {targets} {first}"))
-        });
+        let teacher = teacher.map(|files| files.line(&c.diffusion)).transpose()?;
         let mut lines = vec![
             ("clip", clip),
             (
@@ -352,7 +401,7 @@ impl Settings {
             );
             lines.push(("reserve", line));
         }
-        lines.splice(1..1, teacher);
+        lines.splice(1..1, teacher.map(|line| ("teacher", line)));
         if self.tasks.iter().any(|task| by_discriminator(c, task)) {
             let own = &c.adversarial;
             // Translations keep people apart where edited pictures are held to them.
