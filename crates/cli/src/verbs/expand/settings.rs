@@ -118,7 +118,7 @@ impl TeacherFiles {
         if let Some(folder) = self.folder()? {
             let how = config.translation;
             let back = if how.guidance == 1.0 { 1 } else { 2 };
-            let passes = (how.steps * (1 + back)) as u64;
+            let passes = (how.steps.saturating_sub(1) * (1 + back)) as u64;
             let operations = passes * folder.unet.flops(folder.text.context_length)?;
             line += &format!(
                 ", {:.1} TFLOP each; {:.1} GB of weights in memory",
