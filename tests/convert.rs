@@ -132,6 +132,28 @@ fn an_expanded_model_keeps_its_domains_in_the_container() {
 }
 
 #[test]
+fn a_network_pickle_for_the_tools_of_nvlabs() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in [
+        "stylegan2/nvlabs_tiny",
+        "expansion/domain_expansion_snapshot_tiny",
+    ] {
+        let want = load(&golden(&format!("{file}.safetensors")));
+        for program in ["stylegan2-ada-pytorch", "stylegan3"] {
+            let pickle = dir.path().join("network.pkl");
+            let args = ["--to", "pkl", "--for", program, "--force"];
+            converts(&golden(&format!("{file}.pkl")), &pickle, &args);
+            let back = dir.path().join("back.safetensors");
+            let args = ["--to", "safetensors", "--force"];
+            converts(&pickle, &back, &args);
+            for network in ["G_ema.", "G.", "D."] {
+                same(&load(&back), &want, network);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_diffusion_autoencoder_gets_a_container() {
     let dir = tempfile::tempdir().unwrap();
     let file = golden("../../../diffae/tests/golden/diffae/diffae_tiny.ckpt");
@@ -139,6 +161,9 @@ fn a_diffusion_autoencoder_gets_a_container() {
     converts(&file, &ours, &[]);
     assert!(load(&ours).len() > 10);
     let (code, stderr) = convert(&file, &dir.path().join("x"), &["--to", "safetensors"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("--to domex"), "{stderr}");
+    let (code, stderr) = convert(&file, &dir.path().join("x"), &["--to", "pkl"]);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("--to domex"), "{stderr}");
 }
@@ -162,6 +187,7 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
         convert(&file, &out, &["--layout", "nvlabs"]),
         "--to safetensors",
     );
+    refused(convert(&file, &out, &["--for", "stylegan3"]), "--to pkl");
     refused(
         convert(&file, &dir.path().join("no/such/folder.x"), &[]),
         "no/such",

@@ -124,6 +124,22 @@ impl Dtype {
         })
     }
 
+    /// NumPy's code, little-endian, of a type that NumPy and every torch have.
+    pub(crate) fn numpy_code(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Bool => "|b1",
+            Self::U8 => "|u1",
+            Self::I8 => "|i1",
+            Self::I16 => "<i2",
+            Self::I32 => "<i4",
+            Self::I64 => "<i8",
+            Self::F16 => "<f2",
+            Self::F32 => "<f4",
+            Self::F64 => "<f8",
+            Self::U16 | Self::U32 | Self::U64 | Self::BF16 => return None,
+        })
+    }
+
     /// The candle type that holds these elements exactly, if they need no conversion.
     pub(crate) fn candle(self) -> Option<candle_core::DType> {
         use candle_core::DType as C;

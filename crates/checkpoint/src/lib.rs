@@ -5,14 +5,15 @@
 //! * [`foreign`] reads what other programs wrote (pickled networks, torch files of both kinds,
 //!   TensorFlow pickles, NumPy's files, safetensors) into a tree of plain [`Value`]s, and
 //!   [`foreign::state_dict`] finds a network's tensors in it.
-//! * [`safetensors`] writes plain files for other programs.
+//! * [`safetensors`] writes plain files for other programs, [`pickle`] writes pickles of plain values, tensors and
+//!   torch modules.
 //!
 //! Files are told apart by their content. They are not trusted: no code named in a pickle is ever
 //! run, every length is checked before it is used, and damaged or hostile files give a one-line
 //! [`Error`] that names the file, with memory use bounded by a small multiple of its size.
 //!
 //! This crate deliberately knows nothing of networks: which names a StyleGAN2 has, and how one
-//! naming turns into another, is the business of the crate that builds it. It writes no pickles.
+//! naming turns into another, is the business of the crate that builds it.
 //!
 //! # Example
 //!
@@ -51,7 +52,7 @@ mod dtype;
 mod error;
 pub mod foreign;
 mod hash;
-mod pickle;
+pub mod pickle;
 pub mod safetensors;
 mod tensor;
 mod value;

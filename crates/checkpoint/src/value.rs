@@ -167,6 +167,28 @@ impl Value {
         }
     }
 
+    /// A JSON document as a value: arrays become lists, objects dicts.
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match json {
+            Json::Null => Self::None,
+            Json::Bool(value) => Self::Bool(*value),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Self::Int(value),
+                (None, Some(value)) => Self::BigInt(value.into()),
+                (None, None) => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Self::Str(text.as_str().into()),
+            Json::Array(items) => Self::List(items.iter().map(Self::from_json).collect()),
+            Json::Object(entries) => Self::Dict(
+                entries
+                    .iter()
+                    .map(|(key, value)| (Self::Str(key.as_str().into()), Self::from_json(value)))
+                    .collect(),
+            ),
+        }
+    }
+
     /// The value as JSON: for configurations, and to show a file's content.
     ///
     /// Tensors become `{"dtype", "shape"}`, other objects their class and attributes, bytes their

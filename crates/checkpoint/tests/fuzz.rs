@@ -99,6 +99,7 @@ fn corpus() -> Vec<Vec<u8>> {
         file("golden/rosinality_tiny.pt"),
         file("golden/rosinality_tiny_legacy.pt"),
         file("golden/nvlabs_tiny.pkl"),
+        common::module_pickle(),
     ]);
     files
 }

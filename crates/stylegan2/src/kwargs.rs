@@ -3,7 +3,9 @@
 //! The published code makes a network from arguments such as `z_dim`, `mapping_kwargs` and
 //! `synthesis_kwargs`; network pickles carry them as `_init_kwargs`. Arguments that are not about
 //! the network's function (`channels_last`, `fused_modconv_default`, `freeze_layers`) are ignored,
-//! and missing ones have the defaults of stylegan2-ada-pytorch.
+//! and missing ones have the defaults of stylegan2-ada-pytorch. The way back is `to_kwargs`.
+
+mod written;
 
 use domex_ops::Activation;
 use serde_json::Value;

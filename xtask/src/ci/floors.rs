@@ -247,6 +247,17 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "domex-discover",
+        &[
+            "domex-nada",
+            "domex-clip",
+            "domex-stylegan2",
+            "domex-latent",
+            "domex-train",
+            "domex-random",
+        ],
+    ),
+    (
         "domex-onnx",
         &["domex-stylegan2", "domex-ops", "domex-latent"],
     ),
@@ -254,6 +265,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-cli",
         &[
+            "domex-discover",
             "domex-studio",
             "domex-degan",
             "domex-hyperdomain",

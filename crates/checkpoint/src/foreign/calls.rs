@@ -11,7 +11,10 @@ impl<'a> Resolver<'a> {
     /// The value of a call that was not made.
     pub fn call(&mut self, call: &'a Call, slot: Slot, size: &mut u64) -> Result<Value> {
         let Some(name) = self.graph.global(call.callable) else {
-            return self.object("(computed)", call, size);
+            return match self.keyword_call(call, size)? {
+                Some(value) => Ok(value),
+                None => self.object("(computed)", call, size),
+            };
         };
         let args = self.graph.args(call);
         match name {
@@ -29,6 +32,10 @@ impl<'a> Resolver<'a> {
                     None => self.object(name, call, size),
                 }
             }
+            "operator.getitem" => match self.loaded_module(args, size)? {
+                Some(value) => Ok(value),
+                None => self.object(name, call, size),
+            },
             "copyreg._reconstructor" => self.reconstructor(call, args, size),
             _ if name.ends_with("persistence._reconstruct_persistent_obj") => {
                 self.persistent_object(args, size)

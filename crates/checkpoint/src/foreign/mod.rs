@@ -19,6 +19,7 @@ mod calls;
 mod detect;
 mod graph;
 mod legacy;
+mod modules;
 mod npy;
 mod numpy;
 mod resolve;

@@ -2,7 +2,8 @@
 //!
 //! An array is `_reconstruct(ndarray, (0,), b"b")`, then a state `(version, shape, dtype,
 //! is_fortran, data)`; a scalar is `scalar(dtype, data)`; with protocol 5 an array may be
-//! `_frombuffer(data, dtype, shape, order)`. Source: `numpy/_core/multiarray.py`,
+//! `_frombuffer(data, dtype, shape, order)`, and [`pickle::write`](crate::pickle::write()) calls `ndarray(shape, code,
+//! data)`. Source: `numpy/_core/multiarray.py`,
 //! `numpy/_core/src/multiarray/methods.c`.
 
 use super::graph::Graph;
@@ -73,6 +74,14 @@ impl Resolver<'_> {
             .strip_prefix("numpy.core.")
             .or_else(|| name.strip_prefix("numpy._core."));
         let args = self.graph.args(call);
+        if let ("numpy.ndarray", &[shape, code, data]) = (name, args)
+            && let Some(code) = self.graph.text(code)
+        {
+            let Some(element) = ElementType::parse(code, "=")? else {
+                return Ok(None);
+            };
+            return self.array(data, &element, shape, false).map(Some);
+        }
         match (function, args) {
             (Some("multiarray._reconstruct"), _) => {
                 let state = call.rest.as_ref().and_then(|rest| rest.state);
@@ -82,7 +91,7 @@ impl Resolver<'_> {
                 match *state {
                     [_, shape, dtype, Slot::Bool(fortran), data]
                     | [shape, dtype, Slot::Bool(fortran), data] => {
-                        self.array(data, dtype, shape, fortran)
+                        self.typed_array(data, dtype, shape, fortran)
                     }
                     _ => Err(Problem::malformed(
                         "NumPy array",
@@ -93,24 +102,34 @@ impl Resolver<'_> {
             (Some("multiarray.scalar"), &[dtype, data]) => self.scalar(dtype, data),
             (Some("numeric._frombuffer"), &[data, dtype, shape, order]) => {
                 let fortran = self.graph.text(order) == Some("F");
-                self.array(data, dtype, shape, fortran)
+                self.typed_array(data, dtype, shape, fortran)
             }
             _ => Ok(None),
         }
     }
 
-    fn array(
+    fn typed_array(
         &mut self,
         data: Slot,
         dtype: Slot,
         shape: Slot,
         fortran: bool,
     ) -> Result<Option<Value>> {
-        let Some(element) = element_type(self.graph, dtype)? else {
-            return Ok(None);
-        };
+        match element_type(self.graph, dtype)? {
+            Some(element) => self.array(data, &element, shape, fortran).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn array(
+        &mut self,
+        data: Slot,
+        element: &ElementType,
+        shape: Slot,
+        fortran: bool,
+    ) -> Result<Value> {
         let shape = self.graph.sizes(shape, "shape of a NumPy array")?;
-        let data = self.data(data, &element)?;
+        let data = self.data(data, element)?;
         let view = view(shape, fortran);
         let need = view.byte_len(element.dtype)?;
         if need != data.len() {
@@ -119,7 +138,7 @@ impl Resolver<'_> {
                 format!("holds {} bytes, but its shape needs {need}", data.len()),
             ));
         }
-        self.tensor(&view, element.dtype, &data).map(Some)
+        self.tensor(&view, element.dtype, &data)
     }
 
     fn scalar(&mut self, dtype: Slot, data: Slot) -> Result<Option<Value>> {

@@ -141,6 +141,13 @@ impl<'a> Resolver<'a> {
                 let storage = self.storage(slot)?;
                 self.flat(&storage).map(Some)
             }
+            "torch.tensor" => match *args {
+                [data] => {
+                    let value = self.resolve(data, size)?;
+                    Ok(matches!(value, Value::Tensor(_)).then_some(value))
+                }
+                _ => Ok(None),
+            },
             _ => Ok(None),
         }
     }

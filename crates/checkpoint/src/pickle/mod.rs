@@ -7,14 +7,18 @@
 //! never recurses. Giving a meaning to the noted calls is the work of
 //! [`resolve`](crate::foreign).
 //!
+//! The way back is [`write()`], which turns a [`Value`](crate::Value) into a pickle that Python opens.
+//!
 //! Opcodes: the comments of CPython's `Lib/pickletools.py`.
 
 mod machine;
 mod opcode;
 mod stack;
 mod text;
+mod write;
 
 pub(crate) use machine::run;
+pub use write::{to_bytes, write};
 
 /// A value on the machine's stack: a small one, or a reference to a node.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,6 +10,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use write::whole;
 pub use write::{Overwrite, check_target, write};
 
 use crate::{Bytes, Problem, TensorData, Value};

@@ -35,18 +35,26 @@ pub fn write(
     tensors: &BTreeMap<String, TensorData>,
     overwrite: Overwrite,
 ) -> Result<()> {
-    let path = path.as_ref();
+    let (header, order) = header(metadata, tensors);
+    whole(path.as_ref(), overwrite, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        order
+            .iter()
+            .try_for_each(|tensor| out.write_all(tensor.bytes()))
+    })
+}
+
+/// Writes a file all or nothing, as [`write()`] says.
+pub(crate) fn whole(
+    path: &Path,
+    overwrite: Overwrite,
+    content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
     refuse_existing(path, overwrite)?;
     let io = |source| Error::io(path, source);
-    let file = temporary(path)?;
-    let mut out = BufWriter::with_capacity(1 << 16, file);
-    let (header, order) = header(metadata, tensors);
-    out.write_all(&(header.len() as u64).to_le_bytes())
-        .map_err(io)?;
-    out.write_all(&header).map_err(io)?;
-    for tensor in order {
-        out.write_all(tensor.bytes()).map_err(io)?;
-    }
+    let mut out = BufWriter::with_capacity(1 << 16, temporary(path)?);
+    content(&mut out).map_err(io)?;
     let file = out.into_inner().map_err(|error| io(error.into_error()))?;
     file.as_file().sync_all().map_err(io)?;
     publish(file, path, overwrite)

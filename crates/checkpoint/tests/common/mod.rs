@@ -4,9 +4,10 @@
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domex_checkpoint::foreign::{self, Foreign};
-use domex_checkpoint::{Bytes, Error};
+use domex_checkpoint::{Bytes, Error, Object, TensorData, Value, pickle};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -131,4 +132,39 @@ pub fn torch_legacy(value: &[u8], keys: &[&str], storages: &[u8]) -> Vec<u8> {
     let keys: Vec<u8> = keys.iter().flat_map(|key| text(key)).collect();
     let keys = [&b"\x80\x02]("[..], &keys, b"e."].concat();
     [&magic[..], &pickle(value), &keys, storages].concat()
+}
+
+/// A dict of these entries.
+pub fn dict(entries: &[(&str, Value)]) -> Value {
+    let entries = entries.iter().cloned();
+    Value::Dict(
+        entries
+            .map(|(key, value)| (Value::Str(key.into()), value))
+            .collect(),
+    )
+}
+
+/// A class called with arguments, and a module's state.
+pub fn object(class: &str, args: &[Value], state: Value) -> Value {
+    Value::Object(Arc::new(Object {
+        class: class.into(),
+        persistent: false,
+        args: args.into(),
+        state,
+        items: Arc::default(),
+        entries: Arc::default(),
+    }))
+}
+
+/// A module with keyword arguments and weights.
+pub fn module() -> Value {
+    let weight = TensorData::from_f32(vec![2, 3], &[0.5, -1.0, 2.0, f32::MIN, 1e-9, 3.0]).unwrap();
+    let state = dict(&[("fc.weight", Value::Tensor(Arc::new(weight)))]);
+    let kwargs = dict(&[("size", Value::Int(3)), ("limit", Value::None)]);
+    object("somewhere.networks.Network", &[kwargs], state)
+}
+
+/// A pickle that `pickle::write` makes of it.
+pub fn module_pickle() -> Vec<u8> {
+    pickle::to_bytes(&dict(&[("G", module())])).unwrap()
 }

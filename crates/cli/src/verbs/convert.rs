@@ -1,11 +1,12 @@
-//! `domex convert`: any checkpoint of a generator to the container, or back to safetensors with published names; the two
-//! published files of a perceptual network to one.
+//! `domex convert`: any checkpoint of a generator to the container, or back to what other programs open: safetensors with
+//! published names, or a network pickle; the two published files of a perceptual network to one.
 //!
 //! | `--to` | tensors | metadata |
 //! | --- | --- | --- |
 //! | `domex` | `generator_ema.*`, ..., or those of a perceptual network with `--backbone` | the container's: config, expansion, provenance |
 //! | `safetensors --layout nvlabs` | `G_ema.*`, `G.*`, `D.*` under the keys of stylegan2-ada-pytorch | `format` |
 //! | `safetensors --layout rosinality` | `g_ema.*`, `g.*`, `d.*`, `latent_avg` under the keys of rosinality/stylegan2-pytorch | `format` |
+//! | `pkl` | the networks `G_ema`, `G`, `D` as the classes of `--for` | the domains, as Domain Expansion has them |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use crate::paths::text;
 /// Flags of `domex convert`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex convert ffhq.pkl --out ffhq.safetensors\n  domex convert ffhq.safetensors --out for-others.safetensors --to safetensors --layout rosinality\n  domex convert vgg.pth --backbone vgg16-397923af.pth --out lpips.safetensors\n\nAn expanded model keeps its domains only in the container of domex."
+    after_help = "Examples:\n  domex convert ffhq.pkl --out ffhq.safetensors\n  domex convert ffhq.safetensors --out for-others.safetensors --to safetensors --layout rosinality\n  domex convert model.safetensors --to pkl --for stylegan3 --out network.pkl\n  domex convert vgg.pth --backbone vgg16-397923af.pth --out lpips.safetensors\n\nAn expanded model keeps its domains in the container of domex; a .pkl has those that were trained with all weights."
 )]
 pub struct Convert {
     /// A checkpoint of any kind that --model takes: .pkl, .pt, .pth, .ckpt, .safetensors; or, with --backbone, the heads of
@@ -36,7 +37,7 @@ pub struct Convert {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The backbone, where FILE holds the published heads of a perceptual network (LPIPS)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "layout"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "layout", "program"])]
     pub backbone: Option<PathBuf>,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
@@ -47,6 +48,9 @@ pub struct Convert {
     /// Whose tensor names, for --to safetensors [default: nvlabs]
     #[arg(long, value_enum)]
     pub layout: Option<Layout>,
+    /// Whose copy will open the file, for --to pkl [default: stylegan2-ada-pytorch]
+    #[arg(long = "for", value_enum, value_name = "PROGRAM")]
+    pub program: Option<Program>,
     /// Replace an existing file
     #[arg(long)]
     pub force: bool,
@@ -59,6 +63,19 @@ pub enum To {
     Domex,
     /// Plain safetensors with published names
     Safetensors,
+    /// A network pickle for the tools of NVlabs, such as gen_images.py
+    Pkl,
+}
+
+/// Whose copy opens a network pickle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Program {
+    /// NVlabs/stylegan2-ada-pytorch, and what builds on it
+    #[value(name = "stylegan2-ada-pytorch")]
+    Stylegan2AdaPytorch,
+    /// NVlabs/stylegan3, and what builds on it
+    #[value(name = "stylegan3")]
+    Stylegan3,
 }
 
 /// Whose tensor names.
@@ -72,15 +89,7 @@ pub enum Layout {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Convert) -> Result<()> {
-    let layout = match (args.to, args.layout) {
-        (To::Domex, Some(_)) => {
-            return Err(user_error(
-                "--layout goes with --to safetensors; the container has its own",
-            ));
-        }
-        (To::Domex, None) => None,
-        (To::Safetensors, layout) => Some(layout.unwrap_or(Layout::Nvlabs)),
-    };
+    let target = target(args)?;
     let overwrite = if args.force {
         Overwrite::Replace
     } else {
@@ -97,20 +106,18 @@ pub fn run(context: &Context, args: &Convert) -> Result<()> {
         None => {
             let model = load(&args.file)?;
             interrupt.check()?;
-            match (&model, layout) {
-                (kinds::Model::StyleGan2(model), None) => model.save(&args.out, overwrite)?,
-                (kinds::Model::StyleGan2(model), Some(layout)) => {
-                    export(model, layout, &args.out, overwrite)?;
+            match &model {
+                kinds::Model::StyleGan2(model) => save(model, target, &args.out, overwrite)?,
+                kinds::Model::DiffAe(model) if target == Target::Container => {
+                    model.save(&args.out, overwrite)?;
                 }
-                (kinds::Model::DiffAe(model), None) => model.save(&args.out, overwrite)?,
-                (kinds::Model::DiffAe(_), Some(_)) => {
+                kinds::Model::DiffAe(_) => {
                     return Err(user_error(
-                        "--to safetensors: only a StyleGAN2 has a layout of other programs; a diffusion autoencoder is written with --to domex",
+                        "--to: only a StyleGAN2 has a form of other programs; a diffusion autoencoder is written with --to domex",
                     ));
                 }
             }
-            let domains = layout.is_some() && model.expansion().is_some();
-            domains.then_some("the domains are left out: only the container of domex holds them")
+            notice(&model, target)
         }
     };
     if let Some(notice) = left_out {
@@ -119,6 +126,59 @@ pub fn run(context: &Context, args: &Convert) -> Result<()> {
     context.say(&args.out.display().to_string());
     context.result(&json!({ "file": text(&args.out), "notice": left_out }));
     Ok(())
+}
+
+/// `--to` with what goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Container,
+    Tensors(Layout),
+    Pickle(domex_stylegan2::Program),
+}
+
+fn target(args: &Convert) -> Result<Target> {
+    if args.layout.is_some() && args.to != To::Safetensors {
+        return Err(user_error(
+            "--layout goes with --to safetensors; other files have their own",
+        ));
+    }
+    if args.program.is_some() && args.to != To::Pkl {
+        return Err(user_error("--for goes with --to pkl"));
+    }
+    Ok(match args.to {
+        To::Domex => Target::Container,
+        To::Safetensors => Target::Tensors(args.layout.unwrap_or(Layout::Nvlabs)),
+        To::Pkl => Target::Pickle(match args.program {
+            None | Some(Program::Stylegan2AdaPytorch) => {
+                domex_stylegan2::Program::Stylegan2AdaPytorch
+            }
+            Some(Program::Stylegan3) => domex_stylegan2::Program::Stylegan3,
+        }),
+    })
+}
+
+fn save(model: &Model, target: Target, out: &Path, overwrite: Overwrite) -> Result<()> {
+    match target {
+        Target::Container => model.save(out, overwrite)?,
+        Target::Tensors(layout) => export(model, layout, out, overwrite)?,
+        Target::Pickle(program) => model.save_pickle(out, program, overwrite)?,
+    }
+    Ok(())
+}
+
+/// What the file lacks, in words.
+fn notice(model: &kinds::Model, target: Target) -> Option<&'static str> {
+    match (target, model) {
+        (Target::Tensors(_), model) if model.expansion().is_some() => {
+            Some("the domains are left out: only a container of domex or a .pkl holds them")
+        }
+        (Target::Pickle(_), kinds::Model::StyleGan2(model)) if model.discriminator.is_none() => {
+            Some(
+                "the model has no discriminator: D is an Identity, and training that resumes from the file begins with a new one",
+            )
+        }
+        _ => None,
+    }
 }
 
 fn load(file: &Path) -> Result<kinds::Model> {

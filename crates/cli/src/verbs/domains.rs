@@ -1,5 +1,6 @@
-//! `domex domains`: the domains of a model, listed, carried from one model to another, and taken away.
+//! `domex domains`: the domains of a model, listed, found, carried from one model to another, and taken away.
 
+mod discover;
 pub(super) mod file;
 mod fuse;
 
@@ -22,7 +23,7 @@ use crate::paths::text;
 /// What to do with a model's domains.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex domains list   --model run/model.safetensors\n  domex domains export elf --model run/model.safetensors --out elf.safetensors\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains merge one.safetensors two.safetensors --out both.safetensors\n  domex domains remove elf --model both.safetensors --out one.safetensors\n\nDomains that were trained with another --parametrisation than full stand beside the weights: they can be carried\nfrom model to model of the same generator, in any order. A domain that was trained with all weights is in the weights:\nit can be listed, renamed and taken off the list, not carried."
+    after_help = "Examples:\n  domex domains list   --model run/model.safetensors\n  domex domains export elf --model run/model.safetensors --out elf.safetensors\n  domex domains discover -n 12 --out found\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains merge one.safetensors two.safetensors --out both.safetensors\n  domex domains remove elf --model both.safetensors --out one.safetensors\n\nDomains that were trained with another --parametrisation than full stand beside the weights: they can be carried\nfrom model to model of the same generator, in any order. A domain that was trained with all weights is in the weights:\nit can be listed, renamed and taken off the list, not carried."
 )]
 pub struct Domains {
     /// What to do.
@@ -39,6 +40,8 @@ pub enum What {
         #[command(flatten)]
         model: ModelArgs,
     },
+    /// Find domains that nobody named: what random edits change most, each as a file of its own
+    Discover(discover::Discover),
     /// Write a domain to a file of its own
     Export {
         /// The domain
@@ -141,6 +144,7 @@ impl FileArgs {
 pub fn run(context: &Context, args: &Domains) -> domex_error::Result<()> {
     match &args.what {
         What::List { model } => list(context, model),
+        What::Discover(args) => discover::run(context, args),
         What::Export { name, model, out } => export(context, name, model, out),
         What::Add {
             files,

@@ -175,7 +175,7 @@ fn portraits() -> (Vec<String>, Vec<String>) {
 }
 
 /// The lines of a file that are not blank.
-fn lines(flag: &str, path: &Path) -> domex_error::Result<Vec<String>> {
+pub fn lines(flag: &str, path: &Path) -> domex_error::Result<Vec<String>> {
     let shown = path.display();
     let content = std::fs::read_to_string(path)
         .map_err(|error| user_error(format!("{flag} {shown}: {error}")))?;

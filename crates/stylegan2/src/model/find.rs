@@ -2,7 +2,7 @@
 //!
 //! | file | networks |
 //! |---|---|
-//! | pickle of stylegan2-ada-pytorch or Domain Expansion | objects `G_ema`, `G`, `D` |
+//! | pickle of stylegan2-ada-pytorch or Domain Expansion, or for them | objects `G_ema`, `G`, `D` |
 //! | torch file of rosinality/stylegan2-pytorch | dicts `g_ema`, `g`, `d` |
 //! | pickle of the original TensorFlow StyleGAN2 | networks `Gs`, `G`, `D` |
 //! | safetensors, or a saved `state_dict` | names below `G_ema.`, `g_ema.`, ..., or no prefix |
@@ -11,11 +11,13 @@
 //! What data-parallel training and `torch.compile` put around a network (`module.`, `_orig_mod.`) is left out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domex_checkpoint::foreign::{self, Foreign, Format};
 use domex_checkpoint::{TensorData, Value};
 use serde_json::Value as Json;
 
+use super::pickle;
 use crate::layout::{Weights, tensorflow};
 use crate::{Error, Result};
 
@@ -89,7 +91,10 @@ fn parts(file: &Foreign) -> Result<Parts<'_>> {
 fn parts_of<'a>(file: &'a Foreign, root: &'a Value) -> Result<Parts<'a>> {
     let mut parts = Parts::new();
     for name in all_names() {
-        if let Some(value @ (Value::Dict(_) | Value::Object(_))) = root.get(name) {
+        if let Some(value @ (Value::Dict(_) | Value::Object(_))) = root.get(name)
+            && !pickle::is_no_network(value)
+            && !(name == "G" && is_same_object(value, root.get("G_ema")))
+        {
             parts.insert(name.to_string(), source(file, name, value)?);
         }
     }
@@ -124,14 +129,25 @@ fn parts_of<'a>(file: &'a Foreign, root: &'a Value) -> Result<Parts<'a>> {
     Ok(parts)
 }
 
+/// Whether a file has one object under two names, not two that are alike.
+fn is_same_object(value: &Value, other: Option<&Value>) -> bool {
+    match (value, other) {
+        (Value::Object(one), Some(Value::Object(two))) => Arc::ptr_eq(one, two),
+        _ => false,
+    }
+}
+
 fn source<'a>(file: &Foreign, name: &str, value: &'a Value) -> Result<Source<'a>> {
     let value = foreign::unwrapped(value);
     let weights = foreign::state_dict(value).map_err(|error| error.of_file(&file.path))?;
+    let kwargs = pickle::kwargs(value);
+    // Arguments, or else the attributes of the layers.
+    let with_layers = kwargs.is_none() && value.as_object().is_some();
     Ok(Source {
         name: name.to_owned(),
         weights,
-        object: value.as_object().map(|_| value),
-        kwargs: None,
+        object: with_layers.then_some(value),
+        kwargs,
     })
 }
 

@@ -17,10 +17,12 @@
 mod container;
 mod find;
 mod hints;
+mod pickle;
 mod read;
 mod snapshot;
 
 pub use container::KIND;
+pub use pickle::Program;
 
 use std::path::Path;
 
@@ -99,6 +101,25 @@ impl Model {
     /// A file that exists and is not to be replaced, or a folder that cannot be written.
     pub fn save(&self, path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
         container::save(self, path.as_ref(), overwrite)
+    }
+
+    /// Writes a network pickle, whole or not at all, which the tools of `program` open (`legacy.load_network_pkl`).
+    ///
+    /// It names the classes of the networks and holds no source text: they come from the user's own copy of that program.
+    /// `G` is [`g_ema`](Self::g_ema) where there is no [`g`](Self::g), and `D` an `Identity` where there is no
+    /// discriminator. Domains of plain weights go in as those of a Domain Expansion snapshot.
+    ///
+    /// # Errors
+    ///
+    /// What such a file cannot say: domains beside the weights or at several distances, features or filters other than
+    /// published ones. A file that exists and is not to be replaced, or a folder that cannot be written.
+    pub fn save_pickle(
+        &self,
+        path: impl AsRef<Path>,
+        program: Program,
+        overwrite: Overwrite,
+    ) -> Result<()> {
+        pickle::save(self, path.as_ref(), program, overwrite)
     }
 
     /// A model of one network.

@@ -2,15 +2,22 @@
 //!
 //! A snapshot of adobe-research/domain-expansion has beside its networks `latent_basis: [D, K]`
 //! (one direction per column), `repurposed_dims`, `subspace_distance` and `expansion_cfg.tasks`.
-//! The basis is kept bit for bit: a column's sign decides in which direction its domain lies.
+//! The basis is kept bit for bit: a column's sign decides in which direction its domain lies. A task that we wrote also has the
+//! `name` of its domain, which the published program leaves alone.
+
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use domex_checkpoint::Value;
+use domex_checkpoint::{Dtype, TensorData, Value};
 use domex_latent::expansion::{Expansion, given};
-use domex_latent::subspace::Layout;
+use domex_latent::subspace::{Domain, Layout};
 use serde_json::Value as Json;
 
+use super::pickle::dict;
 use crate::{Error, Result};
+
+/// The key under which a task that we wrote has the name of its domain.
+const NAME: &str = "name";
 
 /// Reads the top level of a snapshot, with the generator's mean of w `[D]`; `None` where it is
 /// not an expanded one.
@@ -37,11 +44,84 @@ pub(super) fn expansion(file: &Value, mean: &Tensor) -> Result<Option<Expansion>
     }
     let mut layout = Layout::new(basis.count());
     for (index, dimension) in dimensions.into_iter().enumerate() {
-        let task = tasks.get(index).map_or(Json::Null, Value::to_json);
-        let name = free_name(&layout, &domain_name(&task, dimension));
+        let mut task = tasks.get(index).map_or(Json::Null, Value::to_json);
+        let own = task.as_object_mut().and_then(|task| task.remove(NAME));
+        let name = match own {
+            Some(Json::String(name)) => name,
+            _ => domain_name(&task, dimension),
+        };
+        let name = free_name(&layout, &name);
         layout.add(&name, task, Some(dimension), distance)?;
     }
     Ok(Some(Expansion::new(layout, basis, mean.clone())?))
+}
+
+/// What the top level of a snapshot says of the domains; [`expansion`] reads it back.
+///
+/// # Errors
+///
+/// Domains that a snapshot cannot say.
+pub(super) fn entries(expansion: &Expansion) -> Result<Vec<(&'static str, Value)>> {
+    let layout = &expansion.layout;
+    let domains = layout.domains();
+    let refused = |what: &str, names: Vec<&str>, to_do: &str| {
+        Err(Error::config(
+            format!("domains {what}"),
+            names.join(", "),
+            to_do,
+        ))
+    };
+    let names = || domains.iter().map(|domain| domain.name.as_str());
+    if expansion.has_vectors() {
+        let to_do = "a network of plain weights; bake one in with `domex domains fuse`, or take them off with `domex domains remove`";
+        return refused("beside the weights", names().collect(), to_do);
+    }
+    let Some(first) = domains.first() else {
+        return Ok(Vec::new());
+    };
+    #[allow(clippy::float_cmp)] // Stored, not computed.
+    let far = |domain: &&Domain| domain.distance != first.distance;
+    if domains.iter().any(|domain| far(&domain)) {
+        let all = domains
+            .iter()
+            .map(|d| format!("{} at {}", d.name, d.distance));
+        let all: Vec<String> = all.collect();
+        let to_do = "one distance for all, which is what such a file has; take the others off with `domex domains remove`";
+        return refused(
+            "at several distances",
+            all.iter().map(String::as_str).collect(),
+            to_do,
+        );
+    }
+    if layout.base().len() + domains.len() != layout.dimensions() {
+        let to_do = "a base subspace of all directions that no domain has";
+        return refused(
+            "beside a base subspace that is listed",
+            names().collect(),
+            to_do,
+        );
+    }
+    let tasks = domains.iter().map(|domain| {
+        let mut task = domain.task.clone();
+        if !task.is_object() {
+            task = Json::Object(serde_json::Map::new());
+        }
+        task[NAME] = Json::from(domain.name.as_str());
+        Value::from_json(&task)
+    });
+    let dimensions = domains.iter().map(|domain| domain.dimension as u64);
+    let dimensions: Vec<u8> = dimensions.flat_map(u64::to_le_bytes).collect();
+    let dimensions = TensorData::new(Dtype::I64, vec![domains.len()], dimensions)?;
+    let basis = TensorData::from_tensor(expansion.basis.vectors())?;
+    Ok(vec![
+        ("latent_basis", Value::Tensor(Arc::new(basis))),
+        ("repurposed_dims", Value::Tensor(Arc::new(dimensions))),
+        ("subspace_distance", Value::Float(first.distance)),
+        (
+            "expansion_cfg",
+            dict([("tasks", Value::List(tasks.collect()))]),
+        ),
+    ])
 }
 
 fn dimensions(file: &Value) -> Result<Vec<usize>> {
