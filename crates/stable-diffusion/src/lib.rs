@@ -7,7 +7,7 @@
 //! noise as one text and back as another (DDIM both ways, [`domex_diffusion`]), and decodes them. Guidance is away from the empty text.
 //!
 //! The networks stand on this workspace's operators. Those of candle-transformers were looked at: their GEGLU takes the approximate
-//! GELU where the weights were trained with the exact one, norms of blocks without attention have 32 groups whatever the
+//! GELU where the weights were trained with the exact one, norms of its levels' blocks have 32 groups whatever the
 //! configuration says, the mean of the autoencoder's distribution and the sizes of the text encoder are private, attention holds all
 //! its weights at once (1 GiB for two pictures), and candle's convolutions take several times as long and have no kernel in a CUDA build
 //! of this workspace.
