@@ -76,7 +76,7 @@ mod tests {
             [0.5, 1.0, 1.0],
             [0.5, 1.0, 1.0],
             [1.0, 1.0, -2.0],
-            [1.0, 1.0, 4.0 / 1.0],
+            [1.0, 1.0, 4.0],
         ];
         let rows: Vec<Vec<f64>> = rows.map(|row| row.to_vec()).into();
         let found = Components::of(&rows, 2).unwrap();

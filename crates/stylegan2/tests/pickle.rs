@@ -222,7 +222,7 @@ impl Walk {
         }
     }
 
-    fn to_mark(&mut self) {
+    fn pop_to_mark(&mut self) {
         while self.stack.pop().unwrap() != Item::Mark {}
     }
 
@@ -248,9 +248,12 @@ impl Walk {
             b'C' => (0, Item::Other, counted(1)),
             b'B' => (0, Item::Other, counted(4)),
             b'(' => (0, Item::Mark, 0),
-            b't' => (self.to_mark(), (0, Item::Other, 0)).1,
+            b't' => {
+                self.pop_to_mark();
+                (0, Item::Other, 0)
+            }
             b'e' | b'u' => {
-                self.to_mark();
+                self.pop_to_mark();
                 (1, Item::Other, 0)
             }
             0x85 => (1, Item::Other, 0),
