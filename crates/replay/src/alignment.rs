@@ -147,7 +147,7 @@ impl ImageDistance for Recomputed {
 
     fn among(&self, pictures: &Tensor, pairs: &[(usize, usize)]) -> domex_latent::Result<Tensor> {
         let (network, pairs) = (self.0.clone(), pairs.to_vec());
-        recompute(&[pictures.clone()], move |pictures| {
+        recompute(std::slice::from_ref(pictures), move |pictures| {
             network.among(&pictures[0], &pairs)
         })
     }
