@@ -306,6 +306,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "xtask",
         &[
+            "domex-expand-diffae",
             "domex-expand-stylegan2",
             "domex-checkpoint",
             "domex-clip",
@@ -349,6 +350,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-pretrain",
             "domex-random",
             "domex-ranks",
+            "domex-stable-diffusion",
             "domex-stylegan2",
             "domex-teacher",
             "domex-train",
