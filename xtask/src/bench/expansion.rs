@@ -52,6 +52,8 @@ pub fn step(
         batch: n,
         ..Config::default()
     };
+    // R1 of a discriminator of domains is due in one of sixteen steps.
+    config.adversarial.gamma = 0.0;
     complete(&mut config, &domex_expand_stylegan2::SETTINGS)?;
     let trainee = StyleGan2::new(&model, &config, pictures, 3)?;
     if trainee.trains_source() != (phases != Phases::Expand) {
@@ -124,6 +126,7 @@ fn complete(config: &mut Config, settings: &SourceSettings) -> Result<()> {
 /// Steps of a job, each the one of that number.
 fn run(config: Config, parts: Parts<'_>, step: u64) -> Result<Run> {
     let mut job = Expand::new(config, parts)?;
+    job.prepare().map_err(AnyError::internal)?;
     let clock = Clock {
         step,
         images: 1000,
