@@ -1,8 +1,8 @@
 //! Python pickles, protocols 0 to 5, as inert data.
 //!
-//! A pickle is a program for a small stack machine. [`machine`] runs that program, but where the
+//! A pickle is a program for a small stack machine. `machine` runs that program, but where the
 //! program says "call this", it only notes down *what* would be called with *which* arguments: no
-//! name is looked up and no code is run. The outcome is a graph of [`Node`]s in one vector that
+//! name is looked up and no code is run. The outcome is a graph of `Node`s in one vector that
 //! refer to each other by index, so cycles, sharing and depth cost nothing here and dropping it
 //! never recurses. Giving a meaning to the noted calls is the work of
 //! [`resolve`](crate::foreign).
