@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use domex_random::Streams;
+use domex_test_support::networks;
 use domex_test_support::process::{End, kill_after, signal, start, wait_until};
 use domex_test_support::program::World;
 use domex_train::snapshots::latest;
@@ -28,6 +30,26 @@ fn a_signal_saves_the_run() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     assert!(world.has_snapshot("run"));
+}
+
+#[test]
+fn a_signal_ends_translations() {
+    let world = world();
+    let clip = world.path("shipped/clip-one.safetensors");
+    networks::teacher(&world.path("teacher.safetensors"), networks::SIDE, &clip);
+    let tasks = "[settings.diffusion]\ntargets = 5000\n\n[[tasks]]\nmethod = \"diffusion\"\ntarget = \"zombie\"\n";
+    world.write("tasks.toml", tasks);
+    let line = "expand --tasks tasks.toml --teacher teacher.safetensors --teacher-clip one --batch 2 --out run";
+    let mut command = world.command(line);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_until(&mut child, "folder", || world.has("run/run.json"));
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("before the first step"), "{said}");
+    assert!(!world.has_snapshot("run"));
 }
 
 #[test]

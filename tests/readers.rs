@@ -9,17 +9,19 @@ mod readers;
 type Reader = fn(&[u8]);
 
 /// Every target.
-const READERS: [(&str, Reader); 14] = [
+const READERS: [(&str, Reader); 16] = [
     ("anchors", readers::anchors),
     ("checkpoint", readers::checkpoint),
     ("clip", readers::clip),
     ("container", readers::container),
     ("dataset", readers::dataset),
     ("diffae", readers::diffae),
+    ("diffusers", readers::diffusers),
     ("lpips", readers::lpips),
     ("manifest", readers::manifest),
     ("picture", readers::picture),
     ("snapshot", readers::snapshot),
+    ("studio", readers::studio),
     ("stylegan2", readers::stylegan2),
     ("tasks", readers::tasks),
     ("tokenizer", readers::tokenizer),
@@ -40,6 +42,14 @@ const SAMPLES: [&str; 10] = [
     "../assets/beside.png",
 ];
 
+/// What the page of the studio sends: settings of a picture, a film, a sheet, an expansion.
+const MESSAGES: [&str; 4] = [
+    r#"{"source":{"seed":1},"truncation":0.7,"domains":{"zombie":1},"mixing":{"seed":2,"first":0,"last":9}}"#,
+    r#"{"keyframes":[{"source":{"seed":1}},{"source":{"seed":2}}],"frames":9,"fps":10,"closed":true,"format":"gif"}"#,
+    r#"{"settings":{"source":{"seed":1}},"x":{"domain":"zombie","from":0,"to":1,"steps":3},"y":{"domain":"statue","from":-1,"to":1,"steps":2}}"#,
+    r#"{"domains":["a zombie","a pencil sketch"],"steps":400}"#,
+];
+
 #[test]
 fn every_target_of_cargo_fuzz_is_tried_here() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/targets");
@@ -53,8 +63,9 @@ fn every_target_of_cargo_fuzz_is_tried_here() {
 #[test]
 fn no_reader_panics_on_a_sample_of_any_format_whole_cut_or_changed() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for sample in SAMPLES {
-        let whole = std::fs::read(crates.join(sample)).expect(sample);
+    let files = SAMPLES.map(|sample| std::fs::read(crates.join(sample)).expect(sample));
+    let messages = MESSAGES.map(|message| message.as_bytes().to_vec());
+    for whole in files.into_iter().chain(messages) {
         let mut changed = whole.clone();
         for at in [3, 40, whole.len() / 2, whole.len() - 20] {
             changed[at] ^= 0x55;

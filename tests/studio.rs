@@ -263,23 +263,48 @@ fn a_domain_is_learnt_in_a_process_of_its_own() {
     browser.wait_for("document.querySelector('.run img').naturalWidth > 100");
     assert!(world().has("learnt/runs/elves/model.safetensors"));
 
+    // Its model is shown, with the settings that were there.
+    slide(&mut browser, "#domains input", 0.5);
+    click(&mut browser, ".run button");
+    browser.wait_for("document.title.startsWith('elves/model.safetensors')");
+    browser.wait_for(
+        "document.querySelector('#domains .slider:nth-child(3) label')?.textContent === 'elf'",
+    );
+    let label = "document.getElementById('picture').getAttribute('aria-label')";
+    browser.wait_for(&format!("{label} === 'Picture: seed 0, pencil sketch 0.5'"));
+    changed(&mut browser, |browser| {
+        slide(browser, "#domains .slider:nth-child(3) input", 1.0);
+    });
+    quiet(&mut browser);
+    // And the first one again.
+    browser.value(
+        "{ const models = document.getElementById('models'); models.selectedIndex = 0;
+           models.dispatchEvent(new Event('change')); 0 }",
+    );
+    browser.wait_for("document.title.startsWith('run/model.safetensors')");
+    browser.wait_for("document.getElementById('message').textContent.includes('no domain')");
+    browser.wait_for("document.documentElement.dataset.drawn >= 1");
+    click(&mut browser, "#message button");
+
     // A long one is stopped, and goes on when the studio has ended and another is there.
     begin(&mut browser, "owls", "old owl", 5000);
-    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Stop'");
+    browser.wait_for("document.querySelector('.run:nth-child(2) button')?.textContent === 'Stop'");
     browser.wait_for("document.querySelectorAll('.run img')[1]?.naturalWidth > 100");
-    click(&mut browser, ".run button");
-    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Resume'");
-    click(&mut browser, ".run button");
-    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Stop'");
+    click(&mut browser, ".run:nth-child(2) button");
+    browser
+        .wait_for("document.querySelector('.run:nth-child(2) button')?.textContent === 'Resume'");
+    click(&mut browser, ".run:nth-child(2) button");
+    browser.wait_for("document.querySelector('.run:nth-child(2) button')?.textContent === 'Stop'");
     quiet(&mut browser);
     drop(running);
     let again = Running::expanded("learnt");
     browser.open(&again.url, 1200, 800);
     browser.wait_for("document.documentElement.dataset.drawn >= 1");
     browser.value("{ document.getElementById('learn-panel').open = true; 0 }");
-    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Stop'");
-    click(&mut browser, ".run button");
-    browser.wait_for("document.querySelectorAll('.run button')[0]?.textContent === 'Resume'");
+    browser.wait_for("document.querySelector('.run:nth-child(2) button')?.textContent === 'Stop'");
+    click(&mut browser, ".run:nth-child(2) button");
+    browser
+        .wait_for("document.querySelector('.run:nth-child(2) button')?.textContent === 'Resume'");
     quiet(&mut browser);
 }
 

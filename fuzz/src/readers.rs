@@ -14,6 +14,12 @@ use domex_data::source::{self, LabelsFrom};
 use domex_expand::{Recipe, TaskFile};
 use domex_expand_stylegan2::SETTINGS;
 use domex_mystyle::Anchors;
+use domex_stable_diffusion::Folder;
+use domex_studio::film::Film;
+use domex_studio::sheet::Sheet;
+use domex_studio::stamp::Stamp;
+use domex_studio::{Info, Settings, Wanted};
+use domex_test_support::stable_diffusion;
 use domex_train::State;
 
 /// Runs a reader on a file of this name.
@@ -127,4 +133,68 @@ pub fn manifest(bytes: &[u8]) {
     file("models.toml", bytes, |path| {
         drop(domex_hub::Manifest::read(path));
     });
+}
+
+/// A folder of Stable Diffusion with one file of this content; the first byte says which.
+pub fn diffusers(bytes: &[u8]) {
+    static WHOLE: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(whole_folder);
+    let Some((which, content)) = bytes.split_first() else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (at, (name, whole)) in WHOLE.iter().enumerate() {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder in it");
+        let replaced = at == usize::from(*which) % WHOLE.len();
+        std::fs::write(path, if replaced { content } else { whole }).expect("a file in it");
+    }
+    if let Ok(folder) = Folder::open(folder.path()) {
+        drop(folder.bytes());
+    }
+}
+
+/// The files of a folder that is read, with their names in it.
+fn whole_folder() -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    stable_diffusion::folder(folder.path(), &stable_diffusion::files());
+    let known = Folder::open(folder.path()).expect("a whole folder");
+    let files = known.files().expect("its files").into_iter().map(|path| {
+        let name = path.strip_prefix(folder.path()).expect("a file in it");
+        let name = name.to_string_lossy().into_owned();
+        (name, std::fs::read(path).expect("a file that is there"))
+    });
+    files.collect()
+}
+
+/// What the page of the studio sends, and a picture that is dropped on it.
+pub fn studio(bytes: &[u8]) {
+    let info = Info {
+        model: "fuzz".into(),
+        kind: "StyleGAN2".into(),
+        resolution: 64,
+        domains: vec!["zombie".into(), "statue".into()],
+        directions: Vec::new(),
+        styles: 10,
+        regions: true,
+        drafts: true,
+        photos: None,
+    };
+    if let Ok(settings) = serde_json::from_slice::<Settings>(bytes) {
+        let (fitting, _) = settings.fit(&info);
+        drop(fitting.check(&info));
+    }
+    if let Ok(film) = serde_json::from_slice::<Film>(bytes)
+        && film.check(&info).is_ok()
+    {
+        drop(film.frames());
+    }
+    if let Ok(sheet) = serde_json::from_slice::<Sheet>(bytes)
+        && sheet.check(&info).is_ok()
+    {
+        drop(sheet.frames());
+    }
+    if let Ok(wanted) = serde_json::from_slice::<Wanted>(bytes) {
+        drop(wanted.check());
+    }
+    drop(Stamp::read(bytes));
 }

@@ -250,6 +250,25 @@ pub fn fetchable(kind: &str) -> domex_error::Result<String> {
     Ok(names.collect::<Vec<_>>().join(", "))
 }
 
+/// The names of all generators that are at hand: those that ship, and those that were fetched.
+pub fn at_hand() -> domex_error::Result<Vec<String>> {
+    let shipped = [(PORTRAITS, assets::GENERATOR), (DIFFAE, assets::DIFFAE)];
+    let mut names = Vec::new();
+    for (name, file) in shipped {
+        if assets::file(file)?.is_some() {
+            names.push(name.to_owned());
+        }
+    }
+    let (manifest, cache) = (Manifest::builtin()?, Cache::from_env()?);
+    for entry in manifest.entries() {
+        let is_generator = ["stylegan2", "diffae"].contains(&entry.kind.as_str());
+        if is_generator && cache.find(entry)?.is_some() {
+            names.push(entry.name.clone());
+        }
+    }
+    Ok(names)
+}
+
 /// The folder for what can be made or fetched again.
 pub fn cache_folder() -> domex_error::Result<PathBuf> {
     Ok(Cache::from_env()?.root().to_owned())

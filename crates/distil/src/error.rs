@@ -21,6 +21,9 @@ pub enum Error {
     /// A file could not be read or written.
     #[error(transparent)]
     Checkpoint(#[from] domex_checkpoint::Error),
+    /// Whoever waits for a translation ended it.
+    #[error("{0}")]
+    Stopped(#[source] crate::translator::Stopped),
     /// A setting or a shape is not what it has to be.
     #[error("{what}: {found}, expected {expected}")]
     Config {
@@ -69,7 +72,7 @@ impl Error {
 impl UserError for Error {
     fn is_user_error(&self) -> bool {
         match self {
-            Self::Candle(_) => false,
+            Self::Candle(_) | Self::Stopped(_) => false,
             Self::Clip(error) => error.is_user_error(),
             Self::Teacher(error) => error.is_user_error(),
             Self::StableDiffusion(error) => error.is_user_error(),

@@ -16,4 +16,4 @@ pub use domex_stable_diffusion::Folder;
 pub use domex_teacher::{KIND, Translation};
 pub use error::{Error, Result};
 pub use targets::{Request, Targets, targets};
-pub use translator::{Pace, Translator};
+pub use translator::{Pace, Stopped, Translator};

@@ -34,6 +34,11 @@ pub struct Pace {
 
 type Watch = Arc<dyn Fn(Pace) + Send + Sync>;
 
+/// Any error, as whoever ends the work has it.
+pub type Stopped = Box<dyn std::error::Error + Send + Sync>;
+
+type Check = Arc<dyn Fn() -> Result<(), Stopped> + Send + Sync>;
+
 /// A teacher that reads texts.
 #[derive(Clone)]
 pub struct Translator {
@@ -42,6 +47,7 @@ pub struct Translator {
     /// The hashes of all files, where they are files.
     key: Option<String>,
     watch: Option<Watch>,
+    check: Option<Check>,
 }
 
 impl fmt::Debug for Translator {
@@ -67,6 +73,7 @@ impl Translator {
             clip: vec![clip],
             key: None,
             watch: None,
+            check: None,
         })
     }
 
@@ -77,6 +84,7 @@ impl Translator {
             clip,
             key: None,
             watch: None,
+            check: None,
         }
     }
 
@@ -122,6 +130,15 @@ impl Translator {
         }
     }
 
+    /// The same, which asks before each batch of a translation whether to go on; an error ends it, as [`Error::Stopped`].
+    #[must_use]
+    pub fn checked(self, check: impl Fn() -> Result<(), Stopped> + Send + Sync + 'static) -> Self {
+        Self {
+            check: Some(Arc::new(check)),
+            ..self
+        }
+    }
+
     /// Width and height of its pictures; `None`: any.
     pub fn size(&self) -> Option<usize> {
         match &self.network {
@@ -153,7 +170,7 @@ impl Translator {
     ///
     /// # Errors
     ///
-    /// Shapes that do not fit, a text that is too long, or settings out of range.
+    /// Shapes that do not fit, a text that is too long, settings out of range, or [`Error::Stopped`].
     pub fn translate(
         &self,
         pictures: &Tensor,
@@ -165,6 +182,9 @@ impl Translator {
         let (n, began) = (pictures.dim(0)?, Instant::now());
         let mut translated = Vec::new();
         for start in (0..n).step_by(self.batch()) {
+            if let Some(check) = &self.check {
+                check().map_err(Error::Stopped)?;
+            }
             let part = self.batch().min(n - start);
             let x = pictures.narrow(0, start, part)?;
             let [source, target] = texts.each_ref().map(|text| repeated(text, part));

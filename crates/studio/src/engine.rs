@@ -36,6 +36,20 @@ pub trait Engine {
     fn find(&mut self, photo: &RgbImage, steps: u32, stop: &Stop) -> domex_error::Result<Found>;
 }
 
+/// Opens models, each as an [`Engine`].
+pub trait Models {
+    /// Opens the model of a [`Named`](crate::Named) and has `work` use it until another one is wanted or the studio ends.
+    ///
+    /// # Errors
+    ///
+    /// The model cannot be opened; `work` was not called then.
+    fn open(
+        &mut self,
+        model: &str,
+        work: &mut dyn FnMut(&mut dyn Engine),
+    ) -> domex_error::Result<()>;
+}
+
 /// What was found for a photo, in the engine's own form.
 pub type PhotoBytes = Arc<[u8]>;
 

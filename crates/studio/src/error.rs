@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use domex_error::UserError;
+use domex_error::{AnyError, UserError};
 
 /// Why there is no studio.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,9 @@ pub enum Error {
     /// The system gives no random numbers.
     #[error("no token: the system gives no random numbers: {0}")]
     Random(String),
+    /// The first model cannot be opened, or that before one which cannot.
+    #[error("{0}")]
+    Model(AnyError),
     /// The server's thread could not be started.
     #[error("the server cannot be started: {0}")]
     Start(#[source] std::io::Error),
@@ -51,6 +54,7 @@ impl UserError for Error {
             | Self::Port { .. }
             | Self::Unguarded { .. }
             | Self::Workspace { .. } => true,
+            Self::Model(error) => error.is_user_error(),
             Self::Random(_) | Self::Start(_) => false,
         }
     }

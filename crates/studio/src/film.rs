@@ -40,6 +40,10 @@ enum Form {
 
 impl Film {
     /// Refuses what cannot be drawn.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in plain words.
     pub fn check(&self, info: &Info) -> Result<(), Refusal> {
         let refused = |reason: String| Err(Refusal::Settings(reason));
         if self.keyframes.len() < 2 {
@@ -66,6 +70,7 @@ impl Film {
     }
 
     /// Every frame, each once.
+    #[must_use]
     pub fn frames(&self) -> Vec<Frame> {
         let next = self.keyframes.iter().cycle().skip(1);
         let ways = self.keyframes.iter().zip(next);
@@ -86,7 +91,7 @@ impl Film {
     }
 
     /// The file.
-    pub fn encode(&self, pictures: Vec<RgbImage>) -> Result<Vec<u8>, Refusal> {
+    pub(crate) fn encode(&self, pictures: Vec<RgbImage>) -> Result<Vec<u8>, Refusal> {
         let format = match self.format {
             Form::Gif => Format::Gif,
             Form::Webp => Format::WebP,
@@ -98,7 +103,7 @@ impl Film {
     }
 
     /// Its type, for the browser.
-    pub fn media_type(&self) -> &'static str {
+    pub(crate) fn media_type(&self) -> &'static str {
         match self.format {
             Form::Gif => "image/gif",
             Form::Webp => "image/webp",

@@ -1,7 +1,7 @@
 //! Expansions that are begun from the page.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ pub trait Learner: Send + Sync {
     /// How far a run is.
     fn progress(&self, folder: &Path) -> Progress;
 
+    /// The model of a run, once it is done.
+    fn model(&self, folder: &Path) -> Option<PathBuf>;
+
     /// The newest picture of the same people in all domains, as PNG.
     fn picture(&self, folder: &Path) -> Option<Vec<u8>>;
 }
@@ -71,7 +74,7 @@ pub struct Progress {
     pub losses: BTreeMap<String, f64>,
     /// The step of its newest picture.
     pub picture: Option<u64>,
-    /// What a run that failed said, or the file of a finished one.
+    /// What a run that failed said.
     pub told: Option<String>,
 }
 

@@ -6,8 +6,8 @@
 //! Domains are learnt by a [`Learner`], which the program implements too: runs in processes of their own, each the folder of its name below the
 //! workspace.
 //!
-//! [`Studio::bind`] takes a port, [`Studio::run`] serves until it is told to end. The engine stays on the thread that called
-//! `run` and has one job at a time; the server has a thread of its own, and a bounded [`queue`] lies between them, in which a newer
+//! [`Studio::bind`] takes a port, [`Studio::run`] serves until it is told to end. [`Models`] gives it an engine of each model that the page
+//! wants, one at a time. The engine stays on the thread that called `run` and has one job at a time; the server has a thread of its own, and a bounded [`queue`] lies between them, in which a newer
 //! request of one view of the page takes the place of an older one that still waits.
 //!
 //! A page of any other origin in the same browser can send requests to a server on this machine, so none of them is trusted: see
@@ -18,9 +18,10 @@
 
 pub mod engine;
 mod error;
-mod film;
+pub mod film;
 pub mod guard;
 pub mod learn;
+mod models;
 mod page;
 mod photos;
 pub mod queue;
@@ -30,15 +31,16 @@ mod routes;
 mod server;
 pub mod settings;
 mod shared;
-mod sheet;
+pub mod sheet;
 pub mod stamp;
 mod upload;
 pub mod workspace;
 
-pub use engine::{Direction, Engine, Found, Frame, Info, PhotoBytes, PhotoSupport, Stop};
+pub use engine::{Direction, Engine, Found, Frame, Info, Models, PhotoBytes, PhotoSupport, Stop};
 pub use error::{Error, Result};
 pub use guard::Token;
 pub use learn::{Learner, Progress, Wanted};
+pub use models::Named;
 pub use refusal::Refusal;
 pub use region::Region;
 pub use server::{Config, Limits, Port, Studio};

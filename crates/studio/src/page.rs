@@ -28,6 +28,7 @@ const FILES: &[(&str, &str, &str)] = files! {
     "pad.js" SCRIPT,
     "sheet.js" SCRIPT,
     "mixing.js" SCRIPT,
+    "models.js" SCRIPT,
     "region.js" SCRIPT,
     "learn.js" SCRIPT,
     "film.js" SCRIPT,

@@ -1,6 +1,8 @@
 //! The line in which requests wait for the engine: bounded, and without what nobody waits for any more.
 //!
 //! A job may belong to a *view* of a page, such as its large picture. Only the newest job of a view waits: an older one gives it its place.
+//!
+//! When another model is wanted, the engine's work ends with that, and what waits is dropped: it was asked of the model before.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,17 +13,41 @@ use domex_error::AnyError;
 use tokio::sync::oneshot;
 
 use crate::engine::{Engine, Stop};
+use crate::models::Named;
 use crate::refusal::Refusal;
 
 /// How often an engine without work asks whether it is to end.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The view of those who want another model.
+const OPENING: &str = "opening";
+
 type Task = Box<dyn FnOnce(&mut dyn Engine, &Stop) + Send>;
+
+enum Work {
+    Task(Task),
+    Open(Opening),
+}
 
 struct Job {
     view: Option<String>,
     stop: Stop,
-    task: Task,
+    work: Work,
+}
+
+/// Another model, and who waits for it.
+pub struct Opening {
+    /// Which one.
+    pub model: Named,
+    answer: oneshot::Sender<domex_error::Result<()>>,
+}
+
+impl Opening {
+    /// It is there, or why not.
+    pub fn answer(self, opened: domex_error::Result<()>) {
+        // Nobody may wait any more.
+        drop(self.answer.send(opened));
+    }
 }
 
 /// See the [module docs](self). Clones are the same queue.
@@ -57,8 +83,7 @@ impl Queue {
         work: impl FnOnce(&mut dyn Engine, &Stop) -> domex_error::Result<T> + Send + 'static,
     ) -> Result<T, Refusal> {
         let (sender, receiver) = oneshot::channel();
-        let stop = Stop::default();
-        let task: Task = Box::new(move |engine, stop| {
+        let task = Box::new(move |engine: &mut dyn Engine, stop: &Stop| {
             // A fault of the engine with one request is no reason to close the page for all others.
             let done = catch_unwind(AssertUnwindSafe(|| work(engine, stop)));
             let done =
@@ -66,10 +91,33 @@ impl Queue {
             // Nobody may wait any more.
             drop(sender.send(done));
         });
+        self.wait(view, limit, Work::Task(task), receiver).await
+    }
+
+    /// Has the studio open another model, and waits until it is there.
+    ///
+    /// # Errors
+    ///
+    /// As of [`ask`](Self::ask), and what keeps the model from being opened.
+    pub async fn open(&self, model: Named, limit: Duration) -> Result<(), Refusal> {
+        let (answer, receiver) = oneshot::channel();
+        let work = Work::Open(Opening { model, answer });
+        self.wait(Some(OPENING.to_owned()), limit, work, receiver)
+            .await
+    }
+
+    async fn wait<T>(
+        &self,
+        view: Option<String>,
+        limit: Duration,
+        work: Work,
+        receiver: oneshot::Receiver<domex_error::Result<T>>,
+    ) -> Result<T, Refusal> {
+        let stop = Stop::default();
         self.push(Job {
             view,
             stop: stop.clone(),
-            task,
+            work,
         })?;
         let _in_vain_after_this = StopOnDrop(stop);
         match tokio::time::timeout(limit, receiver).await {
@@ -94,16 +142,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives one job after the other to the engine, until `ended`.
-    pub fn serve(&self, engine: &mut dyn Engine, ended: &dyn Fn() -> bool) {
-        while !ended() {
-            if let Some(job) = self.next()
-                && !job.stop.is_set()
-            {
-                (job.task)(engine, &job.stop);
+    /// Gives one job after the other to the engine, until another model is wanted, or `ended`: `None`.
+    pub fn serve(&self, engine: &mut dyn Engine, ended: &dyn Fn() -> bool) -> Option<Opening> {
+        let mut opening = None;
+        while opening.is_none() && !ended() {
+            let job = self.next().filter(|job| !job.stop.is_set());
+            match job.map(|job| (job.work, job.stop)) {
+                Some((Work::Task(task), stop)) => task(engine, &stop),
+                Some((Work::Open(wanted), _)) => opening = Some(wanted),
+                None => {}
             }
         }
         self.jobs().clear();
+        opening
     }
 
     fn next(&self) -> Option<Job> {

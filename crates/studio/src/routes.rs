@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `GET /`, `GET /page/{file}` | | the page |
 //! | `GET /api/info` | | what there is to set, as JSON |
+//! | `POST /api/model` | a model's name and settings | another model is shown; the settings it can take, as JSON |
 //! | `POST /api/pictures` | settings of 1 to 16 pictures | one PNG with all side by side |
 //! | `POST /api/download` | settings | a PNG with the settings in it |
 //! | `POST /api/sheet`, `POST /api/film` | `sheet`, `film` | a contact sheet, an animation |
@@ -71,6 +72,7 @@ type Answer<T = Response> = Result<T, Refusal>;
 pub fn router(shared: Arc<Shared>) -> Router {
     let api = Router::new()
         .route("/info", get(info))
+        .route("/model", post(model))
         .route("/pictures", post(pictures))
         .route("/download", post(download))
         .route("/sheet", post(sheet))
@@ -123,12 +125,47 @@ async fn missing() -> Refusal {
 }
 
 async fn info(State(shared): Studio) -> Response {
+    let shown = shared.shown();
+    let models = shared.models().into_iter().map(|named| named.name);
     document(&json!({
-        "info": shared.info,
+        "info": *shown.info,
+        "model": shown.name,
+        "models": models.collect::<Vec<_>>(),
         "version": env!("CARGO_PKG_VERSION"),
         "most_upload": shared.limits.upload,
         "workspace": shared.workspace.path().to_string_lossy(),
     }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Open {
+    name: String,
+    settings: Settings,
+}
+
+async fn model(State(shared): Studio, body: Body) -> Answer {
+    let Open { name, settings } = shared.json(body).await?;
+    let wanted = shared.models().into_iter().find(|named| named.name == name);
+    let wanted = wanted.ok_or_else(|| {
+        Refusal::Missing(format!(
+            "there is no model {name:?} here any more; reload the page"
+        ))
+    })?;
+    shared.queue.open(wanted, shared.limits.search).await?;
+    let (mut settings, mut notes) = settings.fit(&shared.info());
+    if settings.photo().is_some() && try_out(&shared, &settings).await.is_err() {
+        notes.push("left out: the photo was found among the pictures of another model".into());
+        settings.source = Source::Seed(0);
+    }
+    settings.check(&shared.info())?;
+    Ok(document(&json!({ "settings": settings, "notes": notes })))
+}
+
+/// Whether the engine can draw it: what is in the file of a photo only it can tell.
+async fn try_out(shared: &Shared, settings: &Settings) -> Result<(), Refusal> {
+    let frame = Frame::still(settings.clone());
+    shared.draw(vec![frame], None, true).await.map(drop)
 }
 
 #[derive(Deserialize)]
@@ -159,7 +196,7 @@ async fn pictures(State(shared): Studio, body: Body) -> Answer {
     asked
         .settings
         .iter()
-        .try_for_each(|settings| settings.check(&shared.info))?;
+        .try_for_each(|settings| settings.check(&shared.info()))?;
     let frames: Vec<Frame> = asked.settings.into_iter().map(Frame::still).collect();
     let pictures = shared.draw_all(&frames, asked.view.as_deref(), asked.draft);
     let pictures = pictures.await?;
@@ -176,7 +213,7 @@ async fn download(State(shared): Studio, body: Body) -> Answer {
 
 async fn sheet(State(shared): Studio, body: Body) -> Answer {
     let sheet: Sheet = shared.json(body).await?;
-    sheet.check(&shared.info)?;
+    sheet.check(&shared.info())?;
     let pictures = shared.draw_all(&sheet.frames(), None, false).await?;
     let stamp = shared.stamp(sheet.settings.clone())?;
     let bytes = shared.apart(move || stamp.encode(&sheet.draw(&pictures)?));
@@ -185,7 +222,7 @@ async fn sheet(State(shared): Studio, body: Body) -> Answer {
 
 async fn film(State(shared): Studio, body: Body) -> Answer {
     let film: Film = shared.json(body).await?;
-    film.check(&shared.info)?;
+    film.check(&shared.info())?;
     let pictures = shared.draw_all(&film.frames(), None, false).await?;
     let kind = film.media_type();
     Ok(file(
@@ -195,7 +232,8 @@ async fn film(State(shared): Studio, body: Body) -> Answer {
 }
 
 async fn photo(State(shared): Studio, Path(steps): Path<String>, body: Body) -> Answer {
-    let Some(support) = &shared.info.photos else {
+    let info = shared.info();
+    let Some(support) = &info.photos else {
         return Err(Refusal::Unusable(
             "photos cannot be found for this model".into(),
         ));
@@ -207,7 +245,7 @@ async fn photo(State(shared): Studio, Path(steps): Path<String>, body: Body) -> 
     let steps = steps
         .ok_or_else(|| Refusal::Settings(format!("steps go from {} to 1000", support.least)))?;
     let bytes = upload::bytes(body, "the picture", shared.limits.upload).await?;
-    let (pixels, side) = (shared.limits.pixels, shared.info.resolution);
+    let (pixels, side) = (shared.limits.pixels, info.resolution);
     let decoded = shared.apart(move || upload::square(&bytes, pixels, side));
     let (photo, notes) = decoded.await?;
     let search = shared
@@ -228,8 +266,9 @@ async fn open(State(shared): Studio, body: Body) -> Answer {
     let Some(stamp) = stamp else {
         return Ok(document(&json!({ "settings": null })));
     };
-    let (mut settings, mut notes) = stamp.settings.fit(&shared.info);
-    if stamp.model != shared.info.model {
+    let info = shared.info();
+    let (mut settings, mut notes) = stamp.settings.fit(&info);
+    if stamp.model != info.model {
         notes.push(format!(
             "the picture was made by the model {:?}",
             stamp.model
@@ -238,11 +277,8 @@ async fn open(State(shared): Studio, body: Body) -> Answer {
     if let (Source::Photo(_), Some(bytes)) = (&settings.source, stamp.photo) {
         settings.source = Source::Photo(shared.photos().keep(bytes));
     }
-    settings.check(&shared.info)?;
-    // What is in the file of a photo only the engine can tell.
-    shared
-        .draw(vec![Frame::still(settings.clone())], None, true)
-        .await?;
+    settings.check(&info)?;
+    try_out(&shared, &settings).await?;
     Ok(document(&json!({ "settings": settings, "notes": notes })))
 }
 

@@ -3,21 +3,24 @@
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
+use domex_error::AnyError;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::engine::Engine;
+use crate::engine::Models;
 use crate::guard::{Guard, Token};
 use crate::learn::Learner;
-use crate::queue::Queue;
+use crate::models::Named;
+use crate::queue::Opening;
 use crate::routes::router;
-use crate::shared::Shared;
+use crate::shared::{Shared, Shown};
 use crate::workspace::Workspace;
 use crate::{Error, Result};
 
@@ -32,6 +35,8 @@ pub struct Config {
     pub token: Option<Token>,
     /// Where presets are saved.
     pub workspace: PathBuf,
+    /// The models that the page can show, beside those of expansions; the first is that which it begins with.
+    pub models: Vec<Named>,
     /// How much it takes.
     pub limits: Limits,
 }
@@ -86,10 +91,8 @@ impl Default for Limits {
 pub struct Studio {
     listener: TcpListener,
     address: SocketAddr,
-    guard: Guard,
-    token: Option<Token>,
     workspace: Workspace,
-    limits: Limits,
+    config: Config,
 }
 
 impl Studio {
@@ -103,15 +106,13 @@ impl Studio {
         if !ip.is_loopback() && config.token.is_none() {
             return Err(Error::Unguarded { host: config.host });
         }
-        let workspace = Workspace::new(config.workspace)?;
+        let workspace = Workspace::new(&config.workspace)?;
         let (listener, address) = listen(ip, config.port)?;
         Ok(Self {
-            guard: Guard::new(address.ip(), config.token.clone()),
             listener,
             address,
-            token: config.token,
             workspace,
-            limits: config.limits,
+            config,
         })
     }
 
@@ -122,7 +123,7 @@ impl Studio {
 
     /// What to open in a browser of this machine, with the token.
     pub fn url(&self) -> String {
-        let token = self.token.as_ref().map(Token::reveal);
+        let token = self.config.token.as_ref().map(Token::reveal);
         let token = token.map(|token| format!("#{token}")).unwrap_or_default();
         match self.address.ip().is_unspecified() {
             // All addresses, and so none that can be opened.
@@ -131,30 +132,63 @@ impl Studio {
         }
     }
 
-    /// Answers until `ended`, which is asked some times a second between two jobs. The engine works on this thread; what `learner`
-    /// begins goes on afterwards.
+    /// Answers until `ended`, which is asked some times a second between two jobs. Engines work on this thread, one at a time; what
+    /// `learner` begins goes on afterwards. Where a model that the page wants cannot be opened, the one before is opened again.
     ///
     /// # Errors
     ///
-    /// [`Error::Start`].
+    /// [`Error::Start`], [`Error::Model`].
     pub fn run(
         self,
-        engine: &mut dyn Engine,
+        models: &mut dyn Models,
         learner: Arc<dyn Learner>,
         ended: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let queue = Queue::new(self.limits.queue);
-        let connections = self.limits.connections;
-        let head = self.limits.head;
-        let shared = Shared::new(
-            engine.info(),
-            queue.clone(),
-            self.guard,
-            self.workspace,
-            learner,
-            self.limits,
-        );
-        let app = router(Arc::new(shared));
+        let first = self.config.models.first().cloned();
+        let mut now = first.ok_or(Error::Model(AnyError::internal("a studio without a model")))?;
+        let mut begin = Some(|shown| self.begin(shown, learner));
+        let mut serving: Option<Result<Serving>> = None;
+        // The model before, and who waits for the one that comes.
+        let mut change: Option<(Named, Opening)> = None;
+        loop {
+            let mut next = None;
+            let opened = models.open(&now.model, &mut |engine| {
+                let shown = Shown {
+                    name: now.name.clone(),
+                    info: Arc::new(engine.info()),
+                };
+                if let Some(begin) = begin.take() {
+                    serving = Some(begin(shown.clone()));
+                }
+                let Some(Ok(serving)) = &serving else { return };
+                serving.shared.show(shown);
+                if let Some((_, opening)) = change.take() {
+                    opening.answer(Ok(()));
+                }
+                next = serving.shared.queue.serve(engine, ended);
+            });
+            match (opened, change.take(), next) {
+                (Ok(()), _, Some(opening)) => {
+                    let before = std::mem::replace(&mut now, opening.model.clone());
+                    change = Some((before, opening));
+                }
+                (Ok(()), _, None) => return serving.transpose().map(drop),
+                (Err(error), Some((before, opening)), _) => {
+                    opening.answer(Err(error));
+                    now = before;
+                }
+                (Err(error), None, _) => return Err(Error::Model(error)),
+            }
+        }
+    }
+
+    /// Starts the server's thread.
+    fn begin(self, shown: Shown, learner: Arc<dyn Learner>) -> Result<Serving> {
+        let guard = Guard::new(self.address.ip(), self.config.token.clone());
+        let (connections, head) = (self.config.limits.connections, self.config.limits.head);
+        let shared = Shared::new(shown, guard, self.config, self.workspace, learner);
+        let shared = Arc::new(shared);
+        let app = router(shared.clone());
         self.listener.set_nonblocking(true).map_err(Error::Start)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -167,12 +201,26 @@ impl Studio {
             .spawn(move || {
                 serve(runtime, listener, app, connections, head, told_to_end);
             });
-        let server = server.map_err(Error::Start)?;
-        queue.serve(engine, ended);
+        Ok(Serving {
+            shared,
+            end: Some(end),
+            server: Some(server.map_err(Error::Start)?),
+        })
+    }
+}
+
+/// The server while it answers. It ends with this.
+struct Serving {
+    shared: Arc<Shared>,
+    end: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
         // It may have ended already.
-        let _ = end.send(());
-        drop(server.join());
-        Ok(())
+        let _ = self.end.take().map(|end| end.send(()));
+        drop(self.server.take().map(JoinHandle::join));
     }
 }
 

@@ -10,10 +10,11 @@ use tokio::sync::Semaphore;
 use crate::engine::{Frame, Info};
 use crate::guard::Guard;
 use crate::learn::Learner;
+use crate::models::{self, Named};
 use crate::photos::Photos;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
-use crate::server::Limits;
+use crate::server::{Config, Limits};
 use crate::settings::Settings;
 use crate::stamp::Stamp;
 use crate::upload;
@@ -22,14 +23,24 @@ use crate::workspace::Workspace;
 /// Pictures of one request after which others get their turn.
 const TURN: usize = 8;
 
+/// The model whose engine works.
+#[derive(Clone)]
+pub struct Shown {
+    /// As the page calls it.
+    pub name: String,
+    pub info: Arc<Info>,
+}
+
 /// See the [module docs](self).
 pub struct Shared {
-    pub info: Info,
     pub queue: Queue,
     pub guard: Guard,
     pub workspace: Workspace,
     pub learner: Arc<dyn Learner>,
     pub limits: Limits,
+    /// Those that the studio was told of.
+    models: Vec<Named>,
+    shown: Mutex<Shown>,
     photos: Mutex<Photos>,
     /// Pictures are decoded and encoded by so many at once.
     coders: Semaphore,
@@ -37,23 +48,44 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(
-        info: Info,
-        queue: Queue,
+        shown: Shown,
         guard: Guard,
+        config: Config,
         workspace: Workspace,
         learner: Arc<dyn Learner>,
-        limits: Limits,
     ) -> Self {
         Self {
-            info,
-            queue,
+            queue: Queue::new(config.limits.queue),
             guard,
             workspace,
             learner,
-            limits,
+            limits: config.limits,
+            models: config.models,
+            shown: Mutex::new(shown),
             photos: Mutex::default(),
             coders: Semaphore::new(2),
         }
+    }
+
+    pub fn shown(&self) -> Shown {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.clone()
+    }
+
+    /// What there is to set.
+    pub fn info(&self) -> Arc<Info> {
+        self.shown().info
+    }
+
+    /// From now on this model's engine works.
+    pub fn show(&self, shown: Shown) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// All models that the page can show.
+    pub fn models(&self) -> Vec<Named> {
+        let learnt = models::learnt(&self.workspace, &*self.learner);
+        self.models.iter().cloned().chain(learnt).collect()
     }
 
     pub fn photos(&self) -> MutexGuard<'_, Photos> {
@@ -82,7 +114,7 @@ impl Shared {
         draft: bool,
     ) -> Result<Vec<RgbImage>, Refusal> {
         // Where drafts are worth their while a picture takes long.
-        let turn = if self.info.drafts { 1 } else { TURN };
+        let turn = if self.info().drafts { 1 } else { TURN };
         let mut pictures = Vec::with_capacity(frames.len());
         for turn in frames.chunks(turn) {
             let drawn = self.draw(turn.to_vec(), view.map(str::to_owned), draft);
@@ -93,7 +125,7 @@ impl Shared {
 
     /// A picture with its settings in it.
     pub async fn stamped(&self, settings: Settings) -> Result<Vec<u8>, Refusal> {
-        settings.check(&self.info)?;
+        settings.check(&self.info())?;
         let mut pictures = self
             .draw(vec![Frame::still(settings.clone())], None, false)
             .await?;
@@ -107,7 +139,7 @@ impl Shared {
             .photo()
             .map(|id| self.photos().get(id))
             .transpose()?;
-        Ok(Stamp::new(&self.info.model, settings, photo))
+        Ok(Stamp::new(&self.info().model, settings, photo))
     }
 
     /// Work on pictures' bytes, which would keep all other answers waiting.

@@ -44,6 +44,10 @@ impl Axis {
 
 impl Sheet {
     /// Refuses what cannot be drawn.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in plain words.
     pub fn check(&self, info: &Info) -> Result<(), Refusal> {
         if self.x.domain == self.y.domain {
             return Err(Refusal::Settings(
@@ -65,6 +69,7 @@ impl Sheet {
     }
 
     /// Row by row.
+    #[must_use]
     pub fn frames(&self) -> Vec<Frame> {
         let rows = self.y.strengths();
         let cells = rows.flat_map(|y| self.x.strengths().map(move |x| (x, y)));
@@ -76,7 +81,7 @@ impl Sheet {
     }
 
     /// With the strengths beside the pictures.
-    pub fn draw(&self, pictures: &[RgbImage]) -> Result<RgbImage, Refusal> {
+    pub(crate) fn draw(&self, pictures: &[RgbImage]) -> Result<RgbImage, Refusal> {
         let grid = Grid::new(self.x.steps)
             .column_labels(self.x.labels())
             .row_labels(self.y.labels());

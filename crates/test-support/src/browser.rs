@@ -129,25 +129,35 @@ impl Browser {
     /// What an expression of the page is; a promise's value once it has one.
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Json {
-        let asked =
-            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
-        let answer = self.call("Runtime.evaluate", &asked);
-        assert!(
-            answer.get("exceptionDetails").is_none(),
-            "{expression}: {answer}"
-        );
-        answer["result"]["value"].clone()
+        self.evaluated(expression)
+            .unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
-    /// Waits until an expression is true.
+    /// The value, or why there is none: the expression's own exception, or the page went away.
+    fn evaluated(&mut self, expression: &str) -> Result<Json, Json> {
+        let asked =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer = self.answer("Runtime.evaluate", &asked)?;
+        match answer.get("exceptionDetails") {
+            Some(exception) => Err(exception.clone()),
+            None => Ok(answer["result"]["value"].clone()),
+        }
+    }
+
+    /// Waits until an expression is true, of this page or of one that takes its place.
     #[track_caller]
     pub fn wait_for(&mut self, expression: &str) {
         let begin = Instant::now();
-        while self.value(&format!("Boolean({expression})")) != true {
+        let asked = format!("Boolean({expression})");
+        loop {
+            let value = self.evaluated(&asked);
+            if value == Ok(json!(true)) {
+                return;
+            }
             let complaints = &self.complaints;
             assert!(
                 begin.elapsed() < PATIENCE,
-                "never true: {expression} {complaints:?}"
+                "never true: {expression}: {value:?} {complaints:?}"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -188,6 +198,11 @@ impl Browser {
 
     #[track_caller]
     fn call(&mut self, method: &str, parameters: &Json) -> Json {
+        self.answer(method, parameters)
+            .unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn answer(&mut self, method: &str, parameters: &Json) -> Result<Json, Json> {
         self.id += 1;
         let mut command = json!({ "id": self.id, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -201,9 +216,11 @@ impl Browser {
             let message = self.answers.recv_timeout(PATIENCE);
             let mut message = message.unwrap_or_else(|error| panic!("{method}: {error}"));
             if message["id"] == self.id {
-                let error = &message["error"];
-                assert!(error.is_null(), "{method}: {error}");
-                return message["result"].take();
+                let error = message["error"].take();
+                return match error.is_null() {
+                    true => Ok(message["result"].take()),
+                    false => Err(error),
+                };
             }
             self.note(&message);
         }

@@ -5,12 +5,13 @@ mod learner;
 mod photos;
 mod start;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use domex_error::user_error;
-use domex_studio::{Config, Limits, Port, Studio as Page, Token};
+use domex_studio::{Config, Engine, Limits, Models, Named, Port, Studio as Page, Token};
 use serde_json::json;
 
 use self::explorer::Explorer;
@@ -19,6 +20,7 @@ use crate::args::ModelArgs;
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::models;
+use crate::paths::text;
 
 /// The port, unless it is taken.
 const PORT: u16 = 7860;
@@ -72,18 +74,88 @@ pub struct Studio {
 pub fn run(context: &Context, args: &Studio) -> domex_error::Result<()> {
     // A port that is taken is known before a large model is read.
     let page = Page::bind(config(args)?)?;
-    let model = models::load(context, &args.model)?;
-    let mut explorer = Explorer::new(context, &model, args)?;
+    let learner = Arc::new(Expansions::new(args));
+    let mut models = Opener {
+        context,
+        args,
+        learner: learner.clone(),
+        page: Some((page.url(), page.address())),
+    };
     let interrupt = Interrupt::watch()?;
-    let name = models::name(&args.model);
-    context.say(&format!("{name}: {} (Ctrl-C ends it)", page.url()));
-    if page.address().ip().is_unspecified() {
-        context.say("from another machine, the name of this one takes the place of localhost");
-    }
-    context.result(&json!({ "model": name, "url": page.url() }));
     // The one way to end it, and so no failure.
-    let learner = Arc::new(Expansions::new(args)?);
-    Ok(page.run(&mut explorer, learner, &|| interrupt.check().is_err())?)
+    Ok(page.run(&mut models, learner, &|| interrupt.check().is_err())?)
+}
+
+/// Opens the models that the page shows, with the verb's other flags.
+struct Opener<'a> {
+    context: &'a Context,
+    args: &'a Studio,
+    learner: Arc<Expansions>,
+    /// Where the page is, until that was said.
+    page: Option<(String, SocketAddr)>,
+}
+
+impl Models for Opener<'_> {
+    fn open(
+        &mut self,
+        model: &str,
+        work: &mut dyn FnMut(&mut dyn Engine),
+    ) -> domex_error::Result<()> {
+        let random = self.args.model.random && model == models::name(&self.args.model);
+        let wanted = ModelArgs {
+            model: (!random).then(|| model.to_owned()),
+            random,
+        };
+        let loaded = models::load(self.context, &wanted)?;
+        let mut explorer = Explorer::new(self.context, &loaded, &shown(model), self.args)?;
+        self.learner.expand(wanted.model);
+        if let Some((url, address)) = self.page.take() {
+            self.tell(&url, address);
+        }
+        work(&mut explorer);
+        Ok(())
+    }
+}
+
+impl Opener<'_> {
+    /// Where to look, once the model is there.
+    fn tell(&self, url: &str, address: SocketAddr) {
+        let name = models::name(&self.args.model);
+        self.context.say(&format!("{name}: {url} (Ctrl-C ends it)"));
+        if address.ip().is_unspecified() {
+            self.context
+                .say("from another machine, the name of this one takes the place of localhost");
+        }
+        self.context.result(&json!({ "model": name, "url": url }));
+    }
+}
+
+/// The model that was given, and the others that are at hand.
+fn named(args: &Studio) -> domex_error::Result<Vec<Named>> {
+    let given = models::name(&args.model);
+    let others = models::at_hand()?.into_iter().filter(|name| name != given);
+    let given = match Path::new(given).is_file() {
+        true => text(&std::path::absolute(given)?),
+        false => given.to_owned(),
+    };
+    let all = std::iter::once(given).chain(others);
+    let named = all.map(|model| Named {
+        name: shown(&model),
+        model,
+    });
+    Ok(named.collect())
+}
+
+/// What the page calls a model. Of a file no more than its folder's name: pictures carry the name with them.
+fn shown(model: &str) -> String {
+    let path = Path::new(model);
+    if !path.is_file() {
+        return model.to_owned();
+    }
+    let folder = path.parent().and_then(Path::file_name);
+    let parts = [folder, path.file_name()].into_iter().flatten();
+    let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
 }
 
 fn config(args: &Studio) -> domex_error::Result<Config> {
@@ -99,6 +171,7 @@ fn config(args: &Studio) -> domex_error::Result<Config> {
         port: args.port.map_or(Port::Preferably(PORT), Port::Only),
         token: is_guarded.then(Token::random).transpose()?,
         workspace: args.workspace.clone().unwrap_or_else(|| workspace(args)),
+        models: named(args)?,
         limits: Limits::default(),
     })
 }

@@ -8,10 +8,12 @@ const EVERY = 1000; // milliseconds
 const path = (name, rest = '') => `runs/${encodeURIComponent(name)}${rest}`;
 
 export class Learn {
+  #models;
   #timer = null;
   #pictures = new Map(); // by name: the step it is of, and its address
 
-  constructor() {
+  constructor(models) {
+    this.#models = models;
     $('learn-form').addEventListener('submit', (event) => {
       event.preventDefault();
       const domains = $('learn-domains').value.split('\n').map((line) => line.trim()).filter((line) => line !== '');
@@ -43,9 +45,14 @@ export class Learn {
     this.#draw(picture, name, progress).catch(failed);
     const bar = element('progress', { max: Math.max(progress.steps, 1), value: progress.step });
     bar.setAttribute('aria-label', `Steps of ${name}`);
-    const acts = { running: ['Stop', '/stop'], stopped: ['Resume', '/resume'] }[progress.state];
+    const ask = (act) => () => this.#ask('POST', path(name, act));
+    const acts = {
+      running: ['Stop', ask('/stop')],
+      stopped: ['Resume', ask('/resume')],
+      done: ['Open', () => this.#models.open(`runs/${name}`)],
+    }[progress.state];
     const buttons = acts ? [element('button', { type: 'button', textContent: acts[0] })] : [];
-    buttons[0]?.addEventListener('click', () => this.#ask('POST', path(name, acts[1])));
+    buttons[0]?.addEventListener('click', acts[1]);
     return element('li', { className: 'run' }, [
       element('p', { textContent: name }),
       picture,
@@ -72,7 +79,7 @@ export class Learn {
 
 function words({ state, step, steps, seconds_left: left, losses, told }) {
   if (state === 'failed') return told ?? 'It ended before the first step.';
-  if (state === 'done') return `Learnt. See it with: domex studio --model "${told}"`;
+  if (state === 'done') return 'Learnt.';
   const parts = [steps === 0 ? 'begins' : `step ${step} of ${steps}`];
   if (state === 'stopped') parts.push('stopped');
   else if (left !== null) parts.push(left < 90 ? `${Math.ceil(left)} s left` : `${Math.ceil(left / 60)} min left`);

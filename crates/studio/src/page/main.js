@@ -6,6 +6,7 @@ import { Files } from './files.js';
 import { Film } from './film.js';
 import { Learn } from './learn.js';
 import { Mixing } from './mixing.js';
+import { Models, kept } from './models.js';
 import { Pad } from './pad.js';
 import { Presets } from './presets.js';
 import { Region } from './region.js';
@@ -22,8 +23,8 @@ const LAST_SEED = 2 ** 32 - 1;
 const START = { source: { seed: 0 }, truncation: 1, domains: {}, directions: {} };
 
 async function start() {
-  const { info, version, most_upload, workspace } = await json('GET', 'info');
-  $('model').textContent = `${info.model}: ${info.kind}, ${info.resolution} × ${info.resolution} pixels, domex ${version}`;
+  const { info, model, models, version, most_upload, workspace } = await json('GET', 'info');
+  $('kind').textContent = `${info.kind}, ${info.resolution} × ${info.resolution} pixels, domex ${version}`;
   document.title = `${info.model} · domex studio`;
 
   const state = new State(START);
@@ -40,8 +41,10 @@ async function start() {
   const film = new Film(state);
   const files = new Files(state, info.photos, most_upload);
   new Presets(state, files, workspace);
-  new Learn();
+  new Learn(new Models(state, models, model));
   keys(state, view, film);
+  const settings = kept();
+  if (settings) state.change((now) => Object.assign(now, settings));
 }
 
 function seeds(state) {

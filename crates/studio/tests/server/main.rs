@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod models;
 mod painter;
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -11,8 +11,8 @@ use std::time::Duration;
 use domex_error::{AnyError, user_error};
 use domex_studio::learn::State;
 use domex_studio::{
-    Config, Direction, Engine, Found, Frame, Info, Learner, Limits, PhotoBytes, PhotoId,
-    PhotoSupport, Port, Progress, Source, Stop, Studio, Token, Wanted,
+    Config, Direction, Engine, Found, Frame, Info, Learner, Limits, Models, Named, PhotoBytes,
+    PhotoId, PhotoSupport, Port, Progress, Source, Stop, Studio, Token, Wanted,
 };
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -28,10 +28,42 @@ pub const HELD: u32 = 1_000_000;
 /// A seed at which the engine panics.
 pub const FAULTY: u32 = 1_000_001;
 
+/// A model with another domain, in which photos of the first lie nowhere.
+pub const OTHER: &str = "other";
+
+/// A model that cannot be opened.
+pub const BROKEN: &str = "broken";
+
 /// What it finds for every photo.
 const PHOTO: &[u8] = b"toy";
 
+/// Paints every model but `broken`, and writes its name into the info.
+struct Painters {
+    drawn: Arc<Mutex<Vec<u32>>>,
+    gate: Arc<Gate>,
+}
+
+impl Models for Painters {
+    fn open(
+        &mut self,
+        model: &str,
+        work: &mut dyn FnMut(&mut dyn Engine),
+    ) -> domex_error::Result<()> {
+        if model == BROKEN {
+            return Err(user_error("it is damaged"));
+        }
+        let mut painter = Painter {
+            model: model.to_owned(),
+            drawn: self.drawn.clone(),
+            gate: self.gate.clone(),
+        };
+        work(&mut painter);
+        Ok(())
+    }
+}
+
 struct Painter {
+    model: String,
     drawn: Arc<Mutex<Vec<u32>>>,
     gate: Arc<Gate>,
 }
@@ -56,10 +88,13 @@ fn wait_for(flag: &AtomicBool) {
 impl Engine for Painter {
     fn info(&self) -> Info {
         Info {
-            model: "toy".into(),
+            model: self.model.clone(),
             kind: "plain colours".into(),
             resolution: SIDE,
-            domains: vec!["elf".into(), "sketch".into()],
+            domains: match self.model == OTHER {
+                true => vec!["owl".into()],
+                false => vec!["elf".into(), "sketch".into()],
+            },
             directions: vec![Direction {
                 dimension: 4,
                 reach: 0.5,
@@ -85,7 +120,9 @@ impl Engine for Painter {
         let paint = |frame: &Frame| {
             let green = (frame.from.domains.get("elf").unwrap_or(&0.0) * 100.0) as u8;
             let colour = match &frame.from.source {
-                Source::Photo(id) if *photos[id] == *PHOTO => [0, green, 200],
+                Source::Photo(id) if *photos[id] == *PHOTO && self.model != OTHER => {
+                    [0, green, 200]
+                }
                 Source::Photo(_) => return Err(user_error("no photo of the toy")),
                 Source::Seed(FAULTY) => panic!("as it was asked to"),
                 Source::Seed(seed) => {
@@ -146,6 +183,11 @@ impl Learner for Idler {
         }
     }
 
+    fn model(&self, folder: &Path) -> Option<PathBuf> {
+        let model = folder.join("model");
+        model.exists().then_some(model)
+    }
+
     fn picture(&self, _: &Path) -> Option<Vec<u8>> {
         None
     }
@@ -173,19 +215,25 @@ impl Served {
             port: Port::Only(0),
             token,
             workspace: root.path().join("workspace"),
+            models: ["toy", OTHER, BROKEN]
+                .map(|name| Named {
+                    name: name.to_owned(),
+                    model: name.to_owned(),
+                })
+                .to_vec(),
             limits,
         };
         let studio = Studio::bind(config).unwrap();
         let (ended, drawn) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let gate = Arc::new(Gate::default());
-        let mut painter = Painter {
+        let mut painters = Painters {
             drawn: Arc::clone(&drawn),
             gate: Arc::clone(&gate),
         };
         let (address, end) = (studio.address(), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
             studio
-                .run(&mut painter, Arc::new(Idler), &|| {
+                .run(&mut painters, Arc::new(Idler), &|| {
                     end.load(Ordering::Relaxed)
                 })
                 .unwrap();
@@ -235,6 +283,11 @@ impl Served {
     /// The seeds of all pictures so far.
     pub fn drawn(&self) -> Vec<u32> {
         self.drawn.lock().unwrap().clone()
+    }
+
+    /// A file in the folder in which the workspace lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
     }
 
     /// All files in the folder in which the workspace lies.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use domex_data::picture::Background;
-use domex_distil::{Folder, Pace, Translator};
+use domex_distil::{Folder, Pace, Stopped, Translator};
 use domex_error::user_error;
 use domex_expand::methods::adversarial::Adversarial;
 use domex_expand::methods::diffusion::{Diffusion, DiffusionConfig};
@@ -17,12 +17,14 @@ use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source}
 use domex_latent::ImageDistance;
 use domex_nada::Guide;
 use domex_replay::{Perceptual, Recomputed};
+use domex_train::stderr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::dataset::Fingerprint;
 use super::{Expand, inputs};
 use crate::context::Context;
+use crate::interrupt::Interrupt;
 use crate::{assets, runs};
 
 /// Everything that `run.json` and the snapshots of a run say of it.
@@ -304,7 +306,7 @@ impl Settings {
             distance,
             teacher: teacher
                 .transpose()?
-                .map(|teacher| Arc::new(teacher.watched(watch))),
+                .map(|teacher| Arc::new(teacher.watched(watch).checked(interrupted))),
         })
     }
 
@@ -475,4 +477,14 @@ impl ClipModel {
         }
         Ok(guide)
     }
+}
+
+/// Ends translations when a signal came. A run catches them from its beginning.
+fn interrupted() -> Result<(), Stopped> {
+    let checked = Interrupt::watch()?.check();
+    Ok(checked.inspect_err(|_| {
+        stderr::line(
+            "interrupted before the first step; domains whose translations were whole need none again: give the same command with --force",
+        );
+    })?)
 }

@@ -1,7 +1,6 @@
 //! A generator as the studio's engine: from settings to latents to pictures.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 
 use candle_core::{DType, Tensor};
 use domex_error::{AnyError, user_error};
@@ -22,7 +21,6 @@ use crate::basis;
 use crate::context::Context;
 use crate::domains::Domains;
 use crate::kinds::Model;
-use crate::models;
 use crate::pictures::{DRAFT_SIDE, Painter};
 use crate::region;
 
@@ -89,8 +87,13 @@ impl Place {
 }
 
 impl<'a> Explorer<'a> {
-    /// Of a model with the verb's flags.
-    pub fn new(context: &Context, model: &'a Model, args: &Studio) -> domex_error::Result<Self> {
+    /// Of a model that the page calls `name`, with the verb's flags.
+    pub fn new(
+        context: &Context,
+        model: &'a Model,
+        name: &str,
+        args: &Studio,
+    ) -> domex_error::Result<Self> {
         let generator = model.generator();
         let expansion = model.expansion();
         let domains = match expansion {
@@ -108,7 +111,7 @@ impl<'a> Explorer<'a> {
         };
         let names = expansion.map(|expansion| expansion.layout.domains().iter());
         let info = Info {
-            model: name(args),
+            model: name.to_owned(),
             kind: model.what().to_owned(),
             resolution: generator.resolution() as u32,
             domains: names
@@ -315,21 +318,6 @@ fn directions(
         .zip(reaches)
         .map(|(dimension, reach)| Direction { dimension, reach })
         .collect())
-}
-
-/// Of a file no more than its folder's name: pictures carry the name with them.
-fn name(args: &Studio) -> String {
-    let given = models::name(&args.model);
-    let path = Path::new(given);
-    if !path.is_file() {
-        return given.to_owned();
-    }
-    let folder = path.parent().and_then(Path::file_name);
-    let parts = [folder, path.file_name()].into_iter().flatten();
-    let parts: Vec<String> = parts
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
-    parts.join("/")
 }
 
 fn synthesis(args: &Studio) -> SynthesisArgs {

@@ -13,36 +13,40 @@ use domex_train::{STOP, events, is_taken, snapshots};
 use serde_json::Value as Json;
 
 use super::Studio;
-use crate::models;
 use crate::paths::text;
+
+/// The model of a run.
+const MODEL: &str = "model.safetensors";
 
 /// The most of a log or of events that is read, from the end.
 const TAIL: usize = 64 << 10;
 
 /// See the [module docs](self).
 pub struct Expansions {
-    /// What of the command line is the same for all: the model and the networks of the losses.
+    /// What of the command line is the same for all: the networks of the losses.
     flags: Vec<String>,
+    /// What expansions begin with: a file or a name. `None`: random weights, which learn nothing.
+    model: Mutex<Option<String>>,
     /// Processes that this studio began, by their folders.
     children: Mutex<BTreeMap<PathBuf, Child>>,
 }
 
 impl Expansions {
-    /// Of the studio's model.
-    pub fn new(args: &Studio) -> domex_error::Result<Self> {
-        let given = models::name(&args.model);
-        let model = match Path::new(given).is_file() {
-            true => text(&std::path::absolute(given)?),
-            false => given.to_owned(),
-        };
-        let mut flags = vec![format!("--model={model}")];
-        flags.extend(args.clip.iter().map(|clip| format!("--clip={clip}")));
-        let perceptual = args.perceptual.as_ref();
-        flags.extend(perceptual.map(|file| format!("--perceptual={}", file.display())));
-        Ok(Self {
-            flags,
+    /// With the networks of these flags; of no model yet.
+    pub fn new(args: &Studio) -> Self {
+        let clip = args.clip.iter().map(|clip| format!("--clip={clip}"));
+        let perceptual = args.perceptual.iter();
+        let perceptual = perceptual.map(|file| format!("--perceptual={}", file.display()));
+        Self {
+            flags: clip.chain(perceptual).collect(),
+            model: Mutex::default(),
             children: Mutex::default(),
-        })
+        }
+    }
+
+    /// From now on expansions begin with this model.
+    pub fn expand(&self, model: Option<String>) {
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = model;
     }
 
     /// Starts `domex expand` with these flags; what it says goes beside the run's folder.
@@ -77,12 +81,16 @@ impl Expansions {
 
 impl Learner for Expansions {
     fn begin(&self, wanted: &Wanted, folder: &Path) -> domex_error::Result<()> {
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let random = "random weights learn nothing; give the studio a model, or choose one";
+        let model = model.clone().ok_or_else(|| user_error(random))?;
         fs::create_dir_all(folder).with_context(|| text(folder))?;
         let domains = wanted
             .domains
             .iter()
             .map(|words| format!("--domain={}", words.trim()));
         let mut flags: Vec<String> = self.flags.iter().cloned().chain(domains).collect();
+        flags.push(format!("--model={model}"));
         flags.push(format!("--steps={}", wanted.steps));
         flags.push(format!("--out={}", folder.display()));
         self.start(&flags, folder)
@@ -112,7 +120,7 @@ impl Learner for Expansions {
         let saved = snapshots::newest_step(folder);
         let told = last["step"].as_u64();
         let is_running = self.is_running(folder);
-        let model = folder.join("model.safetensors");
+        let model = folder.join(MODEL);
         let state = match saved {
             _ if is_running => State::Running,
             Some(saved) if saved >= steps && model.is_file() => State::Done,
@@ -143,11 +151,15 @@ impl Learner for Expansions {
             losses: losses.collect(),
             picture: newest_picture(folder).map(|(step, _)| step),
             told: match state {
-                State::Done => Some(text(&model)),
                 State::Failed => tail(&log(folder)).lines().last().map(str::to_owned),
-                State::Running | State::Stopped => None,
+                State::Done | State::Running | State::Stopped => None,
             },
         }
+    }
+
+    fn model(&self, folder: &Path) -> Option<PathBuf> {
+        let is_done = self.progress(folder).state == State::Done;
+        is_done.then(|| folder.join(MODEL))
     }
 
     fn picture(&self, folder: &Path) -> Option<Vec<u8>> {

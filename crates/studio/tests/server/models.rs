@@ -1,0 +1,69 @@
+//! Other models in place of the one that is shown.
+
+use serde_json::{Value as Json, json};
+
+use crate::client::{Answer, Request};
+use crate::painter::{BROKEN, OTHER, Served, png};
+use crate::{asked, refused, seed};
+
+fn opened(studio: &Served, name: &str, settings: &Json) -> Answer {
+    let asked = json!({ "name": name, "settings": settings });
+    studio.ask(&Request::post("/api/model", &asked))
+}
+
+#[test]
+fn another_model_is_shown_with_what_of_the_settings_it_has() {
+    let studio = Served::new();
+    let info = studio.ask(&Request::get("/api/info")).json();
+    assert_eq!(info["models"], json!(["toy", "other", "broken"]));
+    let elf = json!({ "source": { "seed": 7 }, "domains": { "elf": 0.5 } });
+    let answer = opened(&studio, OTHER, &elf).json();
+    assert_eq!(answer["settings"]["source"], json!({ "seed": 7 }));
+    assert_eq!(answer["settings"]["domains"], json!({}));
+    assert_eq!(answer["notes"].as_array().unwrap().len(), 1);
+    let info = studio.ask(&Request::get("/api/info")).json();
+    assert_eq!(
+        [
+            &info["model"],
+            &info["info"]["model"],
+            &info["info"]["domains"]
+        ],
+        [&json!(OTHER), &json!(OTHER), &json!(["owl"])]
+    );
+    refused(&studio.ask(&asked(&elf)), 422, "owl");
+}
+
+#[test]
+fn the_model_before_goes_on_where_another_cannot_be_opened() {
+    let studio = Served::new();
+    refused(&opened(&studio, BROKEN, &seed(1)), 422, "damaged");
+    refused(&opened(&studio, "nowhere", &seed(1)), 404, "nowhere");
+    let info = studio.ask(&Request::get("/api/info")).json();
+    assert_eq!(info["model"], "toy");
+    assert_eq!(studio.ask(&asked(&seed(3))).status, 200);
+}
+
+#[test]
+fn a_photo_stays_with_the_models_that_know_it() {
+    let studio = Served::new();
+    let found = studio.ask(&Request::new("POST", "/api/photo/3").body(png(8, 8)));
+    let photo = json!({ "source": { "photo": found.json()["photo"] } });
+    let back = opened(&studio, "toy", &photo).json();
+    assert_eq!(back["settings"]["source"], photo["source"]);
+    let other = opened(&studio, OTHER, &photo).json();
+    assert_eq!(other["settings"]["source"], json!({ "seed": 0 }));
+    assert!(other["notes"][0].as_str().unwrap().contains("photo"));
+}
+
+#[test]
+fn the_model_of_an_expansion_that_is_done_can_be_shown() {
+    let studio = Served::new();
+    let wanted = json!({ "domains": ["an owl"], "steps": 2 });
+    let begin = Request::new("PUT", "/api/runs/owls").json(&wanted);
+    assert_eq!(studio.ask(&begin).status, 200);
+    refused(&opened(&studio, "runs/owls", &seed(1)), 404, "runs/owls");
+    std::fs::write(studio.path("workspace/runs/owls/model"), "").unwrap();
+    assert_eq!(opened(&studio, "runs/owls", &seed(1)).status, 200);
+    let info = studio.ask(&Request::get("/api/info")).json();
+    assert_eq!(info["model"], "runs/owls");
+}
