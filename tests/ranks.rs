@@ -1,4 +1,4 @@
-//! `domex expand` over several processes.
+//! `domex expand` and `domex train` over several processes.
 
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
@@ -82,6 +82,26 @@ fn several_processes_make_the_bits_of_one_and_so_does_a_resumed_run_with_others(
     world.ok(&format!("{RUN} --steps 2 --ranks 3 --quiet --out parts"));
     world.ok("expand --resume parts --steps 6 --threads 1 --quiet");
     assert!(world.tensors("parts") == world.tensors("alone"));
+}
+
+#[test]
+fn a_training_is_shared_too() {
+    let world = world();
+    world.ok("data portraits --out set --count 12 --size 16");
+    let line =
+        "train --data set --cbase 64 --cmax 8 --map-depth 2 --tick 0.004 --snap 1 --threads 1";
+    let run = format!("{line} --batch 4 --micro-batch 2 --kimg 0.016 --quiet");
+    world.ok(&format!("{run} --out alone"));
+    world.ok(&format!(
+        "{line} --batch 4 --kimg 0.008 --quiet --ranks 2 --out two"
+    ));
+    world.ok("train --resume two --kimg 0.016 --threads 1 --ranks 2 --quiet");
+    assert!(world.tensors("two") == world.tensors("alone"));
+    let few = world.run(&format!("{line} --batch 1 --ranks 2 --out none"));
+    let error = stderr(&few);
+    assert_eq!(few.status.code(), Some(2), "{error}");
+    let told = "passes of a step is 1 (batch 1 in passes of 1), expected 2 or more";
+    assert!(error.contains(told), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use domex_data::counted;
 use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::picture::{encode_png, write_png};
 use domex_error::user_error;
@@ -123,12 +124,6 @@ impl Gallery {
     pub fn grid(&self) -> Option<String> {
         self.grid.as_ref().map(text)
     }
-}
-
-/// "1 picture", "2 pictures".
-pub fn counted(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
 }
 
 #[cfg(test)]

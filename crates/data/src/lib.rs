@@ -39,5 +39,7 @@ pub mod png_text;
 pub mod portraits;
 pub mod source;
 pub mod text;
+mod words;
 
 pub use error::{Error, Result};
+pub use words::counted;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use clap::Args;
 use domex_checkpoint::foreign;
+use domex_data::counted;
 use domex_data::picture::{self, write_png};
 use domex_diffae::Model;
 use domex_error::user_error;
@@ -12,7 +13,6 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::gallery::counted;
 use crate::interrupt::Interrupt;
 use crate::models;
 use crate::paths::texts;

@@ -7,6 +7,7 @@ mod fuse;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use domex_data::counted;
 use domex_data::folder::prepare_file;
 use domex_error::user_error;
 use domex_latent::Expansion;
@@ -16,7 +17,6 @@ use serde_json::{Value as Json, json};
 
 use crate::args::ModelArgs;
 use crate::context::Context;
-use crate::gallery::counted;
 use crate::models;
 use crate::paths::text;
 

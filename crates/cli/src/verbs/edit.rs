@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
+use domex_data::counted;
 use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::{self, write_png};
@@ -19,7 +20,6 @@ use super::invert::{Crop, Invert, SpaceChoice, invert};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::domains::Domains;
-use crate::gallery::counted;
 use crate::kinds::Model;
 use crate::models;
 use crate::paths::{text, texts};

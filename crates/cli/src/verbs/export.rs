@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use domex_data::counted;
 use domex_data::folder::{OutputFolder, prepare_file, write_atomic};
 use domex_error::{AnyError, Result, user_error};
 use domex_onnx::Options;
@@ -12,7 +13,6 @@ use serde_json::json;
 
 use crate::args::ModelArgs;
 use crate::context::Context;
-use crate::gallery::counted;
 use crate::interrupt::Interrupt;
 use crate::models;
 use crate::paths::text;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use domex_data::counted;
 use domex_data::picture::Background;
 use domex_data::source::{self, LabelsFrom, Opened, PictureSource, Portraits};
 use domex_error::user_error;
@@ -67,7 +68,8 @@ pub struct Train {
     /// Batch size: pictures per step
     #[arg(long, value_name = "N", help_heading = "Settings")]
     pub batch: Option<usize>,
-    /// Pictures per pass; gradients are accumulated over the passes of a step, to save memory [default: the whole batch]
+    /// Pictures per pass; gradients are accumulated over the passes of a step, to save memory [default: the whole batch; of several
+    /// ranks, the batch divided by their number]
     #[arg(
         long,
         visible_alias = "batch-gpu",
@@ -75,6 +77,11 @@ pub struct Train {
         help_heading = "Settings"
     )]
     pub micro_batch: Option<usize>,
+    /// Start N processes on this machine that share each step, as mpirun -n N, torchrun or srun do on several; see
+    /// docs/machines.md. Each computes some of its passes, so the bits are those of one process with the same --micro-batch
+    /// [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Settings")]
+    pub ranks: Option<u16>,
     /// R1 regularization weight
     #[arg(long, value_name = "GAMMA", help_heading = "Settings")]
     pub gamma: Option<f64>,
@@ -217,7 +224,8 @@ pub enum Pipe {
 pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
     let old = args.resume.as_deref().map(settings::of_run).transpose()?;
     let out = runs::folder(args.out.as_deref(), args.resume.as_deref())?;
-    if old.is_none() && !args.force {
+    // Only rank 0 writes, and another one may look when it has begun to.
+    if old.is_none() && !args.force && context.team.is_first() {
         runs::refuse_occupied(&out)?;
     }
     let data = DataSettings::wanted(args, context, old.as_ref())?;
@@ -249,6 +257,7 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
         Some(old) => old.resumed(args, context, data.seen(&*pictures))?,
         None => Settings::new(args, context, data.seen(&*pictures), model.as_ref())?,
     };
+    settings.config.check_ranks(context.team.size())?;
     let small = [
         args.kimg.is_some(),
         args.channel_base.is_some(),
@@ -270,10 +279,13 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
     }
     let start = model.map_or(Start::Random, |model| Start::Model(Box::new(model)));
     let config = settings.config.clone();
-    let mut job = StyleGan2::new(config, pictures, &start, settings.seed, &context.device)?;
+    let job = StyleGan2::new(config, pictures, &start, settings.seed, &context.device)?;
+    let mut job = job.shared(context.team.clone())?;
     drop(start);
     let outcome = domex_train::run(&mut job, &run)?;
-    ended(context, &outcome, &out, &skipped);
+    if context.team.is_first() {
+        ended(context, &outcome, &out, &skipped);
+    }
     Ok(ExitCode::from(outcome.exit_code()))
 }
 
@@ -341,8 +353,8 @@ fn tell(
     context.say(&format!("pictures  {}", pictures.describe()));
     if !skipped.is_empty() {
         context.say(&format!(
-            "left out  {} pictures that cannot be used",
-            skipped.len()
+            "left out  {} that cannot be used",
+            counted(skipped.len(), "picture")
         ));
     }
     for notice in notices {

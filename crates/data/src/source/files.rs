@@ -13,6 +13,7 @@ use super::{LabelsFrom, Options, PictureSource, Progress, Watch, out_of_range};
 use crate::error::{Error, Result};
 use crate::picture::{Decoded, ENDINGS, decode_on};
 use crate::pil_resize::{Filter, resize};
+use crate::words::counted;
 
 /// Names and bytes, from a folder or an archive.
 pub(super) trait Files: Send + Sync {
@@ -237,9 +238,9 @@ impl PictureSource for FileSet {
             dim => format!(", labels of {dim}"),
         };
         format!(
-            "{}: {} pictures of {side} × {side}{grey}{labels}",
+            "{}: {} of {side} × {side}{grey}{labels}",
             self.path.display(),
-            self.names.len()
+            counted(self.names.len(), "picture")
         )
     }
 }

@@ -35,6 +35,35 @@ impl Default for AdaConfig {
     }
 }
 
+/// What counts of the discriminator's logits of real pictures: whole numbers, whose sums have no order.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Signs {
+    /// Of −1, 0 and 1.
+    pub sum: f64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Signs {
+    /// Of `logits` of any shape. Those that are not finite are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers cannot be read.
+    pub fn of(logits: &Tensor) -> Result<Self> {
+        let logits = logits.to_dtype(DType::F64)?.flatten_all()?;
+        let mut signs = Self::default();
+        for logit in logits.to_vec1::<f64>()? {
+            if logit.is_finite() {
+                // `signum` has no 0.
+                signs.sum += if logit == 0.0 { 0.0 } else { logit.signum() };
+                signs.count += 1;
+            }
+        }
+        Ok(signs)
+    }
+}
+
 /// The controller, with all of its state: it is resumed from a snapshot where it stopped.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,15 +129,14 @@ impl Ada {
     ///
     /// When the numbers cannot be read.
     pub fn observe(&mut self, logits: &Tensor) -> Result<()> {
-        let logits = logits.to_dtype(DType::F64)?.flatten_all()?;
-        for logit in logits.to_vec1::<f64>()? {
-            if logit.is_finite() {
-                // `signum` has no 0.
-                self.signs += if logit == 0.0 { 0.0 } else { logit.signum() };
-                self.count += 1;
-            }
-        }
+        self.note(Signs::of(logits)?);
         Ok(())
+    }
+
+    /// Takes note of logits that were counted elsewhere.
+    pub fn note(&mut self, signs: Signs) {
+        self.signs += signs.sum;
+        self.count += signs.count;
     }
 
     /// Counts a training step of `batch` pictures, and adjusts `p` when it is time. Returns

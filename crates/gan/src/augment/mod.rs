@@ -35,7 +35,7 @@ mod tests;
 use candle_core::Tensor;
 use domex_random::Stream;
 
-pub use ada::{Ada, AdaConfig};
+pub use ada::{Ada, AdaConfig, Signs};
 pub use config::AugmentConfig;
 
 use crate::{Error, Result};

@@ -288,6 +288,35 @@ impl Config {
         }
     }
 
+    /// Pictures of a pass with which every one of so many ranks has a pass, if there can be such: whole groups of those that the
+    /// discriminator compares.
+    #[must_use]
+    pub fn micro_batch_of(&self, ranks: usize) -> usize {
+        let share = self.batch / ranks.max(1);
+        let group = self.mbstd_group.clamp(1, share.max(1));
+        (share - share % group).max(1)
+    }
+
+    /// Whether so many ranks can share a step.
+    ///
+    /// # Errors
+    ///
+    /// Fewer passes than ranks.
+    pub fn check_ranks(&self, ranks: usize) -> Result<()> {
+        let passes = self.passes().len();
+        if passes >= ranks {
+            return Ok(());
+        }
+        let found = format!(
+            "{passes} (batch {} in passes of {})",
+            self.batch, self.micro_batch
+        );
+        let expected = format!(
+            "{ranks} or more, one for each rank: take fewer ranks, a larger batch or a smaller micro batch"
+        );
+        Err(Error::config("passes of a step", found, expected))
+    }
+
     /// Pictures of the passes that make up a step.
     pub(super) fn passes(&self) -> Vec<usize> {
         accumulate::passes(self.batch, self.micro_batch)

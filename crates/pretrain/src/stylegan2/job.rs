@@ -8,7 +8,7 @@ use domex_data::source::{self, PictureSource};
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Model, Overwrite};
 use domex_train::lazy::Lazy;
-use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
+use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State, Team};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -40,6 +40,7 @@ pub struct StyleGan2 {
     pub(super) mean_length: Tensor,
     pub(super) device: Device,
     pub(super) teaching: Option<Teaching>,
+    pub(super) team: Team,
     source: Box<dyn PictureSource>,
     order: Order,
     samples: Samples,
@@ -76,12 +77,24 @@ impl Purposes {
             augment: streams.stream("augmentation"),
         }
     }
+
+    /// Streams that go their own way from here.
+    pub fn fork(&mut self) -> Self {
+        Self {
+            latents: self.latents.fork(),
+            mixing: self.mixing.fork(),
+            noise: self.noise.fork(),
+            direction: self.direction.fork(),
+            labels: self.labels.fork(),
+            augment: self.augment.fork(),
+        }
+    }
 }
 
 /// Keys and tensors of a snapshot that are not the networks'.
 const STREAMS: &str = "streams";
 const ADA: &str = "ada";
-const MEAN_LENGTH: &str = "mean_path_length";
+pub(super) const MEAN_LENGTH: &str = "mean_path_length";
 const IMITATION: &str = "imitation";
 
 impl StyleGan2 {
@@ -116,6 +129,7 @@ impl StyleGan2 {
             samples: Samples::new(seed, config.z_dim, &*source, device)?,
             device: device.clone(),
             teaching: None,
+            team: Team::default(),
             source,
             config,
             seed,
@@ -130,6 +144,16 @@ impl StyleGan2 {
             latents: Streams::new(self.seed).stream("imitation"),
         });
         self
+    }
+
+    /// The same of a team: each rank computes some of a step's passes.
+    ///
+    /// # Errors
+    ///
+    /// Fewer passes than ranks.
+    pub fn shared(self, team: Team) -> Result<Self> {
+        self.config.check_ranks(team.size())?;
+        Ok(Self { team, ..self })
     }
 
     /// The settings.
@@ -162,14 +186,20 @@ impl StyleGan2 {
         Ok(model)
     }
 
-    /// The pictures of the step after `images` pictures, pass by pass.
-    fn reals(&mut self, images: u64) -> Result<Vec<Reals>> {
+    /// The pictures of the step after `images` pictures, pass by pass; `None` for those that another rank computes.
+    fn reals(&mut self, images: u64) -> Result<Vec<Option<Reals>>> {
         let mut before = images;
         let mut out = Vec::new();
-        for pass in self.config.passes() {
+        let passes = self.config.passes();
+        let own = self.team.passes(passes.len());
+        for (at, pass) in passes.into_iter().enumerate() {
             let range = before..before + pass as u64;
-            let indices: Vec<u64> = range.map(|i| self.order.index(i)).collect();
             before += pass as u64;
+            if !own.contains(&at) {
+                out.push(None);
+                continue;
+            }
+            let indices: Vec<u64> = range.map(|i| self.order.index(i)).collect();
             let (pictures, labels) = source::batch(&*self.source, &indices)?;
             let labels = if self.config.label_dim > 0 {
                 let shape = (pass, self.config.label_dim);
@@ -181,9 +211,15 @@ impl StyleGan2 {
                 1 => picture::from_grey(&pictures, DType::F32, &self.device)?,
                 _ => picture::from_rgb(&pictures, DType::F32, &self.device)?,
             };
-            out.push(Reals { pictures, labels });
+            out.push(Some(Reals { pictures, labels }));
         }
         Ok(out)
+    }
+
+    /// Moves the averaged generator.
+    fn average(&mut self, at: &Clock) -> Result<()> {
+        self.networks.ema.update(self.config.batch, at.images)?;
+        self.networks.share_mean()
     }
 
     /// Labels of pictures drawn at random, for generated ones.
@@ -207,6 +243,10 @@ impl Job for StyleGan2 {
         self.config.batch
     }
 
+    fn team(&self) -> Team {
+        self.team.clone()
+    }
+
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
         let mut losses = Losses::default();
         let imitation = self.config.imitation.clone();
@@ -216,7 +256,7 @@ impl Job for StyleGan2 {
         }
         if imitation.as_ref().is_some_and(|it| at.images < it.alone) {
             self.imitate(false, &mut losses)?;
-            self.networks.ema.update(self.config.batch, at.images)?;
+            self.average(at)?;
             return Ok(losses);
         }
         let reals = self.reals(at.images)?;
@@ -231,7 +271,7 @@ impl Job for StyleGan2 {
         if Lazy::new(self.config.r1_interval)?.due(at.step) {
             self.d_regularise(&reals, &mut losses)?;
         }
-        self.networks.ema.update(self.config.batch, at.images)?;
+        self.average(at)?;
         if let Some((_, ada)) = &mut self.augment {
             ada.step(self.config.batch);
         }
@@ -280,7 +320,6 @@ impl Job for StyleGan2 {
     }
 
     fn tick(&mut self, at: &Clock, folder: &RunFolder) -> JobResult<Measures> {
-        self.networks.share_mean()?;
         let name = format!("fakes{}.png", at.stamp(self.config.batch));
         self.samples
             .draw(&self.networks.g_ema, &folder.file(name))?;

@@ -8,7 +8,7 @@
 //! | R1 | every k-th step, k times as strong | live discriminator | to the discriminator |
 //!
 //! Each phase is a step of its network's optimizer. The passes of a step are added up, each weighted by its share of the
-//! batch. A loss or gradient that is not finite leaves the network as it was.
+//! batch. Several ranks share them; all draw the latents of all passes, as these move the mean latent. A loss or gradient that is not finite leaves the network as it was.
 
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
@@ -19,9 +19,13 @@ use domex_train::accumulate::Accumulator;
 use rayon::prelude::*;
 
 use super::imitation;
-use super::job::StyleGan2;
+use super::job::{MEAN_LENGTH, StyleGan2, Teaching};
 use crate::{Error, Result};
-use domex_gan::augment::Drawn;
+use domex_gan::augment::{Drawn, Signs};
+
+/// What passes tell the controller of the augmentation.
+const SIGNS: &str = "ada/signs";
+const SIGN_COUNT: &str = "ada/count";
 
 /// Real pictures of one pass.
 pub(super) struct Reals {
@@ -34,25 +38,44 @@ pub(super) struct Reals {
 impl StyleGan2 {
     /// The generator's adversarial phase.
     pub(super) fn g_main(&mut self, losses: &mut Losses) -> Result<()> {
-        let mut sum = Accumulator::default();
-        for pass in self.config.passes() {
-            let share = pass as f64 / self.config.batch as f64;
-            let labels = self.random_labels(pass)?;
-            let ws = self.latents(pass, labels.as_ref(), Network::Live)?;
-            let changed = self.draw_change(pass)?;
-            let change = changed.as_ref().map(transform);
-            let phase = generator_loss(
-                &self.networks.g,
-                &self.networks.d_frozen,
-                &ws,
-                labels.as_ref(),
-                Noise::Random(&mut self.streams.noise),
-                change.as_ref().map(|change| change as PictureTransform<'_>),
-            )?;
-            sum.note("score/fake", mean(&phase.logits)?, share);
-            sum.add("loss/G", &phase.loss, share, 1.0)?;
+        let passes = self.config.passes();
+        let mut sum = Accumulator::shared(&self.team, passes.len());
+        for (index, n) in passes.into_iter().enumerate() {
+            self.pass(|it| {
+                let labels = it.random_labels(n)?;
+                let ws = it.latents(n, labels.as_ref(), Network::Live)?;
+                if !sum.begin(index) {
+                    return Ok(());
+                }
+                let changed = it.draw_change(n)?;
+                let change = changed.as_ref().map(transform);
+                let phase = generator_loss(
+                    &it.networks.g,
+                    &it.networks.d_frozen,
+                    &ws,
+                    labels.as_ref(),
+                    Noise::Random(&mut it.streams.noise),
+                    change.as_ref().map(|change| change as PictureTransform<'_>),
+                )?;
+                let share = n as f64 / it.config.batch as f64;
+                sum.note("score/fake", mean(&phase.logits)?, share);
+                Ok(sum.add("loss/G", &phase.loss, share, 1.0)?)
+            })?;
         }
         Ok(sum.apply(&mut self.networks.adam_g, &[], losses)?)
+    }
+
+    /// A pass of a step, on streams of its own where the step has several: they are not drawn from any further if another rank
+    /// computes it.
+    fn pass(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        if self.config.passes().len() == 1 {
+            return work(self);
+        }
+        let forked = self.streams.fork();
+        let outer = std::mem::replace(&mut self.streams, forked);
+        let done = work(self);
+        self.streams = outer;
+        done
     }
 
     /// A step of the generator towards the teacher's pictures; with `adversarial`, the discriminator has its say on the same ones.
@@ -62,138 +85,181 @@ impl StyleGan2 {
             return Ok(());
         };
         let finest = if adversarial { finest } else { 0 };
-        let mut sum = Accumulator::default();
-        for pass in self.config.passes() {
-            let share = pass as f64 / self.config.batch as f64;
-            let (made, target) = self.shown(pass)?;
-            let distance = imitation::distance(&made, &target, finest)?;
-            let value = f64::from(distance.to_scalar::<f32>()?);
-            sum.note("loss/imitation", value, share);
-            let mut loss = (distance * weight)?;
-            if adversarial {
-                let changed = self.draw_change(pass)?;
-                let change = changed.as_ref().map(transform);
-                let change = change.as_ref().map(|change| change as PictureTransform<'_>);
-                let d = &self.networks.d_frozen;
-                let realism = domex_gan::realism(d, &made, None, change)?;
-                sum.note("score/fake", mean(&realism.logits)?, share);
-                loss = (loss + realism.loss)?;
-            }
-            sum.add("loss/G", &loss, share, 1.0)?;
+        let passes = self.config.passes();
+        let mut sum = Accumulator::shared(&self.team, passes.len());
+        for (index, n) in passes.into_iter().enumerate() {
+            self.pass(|it| {
+                let share = n as f64 / it.config.batch as f64;
+                let (numbers, w) = it.shown_latents(n)?;
+                if !sum.begin(index) {
+                    return Ok(());
+                }
+                let (made, target) = it.shown(&numbers, &w)?;
+                let distance = imitation::distance(&made, &target, finest)?;
+                let value = f64::from(distance.to_scalar::<f32>()?);
+                sum.note("loss/imitation", value, share);
+                let mut loss = (distance * weight)?;
+                if adversarial {
+                    let changed = it.draw_change(n)?;
+                    let change = changed.as_ref().map(transform);
+                    let change = change.as_ref().map(|change| change as PictureTransform<'_>);
+                    let d = &it.networks.d_frozen;
+                    let realism = domex_gan::realism(d, &made, None, change)?;
+                    sum.note("score/fake", mean(&realism.logits)?, share);
+                    loss = (loss + realism.loss)?;
+                }
+                Ok(sum.add("loss/G", &loss, share, 1.0)?)
+            })?;
         }
         Ok(sum.apply(&mut self.networks.adam_g, &[], losses)?)
     }
 
-    /// Pictures of fresh latents, by the generator and by its teacher.
-    fn shown(&mut self, n: usize) -> Result<(Tensor, Tensor)> {
-        let Some(teaching) = &mut self.teaching else {
-            let expected = "none, where nobody draws pictures for latents";
-            return Err(Error::config("imitation", "a weight", expected));
-        };
+    /// Fresh latents of which the teacher draws pictures: the numbers of `z`, one after the other, and `w`.
+    fn shown_latents(&mut self, n: usize) -> Result<(Vec<f32>, Tensor)> {
         let z_dim = self.config.z_dim;
         let mut numbers = vec![0f32; n * z_dim];
-        teaching.latents.fill_normal(&mut numbers);
+        self.teaching()?.latents.fill_normal(&mut numbers);
+        let z = Tensor::from_slice(&numbers, (n, z_dim), &self.device)?;
+        let w = latents::map(&mut self.networks.g, &z, None)?;
+        Ok((numbers, w))
+    }
+
+    /// Pictures of these latents, by the generator and by its teacher.
+    fn shown(&mut self, numbers: &[f32], w: &Tensor) -> Result<(Tensor, Tensor)> {
+        let z_dim = self.config.z_dim;
+        let teacher = &self.teaching()?.teacher;
         let pictures: Vec<_> = numbers
             .par_chunks(z_dim)
-            .map(|z| teaching.teacher.picture(z))
+            .map(|z| teacher.picture(z))
             .collect();
         let target = picture::from_rgb(&pictures, DType::F32, &self.device)?;
-        let z = Tensor::from_vec(numbers, (n, z_dim), &self.device)?;
-        let w = latents::map(&mut self.networks.g, &z, None)?;
-        let ws = latents::plain(&self.networks.g, &w)?;
+        let ws = latents::plain(&self.networks.g, w)?;
         let noise = Noise::Random(&mut self.streams.noise);
         let made = self.networks.g.synthesis().forward(&ws, noise)?;
         Ok((made, target))
     }
 
-    /// Path length regularization of the generator.
+    fn teaching(&mut self) -> Result<&mut Teaching> {
+        self.teaching.as_mut().ok_or_else(|| {
+            let expected = "none, where nobody draws pictures for latents";
+            Error::config("imitation", "a weight", expected)
+        })
+    }
+
+    /// Path length regularization of the generator. The running mean of lengths moves once a step, by the mean over all passes.
     pub(super) fn g_regularise(&mut self, losses: &mut Losses) -> Result<()> {
         let Some(config) = self.config.path_length else {
             return Ok(());
         };
         let gain = self.config.path_length_interval as f64;
-        let passes = self.config.passes();
-        let total: usize = passes.iter().map(|pass| config.samples(*pass)).sum();
-        let mut sum = Accumulator::default();
-        let mut mean_length = self.mean_length.clone();
-        for pass in passes {
-            let n = config.samples(pass);
-            let share = n as f64 / total as f64;
-            let labels = self.random_labels(n)?;
-            let ws = self.latents(n, labels.as_ref(), Network::Live)?;
-            let (size, channels) = (self.config.resolution, self.config.channels);
-            let direction = normal(
-                &mut self.streams.direction,
-                &[n, channels, size, size],
-                &self.device,
-            )?;
-            let path = domex_gan::path_length(
-                &self.networks.g,
-                &ws,
-                Noise::Random(&mut self.streams.noise),
-                &direction,
-                &mean_length,
-                &config,
-            )?;
-            mean_length = path.mean.clone();
-            sum.note("path/length", mean(&path.lengths)?, share);
-            sum.add("loss/path_length", &path.loss, share, gain)?;
+        let passes = self.config.passes().into_iter();
+        let counts: Vec<usize> = passes.map(|pass| config.samples(pass)).collect();
+        let total: usize = counts.iter().sum();
+        let mut sum = Accumulator::shared(&self.team, counts.len());
+        for (index, n) in counts.into_iter().enumerate() {
+            self.pass(|it| {
+                let labels = it.random_labels(n)?;
+                let ws = it.latents(n, labels.as_ref(), Network::Live)?;
+                if !sum.begin(index) {
+                    return Ok(());
+                }
+                let (size, channels) = (it.config.resolution, it.config.channels);
+                let dims = [n, channels, size, size];
+                let direction = normal(&mut it.streams.direction, &dims, &it.device)?;
+                let path = domex_gan::path_length(
+                    &it.networks.g,
+                    &ws,
+                    Noise::Random(&mut it.streams.noise),
+                    &direction,
+                    &it.mean_length,
+                    &config,
+                )?;
+                let share = n as f64 / total as f64;
+                let moved = path.mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+                sum.carry(MEAN_LENGTH, moved * share);
+                sum.note("path/length", mean(&path.lengths)?, share);
+                Ok(sum.add("loss/path_length", &path.loss, share, gain)?)
+            })?;
         }
-        let fine = sum.is_finite();
-        sum.apply(&mut self.networks.adam_g, &[], losses)?;
-        if fine {
-            self.mean_length = mean_length;
+        sum.exchange()?;
+        if sum.is_finite() {
+            let mean = Tensor::new(sum.carried(MEAN_LENGTH), &self.device)?;
+            self.mean_length = mean.to_dtype(self.mean_length.dtype())?;
         }
-        Ok(())
+        Ok(sum.apply(&mut self.networks.adam_g, &[], losses)?)
     }
 
     /// The discriminator's adversarial phase.
-    pub(super) fn d_main(&mut self, reals: &[Reals], losses: &mut Losses) -> Result<()> {
-        let mut sum = Accumulator::default();
-        for real in reals {
-            let n = real.pictures.dim(0)?;
-            let share = n as f64 / self.config.batch as f64;
-            let labels = self.random_labels(n)?;
-            let ws = self.latents(n, labels.as_ref(), Network::Frozen)?;
-            let noise = Noise::Random(&mut self.streams.noise);
-            let fakes = self.networks.g_frozen.synthesis().forward(&ws, noise)?;
-            let changed = self.draw_change(n)?;
-            let change = changed.as_ref().map(transform);
-            let change = change.as_ref().map(|change| change as PictureTransform<'_>);
-            let fake = domex_gan::fake_loss(&self.networks.d, &fakes, labels.as_ref(), change)?;
-            // One graph at a time: this one is gone before the next is built.
-            sum.add("loss/D_fake", &fake.loss, share, 1.0)?;
-            drop((fake, fakes));
-            let changed = self.draw_change(n)?;
-            let change = changed.as_ref().map(transform);
-            let change = change.as_ref().map(|change| change as PictureTransform<'_>);
-            let d = &self.networks.d;
-            let found = domex_gan::real_loss(d, &real.pictures, real.labels.as_ref(), change)?;
-            self.observe(&found.logits)?;
-            sum.note("score/real", mean(&found.logits)?, share);
-            sum.add("loss/D_real", &found.loss, share, 1.0)?;
+    pub(super) fn d_main(&mut self, reals: &[Option<Reals>], losses: &mut Losses) -> Result<()> {
+        let mut sum = Accumulator::shared(&self.team, reals.len());
+        for (index, n) in self.config.passes().into_iter().enumerate() {
+            self.pass(|it| {
+                let labels = it.random_labels(n)?;
+                let ws = it.latents(n, labels.as_ref(), Network::Frozen)?;
+                let Some(real) = reals[index].as_ref().filter(|_| sum.begin(index)) else {
+                    return Ok(());
+                };
+                let share = n as f64 / it.config.batch as f64;
+                let noise = Noise::Random(&mut it.streams.noise);
+                let fakes = it.networks.g_frozen.synthesis().forward(&ws, noise)?;
+                let changed = it.draw_change(n)?;
+                let change = changed.as_ref().map(transform);
+                let change = change.as_ref().map(|change| change as PictureTransform<'_>);
+                let fake = domex_gan::fake_loss(&it.networks.d, &fakes, labels.as_ref(), change)?;
+                // One graph at a time: this one is gone before the next is built.
+                sum.add("loss/D_fake", &fake.loss, share, 1.0)?;
+                drop((fake, fakes));
+                let changed = it.draw_change(n)?;
+                let change = changed.as_ref().map(transform);
+                let change = change.as_ref().map(|change| change as PictureTransform<'_>);
+                let d = &it.networks.d;
+                let found = domex_gan::real_loss(d, &real.pictures, real.labels.as_ref(), change)?;
+                carry_signs(&mut sum, &found.logits)?;
+                sum.note("score/real", mean(&found.logits)?, share);
+                Ok(sum.add("loss/D_real", &found.loss, share, 1.0)?)
+            })?;
         }
-        Ok(sum.apply(&mut self.networks.adam_d, &[], losses)?)
+        self.move_discriminator(sum, losses)
     }
 
     /// R1 regularization of the discriminator.
-    pub(super) fn d_regularise(&mut self, reals: &[Reals], losses: &mut Losses) -> Result<()> {
+    pub(super) fn d_regularise(
+        &mut self,
+        reals: &[Option<Reals>],
+        losses: &mut Losses,
+    ) -> Result<()> {
         let gain = self.config.r1_interval as f64;
-        let mut sum = Accumulator::default();
-        for real in reals {
-            let n = real.pictures.dim(0)?;
-            let share = n as f64 / self.config.batch as f64;
-            let changed = self.draw_change(n)?;
-            let change = changed.as_ref().map(transform);
-            let r1 = domex_gan::r1(
-                &self.networks.d,
-                &real.pictures,
-                real.labels.as_ref(),
-                self.config.gamma,
-                change.as_ref().map(|change| change as PictureTransform<'_>),
-            )?;
-            self.observe(&r1.logits)?;
-            sum.add("loss/R1", &r1.loss, share, gain)?;
+        let mut sum = Accumulator::shared(&self.team, reals.len());
+        for (index, n) in self.config.passes().into_iter().enumerate() {
+            self.pass(|it| {
+                let Some(real) = reals[index].as_ref().filter(|_| sum.begin(index)) else {
+                    return Ok(());
+                };
+                let changed = it.draw_change(n)?;
+                let change = changed.as_ref().map(transform);
+                let r1 = domex_gan::r1(
+                    &it.networks.d,
+                    &real.pictures,
+                    real.labels.as_ref(),
+                    it.config.gamma,
+                    change.as_ref().map(|change| change as PictureTransform<'_>),
+                )?;
+                carry_signs(&mut sum, &r1.logits)?;
+                let share = n as f64 / it.config.batch as f64;
+                Ok(sum.add("loss/R1", &r1.loss, share, gain)?)
+            })?;
+        }
+        self.move_discriminator(sum, losses)
+    }
+
+    /// The step of the discriminator, of which the controller of the augmentation hears.
+    fn move_discriminator(&mut self, mut sum: Accumulator, losses: &mut Losses) -> Result<()> {
+        sum.exchange()?;
+        if let Some((_, ada)) = &mut self.augment {
+            ada.note(Signs {
+                sum: sum.carried(SIGNS),
+                count: sum.carried(SIGN_COUNT) as u64,
+            });
         }
         Ok(sum.apply(&mut self.networks.adam_d, &[], losses)?)
     }
@@ -237,13 +303,6 @@ impl StyleGan2 {
         )?;
         Ok((!drawn.is_identity()).then_some(drawn))
     }
-
-    fn observe(&mut self, logits: &Tensor) -> Result<()> {
-        match &mut self.augment {
-            Some((_, ada)) => Ok(ada.observe(logits)?),
-            None => Ok(()),
-        }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -265,6 +324,14 @@ pub(super) fn normal(
     let mut values = vec![0f32; dims.iter().product()];
     stream.fill_normal(&mut values);
     Ok(Tensor::from_vec(values, dims, device)?)
+}
+
+/// Lets the controller of the augmentation hear of logits of real pictures.
+fn carry_signs(sum: &mut Accumulator, logits: &Tensor) -> Result<()> {
+    let signs = Signs::of(logits)?;
+    sum.carry(SIGNS, signs.sum);
+    sum.carry(SIGN_COUNT, signs.count as f64);
+    Ok(())
 }
 
 fn mean(x: &Tensor) -> Result<f64> {

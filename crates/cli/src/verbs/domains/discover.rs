@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
+use domex_data::counted;
 use domex_data::folder::OutputFolder;
 use domex_data::grid::Grid;
 use domex_data::picture::write_png;
@@ -18,7 +19,6 @@ use super::file;
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::domains::{Domains, slugs};
-use crate::gallery::counted;
 use crate::interrupt::Interrupt;
 use crate::kinds::Model;
 use crate::paths::{text, texts};

@@ -1,5 +1,6 @@
 //! The pictures of the source domain, and whether they are still those that a run began with.
 
+use domex_data::counted;
 use domex_data::picture::Background;
 use domex_data::portraits::Domain;
 use domex_data::source::{LabelsFrom, Mirrored, Opened, Options, PictureSource, Portraits};
@@ -89,8 +90,8 @@ pub fn open(
         tracing::warn!("left out: {line}");
     }
     if !opened.skipped.is_empty() {
-        let count = opened.skipped.len();
-        notices.push(format!("{count} pictures that cannot be used are left out"));
+        let count = counted(opened.skipped.len(), "picture");
+        notices.push(format!("left out: {count} that cannot be used"));
     }
     notices.extend(opened.notices);
     // Pictures of another size are refused by the run, which says more.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use domex_data::counted;
 use domex_data::source::{LabelsFrom, Options};
 use domex_error::user_error;
 use domex_expand::Sets;
@@ -77,7 +78,8 @@ fn tell(path: &Path, settings: &Settings, side: usize, left_out: usize, notices:
     }
     if left_out > 0 {
         notices.push(format!(
-            "{path}: {left_out} pictures that cannot be used are left out"
+            "{path}: left out: {} that cannot be used",
+            counted(left_out, "picture")
         ));
     }
 }

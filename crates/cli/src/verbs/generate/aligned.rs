@@ -1,6 +1,7 @@
 //! `domex generate --domains`: the same seeds in every domain.
 
 use candle_core::Tensor;
+use domex_data::counted;
 use domex_data::grid::Grid;
 use domex_error::user_error;
 use image::RgbImage;
@@ -9,7 +10,7 @@ use serde_json::json;
 use super::Generate;
 use crate::context::Context;
 use crate::domains::{Domains, slugs};
-use crate::gallery::{Gallery, counted};
+use crate::gallery::Gallery;
 use crate::kinds::Model;
 use crate::pictures::Painter;
 

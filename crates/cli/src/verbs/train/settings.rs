@@ -209,7 +209,11 @@ impl Settings {
                 keep_models: models(),
             },
         };
-        settings.changed(args)
+        let mut settings = settings.changed(args)?;
+        if args.micro_batch.is_none() && !context.team.is_alone() {
+            settings.config.micro_batch = settings.config.micro_batch_of(context.team.size());
+        }
+        Ok(settings)
     }
 
     /// Of a resumed run: its own, but for the length. Flags that say otherwise are refused.
