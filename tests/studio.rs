@@ -323,6 +323,11 @@ fn sheets_and_films_are_shown() {
     browser.wait_for("document.querySelectorAll('#keyframes canvas[width=\"16\"]').length === 2");
     click(&mut browser, "#film");
     browser.wait_for(shown);
+    click(&mut browser, "#result .close");
+    browser.value("document.getElementById('film-format').value = 'mp4'");
+    click(&mut browser, "#film");
+    browser.wait_for("document.querySelector('#result[open] video')?.videoWidth > 100");
+    browser.wait_for("document.querySelector('#result[open] video').currentTime > 0.1");
     quiet(&mut browser);
 }
 

@@ -1,8 +1,9 @@
-//! Animated pictures: GIF files that play everywhere, and lossless WebP files with all their colours.
+//! Animated pictures: GIF files that play everywhere, lossless WebP files with all their colours, and MP4 films.
 //!
 //! All frames of a GIF share one [`Palette`], so that still areas stay still. A traversal
 //! may carry a slider under the picture that shows where on the way the frame is.
 
+mod mp4;
 mod webp;
 
 use std::io::Cursor;
@@ -25,6 +26,8 @@ pub enum Format {
     Gif,
     /// Lossless WebP.
     WebP,
+    /// H.264 in MP4.
+    Mp4,
 }
 
 impl Format {
@@ -34,6 +37,7 @@ impl Format {
         match self {
             Self::Gif => "gif",
             Self::WebP => "webp",
+            Self::Mp4 => "mp4",
         }
     }
 
@@ -41,7 +45,7 @@ impl Format {
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-        [Self::Gif, Self::WebP]
+        [Self::Gif, Self::WebP, Self::Mp4]
             .into_iter()
             .find(|format| format.extension() == ending)
     }
@@ -175,6 +179,7 @@ impl Animation {
         match format {
             Format::Gif => self.encode_gif(&frames, &order),
             Format::WebP => webp::encode(&frames, &order, self.delay_ms),
+            Format::Mp4 => mp4::encode(&frames, &order, self.delay_ms),
         }
     }
 

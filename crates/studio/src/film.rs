@@ -26,7 +26,7 @@ pub struct Film {
     fps: f64,
     /// Back to the first keyframe, rather than the same way backwards.
     closed: bool,
-    /// `gif` or `webp`.
+    /// `gif`, `webp` or `mp4`.
     format: Form,
 }
 
@@ -36,6 +36,7 @@ pub struct Film {
 enum Form {
     Gif,
     Webp,
+    Mp4,
 }
 
 impl Film {
@@ -95,6 +96,7 @@ impl Film {
         let format = match self.format {
             Form::Gif => Format::Gif,
             Form::Webp => Format::WebP,
+            Form::Mp4 => Format::Mp4,
         };
         let animation = Animation::new(pictures)
             .fps(self.fps)
@@ -107,6 +109,7 @@ impl Film {
         match self.format {
             Form::Gif => "image/gif",
             Form::Webp => "image/webp",
+            Form::Mp4 => "video/mp4",
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{basis, models};
 /// Flags of `domex traverse`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex traverse --model ffhq.pkl --dim 0 --distance 0.25\n  domex traverse --model ffhq.pkl --dim 511 --seeds 0-3\n  domex traverse --model expanded.safetensors --domain sketch\n  domex traverse --model ffhq.pkl --direction smile.safetensors --distance 0.2\n  domex traverse --model expanded.safetensors --domain sketch --size 256 --out sketch.webp\n\nWithout a direction the most dormant free dimension is shown. Distances are shares of a domain's distance, as in `domex compose`: 1 is the domain as it was trained, or as far as a new domain would lie. Writes grid.png and an animation; with --out x.png the grid alone, with --out x.gif or x.webp the animation."
+    after_help = "Examples:\n  domex traverse --model ffhq.pkl --dim 0 --distance 0.25\n  domex traverse --model ffhq.pkl --dim 511 --seeds 0-3\n  domex traverse --model expanded.safetensors --domain sketch\n  domex traverse --model ffhq.pkl --direction smile.safetensors --distance 0.2\n  domex traverse --model expanded.safetensors --domain sketch --size 256 --out sketch.mp4\n\nWithout a direction the most dormant free dimension is shown. Distances are shares of a domain's distance, as in `domex compose`: 1 is the domain as it was trained, or as far as a new domain would lie. Writes grid.png and an animation; with --out x.png the grid alone, with --out x.gif, x.webp or x.mp4 the animation."
 )]
 pub struct Traverse {
     /// Which model.
@@ -80,6 +80,8 @@ pub enum AnimationFormat {
     Gif,
     /// All colours, lossless.
     Webp,
+    /// A film (H.264), for editors and messengers.
+    Mp4,
 }
 
 /// Where grid and animation go: both into a folder, or the one that `--out` names.
@@ -146,6 +148,7 @@ fn places(args: &Traverse) -> domex_error::Result<Places> {
     let wanted = args.format.map(|format| match format {
         AnimationFormat::Gif => Format::Gif,
         AnimationFormat::Webp => Format::WebP,
+        AnimationFormat::Mp4 => Format::Mp4,
     });
     let named = args.out.out.as_deref().filter(|out| !out.is_dir());
     if let Some((file, format)) = named.and_then(|out| Some((out, Format::of(out)?))) {

@@ -88,14 +88,24 @@ for (const dialog of document.querySelectorAll('dialog')) {
 }
 
 const result = $('result');
-const shown = result.querySelector('img');
-result.addEventListener('close', () => URL.revokeObjectURL(shown.src));
+const picture = result.querySelector('img');
+const video = result.querySelector('video');
+let url;
+result.addEventListener('close', () => {
+  video.removeAttribute('src');
+  URL.revokeObjectURL(url);
+});
 
 export function showResult(title, blob, name) {
-  const url = URL.createObjectURL(blob);
+  url = URL.createObjectURL(blob);
   result.querySelector('h2').textContent = title;
+  const isVideo = blob.type.startsWith('video/');
+  const shown = isVideo ? video : picture;
   shown.src = url;
-  shown.alt = title;
+  picture.alt = title;
+  video.ariaLabel = title;
+  picture.hidden = isVideo;
+  video.hidden = !isVideo;
   Object.assign(result.querySelector('a'), { href: url, download: name });
   result.showModal();
 }
