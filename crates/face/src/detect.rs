@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use domex_data::pil_resize::resize_bicubic;
 use image::RgbImage;
 use image::imageops::crop_imm;
@@ -169,8 +169,7 @@ impl Detector {
                 values[(channel * h + y as usize) * w + x as usize] = f32::from(value);
             }
         }
-        let tensor = Tensor::from_vec(values, (1, 3, h, w), &self.device)?;
-        Ok(tensor.to_dtype(DType::F32)?)
+        Ok(Tensor::from_vec(values, (1, 3, h, w), &self.device)?)
     }
 }
 
