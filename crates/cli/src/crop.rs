@@ -148,7 +148,7 @@ impl Cut {
 /// What is said of a picture without a face.
 pub fn no_face() -> String {
     let [first, second, third] = SIDES;
-    format!("no face was found (at {first}, {second} or {third} pixels on the longer side)")
+    format!("no face was found at {first}, {second} or {third} pixels on the longer side")
 }
 
 /// Finds the face of a picture.
