@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use domex_data::pil_resize::resize_bicubic;
 use image::RgbImage;
-use image::imageops::crop_imm;
+use image::imageops::{crop_imm, flip_horizontal};
 
 use crate::network::CHANNELS;
 use crate::{Result, STRIDES, YuNet};
@@ -50,6 +50,30 @@ impl Face {
             landmarks: self.landmarks.map(point),
         }
     }
+
+    /// In the mirror image of a picture of this width.
+    fn mirrored(&self, width: f64) -> Self {
+        let [x, y, w, h] = self.bounds;
+        let [left_eye, right_eye, nose, left_mouth, right_mouth] =
+            self.landmarks.map(|[x, y]| [width - x, y]);
+        Self {
+            score: self.score,
+            bounds: [width - x - w, y, w, h],
+            landmarks: [right_eye, left_eye, nose, right_mouth, left_mouth],
+        }
+    }
+
+    /// The mean of what several looks saw of one face, if there was one.
+    fn mean(seen: &[Self]) -> Option<Self> {
+        let count = seen.len() as f64;
+        let mean = |of: &dyn Fn(&Self) -> f64| seen.iter().map(of).sum::<f64>() / count;
+        (!seen.is_empty()).then(|| Self {
+            score: mean(&|face| face.score),
+            bounds: [0, 1, 2, 3].map(|i| mean(&|face| face.bounds[i])),
+            landmarks: [0, 1, 2, 3, 4]
+                .map(|point| [0, 1].map(|axis| mean(&|face| face.landmarks[point][axis]))),
+        })
+    }
 }
 
 /// What is less sure is no face. Faces of photographs reach 0.9 as a rule; muzzles of dogs and cats 0.8.
@@ -62,8 +86,8 @@ const OVERLAP: f64 = 0.3;
 /// knows faces of about 10 to 300 pixels: the second size is for one that fills its picture, the third for small ones.
 pub const SIDES: [u32; 3] = [640, 320, 1280];
 
-/// Pixels on the longer side of a face at the second look: of those tried (64 to 320) where eyes and mouth came out best.
-const SECOND_LOOK: f64 = 96.0;
+/// Pixels on the longer side of a face at the looks after the first: of those tried (64 to 320) where eyes and mouth came out best.
+const AGAIN: [f64; 2] = [96.0, 160.0];
 
 /// Finds faces. See the [crate's docs](crate).
 #[derive(Debug, Clone)]
@@ -91,7 +115,8 @@ impl Detector {
         Ok(Self::new(YuNet::load(path, device)?, device))
     }
 
-    /// The faces of a picture, the largest first; that one's eyes and mouth are looked for once more in its surroundings.
+    /// The faces of a picture, the largest first; of that one, eyes and mouth are the mean of further looks at its
+    /// surroundings.
     ///
     /// # Errors
     ///
@@ -106,7 +131,7 @@ impl Detector {
             let mut faces = self.look(picture, f64::from(side) / f64::from(longer))?;
             faces.sort_by(|a, b| b.area().total_cmp(&a.area()));
             if let Some(first) = faces.first_mut() {
-                *first = self.second_look(picture, first)?;
+                *first = self.again(picture, first)?;
                 return Ok(faces);
             }
         }
@@ -133,30 +158,35 @@ impl Detector {
         Ok(faces.map(|face| face.moved(scale, [0.0; 2])).collect())
     }
 
-    /// The same face, looked at alone; as it was, if it is not seen there.
-    fn second_look(&self, picture: &RgbImage, face: &Face) -> Result<Face> {
+    /// The same face, looked at alone in two sizes and in the mirror; as it was, if it is not seen there.
+    fn again(&self, picture: &RgbImage, face: &Face) -> Result<Face> {
         let [x, y, width, height] = face.bounds;
         let longer = width.max(height);
-        let limits = [picture.width(), picture.height()];
         let window = |centre: f64, limit: u32| {
-            let start = (centre - longer).floor().clamp(0.0, f64::from(limit - 1));
-            let end = (centre + longer)
-                .ceil()
-                .clamp(start + 1.0, f64::from(limit));
+            let limit = f64::from(limit);
+            let start = (centre - longer).floor().clamp(0.0, limit - 1.0);
+            let end = (centre + longer).ceil().clamp(start + 1.0, limit);
             (start as u32, (end - start) as u32)
         };
-        let (left, columns) = window(x + width / 2.0, limits[0]);
-        let (top, rows) = window(y + height / 2.0, limits[1]);
+        let (left, columns) = window(x + width / 2.0, picture.width());
+        let (top, rows) = window(y + height / 2.0, picture.height());
         let around = crop_imm(picture, left, top, columns, rows).to_image();
+        let mirror = flip_horizontal(&around);
         let origin = [f64::from(left), f64::from(top)];
-        let seen = self
-            .look(&around, SECOND_LOOK / longer.max(8.0))?
-            .into_iter();
-        let seen = seen.map(|face| face.moved([1.0; 2], origin));
-        let same = seen.max_by(|a, b| a.overlap(face).total_cmp(&b.overlap(face)));
-        Ok(same
-            .filter(|same| same.overlap(face) > OVERLAP)
-            .unwrap_or_else(|| face.clone()))
+        let nearest = |faces: Vec<Face>| {
+            let faces = faces.into_iter().map(|face| face.moved([1.0; 2], origin));
+            let nearest = faces.max_by(|a, b| a.overlap(face).total_cmp(&b.overlap(face)));
+            nearest.filter(|nearest| nearest.overlap(face) > OVERLAP)
+        };
+        let mut seen = Vec::new();
+        for pixels in AGAIN {
+            let scale = pixels / longer.max(8.0);
+            seen.extend(nearest(self.look(&around, scale)?));
+            let mirrored = self.look(&mirror, scale)?.into_iter();
+            let mirrored = mirrored.map(|face| face.mirrored(f64::from(columns)));
+            seen.extend(nearest(mirrored.collect()));
+        }
+        Ok(Face::mean(&seen).unwrap_or_else(|| face.clone()))
     }
 
     /// `[1, 3, h, w]` as the network reads it, with black on the right and below up to multiples of 32.

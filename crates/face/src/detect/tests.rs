@@ -87,6 +87,24 @@ fn of_overlapping_boxes_the_surest_is_kept() {
 }
 
 #[test]
+fn several_looks_have_a_mean_also_through_the_mirror() {
+    let face = Face {
+        score: 0.9,
+        bounds: [10.0, 20.0, 30.0, 40.0],
+        landmarks: [[15., 30.], [33., 31.], [24., 40.], [17., 50.], [31., 52.]],
+    };
+    let mirrored = face.mirrored(100.0);
+    assert_eq!(mirrored.bounds, [60.0, 20.0, 30.0, 40.0]);
+    // The left eye in the picture comes first there, too.
+    assert_eq!(mirrored.landmarks[0], [67.0, 31.0]);
+    assert_eq!(mirrored.landmarks[3], [69.0, 52.0]);
+    assert_eq!(mirrored.mirrored(100.0), face);
+    let mean = Face::mean(&[face.clone(), face.moved([1.0; 2], [2.0, -4.0])]).unwrap();
+    assert_eq!(mean, face.moved([1.0; 2], [1.0, -2.0]));
+    assert_eq!(Face::mean(&[]), None);
+}
+
+#[test]
 fn faces_come_in_pixels_of_their_picture_the_largest_first() {
     let small = picture(640, 480, &[(80, 160, 200), (320, 240, 255), (560, 40, 100)]);
     let faces = detector().faces(&small).unwrap();
