@@ -135,10 +135,6 @@ fn pictures_and_flags_that_do_not_fit_are_refused() {
             &["an encoder is needed"],
         ),
         (
-            "--image a.png --crop face",
-            &["--crop face", "finds no faces"],
-        ),
-        (
             "--image wide.png --crop none",
             &["20 × 16", "--crop center"],
         ),

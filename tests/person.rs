@@ -116,6 +116,39 @@ fn a_hole_is_filled_and_what_is_known_stays() {
 }
 
 #[test]
+fn a_face_is_cut_out_with_its_mask() {
+    let root = world();
+    let sample = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../face/tests/data/bright.safetensors"
+    );
+    let fetched = root.path("cache/models/yunet");
+    std::fs::create_dir_all(&fetched).unwrap();
+    std::fs::copy(sample, fetched.join("yunet_n.pth")).unwrap();
+    // A spot that the detector takes for a face; the hole is left of it, in its square of 64 pixels.
+    let spot = |x: u32, y: u32| (320..328).contains(&x) && (240..248).contains(&y);
+    let photo = RgbImage::from_fn(640, 480, |x, y| Rgb([if spot(x, y) { 255 } else { 30 }; 3]));
+    photo.save(root.path("photo.png")).unwrap();
+    let mask = RgbImage::from_fn(640, 480, |x, _| Rgb([if x < 304 { 0 } else { 255 }; 3]));
+    mask.save(root.path("left.png")).unwrap();
+    let project = format!("person project {SPACE} --image photo.png --crop face --steps 2");
+    root.ok(&format!("{project} --mask left.png --out cut"));
+    let filled = image::open(root.path("cut/filled/photo.png"))
+        .unwrap()
+        .into_rgb8();
+    // Four of sixteen columns are the hole; right of it all stays, the spot in the middle too.
+    assert!(
+        (4..16).all(|x| filled.get_pixel(x, 1).0[0].abs_diff(30) <= 3),
+        "{filled:?}"
+    );
+    assert!(filled.get_pixel(9, 10).0[0] > 150);
+    root.refused(
+        &format!("{project} --enlarge --out x"),
+        &["--crop", "--enlarge"],
+    );
+}
+
+#[test]
 fn a_small_picture_is_shown_at_the_generators_size() {
     let root = world();
     let small = image::open(root.path("made/seed0001.png")).unwrap();

@@ -10,13 +10,12 @@ use domex_random::RandomState;
 use image::RgbImage;
 
 use crate::args::{Noise, Precision, SynthesisArgs};
+use crate::crop::{Cropper, Given};
 use crate::pictures::Paint;
-use crate::verbs::invert::{Crop, read};
 
-/// A picture of the model's size: the middle square of the file's.
-pub fn read_picture(model: &Model, path: &Path) -> domex_error::Result<RgbImage> {
-    let side = model.config().unet.image_size as u32;
-    Ok(read(path, side, Crop::Center)?.picture)
+/// A picture of the model's size.
+pub fn read_picture(model: &Model, path: &Path, cropper: &Cropper) -> domex_error::Result<Given> {
+    cropper.read(path, model.config().unet.image_size as u32)
 }
 
 /// Sampling steps of a draft.

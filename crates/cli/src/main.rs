@@ -8,6 +8,7 @@ mod args;
 mod assets;
 mod basis;
 mod context;
+mod crop;
 mod datasets;
 mod diffae;
 mod domains;

@@ -60,6 +60,14 @@ pub enum Error {
         /// The decoder's reason.
         reason: String,
     },
+    /// A picture that shows nothing to be cut out.
+    #[error("{}: {reason}", path.display())]
+    NothingToCut {
+        /// The file, with the archive's path before it when it lies in one.
+        path: PathBuf,
+        /// What was looked for.
+        reason: String,
+    },
     /// A picture could not be encoded.
     #[error("cannot encode {what}: {reason}")]
     Encode {
@@ -167,6 +175,7 @@ impl UserError for Error {
             | Self::TooLarge { .. }
             | Self::NotText { .. }
             | Self::Decode { .. }
+            | Self::NothingToCut { .. }
             | Self::Encode { .. }
             | Self::Shape { .. }
             | Self::NotEmpty { .. }

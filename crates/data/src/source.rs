@@ -19,6 +19,7 @@ mod tests;
 mod zip;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use image::RgbImage;
 use rayon::prelude::*;
@@ -100,6 +101,28 @@ pub struct Options {
     pub resize: Option<u32>,
 }
 
+/// Cuts a square out of each picture, in place of the one in its middle. Any number of threads may ask.
+pub trait Cutter: Send + Sync {
+    /// Called once for each picture, before any is cut; `name` has `/` between folders.
+    ///
+    /// # Errors
+    ///
+    /// Why the picture cannot be used, in words; or what else went wrong, in words.
+    fn look(&self, name: &str, picture: &RgbImage) -> std::result::Result<(), String>;
+
+    /// What is taken of a picture that was looked at, with `side` pixels on a side.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be cut, in words.
+    fn cut(
+        &self,
+        name: &str,
+        picture: &RgbImage,
+        side: u32,
+    ) -> std::result::Result<RgbImage, String>;
+}
+
 /// Where the labels of a data set come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LabelsFrom {
@@ -171,7 +194,41 @@ pub fn open(path: &Path, options: Options) -> Result<Opened> {
 ///
 /// Those of [`open`].
 pub fn open_watched(path: &Path, options: Options, watch: Watch<'_>) -> Result<Opened> {
-    let found = files::FileSet::open(path, listed(path)?, options, watch)?;
+    open_with(path, options, watch, None)
+}
+
+/// [`open_watched`] with squares of [`Options::resize`] pixels, which must be said, that a [`Cutter`] cuts. Every picture is
+/// looked at anew.
+///
+/// # Errors
+///
+/// Those of [`open`]; pictures that the cutter refuses, unless they are to be skipped.
+pub fn open_cut(
+    path: &Path,
+    options: Options,
+    watch: Watch<'_>,
+    cutter: Arc<dyn Cutter>,
+) -> Result<Opened> {
+    if options.resize.is_none() {
+        return Err(Error::DataSet {
+            path: path.to_path_buf(),
+            problem: "cannot be cut to squares of no size".to_owned(),
+        });
+    }
+    let watch = Watch {
+        cache: None,
+        ..watch
+    };
+    open_with(path, options, watch, Some(cutter))
+}
+
+fn open_with(
+    path: &Path,
+    options: Options,
+    watch: Watch<'_>,
+    cutter: Option<Arc<dyn Cutter>>,
+) -> Result<Opened> {
+    let found = files::FileSet::open(path, listed(path)?, options, watch, cutter)?;
     let classes = found.set.classes().to_vec();
     let source: Box<dyn PictureSource> = if options.mirror {
         Box::new(Mirrored(found.set))

@@ -26,7 +26,7 @@ pub struct Entry {
     /// One line on what it is.
     pub about: String,
     /// The sort of network: `stylegan2`, `clip`, `lpips`, `inception`, `diffae`, `stable-diffusion`,
-    /// `backbone`.
+    /// `backbone`, `face`.
     pub kind: String,
     /// Under which licence its publisher gives it.
     pub license: String,

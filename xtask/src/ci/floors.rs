@@ -60,6 +60,10 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ("domex-lpips", &["domex-ops", "domex-checkpoint"]),
     ("domex-inception", &["domex-ops", "domex-checkpoint"]),
     (
+        "domex-face",
+        &["domex-ops", "domex-checkpoint", "domex-data"],
+    ),
+    (
         "domex-judge",
         &["domex-residual", "domex-ops", "domex-checkpoint"],
     ),
@@ -271,6 +275,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-hyperdomain",
             "domex-expand-diffae",
             "domex-hub",
+            "domex-face",
             "domex-expand-stylegan2",
             "domex-replay",
             "domex-eval",

@@ -26,7 +26,7 @@ use crate::paths::text;
 /// What `domex data` makes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png\n  domex data prepare photos --out photos.zip --size 256\n  domex data prepare animals --out animals.zip --size 128 --labels folders"
+    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png\n  domex data prepare photos --out photos.zip --size 256\n  domex data prepare animals --out animals.zip --size 128 --labels folders\n  domex fetch yunet && domex data prepare party --crop face --size 256 --skip-bad --out faces.zip"
 )]
 pub struct Data {
     /// Which data set.
@@ -45,7 +45,8 @@ pub enum Set {
     /// Make a data set for training of a folder or a zip file of pictures
     ///
     /// Takes the square in the middle of every picture, resizes it as Pillow's Lanczos filter does, and writes PNG pictures in
-    /// the layout of stylegan2-ada, as its dataset_tool.py does. Turns pictures upright as their EXIF says.
+    /// the layout of stylegan2-ada, as its dataset_tool.py does. Turns pictures upright as their EXIF says. With --crop face it
+    /// cuts out faces as FFHQ was made.
     Prepare(Box<PrepareArgs>),
 }
 

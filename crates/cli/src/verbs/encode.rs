@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
+use crate::crop::{Crop, Cropper};
 use crate::interrupt::Interrupt;
 use crate::paths::{text, texts};
 use crate::{diffae, models};
@@ -23,12 +24,15 @@ const FILE: &str = "codes.safetensors";
 /// Flags of `domex encode`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex encode --model ffhq128.ckpt face.png --out codes\n  domex encode --model ffhq128.ckpt *.jpg --steps 0\n\nWrites codes.safetensors: z_sem, one row a picture, and x_T, the noise that brings back what z_sem leaves out."
+    after_help = "Examples:\n  domex encode --model ffhq128.ckpt face.png --out codes\n  domex encode --model ffhq128.ckpt *.jpg --steps 0\n  domex encode --model ffhq128.ckpt party.jpg --crop face\n\nWrites codes.safetensors: z_sem, one row a picture, and x_T, the noise that brings back what z_sem leaves out."
 )]
 pub struct Encode {
-    /// Pictures: their middle square is brought to the model's size
+    /// Pictures, which are brought to the model's size
     #[arg(required = true, value_name = "PICTURE")]
     pub pictures: Vec<PathBuf>,
+    /// What of a picture is encoded
+    #[arg(long, value_enum, default_value_t = Crop::Center)]
+    pub crop: Crop,
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -42,14 +46,17 @@ pub struct Encode {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
-    let folder = args.out.folder()?;
+    let cropper = Cropper::new(args.crop)?;
     let model = models::diffae(context, &args.model)?;
+    let read = |path: &PathBuf| diffae::read_picture(&model, path, &cropper);
+    let pictures = args.pictures.iter().map(read);
+    let pictures = pictures.collect::<domex_error::Result<Vec<_>>>()?;
+    let folder = args.out.folder()?;
     let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", args.pictures.len());
     let (mut codes, mut noises) = (Vec::new(), Vec::new());
-    for path in &args.pictures {
-        let picture = diffae::read_picture(&model, path)?;
-        let picture = picture::from_rgb(&[picture], model.dtype(), model.device())?;
+    for given in pictures {
+        let picture = picture::from_rgb(&[given.picture], model.dtype(), model.device())?;
         let z = model.encode(&picture)?;
         if args.steps > 0 {
             noises.push(model.encode_noise(&picture, &z, args.steps)?);

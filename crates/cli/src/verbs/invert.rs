@@ -21,19 +21,18 @@ use domex_stylegan2::{Generator, Model, Noise};
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
-use self::inputs::Given;
 pub(super) use self::inputs::files;
-pub use self::inputs::{Crop, read};
 use self::outputs::{draw, report};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
+use crate::crop::{Crop, Cropper, Given};
 use crate::domains::{Domains, slugs};
 use crate::{assets, models};
 
 /// Flags of `domex invert`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n\nA picture of another size is resized along its shorter side and its middle is taken. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents."
+    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n  domex fetch yunet && domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --out guest\n\nA picture of another size is resized along its shorter side and its middle is taken;\n--crop face finds the face and cuts it out as the pictures of FFHQ are. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents."
 )]
 pub struct Invert {
     /// Which model.
@@ -138,6 +137,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         )));
     }
     let files = files(&args.image)?;
+    let cropper = Cropper::new(args.crop)?;
     let model = models::stylegan2(context, &args.model)?;
     let domains = match (model.expansion(), &args.domain) {
         (None, None) => None,
@@ -154,7 +154,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     let side = model.config().synthesis.img_resolution as u32;
     let given = files
         .iter()
-        .map(|file| read(file, side, args.crop))
+        .map(|file| cropper.read(file, side))
         .collect::<domex_error::Result<Vec<_>>>()?;
     // A picture of another domain is none that an encoder has seen.
     let encoder = match (&args.domain, &args.encoder) {

@@ -1,6 +1,7 @@
 //! Pictures that are files, wherever they lie: looked at once, then read by index.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::RgbImage;
 use rayon::prelude::*;
@@ -9,7 +10,7 @@ use super::cache::{Known, Stamp};
 use super::labels::Labels;
 use super::look::{Form, Look, notices, problem};
 use super::others::Others;
-use super::{LabelsFrom, Options, PictureSource, Progress, Watch, out_of_range};
+use super::{Cutter, LabelsFrom, Options, PictureSource, Progress, Watch, out_of_range};
 use crate::error::{Error, Result};
 use crate::picture::{Decoded, ENDINGS, decode_on};
 use crate::pil_resize::{Filter, resize};
@@ -44,6 +45,7 @@ pub(super) struct FileSet {
     labels: Labels,
     form: Form,
     options: Options,
+    cutter: Option<Arc<dyn Cutter>>,
 }
 
 /// A set, and what is to be told of it.
@@ -61,6 +63,7 @@ impl FileSet {
         files: Box<dyn Files>,
         options: Options,
         watch: Watch<'_>,
+        cutter: Option<Arc<dyn Cutter>>,
     ) -> Result<Found> {
         let refuse = |problem: String| Error::DataSet {
             path: path.to_path_buf(),
@@ -78,7 +81,7 @@ impl FileSet {
                 ENDINGS.join(", .")
             )));
         }
-        let looks = look_at_all(path, &*files, options, watch);
+        let looks = look_at_all(path, &*files, options, watch, cutter.as_deref());
         let form = Form::most_common(&looks);
         let mut names = Vec::with_capacity(looks.len());
         let mut used = Vec::with_capacity(looks.len());
@@ -123,6 +126,7 @@ impl FileSet {
             labels,
             form,
             options,
+            cutter,
         };
         Ok(Found {
             set,
@@ -143,7 +147,16 @@ fn look_at_all(
     files: &dyn Files,
     options: Options,
     watch: Watch<'_>,
+    cutter: Option<&dyn Cutter>,
 ) -> Vec<Result<Look>> {
+    let see = |name: &str| {
+        let decoded = decode_on(&files.read(name)?, Path::new(name), options.background)?;
+        let refused = cutter.and_then(|cutter| cutter.look(name, &decoded.picture).err());
+        match refused {
+            None => Ok(Look::of(&decoded)),
+            Some(reason) => Err(nothing_to_cut(Path::new(name), reason)),
+        }
+    };
     let tell = |progress| {
         if let Some(watcher) = watch.progress {
             watcher(progress);
@@ -159,10 +172,7 @@ fn look_at_all(
             let stamp = files.stamp(name);
             let look = match known.look(name, stamp) {
                 Some(look) => Ok(look),
-                None => files
-                    .read(name)
-                    .and_then(|bytes| decode_on(&bytes, Path::new(name), options.background))
-                    .map(|decoded| Look::of(&decoded)),
+                None => see(name),
             };
             tell(Progress::Picture);
             (stamp, look)
@@ -207,9 +217,12 @@ impl PictureSource for FileSet {
         let path = self.path.join(name);
         let Decoded { picture, grey, .. } =
             decode_on(&self.files.read(name)?, &path, self.options.background)?;
-        let picture = match self.options.resize {
-            Some(side) => square(&picture, side)?,
-            None => picture,
+        let picture = match (self.options.resize, &self.cutter) {
+            (Some(side), Some(cutter)) => cutter
+                .cut(name, &picture, side)
+                .map_err(|reason| nothing_to_cut(&path, reason))?,
+            (Some(side), None) => square(&picture, side)?,
+            (None, _) => picture,
         };
         let (w, h) = picture.dimensions();
         let problem = match (w, h) != (self.form.side, self.form.side) {
@@ -242,6 +255,13 @@ impl PictureSource for FileSet {
             self.path.display(),
             counted(self.names.len(), "picture")
         )
+    }
+}
+
+fn nothing_to_cut(path: &Path, reason: String) -> Error {
+    Error::NothingToCut {
+        path: path.to_path_buf(),
+        reason,
     }
 }
 

@@ -76,7 +76,9 @@ pub(super) fn problem(look: &Result<Look>, form: Option<Form>) -> Option<String>
     let look = match look {
         Ok(look) => look,
         // The name stands before the reason already.
-        Err(Error::Decode { reason, .. }) => return Some(reason.clone()),
+        Err(Error::Decode { reason, .. } | Error::NothingToCut { reason, .. }) => {
+            return Some(reason.clone());
+        }
         Err(error) => return Some(error.to_string()),
     };
     let (width, height) = (look.width, look.height);

@@ -1,14 +1,20 @@
 //! `domex data prepare`: a data set of one form from pictures of any.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
 use domex_data::dataset::Writer;
 use domex_data::picture::Background;
-use domex_data::source::{LabelsFrom, Opened, Options, batch};
+use domex_data::source::{Cutter, LabelsFrom, Opened, Options, batch};
+use domex_error::user_error;
+use domex_face::Outside;
+use image::RgbImage;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::crop::{Faces, Found, no_face};
 use crate::datasets;
 use crate::interrupt::Interrupt;
 use crate::paths::text;
@@ -25,6 +31,9 @@ pub struct PrepareArgs {
     /// Pixels on a side; a network needs a power of two [default: as the pictures are, all of one size]
     #[arg(long, visible_aliases = ["resize", "resolution"], value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(4..=8192))]
     pub size: Option<u32>,
+    /// What of a picture is taken; a square around a face needs --size
+    #[arg(long, value_enum, default_value_t = Take::Center)]
+    pub crop: Take,
     /// Where labels come from
     #[arg(long, value_enum, default_value = "none")]
     pub labels: Labels,
@@ -40,6 +49,15 @@ pub struct PrepareArgs {
     /// Only say what would be written
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+}
+
+/// What of a picture is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Take {
+    /// The square in its middle.
+    Center,
+    /// The square around its largest face, turned upright, as the pictures of FFHQ are; needs `domex fetch yunet`.
+    Face,
 }
 
 /// Where labels come from.
@@ -69,7 +87,7 @@ pub fn run(context: &Context, args: &PrepareArgs) -> domex_error::Result<()> {
         background: args.background,
         resize: args.size,
     };
-    let opened = datasets::open(context, &args.from, options)?;
+    let opened = open(context, args, options)?;
     tell(context, &opened);
     let source = &*opened.source;
     let summary = json!({
@@ -98,6 +116,73 @@ pub fn run(context: &Context, args: &PrepareArgs) -> domex_error::Result<()> {
     context.say(&format!("data set  {}", args.out.display()));
     context.result(&summary);
     Ok(())
+}
+
+fn open(context: &Context, args: &PrepareArgs, options: Options) -> domex_error::Result<Opened> {
+    if args.crop == Take::Center {
+        return datasets::open(context, &args.from, options);
+    }
+    if args.size.is_none() {
+        return Err(user_error(
+            "--crop face: faces are of all sizes; say --size PIXELS for what is cut out",
+        ));
+    }
+    let cutter = Arc::new(FaceCutter {
+        faces: Faces::open()?,
+        found: Mutex::default(),
+    });
+    let mut opened = datasets::open_cut(context, &args.from, options, cutter.clone())?;
+    opened.notices.extend(cutter.notices());
+    Ok(opened)
+}
+
+/// Cuts the largest face out of each picture.
+struct FaceCutter {
+    faces: Faces,
+    /// By the pictures' names.
+    found: Mutex<HashMap<String, Found>>,
+}
+
+impl FaceCutter {
+    /// What a person should know of the faces.
+    fn notices(&self) -> Vec<String> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = found.len();
+        let several = found.values().filter(|found| found.faces > 1).count();
+        let cut_off = found.values().filter(|found| found.leaves).count();
+        let mut notices = Vec::new();
+        if several > 0 {
+            notices.push(format!(
+                "{several} of {total} pictures show several faces: the largest is taken"
+            ));
+        }
+        if cut_off > 0 {
+            notices.push(format!(
+                "{cut_off} of {total} pictures end within the square around the face: their mirror image shows there"
+            ));
+        }
+        notices
+    }
+}
+
+impl Cutter for FaceCutter {
+    fn look(&self, name: &str, picture: &RgbImage) -> Result<(), String> {
+        let found = self.faces.largest(picture);
+        let found = found.map_err(|error| error.to_string())?;
+        let found = found.ok_or_else(no_face)?;
+        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(name.to_owned(), found);
+        Ok(())
+    }
+
+    fn cut(&self, name: &str, picture: &RgbImage, side: u32) -> Result<RgbImage, String> {
+        let square = {
+            let all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(name).ok_or("it was not looked at")?.square
+        };
+        let cut = square.cut(picture, side, Outside::Mirrored);
+        cut.map_err(|error| error.to_string())
+    }
 }
 
 fn tell(context: &Context, opened: &Opened) {

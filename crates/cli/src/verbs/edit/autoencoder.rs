@@ -1,8 +1,6 @@
 //! Editing with a diffusion autoencoder: the encoder gives a picture's code, and the reversed chain the noise that brings back what
 //! the code leaves out.
 
-use std::path::{Path, PathBuf};
-
 use candle_core::Tensor;
 use domex_data::picture::{self, write_png};
 use domex_diffae::Model;
@@ -10,8 +8,9 @@ use domex_error::{AnyError, user_error};
 use image::RgbImage;
 use serde_json::json;
 
-use super::{Crop, Edit, grid, set, told};
+use super::{Edit, grid, set, told};
 use crate::context::Context;
+use crate::crop::{Cropper, Given};
 use crate::diffae::{self, read_picture};
 use crate::domains::Domains;
 use crate::interrupt::Interrupt;
@@ -31,11 +30,6 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
             "{flag}: a diffusion autoencoder encodes pictures without a search; leave it out"
         )));
     }
-    if args.crop != Crop::Center {
-        return Err(user_error(
-            "--crop: a diffusion autoencoder is shown the middle of a picture; leave the flag out",
-        ));
-    }
     let domains = Domains::of(model, model.expansion.as_ref(), "edit")?;
     let parts = domains.parts("--set", &args.set)?;
     let codes = args.latents.as_deref();
@@ -45,10 +39,13 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
         Some(_) => Vec::new(),
         None => invert::files(&args.image)?,
     };
+    let cropper = Cropper::new(args.crop)?;
+    let pictures = files.iter().map(|file| read_picture(model, file, &cropper));
+    let pictures = pictures.collect::<domex_error::Result<Vec<_>>>()?;
     let folder = args.out.folder()?;
     let count = match &codes {
         Some((codes, _)) => codes.dim(0)?,
-        None => files.len(),
+        None => pictures.len(),
     };
     let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", count);
@@ -60,7 +57,7 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
                 let noise = noise.transpose()?;
                 (format!("picture{i:04}"), codes.narrow(0, i, 1)?, noise)
             }
-            None => encoded(model, &files[i], args.steps.unwrap_or(STEPS))?,
+            None => encoded(model, &pictures[i], args.steps.unwrap_or(STEPS))?,
         };
         let noise = match noise {
             Some(noise) => noise,
@@ -88,12 +85,11 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
 /// Name, code and noise of a picture.
 fn encoded(
     model: &Model,
-    path: &PathBuf,
+    given: &Given,
     steps: u32,
 ) -> domex_error::Result<(String, Tensor, Option<Tensor>)> {
-    let (code, noise) = diffae::encoded(model, read_picture(model, path)?, steps as usize)?;
-    let name = Path::new(path).file_stem().unwrap_or_default();
-    Ok((name.to_string_lossy().into_owned(), code, Some(noise)))
+    let (code, noise) = diffae::encoded(model, given.picture.clone(), steps as usize)?;
+    Ok((given.name.clone(), code, Some(noise)))
 }
 
 fn only(picture: &Tensor) -> domex_error::Result<RgbImage> {

@@ -23,7 +23,8 @@ use serde_json::{Value as Json, json};
 
 use super::{BETA, Space, SpaceArgs, beta};
 use crate::context::Context;
-use crate::verbs::invert::{Crop, files, read};
+use crate::crop::{Crop, Cropper};
+use crate::verbs::invert::files;
 use crate::{assets, models};
 
 /// Rows of W+ of the published regularisation's generator, of which it holds back two thirds.
@@ -45,7 +46,7 @@ pub struct Project {
     #[arg(long, value_name = "FILE", conflicts_with = "enlarge")]
     pub mask: Option<PathBuf>,
     /// The pictures are smaller than the generator's, and are to be shown at its size
-    #[arg(long)]
+    #[arg(long, conflicts_with = "crop")]
     pub enlarge: bool,
     /// What of a picture is looked for
     #[arg(long, value_enum, default_value_t = Crop::Center)]
@@ -80,7 +81,10 @@ pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> 
     let space = Space::of(&model, &args.space)?;
     let side = model.config().synthesis.img_resolution as u32;
     let files = files(&args.image)?;
-    let given = files.iter().map(|file| Given::read(file, side, args));
+    let cropper = Cropper::new(args.crop)?;
+    let given = files
+        .iter()
+        .map(|file| Given::read(file, side, args, &cropper));
     let given = given.collect::<domex_error::Result<Vec<_>>>()?;
     let perceptual = Perceptual::load(&perceptual, &context.device)?;
     let folder = args.space.out.folder()?;
@@ -166,14 +170,21 @@ struct Given {
 }
 
 impl Given {
-    fn read(file: &Path, side: u32, args: &Project) -> domex_error::Result<Self> {
+    fn read(
+        file: &Path,
+        side: u32,
+        args: &Project,
+        cropper: &Cropper,
+    ) -> domex_error::Result<Self> {
         if args.enlarge {
             return Self::small(file, side);
         }
-        let given = read(file, side, args.crop)?;
-        let mask = match &args.mask {
-            Some(mask) => Some(known(mask, file, side, args.crop)?),
-            None => None,
+        let (given, mask) = match &args.mask {
+            Some(mask) => {
+                let (given, mask) = cropper.read_with_mask(file, mask, side)?;
+                (given, Some(known(&mask)?))
+            }
+            None => (cropper.read(file, side)?, None),
         };
         Ok(Self {
             name: given.name,
@@ -210,25 +221,12 @@ impl Given {
     }
 }
 
-/// The mask `[1, 1, side, side]`, cropped and resized as its picture: 1 where that is known.
-fn known(mask: &Path, file: &Path, side: u32, crop: Crop) -> domex_error::Result<Tensor> {
-    let (found, expected) = (picture::dimensions(mask)?, picture::dimensions(file)?);
-    if found != expected {
-        return Err(user_error(format!(
-            "--mask {}: is {} × {}, and {} is {} × {}; give a mask of the picture's size",
-            mask.display(),
-            found.0,
-            found.1,
-            file.display(),
-            expected.0,
-            expected.1
-        )));
-    }
-    let mask = read(mask, side, crop)?.picture;
+/// The mask `[1, 1, side, side]` of its picture: 1 where that is known.
+fn known(mask: &RgbImage) -> domex_error::Result<Tensor> {
     let values = mask
         .pixels()
         .map(|pixel| if pixel.0[1] >= 128 { 1.0_f32 } else { 0.0 });
-    let side = side as usize;
+    let side = mask.width() as usize;
     Ok(Tensor::from_vec(
         values.collect(),
         (1, 1, side, side),
