@@ -11,6 +11,7 @@ mod context;
 mod datasets;
 mod diffae;
 mod domains;
+mod fault;
 mod gallery;
 mod interrupt;
 mod kinds;
@@ -70,7 +71,10 @@ fn run(mut cli: Cli) -> domex_error::Result<ExitCode> {
         _ => Ranks::default(),
     };
     let done =
-        Context::new(&cli.common, ranks.team.clone()).and_then(|context| cli.verb.run(&context));
+        Context::new(&cli.common, ranks.team.clone()).and_then(|context| {
+            let done = cli.verb.run(&context);
+            done.map_err(|error| fault::explained(error, &context.device))
+        });
     ranks.tell(done)
 }
 
