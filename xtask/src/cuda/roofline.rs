@@ -17,6 +17,11 @@ pub fn bounds(cost: &Cost) -> [f64; 2] {
     [cost.bytes() / BANDWIDTH, cost.operations / RATE]
 }
 
+/// Seconds of so many operations.
+pub fn arithmetic(operations: f64) -> f64 {
+    operations / RATE
+}
+
 /// Prints the table of `bench/GPU.md`.
 pub fn run() -> Result<()> {
     say!(

@@ -9,9 +9,12 @@ use super::{
     part::{Found, Setup, Task},
     times::seconds,
 };
-use crate::bench::{
-    rows::{Pass, Phases, Teacher, Work},
-    work::{Run, noise, prepare},
+use crate::{
+    bench::{
+        rows::{Pass, Phases, Teacher, Work},
+        work::{Run, noise, prepare},
+    },
+    cuda::roofline::{CARD, arithmetic},
 };
 
 /// How far a picture in float16 may be from the one in float32, relative to the largest value: its highest resolutions round to 11
@@ -82,12 +85,61 @@ fn timed(name: String, work: Work) -> Task {
     Task::new(name, move |setup| {
         let mut run = prepare(&work, &setup.device)?;
         let seconds = seconds(&mut run, &setup.device)?;
+        let (mut text, mut figures) = (
+            format!("{:.2} ms", 1e3 * seconds),
+            json!({ "ms": 1e3 * seconds }),
+        );
+        if let Some(operations) = operations(&work) {
+            let (rate, bound) = (operations / seconds / 1e9, arithmetic(operations));
+            text += &format!(
+                ", {rate:.0} GFLOP/s; {:.0} % of the least {:.2} ms on an {CARD}",
+                100.0 * bound / seconds,
+                1e3 * bound
+            );
+            figures["rate"] = rate.into();
+            figures["unit"] = "GFLOP/s".into();
+            figures["bound_ms"] = (1e3 * bound).into();
+        }
         Ok(Found {
             ok: true,
-            text: format!("{:.2} ms", 1e3 * seconds),
-            figures: json!({ "ms": 1e3 * seconds }),
+            text,
+            figures,
         })
     })
+}
+
+/// Operations of the products alone, where they are easily counted: a multiplication and an addition are two.
+fn operations(work: &Work) -> Option<f64> {
+    match *work {
+        Work::StyleGan2 {
+            resolution,
+            channel_base,
+            n,
+            ..
+        } => {
+            let channels = |side: usize| (channel_base / side).min(512) as f64;
+            let sides = std::iter::successors(Some(4), |side| Some(2 * side));
+            let products = sides.take_while(|&side| side <= resolution).map(|side| {
+                let (c, pixels) = (channels(side), (side * side) as f64);
+                // The transposed convolution meets each pixel of its smaller input.
+                let up = match side {
+                    4 => 0.0,
+                    _ => channels(side / 2) * c * 9.0 * pixels / 4.0,
+                };
+                up + c * c * 9.0 * pixels + c * 3.0 * pixels
+            });
+            Some(2.0 * n as f64 * products.sum::<f64>())
+        }
+        Work::Clip { n, pass } => {
+            let (tokens, width, layers) = (50.0, 768.0, 12.0);
+            let layer = 12.0 * width * width + 2.0 * tokens * width;
+            let products = tokens * layers * layer + 49.0 * 3.0 * 32.0 * 32.0 * width;
+            // The gradient of the pixels alone is as much again.
+            let passes = if pass == Pass::Forward { 1.0 } else { 2.0 };
+            Some(2.0 * n as f64 * passes * products)
+        }
+        _ => None,
+    }
 }
 
 /// The highest resolutions in float16, as the published code runs them on a card: how far off, and how fast.
@@ -123,4 +175,30 @@ fn half(side: usize, base: usize, device: &Device) -> Result<Found> {
         ),
         figures: json!({ "off": off, "ms": 1e3 * seconds }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_of_known_networks() {
+        let n = 1;
+        let clip = operations(&Work::Clip {
+            n,
+            pass: Pass::Forward,
+        });
+        // 4.4 thousand million products a picture, as is often quoted.
+        assert!((8.5e9..9.0e9).contains(&clip.unwrap()), "{clip:?}");
+        let smallest = operations(&Work::StyleGan2 {
+            resolution: 4,
+            channel_base: 32768,
+            n,
+            peer: String::new(),
+        });
+        assert_eq!(
+            smallest,
+            Some(2.0 * 16.0 * (512.0 * 512.0 * 9.0 + 512.0 * 3.0))
+        );
+    }
 }
