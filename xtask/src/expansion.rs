@@ -22,6 +22,8 @@ pub struct Expansion<'a> {
     /// Which CLIP models guide words.
     pub recipe: &'a TaskFile,
     pub seed: u64,
+    /// Where it trains; the model must be there too.
+    pub device: &'a Device,
 }
 
 impl Expansion<'_> {
@@ -37,7 +39,7 @@ impl Expansion<'_> {
             networks: Networks {
                 clip: self.guides()?,
                 texture: None,
-                distance: Some(Arc::new(Perceptual::load(&distance, &Device::Cpu)?)),
+                distance: Some(Arc::new(Perceptual::load(&distance, self.device)?)),
                 teacher: None,
             },
             sets: domex_expand::Sets::new(),
@@ -50,7 +52,7 @@ impl Expansion<'_> {
     fn guides(&self) -> Result<Vec<Guide>> {
         let guide = |(name, weight): (&str, f64)| {
             let path = self.assets.join(format!("clip-{name}.safetensors"));
-            Ok(Guide::load(&path, weight, &Device::Cpu)?)
+            Ok(Guide::load(&path, weight, self.device)?)
         };
         self.recipe.clip_models().map(guide).collect()
     }

@@ -4,9 +4,12 @@
 //! stops with an error, 2 for a folder that cannot be read or holds no case. `--strict` makes a
 //! case that is not covered a failure too.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use domex_error::Context;
+use domex_error::{Context, Result, bail};
 use domex_golden::Status;
 use serde::Serialize;
 
@@ -37,7 +40,7 @@ struct Json<'a> {
 }
 
 /// Runs the job.
-pub fn run(args: &Args) -> domex_error::Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let report = domex_golden::run_dir_with(&args.dir, |case| say!("{case}"))?;
     say!("{}", report.summary());
     if let Some(path) = &args.json {
@@ -55,4 +58,20 @@ pub fn run(args: &Args) -> domex_error::Result<ExitCode> {
     }
     let incomplete = args.strict && report.count(Status::NotCovered) > 0;
     Ok(ExitCode::from(u8::from(!report.ok() || incomplete)))
+}
+
+/// Every `crates/*/tests/golden` of the workspace.
+pub fn folders(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(root.join("crates"))? {
+        let folder = entry?.path().join("tests/golden");
+        if folder.is_dir() {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    if folders.is_empty() {
+        bail!("no crate has a tests/golden");
+    }
+    Ok(folders)
 }

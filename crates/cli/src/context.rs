@@ -136,11 +136,12 @@ fn open_cuda(_: usize) -> Result<Device, String> {
 #[cfg(feature = "cuda")]
 pub fn gpu() -> Result<String, String> {
     let card = domex_cuda::device::find(0).map_err(|error| error.to_string())?;
-    let ((major, minor), driver) = (card.capability, card.driver);
+    let (major, minor) = card.capability;
     Ok(format!(
-        "compute capability {major}.{minor}, driver for CUDA {}.{}",
-        driver / 1000,
-        driver % 1000 / 10
+        "{}, {:.0} GiB, compute capability {major}.{minor}, driver for CUDA {}",
+        card.name,
+        card.memory as f64 / f64::from(1 << 30),
+        card.driver_version()
     ))
 }
 

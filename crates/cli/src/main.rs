@@ -12,6 +12,7 @@ mod crop;
 mod datasets;
 mod diffae;
 mod domains;
+mod fault;
 mod gallery;
 mod interrupt;
 mod kinds;
@@ -71,8 +72,10 @@ fn run(mut cli: Cli) -> domex_error::Result<ExitCode> {
         Verb::Train(args) => Ranks::join(args.ranks, &mut cli.common)?,
         _ => Ranks::default(),
     };
-    let done =
-        Context::new(&cli.common, ranks.team.clone()).and_then(|context| cli.verb.run(&context));
+    let done = Context::new(&cli.common, ranks.team.clone()).and_then(|context| {
+        let done = cli.verb.run(&context);
+        done.map_err(|error| fault::explained(error, &context.device))
+    });
     ranks.tell(done)
 }
 

@@ -1,11 +1,11 @@
 //! Whether this machine can run the kernels, asked of the driver before anything relies on it.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_char, c_int};
 
 use crate::{
     Error, Result,
     compile::Compiler,
-    error::OLDEST_CARD,
+    error::{OLDEST_CARD, version},
     library::{Loaded, Wanted},
 };
 
@@ -39,18 +39,33 @@ const BESIDES: [Wanted; 3] = [
 ];
 const CUBLAS: &str = "install CUDA 12's cuBLAS (from your system's packages, or the wheel nvidia-cublas-cu12), and name its folder in LD_LIBRARY_PATH";
 
+/// Bytes of a card's name, with the zero at its end.
+const NAME: usize = 256;
+
 /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR` and `_MINOR`.
 const CAPABILITY: [c_int; 2] = [75, 76];
 
 /// A card that can run the kernels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
     /// Its number.
     pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// Bytes of its memory.
+    pub memory: u64,
     /// Its compute capability, major and minor.
     pub capability: (u32, u32),
     /// The version of CUDA that the driver supports: 1000 · major + 10 · minor.
     pub driver: i32,
+}
+
+impl Card {
+    /// The version of CUDA that the driver supports, in words.
+    #[must_use]
+    pub fn driver_version(&self) -> String {
+        version(self.driver)
+    }
 }
 
 /// Device `index`, after checking all that running on it needs: the driver and its age, the device and its age, NVRTC, and the
@@ -123,11 +138,36 @@ impl Driver {
                 found: (major, minor),
             });
         }
+        let (name, memory) = self.name_and_memory(device)?;
         Ok(Card {
             index,
+            name,
+            memory,
             capability: (major, minor),
             driver,
         })
+    }
+
+    fn name_and_memory(&self, device: c_int) -> Result<(String, u64)> {
+        type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
+        type Memory = unsafe extern "C" fn(*mut usize, c_int) -> c_int;
+        // SAFETY: the types are those of the driver's documentation.
+        let (name, memory) = unsafe {
+            (
+                self.0.function::<Name>("cuDeviceGetName")?,
+                self.0.function::<Memory>("cuDeviceTotalMem_v2")?,
+            )
+        };
+        let (mut text, mut bytes) = ([0 as c_char; NAME], 0);
+        // SAFETY: the text has the length that the call says, and ends in zero; the number is one of our own.
+        let name = unsafe {
+            let length = c_int::try_from(NAME).unwrap_or(0);
+            done("cuDeviceGetName", name(text.as_mut_ptr(), length, device))?;
+            done("cuDeviceTotalMem_v2", memory(&raw mut bytes, device))?;
+            text[NAME - 1] = 0;
+            CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned()
+        };
+        Ok((name, bytes as u64))
     }
 }
 

@@ -94,7 +94,7 @@ pub enum Error {
 /// The major compute capability of the oldest supported cards, Volta.
 pub(crate) const OLDEST_CARD: u32 = 7;
 
-fn version(number: i32) -> String {
+pub(crate) fn version(number: i32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
 }
 
@@ -112,6 +112,7 @@ fn explain(code: i32) -> &'static str {
         2 => " (out of memory)",
         3 => " (not initialised)",
         35 => " (the driver is older than this program needs)",
+        46 => " (the device is busy or not available: another program may have it to itself)",
         100 => {
             " (there is no CUDA device: is there an NVIDIA card, and is CUDA_VISIBLE_DEVICES unset or right?)"
         }

@@ -31,6 +31,7 @@
 //! ```
 
 mod any;
+pub mod device;
 mod foreign;
 pub mod suggest;
 

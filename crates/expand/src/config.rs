@@ -174,6 +174,9 @@ impl Default for Config {
     }
 }
 
+/// Pictures that a published discriminator compares with one another.
+const GROUP: usize = 4;
+
 impl Config {
     /// # Errors
     ///
@@ -216,6 +219,19 @@ impl Config {
     pub fn passes(&self) -> Vec<usize> {
         let most = if self.low_memory { 1 } else { self.batch };
         accumulate::passes(self.batch, self.micro_batch.unwrap_or(most))
+    }
+
+    /// What could be changed so that a step needs less memory, in words.
+    pub(crate) fn needs_less(&self) -> String {
+        let most = self.passes().into_iter().max().unwrap_or(1);
+        match (most, self.low_memory) {
+            (2.., _) => format!(
+                "a run with --micro-batch {} needs less, for more time",
+                accumulate::smaller(self.batch, most, GROUP)
+            ),
+            (_, false) => "a run with --low-memory needs a fraction, for more time".to_owned(),
+            (_, true) => "a generator of a lower resolution needs less".to_owned(),
+        }
     }
 
     /// The settings in this table, those of the source's training completed as its kind says; or what is wrong with them.

@@ -252,6 +252,10 @@ impl Job for Expand {
         self.team.clone()
     }
 
+    fn needs_less(&self) -> String {
+        self.config.needs_less()
+    }
+
     /// The basis.
     fn computed(&self, state: &mut State) -> JobResult<()> {
         Ok(state.put_tensor("basis", self.domains.basis.vectors())?)

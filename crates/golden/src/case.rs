@@ -75,7 +75,7 @@ impl Kind {
     }
 }
 
-/// A reference case in memory, on the CPU.
+/// A reference case in memory, its tensors on one device.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// Where it was read from.
@@ -90,16 +90,17 @@ pub struct Case {
     pub loss: String,
     /// The public project and file that computed the numbers.
     pub source: String,
+    device: Device,
     tensors: BTreeMap<String, Tensor>,
 }
 
 impl Case {
-    /// Reads a case.
+    /// Reads a case, whose tensors go to `device`.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, is no safetensors file, or whose `config` is not JSON.
-    pub fn load(path: &Path) -> Result<Self> {
+    /// A file that cannot be read, is no safetensors file, or whose `config` is not JSON; a device without room.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| Error::Io {
             path: path.into(),
             source,
@@ -115,7 +116,7 @@ impl Case {
         let mut tensors = BTreeMap::new();
         for (name, view) in file.iter() {
             let tensor = view
-                .load(&Device::Cpu)
+                .load(device)
                 .map_err(|e| unreadable(format!("tensor `{name}`: {e}")))?;
             tensors.insert(name.to_owned(), tensor);
         }
@@ -139,8 +140,15 @@ impl Case {
             describes: text("describes"),
             loss: text("loss"),
             source: text("source"),
+            device: device.clone(),
             tensors,
         })
+    }
+
+    /// Where its tensors are, and its networks belong.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The config read as `T`.

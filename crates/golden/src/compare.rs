@@ -9,7 +9,7 @@
 //! Both errors have a bound, and both must hold. An entry that is not finite in one of the two
 //! tensors and differs from the other is an infinite error.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::{
     Result,
@@ -139,7 +139,8 @@ pub fn floor(case: &Case, kind: Kind) -> Result<f64> {
 
 /// All entries as f64, row by row.
 pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
+    let here = tensor.to_device(&Device::Cpu)?;
+    Ok(here.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
 }
 
 #[cfg(test)]

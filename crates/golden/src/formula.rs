@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 
 use crate::{Case, Error, Result};
@@ -51,7 +51,7 @@ pub(crate) fn weights_of(case: &Case, shapes: &Shapes) -> Result<HashMap<String,
         }
         weights.insert(
             name.clone(),
-            Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?,
+            Tensor::from_vec(values, shape.as_slice(), case.device())?,
         );
     }
     Ok(weights)

@@ -66,7 +66,7 @@ use std::{
     time::Instant,
 };
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 pub use case::{Case, Kind};
 pub use discover::{Found, discover};
@@ -120,9 +120,16 @@ pub fn run_dir_with(dir: impl AsRef<Path>, mut each: impl FnMut(&CaseReport)) ->
     Ok(Report { cases })
 }
 
-/// Runs one case.
+/// Runs one case on the CPU.
 #[must_use]
 pub fn run(found: &Found) -> CaseReport {
+    run_on(found, &Device::Cpu)
+}
+
+/// Runs one case with its tensors and networks on `device`. What is no work for a device (decompositions, sums in double
+/// precision over a set) stays on the CPU, as it does elsewhere.
+#[must_use]
+pub fn run_on(found: &Found, device: &Device) -> CaseReport {
     let start = Instant::now();
     let mut report = CaseReport {
         path: found.path.clone(),
@@ -136,7 +143,9 @@ pub fn run(found: &Found) -> CaseReport {
     };
     let mut area = folder_area(&found.path);
     // A damaged file must not stop the other cases, whatever a library makes of it.
-    let outcome = catch_unwind(AssertUnwindSafe(|| fill(found, &mut report, &mut area)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        fill(found, device, &mut report, &mut area)
+    }));
     match outcome {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
@@ -158,11 +167,16 @@ pub fn run(found: &Found) -> CaseReport {
     report
 }
 
-fn fill(found: &Found, report: &mut CaseReport, area: &mut Option<String>) -> Result<()> {
+fn fill(
+    found: &Found,
+    device: &Device,
+    report: &mut CaseReport,
+    area: &mut Option<String>,
+) -> Result<()> {
     let is_case = is_case(&found.path);
     let case = match &found.expected {
-        Some(expected) => Case::load(expected)?,
-        None if is_case => Case::load(&found.path)?,
+        Some(expected) => Case::load(expected, device)?,
+        None if is_case => Case::load(&found.path, device)?,
         None => {
             report.status = Status::NotCovered;
             report.message =

@@ -65,6 +65,23 @@ impl Bodies {
         }
     }
 
+    /// Whether `operands` are of one half precision and a float32 kernel could take them: what is composed of operations that
+    /// candle lacks for half precision, or that add up in it, converts them instead, and rounds the result once.
+    pub(crate) fn widens(self, operands: &[&Tensor]) -> bool {
+        let Some(first) = operands.first() else {
+            return false;
+        };
+        let kernels = match first.device().is_cuda() {
+            true => self.cuda,
+            false => self.cpu,
+        };
+        let alike =
+            |t: &&Tensor| t.dtype() == first.dtype() && t.device().same_device(first.device());
+        matches!(first.dtype(), DType::F16 | DType::BF16)
+            && kernels.contains(&DType::F32)
+            && operands.iter().all(alike)
+    }
+
     /// Whether a backward pass may use the CPU kernel that computes all its gradients in one pass. Where the graph of the
     /// gradients is kept they are made of operators instead.
     pub(crate) fn gradients_in_one_pass(self, operands: &[&Tensor]) -> bool {
@@ -94,6 +111,18 @@ mod tests {
             assert_eq!(Bodies::CPU.of(&[&t]), both, "{dtype:?}");
             assert_eq!(Bodies::CPU_F32.of(&[&t]), single, "{dtype:?}");
         }
+    }
+
+    #[test]
+    fn only_operands_of_one_half_precision_are_widened() {
+        let [single, half, brain] = [DType::F32, DType::F16, DType::BF16].map(zeros);
+        for alike in [&half, &brain] {
+            assert!(Bodies::CPU.widens(&[alike, alike]));
+        }
+        assert!(!Bodies::CPU.widens(&[&half, &brain]));
+        assert!(!Bodies::CPU.widens(&[&half, &single]));
+        assert!(!Bodies::CPU.widens(&[&single]));
+        assert!(!Bodies::CPU.widens(&[]));
     }
 
     #[test]

@@ -19,8 +19,10 @@
 //!
 //! so derivatives of any order are exact. Only operands that track get one. The transposed
 //! convolution is `I`.
+//!
+//! Half precision is that of memory: products are added up in float32, and the result is rounded once.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 use domex_kernels::conv::{self as kernel, ConvShape};
 
 use crate::{
@@ -50,6 +52,11 @@ pub fn conv2d(
     padding: usize,
 ) -> Result<Tensor> {
     let shape = forward_shape(x, weight, bias, stride, padding)?;
+    if BODIES.widens(&[x, weight]) {
+        let bias = bias.map(wide).transpose()?;
+        let y = conv2d(&wide(x)?, &wide(weight)?, bias.as_ref(), stride, padding)?;
+        return Ok(y.to_dtype(x.dtype())?);
+    }
     if BODIES.of(&[x, weight]) == Body::Composed {
         return reference::conv2d(x, weight, bias, stride, padding);
     }
@@ -73,10 +80,18 @@ pub fn conv_transpose2d(
     padding: usize,
 ) -> Result<Tensor> {
     let shape = transpose_shape(x, weight, stride, padding)?;
+    if BODIES.widens(&[x, weight]) {
+        let y = conv_transpose2d(&wide(x)?, &wide(weight)?, stride, padding)?;
+        return Ok(y.to_dtype(x.dtype())?);
+    }
     if BODIES.of(&[x, weight]) == Body::Composed {
         return reference::conv_transpose2d(x, weight, stride, padding);
     }
     apply(Part::InputGrad, shape, weight, x)
+}
+
+fn wide(t: &Tensor) -> candle_core::Result<Tensor> {
+    t.to_dtype(DType::F32)
 }
 
 pub(crate) fn forward_shape(

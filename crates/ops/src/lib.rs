@@ -12,7 +12,7 @@
 //!   allocated; an [`Error`] names operator, operand, what was found and what fits.
 //!
 //! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`), with the feature `cuda` float32 on a CUDA
-//! device does, too (`domex-cuda`); other devices and types take the composed form from candle's operations, which each module has as `reference`
+//! device does, too (`domex-cuda`); convolutions and resampling of half precision widen their operands to float32; other devices and types take the composed form from candle's operations, which each module has as `reference`
 //! and which is the oracle of its tests. `body` is the one place that chooses.
 //!
 //! Deliberately not here: layers with parameters, initialisation, losses, anything that reads a
@@ -49,6 +49,7 @@ pub mod conv_resample;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+pub mod device;
 pub mod domain_modulation;
 mod epilogue;
 mod error;

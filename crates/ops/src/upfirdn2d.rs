@@ -82,6 +82,10 @@ impl Default for UpFirDn {
 /// finite, sizes that overflow, or a filter that tracks gradients.
 pub fn upfirdn2d(x: &Tensor, filter: Option<&Tensor>, how: &UpFirDn) -> Result<Tensor> {
     let shape = plan(x, filter, how)?;
+    if BODIES.widens(&[x]) {
+        let y = upfirdn2d(&x.to_dtype(DType::F32)?, filter, how)?;
+        return Ok(y.to_dtype(x.dtype())?);
+    }
     if BODIES.of(&[x]) == Body::Composed {
         return composed(x, filter, how, &shape);
     }

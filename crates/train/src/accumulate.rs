@@ -11,6 +11,16 @@ use crate::adam::Adam;
 use crate::run::Losses;
 use crate::{Result, Team};
 
+/// The most samples of a pass that are at most half of `most`, divide the batch, and are a multiple of `group` or fewer: samples
+/// that are compared with one another come in groups.
+#[must_use]
+pub fn smaller(batch: usize, most: usize, group: usize) -> usize {
+    let fits = |samples: &usize| {
+        batch.is_multiple_of(*samples) && samples.is_multiple_of(group.clamp(1, *samples))
+    };
+    (1..=most / 2).rev().find(fits).unwrap_or(1)
+}
+
 /// The samples of each pass that make up a batch: `micro_batch` of them, at least one, and what is left in the last.
 #[must_use]
 pub fn passes(batch: usize, micro_batch: usize) -> Vec<usize> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use domex_error::{AnyError, UserError};
+use domex_error::{AnyError, UserError, device::Fault};
 
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -68,6 +68,18 @@ pub enum Error {
         /// Which snapshot is the last good one, in words.
         kept: String,
         /// Why.
+        source: Box<Error>,
+    },
+    /// The device has no room, or failed.
+    #[error("{fault}{advice}; {kept}")]
+    Device {
+        /// How.
+        fault: Fault,
+        /// What needs less, in words, after a semicolon; or nothing.
+        advice: String,
+        /// Which snapshot is the last good one, in words.
+        kept: String,
+        /// The error that said so.
         source: Box<Error>,
     },
     /// A saved state lacks something, or holds something else.
@@ -176,6 +188,7 @@ impl UserError for Error {
     fn is_user_error(&self) -> bool {
         match self {
             Self::Candle(_) | Self::Kernel(_) => false,
+            Self::Device { fault, .. } => *fault == Fault::OutOfMemory,
             Self::Checkpoint(error) => error.is_user_error(),
             Self::Data(error) => error.is_user_error(),
             Self::Job(error) => error.is_user_error(),

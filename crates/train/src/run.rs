@@ -16,6 +16,7 @@ mod together;
 
 use std::path::{Path, PathBuf};
 
+use domex_error::device::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -30,7 +31,7 @@ use crate::guard::Guard;
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::snapshots::{Snapshots, latest};
+use crate::snapshots::{self, Snapshots, latest};
 use crate::state::State;
 use crate::stop::Plateau;
 use crate::{Error, Result, Team};
@@ -85,8 +86,28 @@ const SETTINGS: &str = "run.json";
 /// # Errors
 ///
 /// Settings that make no sense; a folder in use, or with another run in it; no room for a snapshot; too many steps that
-/// are not finite; whatever the job reports.
+/// are not finite; a device without room, or that failed ([`Error::Device`]); whatever the job reports.
 pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
+    go(job, config).map_err(|error| explained(error, job, config))
+}
+
+/// What a fault of the device means for the run; other errors as they are.
+fn explained(error: Error, job: &dyn Job, config: &RunConfig) -> Error {
+    let Some(fault) = Fault::of(&error) else {
+        return error;
+    };
+    Error::Device {
+        advice: match fault {
+            Fault::OutOfMemory => format!("; {}", job.needs_less()),
+            Fault::Lost(_) => String::new(),
+        },
+        kept: snapshots::kept(&config.out),
+        fault,
+        source: Box::new(error),
+    }
+}
+
+fn go(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     config.validate(job.batch())?;
     config.check_inputs()?;
     let team = job.team();

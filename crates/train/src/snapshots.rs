@@ -33,6 +33,19 @@ pub fn newest_step(run: &Path) -> Option<u64> {
     list(&run.join(FOLDER)).last().map(|(step, _)| *step)
 }
 
+/// Says in words which snapshot the run in this folder can be resumed from.
+#[must_use]
+pub fn kept(run: &Path) -> String {
+    last(&run.join(FOLDER))
+}
+
+fn last(folder: &Path) -> String {
+    match list(folder).last() {
+        Some((_, path)) => format!("the last good snapshot is {}", path.display()),
+        None => "no snapshot was written before".to_string(),
+    }
+}
+
 impl Snapshots {
     /// Snapshots below the run's folder `run`, of which the last `keep` stay (at least one).
     ///
@@ -78,10 +91,7 @@ impl Snapshots {
 
     /// Says in words which snapshot a run can be resumed from.
     pub fn kept(&self) -> String {
-        match list(&self.folder).last() {
-            Some((_, path)) => format!("the last good snapshot is {}", path.display()),
-            None => "no snapshot was written before".to_string(),
-        }
+        last(&self.folder)
     }
 
     /// Snapshots of steps after `step` are being trained again: the next [`save`](Self::save) removes them. Until then they

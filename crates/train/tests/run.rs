@@ -5,6 +5,7 @@
 mod walk;
 
 use candle_core::{Device, Tensor};
+use domex_error::UserError as _;
 use domex_train::snapshots::latest;
 use domex_train::stop::PlateauConfig;
 use domex_train::{Error, RunConfig, State, run};
@@ -108,6 +109,41 @@ fn steps_that_are_not_finite_are_not_applied_and_end_the_run_at_last() {
     };
     let outcome = run(&mut Walk::new(&plan), &plan.config(false)).unwrap();
     assert_eq!((outcome.clock.step, outcome.skipped), (12, 3));
+}
+
+#[test]
+fn a_device_that_fails_leaves_the_last_snapshot_and_a_run_that_resumes() {
+    let root = tempfile::tempdir().unwrap();
+    let [whole, failed] = ["whole", "failed"].map(|name| root.path().join(name));
+    let plan = Plan::new(&whole, 12);
+    run(&mut Walk::new(&plan), &plan.config(false)).unwrap();
+    for (code, lost) in [
+        ("CUDA_ERROR_OUT_OF_MEMORY", false),
+        ("CUDA_ERROR_LAUNCH_FAILED", true),
+    ] {
+        let plan = Plan {
+            force: true,
+            fails_at: Some((6, code.to_owned())),
+            ..Plan::new(&failed, 12)
+        };
+        let error = run(&mut Walk::new(&plan), &plan.config(false)).unwrap_err();
+        assert!(matches!(error, Error::Device { .. }), "{error:?}");
+        // The user can give less to do; a broken device is nothing to correct.
+        assert_eq!(error.is_user_error(), !lost);
+        let message = error.to_string();
+        assert!(message.contains("step-000000004.safetensors"), "{message}");
+        assert_eq!(
+            message.contains("a run with --batch 1 needs less"),
+            !lost,
+            "{message}"
+        );
+        let plan = Plan {
+            resume: Some(failed.clone()),
+            ..Plan::new(&failed, 12)
+        };
+        run(&mut Walk::new(&plan), &plan.config(false)).unwrap();
+        assert_eq!(weights(&whole), weights(&failed));
+    }
 }
 
 #[test]

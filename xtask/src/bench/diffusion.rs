@@ -22,17 +22,17 @@ pub fn published(size: usize) -> Result<Config> {
 }
 
 /// The noise in `n` pictures.
-pub fn unet(size: usize, n: usize, pass: Pass) -> Result<Run> {
+pub fn unet(size: usize, n: usize, pass: Pass, device: &Device) -> Result<Run> {
     let config = published(size)?;
-    let tensors = init::nowhere_zero(&config, 1, DType::F32, &Device::Cpu)?;
+    let tensors = init::nowhere_zero(&config, 1, DType::F32, device)?;
     let (vars, live) = Autoencoder::spec(&config)?.trainable(&tensors)?;
     let weights = match pass {
         Pass::Forward => &tensors,
         _ => &live,
     };
     let network = Autoencoder::from_tensors(weights, &config)?.unet;
-    let x = Var::from_tensor(&noise(&[n, 3, size, size])?)?;
-    let z = noise(&[n, config.unet.cond_channels])?;
+    let x = Var::from_tensor(&noise(&[n, 3, size, size], device)?)?;
+    let z = noise(&[n, config.unet.cond_channels], device)?;
     let t = vec![500.0; n];
     Ok(Box::new(move || {
         // The variables live as long as what is made of them.
@@ -50,13 +50,13 @@ pub fn unet(size: usize, n: usize, pass: Pass) -> Result<Run> {
 }
 
 /// Noise to pictures.
-pub fn sampling(n: usize, steps: usize) -> Result<Run> {
+pub fn sampling(n: usize, steps: usize, device: &Device) -> Result<Run> {
     let config = published(64)?;
-    let tensors = init::nowhere_zero(&config, 1, DType::F32, &Device::Cpu)?;
+    let tensors = init::nowhere_zero(&config, 1, DType::F32, device)?;
     let network: UNet = Autoencoder::from_tensors(&tensors, &config)?.unet;
     let process = config.diffusion.pictures()?.spaced(steps, Spacing::Ddim)?;
-    let x = noise(&[n, 3, 64, 64])?;
-    let z = noise(&[n, config.unet.cond_channels])?;
+    let x = noise(&[n, 3, 64, 64], device)?;
+    let z = noise(&[n, config.unet.cond_channels], device)?;
     Ok(Box::new(move || {
         let denoise = |x: &_, t: &[f64]| network.forward(x, t, &z);
         process.ddim_sample::<Error>(&x, Clip::Unit, denoise, |_| {})?;

@@ -40,11 +40,12 @@ pub fn step(
     n: usize,
     teacher: Teacher,
     phases: Phases,
+    device: &Device,
 ) -> Result<Run> {
     let shape = GeneratorConfig::with_defaults(512, 512, resolution, channel_base, 512)?;
-    let mut model = Model::random(&shape, 1, &Device::Cpu)?;
+    let mut model = Model::random(&shape, 1, device)?;
     let adversary = DiscriminatorConfig::new(resolution, 3, shape.synthesis.channels.clone());
-    let tensors = init::discriminator(&adversary, 2, DType::F32, &Device::Cpu)?;
+    let tensors = init::discriminator(&adversary, 2, DType::F32, device)?;
     model.discriminator = Some(Discriminator::from_tensors(&tensors, &adversary)?);
 
     let pictures = (phases != Phases::Expand).then(|| Box::new(Drawn::new(resolution)) as Box<_>);
@@ -59,11 +60,11 @@ pub fn step(
     if trainee.trains_source() != (phases != Phases::Expand) {
         bail!("the expansion has other phases than {phases:?}");
     }
-    let (mut networks, mut sets) = (networks(teacher == Teacher::Clip)?, Sets::new());
+    let (mut networks, mut sets) = (networks(teacher == Teacher::Clip, device)?, Sets::new());
     let tasks = match teacher {
         Teacher::Clip => DOMAINS.map(|to| TaskSpec::texts("photo", to)),
         Teacher::Diffusion => {
-            networks.teacher = Some(Arc::new(translator(resolution)?));
+            networks.teacher = Some(Arc::new(translator(resolution, device)?));
             // Targets are at hand: to translate pictures is no part of the row.
             config.diffusion.targets = 8;
             config.diffusion.translation.steps = 2;
@@ -95,8 +96,8 @@ pub fn step(
 
 /// A step of an expansion of a Diffusion Autoencoder of 64²: three domains in words, by CLIP ViT-B/32, and replay alignment by
 /// LPIPS on VGG16. Codes are those of pictures, which the encoder has seen before.
-pub fn of_an_autoencoder(n: usize) -> Result<Run> {
-    let model = domex_diffae::Model::random(&published(64)?, 1, &Device::Cpu)?;
+pub fn of_an_autoencoder(n: usize, device: &Device) -> Result<Run> {
+    let model = domex_diffae::Model::random(&published(64)?, 1, device)?;
     let mut config = Config {
         batch: n,
         ..Config::default()
@@ -111,7 +112,7 @@ pub fn of_an_autoencoder(n: usize) -> Result<Run> {
     let parts = Parts {
         trainee: Box::new(trainee),
         tasks: &DOMAINS.map(|to| TaskSpec::texts("photo", to)),
-        networks: networks(true)?,
+        networks: networks(true, device)?,
         sets: Sets::new(),
         cache: None,
         seed: 3,
@@ -143,10 +144,10 @@ fn run(config: Config, parts: Parts<'_>, step: u64) -> Result<Run> {
 }
 
 /// The perceptual distance, and a CLIP model where it teaches.
-fn networks(with_clip: bool) -> Result<Networks> {
-    let lpips = Lpips::new(&drawn(), &domex_lpips::Config::new(Backbone::Vgg))?;
+fn networks(with_clip: bool, device: &Device) -> Result<Networks> {
+    let lpips = Lpips::new(&drawn(device), &domex_lpips::Config::new(Backbone::Vgg))?;
     let guide = || -> Result<Guide> {
-        let Bundle { clip, tokenizer } = bundle()?;
+        let Bundle { clip, tokenizer } = bundle(device)?;
         Ok(Guide::new("ViT-B/32", clip, tokenizer.into()))
     };
     Ok(Networks {
@@ -158,19 +159,19 @@ fn networks(with_clip: bool) -> Result<Networks> {
 }
 
 /// ViT-B/32. The text encoder runs once, before the first step: its size does not count.
-fn bundle() -> Result<Bundle> {
+fn bundle(device: &Device) -> Result<Bundle> {
     Ok(Bundle {
-        clip: Clip::new(&drawn(), &vit_b_32(BYTES, 96))?,
+        clip: Clip::new(&drawn(device), &vit_b_32(BYTES, 96))?,
         tokenizer: Tokenizer::with_merges("")?,
     })
 }
 
 /// A small diffusion model, which runs before the first step.
-fn translator(resolution: usize) -> Result<Translator> {
-    let clip = bundle()?;
+fn translator(resolution: usize, device: &Device) -> Result<Translator> {
+    let clip = bundle(device)?;
     let probe = clip.encode_text(&[PROBE])?;
     let config = domex_teacher::Config::new(resolution, probe.dim(1)?, &[32, 32]);
-    let network = Network::new(&drawn(), &config)?;
+    let network = Network::new(&drawn(device), &config)?;
     let teacher = domex_teacher::Teacher::new(network, probe)?;
     Ok(Translator::new(teacher, clip)?)
 }

@@ -13,20 +13,20 @@ use super::{
     work::{Run, noise},
 };
 
-fn generator([resolution, channel_base]: [usize; 2]) -> Result<Model> {
+fn generator([resolution, channel_base]: [usize; 2], device: &Device) -> Result<Model> {
     let config = GeneratorConfig::with_defaults(512, 512, resolution, channel_base, 512)?;
-    Ok(Model::random(&config, 1, &Device::Cpu)?)
+    Ok(Model::random(&config, 1, device)?)
 }
 
-fn lpips() -> Result<Lpips> {
+fn lpips(device: &Device) -> Result<Lpips> {
     let config = domex_lpips::Config::new(Backbone::Vgg);
-    Ok(Lpips::new(&drawn(), &config)?)
+    Ok(Lpips::new(&drawn(device), &config)?)
 }
 
 /// The published projector, which begins at the mean of 512 latents here.
-pub fn projector(shape: [usize; 2], n: usize, steps: usize) -> Result<Run> {
-    let (model, lpips) = (generator(shape)?, lpips()?);
-    let pictures = noise(&[n, 3, shape[0], shape[0]])?;
+pub fn projector(shape: [usize; 2], n: usize, steps: usize, device: &Device) -> Result<Run> {
+    let (model, lpips) = (generator(shape, device)?, lpips(device)?);
+    let pictures = noise(&[n, 3, shape[0], shape[0]], device)?;
     let config = Config {
         steps,
         latent_samples: 512,
@@ -45,10 +45,10 @@ pub fn projector(shape: [usize; 2], n: usize, steps: usize) -> Result<Run> {
 }
 
 /// Pivotal tuning with its locality, around latents that are given.
-pub fn tuning(shape: [usize; 2], n: usize, steps: usize) -> Result<Run> {
-    let (model, lpips) = (generator(shape)?, lpips()?);
-    let pictures = noise(&[n, 3, shape[0], shape[0]])?;
-    let pivots = noise(&[n, model.generator().config().num_ws(), 512])?;
+pub fn tuning(shape: [usize; 2], n: usize, steps: usize, device: &Device) -> Result<Run> {
+    let (model, lpips) = (generator(shape, device)?, lpips(device)?);
+    let pictures = noise(&[n, 3, shape[0], shape[0]], device)?;
+    let pivots = noise(&[n, model.generator().config().num_ws(), 512], device)?;
     let config = TuneConfig {
         steps,
         enough: 0.0,
@@ -72,11 +72,11 @@ pub fn tuning(shape: [usize; 2], n: usize, steps: usize) -> Result<Run> {
 }
 
 /// The shipped encoder's shape: pictures of 64², 48 directions.
-pub fn encoder(n: usize) -> Result<Run> {
-    let model = generator([64, 16384])?;
+pub fn encoder(n: usize, device: &Device) -> Result<Run> {
+    let model = generator([64, 16384], device)?;
     let config = domex_encoder::Config::new(model.generator(), 48)?;
-    let encoder = Encoder::new(&drawn(), &config)?;
-    let pictures = noise(&[n, 3, 64, 64])?;
+    let encoder = Encoder::new(&drawn(device), &config)?;
+    let pictures = noise(&[n, 3, 64, 64], device)?;
     Ok(Box::new(move || {
         encoder.encode(&pictures)?;
         Ok(())

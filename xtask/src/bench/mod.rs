@@ -12,10 +12,10 @@ mod diffusion;
 mod expansion;
 mod inversion;
 mod networks;
-mod report;
-mod rows;
+pub mod report;
+pub mod rows;
 mod side;
-mod work;
+pub mod work;
 mod worker;
 
 use std::{

@@ -39,7 +39,7 @@ impl SimpleBackend for Draw {
             )?,
             _ => {
                 let fan_in: usize = dims[1..].iter().product();
-                let values = noise(dims).map_err(candle_core::Error::msg)?;
+                let values = noise(dims, device).map_err(candle_core::Error::msg)?;
                 values.affine((3.0 / fan_in as f64).sqrt(), 0.0)?
             }
         };
@@ -56,14 +56,19 @@ impl SimpleBackend for Draw {
 }
 
 /// A source of random weights for any network.
-pub fn drawn() -> VarBuilder<'static> {
-    VarBuilder::from_backend(Box::new(Draw), DType::F32, Device::Cpu)
+pub fn drawn(device: &Device) -> VarBuilder<'static> {
+    VarBuilder::from_backend(Box::new(Draw), DType::F32, device.clone())
 }
 
 /// `[n, tokens, heads · 64]` each, the way a block has them.
-pub fn attention([n, tokens, heads]: [usize; 3], causal: bool, pass: Pass) -> Result<Run> {
+pub fn attention(
+    [n, tokens, heads]: [usize; 3],
+    causal: bool,
+    pass: Pass,
+    device: &Device,
+) -> Result<Run> {
     let dims = [n, tokens, heads * 64];
-    let part = || -> Result<Var> { Ok(Var::from_tensor(&noise(&dims)?)?) };
+    let part = || -> Result<Var> { Ok(Var::from_tensor(&noise(&dims, device)?)?) };
     let (q, k, v) = (part()?, part()?, part()?);
     let mask = if causal { Mask::Causal } else { Mask::None };
     Ok(Box::new(move || {
@@ -80,10 +85,10 @@ pub fn attention([n, tokens, heads]: [usize; 3], causal: bool, pass: Pass) -> Re
 }
 
 /// From z to pictures, with the noise maps of the network.
-pub fn stylegan2(resolution: usize, channel_base: usize, n: usize) -> Result<Run> {
+pub fn stylegan2(resolution: usize, channel_base: usize, n: usize, device: &Device) -> Result<Run> {
     let config = GeneratorConfig::with_defaults(512, 512, resolution, channel_base, 512)?;
-    let model = Model::random(&config, 0, &Device::Cpu)?;
-    let z = noise(&[n, 512])?;
+    let model = Model::random(&config, 0, device)?;
+    let z = noise(&[n, 512], device)?;
     Ok(Box::new(move || {
         model
             .generator()
@@ -122,10 +127,10 @@ pub fn vit_b_32(vocabulary: usize, context: usize) -> Config {
 }
 
 /// ViT-B/32, from pixels to features.
-pub fn clip(n: usize, pass: Pass) -> Result<Run> {
+pub fn clip(n: usize, pass: Pass, device: &Device) -> Result<Run> {
     let config = vit_b_32(64, 77);
-    let clip = Clip::new(&drawn(), &config)?;
-    let pixels = Var::from_tensor(&noise(&[n, 3, 224, 224])?)?;
+    let clip = Clip::new(&drawn(device), &config)?;
+    let pixels = Var::from_tensor(&noise(&[n, 3, 224, 224], device)?)?;
     Ok(Box::new(move || {
         match pass {
             Pass::Forward => {
@@ -140,14 +145,14 @@ pub fn clip(n: usize, pass: Pass) -> Result<Run> {
 }
 
 /// The distance of two batches; the second is a target held fixed.
-pub fn lpips(backbone: &str, size: usize, n: usize, pass: Pass) -> Result<Run> {
+pub fn lpips(backbone: &str, size: usize, n: usize, pass: Pass, device: &Device) -> Result<Run> {
     let backbone = match backbone {
         "alex" => Backbone::Alex,
         "vgg" => Backbone::Vgg,
         other => bail!("no backbone {other:?}; there are alex and vgg"),
     };
-    let lpips = Lpips::new(&drawn(), &domex_lpips::Config::new(backbone))?;
-    let a = Var::from_tensor(&noise(&[n, 3, size, size])?)?;
+    let lpips = Lpips::new(&drawn(device), &domex_lpips::Config::new(backbone))?;
+    let a = Var::from_tensor(&noise(&[n, 3, size, size], device)?)?;
     let b = a.as_detached_tensor().affine(0.5, 0.1)?;
     Ok(Box::new(move || {
         match pass {
@@ -163,10 +168,10 @@ pub fn lpips(backbone: &str, size: usize, n: usize, pass: Pass) -> Result<Run> {
 }
 
 /// From pictures to the features that FID is taken of.
-pub fn inception(size: usize, n: usize) -> Result<Run> {
+pub fn inception(size: usize, n: usize, device: &Device) -> Result<Run> {
     let config = domex_inception::Config::published();
-    let inception = Inception::new(&drawn(), &config)?;
-    let pictures = noise(&[n, 3, size, size])?.affine(127.5, 127.5)?;
+    let inception = Inception::new(&drawn(device), &config)?;
+    let pictures = noise(&[n, 3, size, size], device)?.affine(127.5, 127.5)?;
     Ok(Box::new(move || {
         inception.features(&prepare(&pictures, Pipeline::PytorchFid)?)?;
         Ok(())

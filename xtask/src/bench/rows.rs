@@ -132,7 +132,7 @@ pub enum Phases {
 impl Phases {
     const ALL: [Self; 3] = [Self::Expand, Self::Adversarial, Self::Regularised];
 
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Expand => "without adversarial phases",
             Self::Adversarial => "with them",
@@ -154,7 +154,7 @@ pub enum Pass {
 }
 
 impl Pass {
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Forward => "forward",
             Self::Training => "training",

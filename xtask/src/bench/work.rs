@@ -12,10 +12,10 @@ use super::{
 /// Does the work once.
 pub type Run = Box<dyn FnMut() -> Result<()>>;
 
-/// Sets a row up.
-pub fn prepare(work: &Work) -> Result<Run> {
+/// Sets a row up on a device.
+pub fn prepare(work: &Work, device: &Device) -> Result<Run> {
     match *work {
-        Work::Conv { .. } => conv(work),
+        Work::Conv { .. } => conv(work, device),
         Work::Matmul {
             batch,
             m,
@@ -26,9 +26,9 @@ pub fn prepare(work: &Work) -> Result<Run> {
         } => {
             let operand = |rows, cols, transposed| -> Result<Tensor> {
                 if transposed {
-                    Ok(noise(&[batch, cols, rows])?.transpose(1, 2)?)
+                    Ok(noise(&[batch, cols, rows], device)?.transpose(1, 2)?)
                 } else {
-                    noise(&[batch, rows, cols])
+                    noise(&[batch, rows, cols], device)
                 }
             };
             let (a, b) = (operand(m, k, a_transposed)?, operand(k, n, b_transposed)?);
@@ -43,37 +43,37 @@ pub fn prepare(work: &Work) -> Result<Run> {
             heads,
             causal,
             pass,
-        } => networks::attention([n, tokens, heads], causal, pass),
+        } => networks::attention([n, tokens, heads], causal, pass, device),
         Work::StyleGan2 {
             resolution,
             channel_base,
             n,
             ..
-        } => networks::stylegan2(resolution, channel_base, n),
-        Work::Clip { n, pass } => networks::clip(n, pass),
+        } => networks::stylegan2(resolution, channel_base, n, device),
+        Work::Clip { n, pass } => networks::clip(n, pass, device),
         Work::Lpips {
             ref backbone,
             size,
             n,
             pass,
-        } => networks::lpips(backbone, size, n, pass),
-        Work::Inception { size, n } => networks::inception(size, n),
-        Work::UNet { size, n, pass } => diffusion::unet(size, n, pass),
-        Work::Sampling { n, steps } => diffusion::sampling(n, steps),
-        Work::DiffaeExpansion { n } => expansion::of_an_autoencoder(n),
+        } => networks::lpips(backbone, size, n, pass, device),
+        Work::Inception { size, n } => networks::inception(size, n, device),
+        Work::UNet { size, n, pass } => diffusion::unet(size, n, pass, device),
+        Work::Sampling { n, steps } => diffusion::sampling(n, steps, device),
+        Work::DiffaeExpansion { n } => expansion::of_an_autoencoder(n, device),
         Work::Projector {
             resolution,
             channel_base,
             n,
             steps,
-        } => inversion::projector([resolution, channel_base], n, steps),
+        } => inversion::projector([resolution, channel_base], n, steps, device),
         Work::Tuning {
             resolution,
             channel_base,
             n,
             steps,
-        } => inversion::tuning([resolution, channel_base], n, steps),
-        Work::Encoder { n } => inversion::encoder(n),
+        } => inversion::tuning([resolution, channel_base], n, steps, device),
+        Work::Encoder { n } => inversion::encoder(n, device),
         Work::Expansion {
             resolution,
             channel_base,
@@ -81,11 +81,11 @@ pub fn prepare(work: &Work) -> Result<Run> {
             teacher,
             phases,
             ..
-        } => expansion::step([resolution, channel_base], n, teacher, phases),
+        } => expansion::step([resolution, channel_base], n, teacher, phases, device),
     }
 }
 
-fn conv(work: &Work) -> Result<Run> {
+fn conv(work: &Work, device: &Device) -> Result<Run> {
     let Work::Conv {
         n,
         c_in,
@@ -100,11 +100,11 @@ fn conv(work: &Work) -> Result<Run> {
     else {
         domex_error::bail!("{work:?} is no convolution");
     };
-    let x = noise(&[n, c_in, size, size])?;
+    let x = noise(&[n, c_in, size, size], device)?;
     let weight = if transposed {
-        noise(&[c_in, c_out, kernel, kernel])?
+        noise(&[c_in, c_out, kernel, kernel], device)?
     } else {
-        noise(&[c_out, c_in, kernel, kernel])?
+        noise(&[c_out, c_in, kernel, kernel], device)?
     };
     let apply = move |x: &Tensor, weight: &Tensor| {
         if transposed {
@@ -128,7 +128,7 @@ fn conv(work: &Work) -> Result<Run> {
 }
 
 /// Reproducible numbers in [−1, 1).
-pub fn noise(dims: &[usize]) -> Result<Tensor> {
+pub fn noise(dims: &[usize], device: &Device) -> Result<Tensor> {
     let mut state = 1u32;
     let values: Vec<f32> = (0..dims.iter().product())
         .map(|_| {
@@ -136,5 +136,5 @@ pub fn noise(dims: &[usize]) -> Result<Tensor> {
             (state >> 8) as f32 / 8_388_608.0 - 1.0
         })
         .collect();
-    Ok(Tensor::from_vec(values, dims, &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, dims, device)?)
 }

@@ -7,6 +7,7 @@
 
 use std::io::{BufRead, Write};
 
+use candle_core::Device;
 use domex_error::{Context, Result};
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ pub fn serve() -> Result<()> {
     };
     let row: Work = serde_json::from_str(&line?).context("the work on stdin")?;
     let before = clock::memory(false);
-    let mut work = work::prepare(&row)?;
+    let mut work = work::prepare(&row, &Device::Cpu)?;
     for line in lines {
         let order: Order = serde_json::from_str(&line?).context("an order on stdin")?;
         let span = clock::time(&mut work, order.runs)?;

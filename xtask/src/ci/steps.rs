@@ -96,18 +96,7 @@ fn count_pictures(folder: &Path) -> Result<usize> {
 
 /// Every `crates/*/tests/golden`.
 pub fn golden(root: &Path) -> Result<()> {
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(root.join("crates"))? {
-        let folder = entry?.path().join("tests/golden");
-        if folder.is_dir() {
-            folders.push(folder);
-        }
-    }
-    folders.sort();
-    if folders.is_empty() {
-        bail!("no crate has a tests/golden");
-    }
-    for folder in folders {
+    for folder in crate::golden::folders(root)? {
         say!("{}", folder.strip_prefix(root).unwrap_or(&folder).display());
         let report = domex_golden::run_dir_with(&folder, |case| say!("  {case}"))?;
         say!("  {}", report.summary());

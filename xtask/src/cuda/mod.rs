@@ -1,8 +1,9 @@
 //! `cuda`: the program with CUDA support, its kernels, and what a card should make of them, all on a machine without either.
 
 pub mod build;
+pub mod costs;
 mod ptx;
-mod roofline;
+pub mod roofline;
 mod toolkit;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -40,11 +41,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The workspace.
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Where builds go.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -116,6 +116,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         assets: &args.assets,
         recipe: recipe.file(),
         seed: args.seed,
+        device: &Device::Cpu,
     };
     let images = args.steps * config.batch as u64 * tasks.len() as u64;
     let settings = json!({ "config": config, "tasks": tasks });

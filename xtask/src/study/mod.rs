@@ -93,6 +93,7 @@ impl Study<'_> {
             assets: &self.args.assets,
             recipe: &self.recipe,
             seed: self.args.seed,
+            device: &Device::Cpu,
         }
     }
 

@@ -4,16 +4,22 @@
 
 use std::{fs, path::Path, process::Command};
 
+use cudarc::driver::{DriverError, sys::CUresult};
 use domex_cuda::device;
+use domex_error::{AnyError, device::Fault};
 
 /// A driver with as many devices as `DEVICES` says, of capability `CAPABILITY`, for CUDA `VERSION`; `INIT` is what it answers first.
 const DRIVER: &str = r#"
 #include <stdlib.h>
+#include <string.h>
 static int number(const char *name) { const char *v = getenv(name); return v ? atoi(v) : 0; }
 extern "C" int cuInit(unsigned) { return number("INIT"); }
 extern "C" int cuDriverGetVersion(int *v) { *v = number("VERSION"); return 0; }
 extern "C" int cuDeviceGetCount(int *v) { *v = number("DEVICES"); return 0; }
 extern "C" int cuDeviceGet(int *v, int i) { *v = i; return 0; }
+extern "C" int cuDeviceGetName(char *to, int, int) { strcpy(to, "A card"); return 0; }
+extern "C" int cuDeviceTotalMem_v2(size_t *v, int) { *v = (size_t)80 << 30; return 0; }
+extern "C" int cuGetErrorString(int code, const char **to) { *to = code == 2 ? "out of memory" : "another"; return 0; }
 extern "C" int cuDeviceGetAttribute(int *v, int what, int) { *v = what == 75 ? number("CAPABILITY") / 10 : number("CAPABILITY") % 10; return 0; }
 "#;
 
@@ -48,6 +54,26 @@ fn says_what_it_finds() {
     }
 }
 
+/// Run by the other tests: says what errors of cudarc's own types mean, as candle and crates above it wrap them.
+#[test]
+fn says_what_failed() {
+    if std::env::var_os("FAIL").is_none() {
+        return;
+    }
+    for code in [
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY,
+        CUresult::CUDA_ERROR_ILLEGAL_ADDRESS,
+        CUresult::CUDA_ERROR_INVALID_VALUE,
+    ] {
+        let of_candle = candle_core::Error::Cuda(Box::new(DriverError(code)));
+        let wrapped = candle_core::Error::wrap(DriverError(code)).context("a kernel");
+        for error in [of_candle, wrapped] {
+            let error = AnyError::from(domex_ops::Error::from(error)).context("step 4");
+            println!("{:?}", Fault::of(&error));
+        }
+    }
+}
+
 /// What a process says about device `index` that finds only the libraries of `folder`.
 fn found(folder: &Path, index: &str, variables: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
@@ -65,19 +91,49 @@ fn found(folder: &Path, index: &str, variables: &[(&str, &str)]) -> String {
     line.1.to_owned()
 }
 
+/// Whether libraries can be made up here.
+fn can_compile() -> bool {
+    let version = Command::new("c++").arg("--version").output();
+    if version.is_ok_and(|o| o.status.success()) {
+        return true;
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "no C++ compiler: install g++"
+    );
+    eprintln!("skipped: no C++ compiler to make libraries with; install g++ to run this test");
+    false
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn errors_of_the_real_types_are_told_apart() {
+    if !can_compile() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // cudarc asks the driver for the words.
+    library(folder.path(), "libcuda.so", DRIVER);
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "device::says_what_failed", "--nocapture"])
+        .env("FAIL", "1")
+        .env("LD_LIBRARY_PATH", folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said: Vec<&str> = text
+        .lines()
+        .filter(|l| l.contains("Some(") || l.contains("None"))
+        .collect();
+    let lost = "Some(Lost(\"CUDA_ERROR_ILLEGAL_ADDRESS\"))";
+    let [memory, none] = ["Some(OutOfMemory)", "None"];
+    assert_eq!(said, [memory, memory, lost, lost, none, none], "{text}");
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn each_thing_that_can_be_missing_is_named() {
-    if !Command::new("c++")
-        .arg("--version")
-        .output()
-        .is_ok_and(|o| o.status.success())
-    {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "no C++ compiler: install g++"
-        );
-        eprintln!("skipped: no C++ compiler to make libraries with; install g++ to run this test");
+    if !can_compile() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -169,6 +225,12 @@ fn each_thing_that_can_be_missing_is_named() {
     says(
         "0",
         &good,
-        &["index: 0", "capability: (9, 0)", "driver: 12080"],
+        &[
+            "index: 0",
+            "name: \"A card\"",
+            "memory: 85899345920",
+            "capability: (9, 0)",
+            "driver: 12080",
+        ],
     );
 }

@@ -34,7 +34,7 @@ pub(crate) fn nvlabs(case: &Case, file: Option<&Path>) -> Result<Computed> {
         }
         Some(path) => {
             computed.set_contents(contents(path)?);
-            let model = Model::load(path, &Device::Cpu)?;
+            let model = Model::load(path, case.device())?;
             (model.g_ema, model.discriminator)
         }
     };
@@ -59,7 +59,7 @@ pub(crate) fn rosinality(case: &Case, file: Option<&Path>) -> Result<Computed> {
         }
         Some(path) => {
             computed.set_contents(contents(path)?);
-            Model::load(path, &Device::Cpu)?.g_ema
+            Model::load(path, case.device())?.g_ema
         }
     };
     let ws = generator.latents(case.input("z")?, None, truncation(case, "/truncation"))?;

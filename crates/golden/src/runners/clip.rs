@@ -1,7 +1,7 @@
 //! A CLIP network in either published layout: features, embeddings of length 1, logits, and the
 //! gradients for the pixels.
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use domex_clip::{Clip, Config, ImageEncoder, layout, load, unit_length};
 
 use crate::{
@@ -50,5 +50,10 @@ pub(super) fn clip(case: &Case) -> Result<Clip> {
     if let [Some(vision), Some(text)] = stated {
         config = config.with_heads(vision, text)?;
     }
-    Ok(Clip::from_tensors(ours, &config, DType::F32, &Device::Cpu)?)
+    Ok(Clip::from_tensors(
+        ours,
+        &config,
+        DType::F32,
+        case.device(),
+    )?)
 }

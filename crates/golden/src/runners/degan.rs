@@ -62,11 +62,11 @@ pub(super) fn encoder(case: &Case) -> Result<Computed> {
         .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
         .collect();
     let encoder = Encoder::new(
-        &VarBuilder::from_tensors(live, DType::F32, &Device::Cpu),
+        &VarBuilder::from_tensors(live, DType::F32, case.device()),
         &config,
     )?;
     let img = var(case.input("img")?)?;
-    let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+    let mut loss = Tensor::zeros((), DType::F32, case.device())?;
     for (at, offset) in encoder.forward(&img)?.into_iter().enumerate() {
         loss = (loss + dot(&offset, case.input(&format!("R_{at}"))?)?)?;
         computed.out(format_args!("offset_{at}"), offset);
@@ -166,7 +166,7 @@ pub(super) fn vgg(case: &Case) -> Result<Computed> {
         ),
     ];
     let weights: HashMap<String, Tensor> = network::tensors(case, "").into_iter().collect();
-    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    let vb = VarBuilder::from_tensors(weights, DType::F32, case.device());
     let mult = |name: &str| settings.mult.get(name).copied().unwrap_or(1.0);
     for (name, features, styles, size, pictures) in losses {
         if !case.wants(name) {

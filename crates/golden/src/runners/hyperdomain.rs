@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use candle_nn::VarBuilder;
 use domex_hyperdomain::{
     Config, Convolution, Hypernetwork, ModulationKind, Offsets,
@@ -76,7 +76,7 @@ pub(super) fn layer(case: &Case) -> Result<Computed> {
     }
     let mut computed = Computed::default();
     let config: Layers = case.config()?;
-    let filter = setup_filter(&config.blur_kernel, None, &Device::Cpu, DType::F32)?;
+    let filter = setup_filter(&config.blur_kernel, None, case.device(), DType::F32)?;
     for (variant, Variant { upsample }) in &config.variants {
         let param = |name: &str| case.param(&format!("{variant}.{name}"));
         let up = if *upsample { 2 } else { 1 };
@@ -243,7 +243,7 @@ pub(super) fn hypernetwork(case: &Case) -> Result<Computed> {
             .iter()
             .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
             .collect();
-        let vb = VarBuilder::from_tensors(live, DType::F32, &Device::Cpu);
+        let vb = VarBuilder::from_tensors(live, DType::F32, case.device());
         let network = Hypernetwork::new(&vb, &config)?;
         let e = var(case.input("e")?)?;
         let domains = if mode == "train" {

@@ -1,6 +1,6 @@
 //! LPIPS: distances, their shares by depth, maps, features, and gradients for the pictures.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use domex_lpips::{Backbone, Config, Lpips, unit_length};
 use domex_ops::{Resize, resize};
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) fn distance(case: &Case) -> Result<Computed> {
     let backbone = backbone(case)?;
     let weights = formula::weights(case)?;
-    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    let vb = VarBuilder::from_tensors(weights, DType::F32, case.device());
     let published = Config::new(backbone);
     let lpips = Lpips::new(&vb, &published)?;
     let baseline = Lpips::new(
@@ -131,7 +131,7 @@ pub(crate) fn helpers(case: &Case) -> Result<Computed> {
         computed.grad_tensor("features", grad.mul(&defined)?);
     }
     computed.out("normalized", normalised);
-    let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    let vb = VarBuilder::zeros(DType::F32, case.device());
     let lpips = Lpips::new(&vb, &Config::new(Backbone::Squeeze))?;
     computed.out("scaled", lpips.scale_input(case.input("img")?)?);
     let (_, _, h, w) = case.tensor("out.map_upsampled")?.dims4()?;

@@ -116,7 +116,7 @@ pub(crate) fn task_loss(case: &Case) -> Result<Computed> {
     let config = LpipsConfig::new(super::lpips::backbone(case)?);
     let map = VarMap::new();
     Lpips::new(
-        &VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu),
+        &VarBuilder::from_varmap(&map, DType::F32, case.device()),
         &config,
     )?;
     let shapes = match map.data().lock() {
@@ -127,7 +127,7 @@ pub(crate) fn task_loss(case: &Case) -> Result<Computed> {
         Err(_) => return Err(case.malformed("the network's names cannot be listed")),
     };
     let weights = formula::weights_of(case, &shapes)?;
-    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    let vb = VarBuilder::from_tensors(weights, DType::F32, case.device());
     let distance = Perceptual(Lpips::new(&vb, &config)?);
     let generated = var(case.input("generated")?)?;
     let loss = reconstruction(&generated, case.input("target")?, &distance, l2_weight)?.total;

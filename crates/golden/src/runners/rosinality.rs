@@ -87,7 +87,7 @@ fn trainable(case: &Case, theirs: &Tensors, mean: Option<&Tensor>) -> Result<Tra
     let mean = mean.map(TensorData::from_tensor).transpose()?;
     let ours: Tensors = layout::generator_to_nvlabs(&to_data(theirs)?, mean.as_ref())?
         .into_iter()
-        .map(|(name, data)| Ok((name, data.to_tensor(&Device::Cpu)?)))
+        .map(|(name, data)| Ok((name, data.to_tensor(case.device())?)))
         .collect::<Result<BTreeMap<_, _>>>()?;
     let mut config = GeneratorConfig::deduce(&shapes(&ours))?;
     config.synthesis.demodulation = Demodulation::FanIn;

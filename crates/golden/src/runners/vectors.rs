@@ -7,7 +7,7 @@ use crate::Result;
 /// `ours: [D, K]` with the sign of each column as in `reference`, a column of which may have the
 /// opposite direction of ours and still be the same singular vector.
 pub(super) fn signed_like(ours: &Tensor, reference: &Tensor) -> Result<Tensor> {
-    let reference = reference.to_dtype(ours.dtype())?;
+    let reference = reference.to_device(ours.device())?.to_dtype(ours.dtype())?;
     if reference.dims() != ours.dims() {
         return Ok(ours.clone());
     }

@@ -117,13 +117,31 @@ fn strided_operands_are_read_right() {
 }
 
 #[test]
-fn other_types_take_the_composed_form() {
-    let (x, w) = (randn(&[1, 2, 6, 6], 1), randn(&[3, 2, 3, 3], 2));
-    let want = conv2d(&x, &w, None, 1, 1).unwrap();
-    let half = |t: &Tensor| t.to_dtype(DType::F16).unwrap();
-    let got = conv2d(&half(&x), &half(&w), None, 1, 1).unwrap();
-    assert_eq!(got.dtype(), DType::F16);
-    assert!(max_difference(&got, &want) < 0.02);
+fn half_precision_adds_up_in_float32_and_rounds_once() {
+    let (x, w, b) = (
+        randn(&[1, 40, 6, 6], 1),
+        randn(&[40, 40, 3, 3], 2),
+        randn(&[40], 3),
+    );
+    for dtype in [DType::F16, DType::BF16] {
+        let half = [x.clone(), w.clone(), b.clone()].map(|t| t.to_dtype(dtype).unwrap());
+        let [x, w, b] = half.clone().map(|t| t.to_dtype(DType::F32).unwrap());
+        let rounded = |y: Tensor| y.to_dtype(dtype).unwrap();
+        let got = conv2d(&half[0], &half[1], Some(&half[2]), 1, 1).unwrap();
+        assert_eq!(got.dtype(), dtype);
+        let want = rounded(conv2d(&x, &w, Some(&b), 1, 1).unwrap());
+        assert_eq!(max_difference(&got, &want), 0.0);
+        let got = conv_transpose2d(&half[0], &half[1], 2, 1).unwrap();
+        let want = rounded(conv_transpose2d(&x, &w, 2, 1).unwrap());
+        assert_eq!(max_difference(&got, &want), 0.0);
+        // Gradients arrive in the operands' own precision.
+        let x = candle_core::Var::from_tensor(&half[0]).unwrap();
+        let grads = conv2d(&x, &half[1], None, 1, 1)
+            .unwrap()
+            .backward()
+            .unwrap();
+        assert_eq!(grads.get(&x).unwrap().dtype(), dtype);
+    }
 }
 
 #[test]

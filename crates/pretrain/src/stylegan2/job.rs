@@ -7,6 +7,7 @@ use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Model, Overwrite};
+use domex_train::accumulate;
 use domex_train::lazy::Lazy;
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State, Team};
 use serde::{Deserialize, Serialize};
@@ -245,6 +246,22 @@ impl Job for StyleGan2 {
 
     fn team(&self) -> Team {
         self.team.clone()
+    }
+
+    fn needs_less(&self) -> String {
+        let Config {
+            batch,
+            micro_batch,
+            mbstd_group,
+            ..
+        } = self.config;
+        match micro_batch {
+            1 => "a lower resolution needs less".to_owned(),
+            most => format!(
+                "a run with --micro-batch {} needs less, for more time",
+                accumulate::smaller(batch, most, mbstd_group)
+            ),
+        }
     }
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {

@@ -10,6 +10,16 @@ fn passes_add_up_to_the_batch() {
     assert_eq!(passes(16, 16), [16]);
 }
 
+#[test]
+fn smaller_passes_divide_the_batch_and_come_in_groups() {
+    assert_eq!(smaller(16, 16, 4), 8);
+    assert_eq!(smaller(12, 12, 4), 4, "6 would be a group and a half");
+    assert_eq!(smaller(12, 12, 1), 6);
+    assert_eq!(smaller(12, 4, 4), 2);
+    assert_eq!(smaller(7, 7, 4), 1);
+    assert_eq!(smaller(1, 1, 4), 1);
+}
+
 fn weight() -> (Var, Adam) {
     let x = Var::new(&[1f32, -2.0], &Device::Cpu).unwrap();
     let parameters = Parameters::new([("x".to_owned(), x.clone())].into());

@@ -119,6 +119,14 @@ pub trait Job {
         Team::default()
     }
 
+    /// What the user could change so that a step needs less memory, in words.
+    fn needs_less(&self) -> String {
+        match self.batch() {
+            1 => "smaller pictures or a smaller network need less".to_owned(),
+            batch => format!("a run with --batch {} needs less", batch / 2),
+        }
+    }
+
     /// Puts into `state` what steps depend on besides, and every process computes by itself at the beginning, such as a basis:
     /// the ranks of a run compare it.
     ///

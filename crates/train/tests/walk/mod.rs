@@ -35,6 +35,8 @@ pub struct Plan {
     pub ballast_after: Option<u64>,
     /// Steps whose loss is no number.
     pub broken: Vec<u64>,
+    /// The step in which the device answers with this code.
+    pub fails_at: Option<(u64, String)>,
     /// Scores by the number of the tick; none after the last of them.
     pub scores: Vec<f64>,
 }
@@ -50,6 +52,7 @@ impl Plan {
             stall_at: None,
             ballast_after: None,
             broken: Vec::new(),
+            fails_at: None,
             scores: Vec::new(),
         }
     }
@@ -107,6 +110,16 @@ impl Job for Walk {
             false => Duration::from_millis(self.plan.wait_ms),
         };
         std::thread::sleep(wait);
+        if let Some((_, code)) = self
+            .plan
+            .fails_at
+            .as_ref()
+            .filter(|(step, _)| *step == at.step)
+        {
+            // As cudarc writes it, in candle's error.
+            let text = format!("DriverError({code}, \"as the driver says\")");
+            return Err(candle_core::Error::Cuda(text.into()).into());
+        }
         let mut target = [0f32; 3];
         self.stream.fill_normal(&mut target);
         if self.plan.broken.contains(&at.step) {

@@ -18,7 +18,7 @@ pub(crate) fn run(case: &Case, file: Option<&Path>) -> Result<Computed> {
         None => beside(case)?,
     };
     contents(case, &path, &mut computed)?;
-    let model = Model::load(&path, &Device::Cpu)?;
+    let model = Model::load(&path, case.device())?;
     let t = timesteps(case, "t")?;
     let z = case.input("z")?;
     let networks = &model.networks;

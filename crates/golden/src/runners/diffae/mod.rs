@@ -10,7 +10,7 @@ pub(crate) mod schedule;
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
+use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use candle_nn::VarBuilder;
 use domex_diffae::{Autoencoder, Config, Tensors};
 use domex_diffusion::{Betas, Diffusion, Spacing};
@@ -72,7 +72,7 @@ impl Live {
         }
         Ok(Self {
             vars,
-            builder: VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
+            builder: VarBuilder::from_tensors(tensors, DType::F32, case.device()),
         })
     }
 
@@ -110,7 +110,7 @@ fn padded(case: &Case, config: &Config) -> Result<Tensors> {
     for (name, shape) in Autoencoder::spec(config)?.entries() {
         let tensor = match case.get(&format!("param.{name}")) {
             Some(tensor) => tensor.clone(),
-            None => Tensor::zeros(shape, DType::F32, &Device::Cpu)?,
+            None => Tensor::zeros(shape, DType::F32, case.device())?,
         };
         tensors.insert(name.to_owned(), tensor);
     }

@@ -98,7 +98,7 @@ fn embeddings(case: &Case, computed: &mut Computed) -> Result<()> {
         .collect();
     for (name, like) in embedded {
         let t = timesteps(case, &format!("{name}.t"))?;
-        let embedding = timestep_embedding(&t, like.dim(1)?, DType::F32, &Device::Cpu)?;
+        let embedding = timestep_embedding(&t, like.dim(1)?, DType::F32, case.device())?;
         computed.out(format_args!("{name}.emb"), embedding);
     }
     Ok(())

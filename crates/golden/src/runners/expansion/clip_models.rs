@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use domex_clip::{Clip, Config, Tokenizer, direction, layout, load, mean_of_units};
 use domex_nada::{Config as NadaConfig, Guide, Nada};
 use serde::Deserialize;
@@ -103,10 +103,15 @@ fn clip(case: &Case, name: &str, model: &Model) -> Result<Clip> {
         ("logit_scale", &[]),
     ];
     for (name, shape) in text {
-        let zeros = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
+        let zeros = Tensor::zeros(shape, DType::F32, case.device())?;
         tensors.insert(name.to_owned(), zeros);
     }
     let ours = layout::to_hugging_face(tensors)?;
     let config = Config::deduce(&load::shapes(&ours))?.with_heads(model.heads, 1)?;
-    Ok(Clip::from_tensors(ours, &config, DType::F32, &Device::Cpu)?)
+    Ok(Clip::from_tensors(
+        ours,
+        &config,
+        DType::F32,
+        case.device(),
+    )?)
 }

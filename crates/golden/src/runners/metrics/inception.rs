@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
 use domex_inception::{Config, Inception, Pipeline, prepare};
 
@@ -19,7 +19,7 @@ pub(in crate::runners) fn run(case: &Case) -> Result<Computed> {
         .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()))
         .collect();
     let config = Config::deduce(&shapes)?;
-    let vb = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
+    let vb = VarBuilder::from_tensors(weights, DType::F32, case.device());
     let inception = Inception::new(&vb, &config)?;
 
     let mut computed = Computed::default();

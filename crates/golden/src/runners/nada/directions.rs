@@ -70,11 +70,7 @@ struct ByModels {
 pub(in crate::runners) fn by_models(case: &Case) -> Result<Computed> {
     let (mut computed, inputs) = (Computed::default(), Inputs::new(case)?);
     let config: ByModels = case.config()?;
-    let mut total = Tensor::zeros(
-        (),
-        inputs.get("tgt_features")?.dtype(),
-        &candle_core::Device::Cpu,
-    )?;
+    let mut total = Tensor::zeros((), inputs.get("tgt_features")?.dtype(), case.device())?;
     for (model, weight) in config.weights.iter().enumerate() {
         let n = number(model);
         let base = inputs.get(&format!("src_features{n}"))?;
