@@ -261,7 +261,7 @@ fn unusable_pictures_of_a_data_set_are_refused_or_left_out() {
     world.refused(line, &["bad.png", "--skip-bad"]);
     let result = world.json(&format!("{line} --skip-bad"));
     let notice = result["notices"][0].as_str().unwrap();
-    assert!(notice.contains("1 pictures"), "{notice}");
+    assert!(notice.contains("left out: 1 picture "), "{notice}");
 }
 
 #[test]

@@ -34,6 +34,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("manifest", &[]),
     ("picture", &[]),
     ("snapshot", &[]),
+    ("studio", &[]),
     (
         "stylegan2",
         &[
@@ -41,7 +42,6 @@ const TARGETS: &[(&str, &[&str])] = &[
             "crates/stylegan2/tests/data",
         ],
     ),
-    ("studio", &[]),
     ("tasks", &[]),
     ("tokenizer", &[]),
     ("vocabulary", &[]),

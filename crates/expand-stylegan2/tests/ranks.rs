@@ -15,8 +15,8 @@ use domex_nada::Guide;
 use domex_replay::Perceptual;
 use domex_stylegan2::Model;
 use domex_test_support::networks as tiny;
-use domex_test_support::ranks::together;
-use domex_train::{Clock, Job, Losses, State, Team};
+use domex_test_support::ranks::{Stepped, stepped, together};
+use domex_train::{Job as _, State, Team};
 use serde_json::json;
 
 const BATCH: usize = 5;
@@ -64,36 +64,21 @@ fn job(world: &Path, config: Config, team: Team) -> domex_expand::Result<Expand>
     Expand::new(config, parts)?.shared(team)
 }
 
-/// Three steps: checksums of all that a snapshot has, its document, and what the last step told.
-fn stepped(world: &Path, team: Team) -> (Vec<(String, u32)>, serde_json::Value, Losses) {
-    let mut job = job(world, config(), team).unwrap();
-    let mut losses = Losses::default();
-    for step in 0..3 {
-        let clock = Clock {
-            step,
-            images: BATCH as u64 * step,
-            ..Clock::default()
-        };
-        losses = job.step(&clock).unwrap();
-        assert!(losses.not_finite.is_empty(), "{losses:?}");
-    }
-    let mut state = State::new();
-    job.save(&mut state).unwrap();
-    let sums = state.checksums();
-    let sums = sums.map(|(name, sum)| (name.to_owned(), sum)).collect();
-    (sums, state.document().clone().into(), losses)
+/// What three steps of a job come to.
+fn learnt(world: &Path, team: Team) -> Stepped {
+    stepped(job(world, config(), team).unwrap(), 3)
 }
 
 #[test]
 fn two_ranks_have_the_weights_streams_and_losses_of_one_process_to_the_bit() {
     let world = tempfile::tempdir().unwrap();
     tiny::world(world.path());
-    let alone = stepped(world.path(), Team::default());
+    let alone = learnt(world.path(), Team::default());
     let told = |name: &str| alone.2.values.iter().any(|(known, _)| known == name);
     for name in ["loss/G", "loss/path_length", "loss/r1", "loss/realism"] {
         assert!(told(name), "{name} is not in {:?}", alone.2);
     }
-    let ranks = together(2, |team| stepped(world.path(), team));
+    let ranks = together(2, |team| learnt(world.path(), team));
     for (sums, document, losses) in ranks {
         let differing: Vec<_> = sums.iter().zip(&alone.0).filter(|(a, b)| a != b).collect();
         assert!(differing.is_empty(), "{differing:?}");

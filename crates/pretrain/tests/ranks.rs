@@ -9,11 +9,12 @@ use domex_gan::augment::{AdaConfig, AugmentConfig};
 use domex_pretrain::stylegan2::{
     Augmentation, Config, Imitation, Preset, Start, StyleGan2, Teacher,
 };
-use domex_test_support::ranks::together;
-use domex_train::{Clock, Job, Losses, State, Team};
+use domex_test_support::ranks::{stepped, together};
+use domex_train::Team;
 use image::RgbImage;
 
 const SIDE: usize = 16;
+const STEPS: u64 = 4;
 
 /// Three passes of two pictures, with everything that a step can do switched on.
 fn tiny() -> Config {
@@ -46,31 +47,12 @@ fn job(config: Config, team: Team) -> Result<StyleGan2, String> {
     job.unwrap().shared(team).map_err(|error| error.to_string())
 }
 
-/// Four steps: checksums of all that a snapshot has, its document, and what the last step told.
-fn stepped(mut job: StyleGan2) -> (Vec<(String, u32)>, serde_json::Value, Losses) {
-    let mut losses = Losses::default();
-    for step in 0..4 {
-        let clock = Clock {
-            step,
-            images: step * job.batch() as u64,
-            ..Clock::default()
-        };
-        losses = job.step(&clock).unwrap();
-        assert!(losses.not_finite.is_empty(), "{losses:?}");
-    }
-    let mut state = State::new();
-    job.save(&mut state).unwrap();
-    let sums = state.checksums();
-    let sums = sums.map(|(name, sum)| (name.to_owned(), sum)).collect();
-    (sums, state.document().clone().into(), losses)
-}
-
 #[test]
 fn two_ranks_have_the_weights_streams_and_losses_of_one_process_to_the_bit() {
-    let alone = stepped(job(tiny(), Team::default()).unwrap());
+    let alone = stepped(job(tiny(), Team::default()).unwrap(), STEPS);
     assert!(alone.0.len() > 100);
     assert!(alone.1["ada"]["p"] != 0.3, "the controller has moved");
-    for shared in together(2, |team| stepped(job(tiny(), team).unwrap())) {
+    for shared in together(2, |team| stepped(job(tiny(), team).unwrap(), STEPS)) {
         assert!(shared == alone);
     }
 }
@@ -106,7 +88,12 @@ fn two_ranks_imitate_as_one_process_does() {
         }),
         ..tiny()
     };
-    let imitating = |team| stepped(job(config(), team).unwrap().with_teacher(Box::new(Colours)));
+    let imitating = |team| {
+        stepped(
+            job(config(), team).unwrap().with_teacher(Box::new(Colours)),
+            STEPS,
+        )
+    };
     let alone = imitating(Team::default());
     for shared in together(2, imitating) {
         assert!(shared == alone);

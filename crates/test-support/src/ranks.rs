@@ -4,7 +4,30 @@ use std::net::TcpListener;
 use std::thread;
 
 use domex_ranks::{Group, Launch};
-use domex_train::Team;
+use domex_train::{Clock, Job, Losses, State, Team};
+use serde_json::Value as Json;
+
+/// What steps came to: checksums of all tensors of a snapshot, its document, and what the last step told.
+pub type Stepped = (Vec<(String, u32)>, Json, Losses);
+
+/// Does so many steps.
+pub fn stepped(mut job: impl Job, steps: u64) -> Stepped {
+    let mut losses = Losses::default();
+    for step in 0..steps {
+        let clock = Clock {
+            step,
+            images: step * job.batch() as u64,
+            ..Clock::default()
+        };
+        losses = job.step(&clock).unwrap();
+        assert!(losses.not_finite.is_empty(), "{losses:?}");
+    }
+    let mut state = State::new();
+    job.save(&mut state).unwrap();
+    let sums = state.checksums();
+    let sums = sums.map(|(name, sum)| (name.to_owned(), sum)).collect();
+    (sums, state.document().clone().into(), losses)
+}
 
 /// What each of so many ranks makes of its team, in their order.
 pub fn together<T: Send>(size: usize, work: impl Fn(Team) -> T + Sync) -> Vec<T> {
