@@ -252,7 +252,15 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// The browser is asked to close, as processes of one that is killed go on to write into the profile, which then stays.
     fn drop(&mut self) {
+        const CLOSE: &[u8] = b"{\"id\":0,\"method\":\"Browser.close\"}\0";
+        drop(self.commands.write_all(CLOSE));
+        drop(self.commands.flush());
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE / 10 && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         // It may have ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
