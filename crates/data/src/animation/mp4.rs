@@ -10,7 +10,7 @@ use rusty_h264_encoder::{Encoder, EncoderConfig, Preset};
 
 use crate::error::{Error, Result};
 
-/// Quantizer. 94 frames of a walk along a domain at 256² took 276 KB, where the GIF took 1661, and came back with 51 dB.
+/// Quantizer. 94 frames of a walk along a domain at 256 × 302 took 256 KB, where the GIF took 1661.
 const QP: u8 = 16;
 
 /// Seconds from one frame that stands alone to the next: where players can jump to.
@@ -22,14 +22,13 @@ const SETTINGS_UNIT: u8 = 7;
 /// `frames` of one size in this order, once. A side of an odd number of pixels gets one more, as its last.
 pub(super) fn encode(frames: &[RgbImage], order: &[usize], delay_ms: u32) -> Result<Vec<u8>> {
     let fps = 1000.0 / f64::from(delay_ms.max(1));
-    let planes: Vec<YuvFrame> = frames.iter().map(planes).collect();
-    let (width, height) = (planes[0].width, planes[0].height);
+    let shown: Vec<YuvFrame> = order.iter().map(|&at| planes(&frames[at])).collect();
+    let (width, height) = (shown[0].width, shown[0].height);
     let mut config = EncoderConfig::new(width, height);
     config.preset = Preset::Balanced;
     config.qp = QP;
     config.gop_size = (KEYFRAMES * fps).ceil() as u32;
     config.framerate = fps as f32;
-    let shown: Vec<YuvFrame> = order.iter().map(|&at| planes[at].clone()).collect();
     let encoder = Encoder::new(config).map_err(failed)?;
     let units = encoder.encode_all(&shown).map_err(failed)?;
     let mut bytes = Cursor::new(Vec::new());
