@@ -210,6 +210,43 @@ fn domains_are_compared_with_renderings_and_composed() {
 }
 
 #[test]
+fn a_model_that_was_adapted_as_a_whole_is_beside_its_source() {
+    let world = judged();
+    let tasks = "[settings]\nplacement = \"whole\"\n\n[[tasks]]\ntarget = \"zombie\"\n";
+    world.write("whole.toml", tasks);
+    world.ok(
+        "expand --tasks whole.toml --out whole --steps 1 --batch 2 --tick 2 --threads 2 --quiet",
+    );
+    let model = "eval --model whole/model.safetensors --pictures 8";
+    let line = format!(
+        "{model} --source portraits --domain zombie --clip shipped/clip-one.safetensors --out adapted --json"
+    );
+    let result = world.json(&line);
+    assert_eq!(result["domains"][0]["name"], "zombie");
+    assert_eq!(result["truth"]["domains"][0]["domain"], "zombie");
+    assert_eq!(result["texts"]["domains"][0]["target"], "zombie");
+    assert!(
+        result["distance_to_source"].is_null(),
+        "its base is its source"
+    );
+    for (line, texts) in [
+        (format!("{model} --out x"), &["no domains", "--domain"][..]),
+        (format!("{model} --domain zombie --out x"), &["--source"]),
+        (
+            format!("{model} --source portraits --domain \"=>\" --out x"),
+            &["source=>target"],
+        ),
+        (
+            format!("{EVAL} --source portraits --domain elf --out x"),
+            &["domains of its own"],
+        ),
+    ] {
+        world.refused(&line, texts);
+    }
+    assert!(!world.has("x"));
+}
+
+#[test]
 fn training_moves_the_base_away_from_its_source() {
     let result = judged().document("first.out");
     assert!(result["distance_to_source"].as_f64().unwrap() > 0.0);

@@ -389,6 +389,27 @@ fn what_the_teacher_draws_anew_is_learnt_too() {
 }
 
 #[test]
+fn clip_models_teach_beside_the_diffusion_model() {
+    let world = taught();
+    let line = |name: &str| {
+        let line = TAUGHT.replace("tasks.toml", &format!("{name}.toml"));
+        format!("{line} --clip one --out {name} --steps 2 {SHORT}")
+    };
+    world.refused(&line("tasks"), &["--clip", "diffusion.clip"]);
+    for (name, weight) in [("by-clip", "1"), ("by-clip-more", "3")] {
+        let settings = format!("[settings.diffusion]\nclip = {weight}\n");
+        let tasks = world.text("tasks.toml");
+        world.write(
+            &format!("{name}.toml"),
+            tasks.replace("[settings.diffusion]\n", &settings),
+        );
+        world.ok(&line(name));
+    }
+    assert!(world.tensors("by-clip") != world.tensors("run"));
+    assert!(world.tensors("by-clip") != world.tensors("by-clip-more"));
+}
+
+#[test]
 fn a_discriminator_of_translations_is_resumed_to_the_same_bits() {
     let world = taught();
     let tasks = world

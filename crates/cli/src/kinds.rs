@@ -9,7 +9,7 @@ use std::path::Path;
 use candle_core::Device;
 use domex_checkpoint::container::Container;
 use domex_error::{AnyError, Result, user_error};
-use domex_eval::Subject;
+use domex_eval::{Domains, Subject};
 use domex_expand::SourceSettings;
 use domex_latent::{Expansion, Generator};
 use serde_json::Value as Json;
@@ -68,7 +68,7 @@ impl Model {
     pub fn subject(&self, class: Option<usize>) -> Subject<'_> {
         Subject {
             generator: self.generator(),
-            expansion: self.expansion(),
+            domains: self.expansion().map(Domains::Expanded),
             class,
         }
     }

@@ -10,7 +10,6 @@ use domex_judge::Judge;
 use domex_random::Streams;
 use serde::Serialize;
 
-use crate::outcomes::paint;
 use crate::{Error, Result, Subject};
 
 /// Pictures at once.
@@ -63,59 +62,24 @@ pub fn pairs(
 }
 
 /// The share of `pictures` that are seen as both domains where the model composes them.
-///
-/// # Errors
-///
-/// A model without these domains.
-pub fn composed<'a>(
-    model: impl Into<Subject<'a>>,
+fn composed(
+    model: Subject<'_>,
     judge: &Judge,
     pair: [Domain; 2],
     names: [&str; 2],
     pictures: usize,
     seed: u64,
 ) -> Result<f64> {
-    let model = model.into();
-    let (generator, expansion) = (model.generator, model.expansion()?);
-    let (device, dtype) = (generator.device(), generator.dtype());
-    let subspaces = expansion
-        .layout
-        .subspaces(&expansion.basis, device, dtype)?;
-    let mean = expansion.mean.to_device(device)?.to_dtype(dtype)?;
-    let strengths = expansion.layout.strengths(&names.map(|name| (name, 1.0)))?;
+    let edits = model.edits()?;
     let mut latents = Streams::new(seed).stream("composed");
     share(judge, pair, pictures, |n| {
-        let w = model.latents(n, &mut latents)?;
-        let base = subspaces.project(&w, Some(&mean))?;
-        paint(generator, &subspaces.compose(&base, &strengths)?)
-    })
-}
-
-/// The same share for any generator, such as a mean of two.
-///
-/// # Errors
-///
-/// A network of another size.
-pub fn blended<'a>(
-    model: impl Into<Subject<'a>>,
-    judge: &Judge,
-    pair: [Domain; 2],
-    pictures: usize,
-    seed: u64,
-) -> Result<f64> {
-    let model = model.into();
-    let mut latents = Streams::new(seed).stream("composed");
-    share(judge, pair, pictures, |n| {
-        paint(model.generator, &model.latents(n, &mut latents)?)
+        let on_base = edits.on_base(&model.latents(n, &mut latents)?)?;
+        edits.moved(&on_base, &names)
     })
 }
 
 /// The same share of renderings: `pair` is a character and a technique.
-///
-/// # Errors
-///
-/// A judge of another world.
-pub fn rendered(judge: &Judge, pair: [Domain; 2], pictures: usize, seed: u64) -> Result<f64> {
+fn rendered(judge: &Judge, pair: [Domain; 2], pictures: usize, seed: u64) -> Result<f64> {
     let mut stream = Streams::new(seed).stream("rendered");
     let side = judge.config().size as u32;
     share(judge, pair, pictures, |n| {

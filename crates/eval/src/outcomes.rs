@@ -17,7 +17,7 @@ use domex_metrics::Leakage;
 use domex_random::Streams;
 use serde::Serialize;
 
-use crate::samples::{normal, shown};
+use crate::subject::paint;
 use crate::{Error, Evaluators, Result, Subject};
 
 /// Pictures at once.
@@ -97,28 +97,21 @@ pub fn outcomes<'a>(
     mut done: impl FnMut(usize),
 ) -> Result<Outcomes> {
     let model = model.into();
-    let generator = model.generator;
-    check(generator, by.judge, pictures)?;
-    let expansion = model.expansion()?;
-    let (device, dtype) = (generator.device(), generator.dtype());
-    let (layout, basis) = (&expansion.layout, &expansion.basis);
-    let subspaces = layout.subspaces(basis, device, dtype)?;
-    let mean = expansion.mean.to_device(device)?.to_dtype(dtype)?;
-
+    check(model.generator, by.judge, pictures)?;
+    let edits = model.edits()?;
+    let domains = edits.domains();
     let mut base = Row::new(by);
-    let mut rows: Vec<Row<'_>> = layout.domains().iter().map(|_| Row::new(by)).collect();
+    let mut rows: Vec<Row<'_>> = domains.iter().map(|_| Row::new(by)).collect();
     let mut moved = 0.0;
     let mut latents = Streams::new(seed).stream("outcomes");
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
         let w = model.latents(n, &mut latents)?;
-        let on_base = subspaces.project(&w, Some(&mean))?;
-        let plain = paint(generator, &on_base)?;
+        let on_base = edits.on_base(&w)?;
+        let plain = edits.base(&on_base)?;
         let answers = base.add(&plain, None)?;
-        for (row, domain) in rows.iter_mut().zip(layout.domains()) {
-            let strengths = layout.strengths(&[(&domain.name, 1.0)])?;
-            let picture = paint(generator, &subspaces.compose(&on_base, &strengths)?)?;
-            row.add(&picture, Some(&answers))?;
+        for (row, (name, _)) in rows.iter_mut().zip(&domains) {
+            row.add(&edits.moved(&on_base, &[name])?, Some(&answers))?;
         }
         if let Some(source) = source {
             let before = paint(source, &on_base)?;
@@ -126,43 +119,15 @@ pub fn outcomes<'a>(
         }
         done(n);
     }
-    let domains = layout.domains().iter().zip(&rows);
+    let domains = domains.iter().zip(&rows);
     Ok(Outcomes {
         pictures,
         base: base.seen(),
         distance_to_source: source.map(|_| moved / pictures as f64),
         domains: domains
-            .map(|(domain, row)| row.outcome(&domain.name, &base))
+            .map(|((name, _), row)| row.outcome(name, &base))
             .collect(),
     })
-}
-
-/// Measures a generator that was adapted to one domain as a whole: the same latents by `source` are its base.
-///
-/// # Errors
-///
-/// Fewer than two pictures, or networks of another size.
-pub fn adapted<'a>(
-    model: impl Into<Subject<'a>>,
-    source: &dyn Generator,
-    name: &str,
-    by: Evaluators<'_>,
-    pictures: usize,
-    seed: u64,
-) -> Result<Outcome> {
-    let generator = model.into().generator;
-    check(generator, by.judge, pictures)?;
-    let device = source.device();
-    let (mut base, mut row) = (Row::new(by), Row::new(by));
-    let mut latents = Streams::new(seed).stream("outcomes");
-    for start in (0..pictures).step_by(BATCH) {
-        let n = BATCH.min(pictures - start);
-        let z = normal(&mut latents, n, source.noise_dim(), device)?;
-        let w = source.map(&z, None)?;
-        let answers = base.add(&paint(source, &w)?, None)?;
-        row.add(&paint(generator, &w)?, Some(&answers))?;
-    }
-    Ok(row.outcome(name, &base))
 }
 
 fn check(generator: &dyn Generator, judge: &Judge, pictures: usize) -> Result<()> {
@@ -179,10 +144,6 @@ fn check(generator: &dyn Generator, judge: &Judge, pictures: usize) -> Result<()
         ));
     }
     Ok(())
-}
-
-pub(crate) fn paint(generator: &dyn Generator, latents: &Tensor) -> Result<Tensor> {
-    shown(&generator.synthesize(latents)?)
 }
 
 fn sum(x: &Tensor) -> Result<f64> {

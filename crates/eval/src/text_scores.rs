@@ -18,7 +18,6 @@ use domex_random::Streams;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::outcomes::paint;
 use crate::{Error, Result, Subject};
 
 /// Pictures at once.
@@ -76,21 +75,15 @@ pub fn text_scores<'a>(
         return Err(Error::config("pictures to measure on", pictures, expected));
     }
     let model = model.into();
-    let (generator, expansion) = (model.generator, model.expansion()?);
-    let domains: Vec<_> = expansion
-        .layout
+    let edits = model.edits()?;
+    let domains: Vec<_> = edits
         .domains()
-        .iter()
-        .filter_map(|domain| Some((domain.name.clone(), texts(&domain.task)?)))
+        .into_iter()
+        .filter_map(|(name, task)| Some((name.to_owned(), texts(task)?)))
         .collect();
     if domains.is_empty() {
         return Ok(None);
     }
-    let (device, dtype) = (generator.device(), generator.dtype());
-    let subspaces = expansion
-        .layout
-        .subspaces(&expansion.basis, device, dtype)?;
-    let mean = expansion.mean.to_device(device)?.to_dtype(dtype)?;
     let preprocess = Preprocess::new(bundle.clip.image_size());
     let see = |x: &Tensor| -> Result<Tensor> {
         let features = bundle.clip.image_features(&preprocess.apply(x)?)?;
@@ -102,12 +95,10 @@ pub fn text_scores<'a>(
     for start in (0..pictures).step_by(BATCH) {
         let n = BATCH.min(pictures - start);
         let w = model.latents(n, &mut latents)?;
-        let on_base = subspaces.project(&w, Some(&mean))?;
-        seen[0].push(see(&paint(generator, &on_base)?)?);
+        let on_base = edits.on_base(&w)?;
+        seen[0].push(see(&edits.base(&on_base)?)?);
         for ((name, _), seen) in domains.iter().zip(&mut seen[1..]) {
-            let strengths = expansion.layout.strengths(&[(name, 1.0)])?;
-            let moved = subspaces.compose(&on_base, &strengths)?;
-            seen.push(see(&paint(generator, &moved)?)?);
+            seen.push(see(&edits.moved(&on_base, &[name])?)?);
         }
         done(n);
     }

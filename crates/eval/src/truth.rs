@@ -24,7 +24,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::form::Form;
-use crate::outcomes::{class_of, paint};
+use crate::outcomes::class_of;
 use crate::samples::normal;
 use crate::{Error, Result, Subject};
 
@@ -108,29 +108,18 @@ pub fn truth<'a>(
         return Err(Error::config("pictures to measure on", pictures, expected));
     }
     let model = model.into();
-    let generator = model.generator;
-    let expansion = model.expansion()?;
-    let (device, dtype) = (generator.device(), generator.dtype());
-    let subspaces = expansion
-        .layout
-        .subspaces(&expansion.basis, device, dtype)?;
-    let mean = expansion.mean.to_device(device)?.to_dtype(dtype)?;
+    let (device, dtype) = (model.generator.device(), model.generator.dtype());
+    let edits = model.edits()?;
     let names: Vec<String> = Domain::ALL
         .iter()
         .map(|domain| domain.name().to_owned())
         .collect();
-    let mut rows: Vec<Row<'_>> = expansion
-        .layout
-        .domains()
-        .iter()
-        .filter_map(|own| {
-            Some(Row::new(
-                &own.name,
-                Domain::ALL[class_of(&own.name, &names)?],
-                judge,
-            ))
-        })
-        .collect();
+    let row = |name: &str| {
+        let domain = Domain::ALL[class_of(name, &names)?];
+        Some(Row::new(name, domain, judge))
+    };
+    let domains = edits.domains();
+    let mut rows: Vec<Row<'_>> = domains.iter().filter_map(|(name, _)| row(name)).collect();
     let mut base_seen = Set::new(judge);
     let mut photos = Set::new(judge);
     let mut own_distance = 0.0;
@@ -144,14 +133,13 @@ pub fn truth<'a>(
             Ok(picture::from_rgb(&drawn, DType::F32, device)?)
         };
         let latents = (known.latents)(&z)?.to_dtype(dtype)?;
-        let on_base = subspaces.project(&latents, Some(&mean))?;
-        let (base, photo) = (paint(generator, &on_base)?, draw(Domain::Photo)?);
+        let on_base = edits.on_base(&latents)?;
+        let (base, photo) = (edits.base(&on_base)?, draw(Domain::Photo)?);
         own_distance += sum(&judge.distance(&base, &photo)?)?;
         base_seen.add(&base)?;
         photos.add(&photo)?;
         for row in &mut rows {
-            let strengths = expansion.layout.strengths(&[(&row.name, 1.0)])?;
-            let edited = paint(generator, &subspaces.compose(&on_base, &strengths)?)?;
+            let edited = edits.moved(&on_base, &[&row.name])?;
             row.add(&base, &edited, &draw(row.domain)?)?;
         }
         done(n);

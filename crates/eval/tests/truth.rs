@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_data::picture;
 use domex_data::portraits::Domain;
-use domex_eval::{Known, Truth, truth};
+use domex_eval::{Domains, Known, Subject, Truth, truth};
 use domex_judge::{Config, Factor, Judge, NONE};
 use domex_latent::basis::{Basis, BasisKind};
 use domex_latent::{Expansion, Generator as _, subspace::Layout};
@@ -123,4 +123,46 @@ fn the_base_is_compared_with_photographs() {
     assert!(near.base_kernel < far.base_kernel, "{near:?} {far:?}");
     // The scale is how near the base is to its own truth.
     assert!(far.domains[0].paired > near.domains[0].paired);
+}
+
+/// The plain picture of a latent by any generator.
+fn plain(model: &Model, z: &[f32]) -> RgbImage {
+    let z = Tensor::new(z, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+    let generator = model.generator();
+    let w = generator.map(&z, None).unwrap();
+    let made = generator.synthesize(&w).unwrap();
+    picture::to_rgb(&made).unwrap().swap_remove(0)
+}
+
+#[test]
+fn a_generator_that_was_adapted_as_a_whole_is_beside_the_one_it_came_from() {
+    let source = model();
+    let config = source.config().clone();
+    let other = Model::random(&config, 4, &Device::Cpu).unwrap();
+    let judge = judge();
+    let measured = |adapted: &Model, photo_by: &Model| {
+        let rendering = |z: &[f32], domain: Domain| match domain {
+            Domain::Photo => plain(photo_by, z),
+            _ => plain(&other, z),
+        };
+        let known = Known {
+            numbers: config.z_dim(),
+            rendering: &rendering,
+            latents: &|z| source.generator().map(z, None),
+        };
+        let subject = Subject {
+            domains: Some(Domains::Adapted {
+                generator: adapted.generator(),
+                source: "photo",
+                target: "sketch",
+            }),
+            ..Subject::from(&source)
+        };
+        let found = truth(subject, &judge, known, 8, 5, |_| ()).unwrap();
+        found.domains[0].paired
+    };
+    assert_eq!(measured(&source, &source), 0.0, "nothing changed");
+    // Latents are mapped by the source: the other network's pictures of them are not those of its own mapping.
+    let changed = measured(&other, &source);
+    assert!(changed.is_finite() && changed != 0.0, "{changed}");
 }

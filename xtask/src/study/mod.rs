@@ -1,157 +1,126 @@
-//! `study`: the paper's comparison on the portrait world.
+//! `study`: what becomes of the shipped generator, by every way that the program has of teaching it domains.
 //!
-//! The same source generator is adapted to each domain alone, expanded with all of them, expanded without anything that
-//! holds the base, and expanded along directions that it uses; then with more domains, and in two goes. Each domain gets the
-//! same number of pictures in each. The judge, which no training saw, says what became of them. A run that is there is not
-//! made again, so the study can be stopped and called again.
+//! Each row is some calls of `domex` that anyone could type, the last of them `domex eval`. What was run is not run again, so the
+//! study can be stopped and called again, and grows by its sections.
 
-mod measure;
+mod calls;
+mod figures;
 mod page;
-mod runs;
+mod part;
+mod rows;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use candle_core::{DType, Device};
-use domex_checkpoint::sha256_file;
-use domex_data::{folder::write_atomic, portraits::Domain};
+use candle_core::Device;
+use clap::ValueEnum;
+use domex_data::folder::write_atomic;
 use domex_error::{Context, Result, user_error};
-use domex_expand::{Config, Recipe, TaskFile};
-use domex_expand_stylegan2::{DISTANCE, SETTINGS};
-use domex_judge::Judge;
-use domex_lpips::Lpips;
 use domex_stylegan2::Model;
+use serde_json::json;
 
-use crate::{
-    expansion::Expansion,
-    out::{say, write_json},
-    portraits::{directions::probed, settings},
-};
+use crate::out::{say, write_json};
+use crate::portraits::directions::probed;
+use figures::Figures;
+use rows::{Networks, Row};
 
 /// Arguments of `study`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of all runs.
+    /// The folder of all runs, and of the page.
     #[arg(long, value_name = "DIR", default_value = "runs/study")]
     out: PathBuf,
-    /// The domains of the comparison, half techniques and half characters.
+    /// The program that is studied.
+    #[arg(long, value_name = "FILE", default_value = "target/release/domex")]
+    domex: PathBuf,
+    /// The parts of the study to run; the page has every part that was run.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Section>,
+    /// A network of `domex train-hyperdomain`, whose domains are measured among the parametrisations.
+    #[arg(long, value_name = "FILE")]
+    hyperdomain: Option<PathBuf>,
+    /// An encoder of `domex train-degan`, likewise.
+    #[arg(long, value_name = "FILE")]
+    degan: Option<PathBuf>,
+    /// Latents that each domain of a run with four is judged by.
+    #[arg(long, default_value_t = 128)]
+    pictures: usize,
+    /// Where the shipped generator is, of which directions that it uses are asked.
     #[arg(
         long,
-        value_delimiter = ',',
-        default_value = "zombie,oil,statue,embroidery,alien,stained-glass,clown,puppet"
+        value_name = "FILE",
+        default_value = "assets/portraits/generator.safetensors"
     )]
-    domains: Vec<Domain>,
-    /// Numbers of domains to try beside these; 0 for none.
-    #[arg(long, value_delimiter = ',', default_value = "1,25,100")]
-    many: Vec<usize>,
-    /// Steps for each domain.
-    #[arg(long, default_value_t = 100)]
-    steps: u64,
-    /// Steps for each domain of those runs of --many that have more than --domains [default: those of --steps].
-    #[arg(long, value_name = "STEPS")]
-    many_steps: Option<u64>,
-    /// Latents that each domain is judged by; four times as many for the base.
-    #[arg(long, default_value_t = 256)]
-    pictures: usize,
-    /// Change a setting of the expansion, such as lr=0.002.
-    #[arg(long = "set", value_name = "PLACE=JSON")]
-    set: Vec<String>,
-    /// Where the networks of the portrait world are.
-    #[arg(long, value_name = "DIR", default_value = "assets/portraits")]
-    assets: PathBuf,
+    generator: PathBuf,
     /// Seed of all runs and measures.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
-impl Args {
-    /// Steps for each domain of a run with `n`.
-    fn steps_of(&self, n: usize) -> u64 {
-        let many = self.many_steps.filter(|_| n > self.domains.len());
-        many.unwrap_or(self.steps)
-    }
-}
-
-/// What all parts of the study use.
-struct Study<'a> {
-    args: &'a Args,
-    recipe: TaskFile,
-    config: Config,
-    source: Model,
-    judge: Judge,
-    perceptual: Lpips,
-    /// Of the networks that train: SHA-256 of each file, by name.
-    hashes: BTreeMap<String, String>,
-}
-
-impl Study<'_> {
-    fn expansion(&self) -> Expansion<'_> {
-        Expansion {
-            assets: &self.args.assets,
-            recipe: &self.recipe,
-            seed: self.args.seed,
-            device: &Device::Cpu,
-        }
-    }
-
-    /// How far along its direction a domain lies.
-    fn distance(&self) -> f64 {
-        self.config.distance.unwrap_or(DISTANCE)
-    }
+/// A part of the study: a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Section {
+    /// How is a domain best said: words, pictures?
+    Said,
+    /// What does the expansion cost against generators adapted one by one?
+    Together,
+    /// What is trained: weights, or vectors behind a gate?
+    Carried,
+    /// Does the second go as well as the first?
+    InTurns,
+    /// How many domains go in?
+    Many,
+    /// What of the domains that no setting was chosen on?
+    HeldOut,
+    /// Does another kind of generator learn them too?
+    Autoencoder,
 }
 
 /// Runs the study and writes its page.
 ///
 /// # Errors
 ///
-/// Networks that are not there, settings that do not fit, and those of the runs.
+/// A program that is not there, a call of it that fails, and a folder of another study.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    if args.domains.len() < 2 || args.domains.contains(&Domain::Photo) {
-        return Err(user_error(
-            "--domains: two or more, the photograph not among them",
-        ));
+    let domex = std::path::absolute(&args.domex)?;
+    if !domex.is_file() {
+        return Err(user_error(format!(
+            "{}: no such program; build it by `cargo build --release`, or name it by --domex",
+            domex.display()
+        )));
     }
-    let file = |name: &str| args.assets.join(name);
-    let recipe = Recipe::read(&file("expand.toml"), SETTINGS)?;
-    let recipe = recipe.file().clone();
-    let study = Study {
-        config: settings::changed(&recipe.settings, &args.set)?,
-        source: Model::load(file("generator.safetensors"), &Device::Cpu)?,
-        judge: Judge::load(file("judge.safetensors"), &Device::Cpu)?,
-        perceptual: Lpips::load(file("perceptual.safetensors"), DType::F32, &Device::Cpu)?,
-        hashes: hashes(&args.assets, &recipe)?,
-        recipe,
-        args,
+    let source = Model::load(&args.generator, &Device::Cpu)?;
+    let directions = probed(source.generator(), rows::DISTANCE, args.seed)?;
+    let absolute = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
+    let networks = Networks {
+        hyperdomain: absolute(&args.hyperdomain)?,
+        degan: absolute(&args.degan)?,
     };
+    let rows = rows::all(&directions, &networks, args.pictures, args.seed)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let directions = probed(study.source.generator(), study.distance(), args.seed)?;
-    let Some(made) = runs::all(&study, &directions)? else {
-        say!("stopped; call it again to resume");
-        return Ok(ExitCode::from(130));
-    };
-    let found = measure::all(&study, &made, directions)?;
-    let json = serde_json::to_value(&found)?;
-    write_json(&args.out.join("study.json"), &json)?;
+    let wanted = |row: &&Row| args.only.is_empty() || args.only.contains(&row.section);
+    for row in rows.iter().filter(wanted) {
+        say!("{}", row.what);
+        for part in &row.parts {
+            if !part.run(&domex, &args.out)? {
+                say!("stopped; call it again to resume");
+                return Ok(ExitCode::from(130));
+            }
+        }
+    }
+    let mut found: Vec<(&Row, Figures)> = Vec::new();
+    for row in &rows {
+        if let Some(figures) = Figures::read(row, &args.out)? {
+            found.push((row, figures));
+        }
+    }
+    let figures: serde_json::Map<_, _> = found
+        .iter()
+        .map(|(row, figures)| Ok((row.name.clone(), serde_json::to_value(figures)?)))
+        .collect::<Result<_>>()?;
+    write_json(&args.out.join("study.json"), &json!(figures))?;
     let page = args.out.join("study.md");
-    write_atomic(&page, page::page(&study, &found).as_bytes())?;
-    page::pictures(&study, &made)?;
+    write_atomic(&page, page::page(args, &directions, &found).as_bytes())?;
     say!("{}", page.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// The networks of a folder that train.
-fn hashes(folder: &Path, recipe: &TaskFile) -> Result<BTreeMap<String, String>> {
-    let clips = recipe.clip_models().map(|(name, _)| format!("clip-{name}"));
-    let others = ["generator", "perceptual"].map(str::to_owned);
-    let files = others.into_iter().chain(clips);
-    files
-        .map(|name| {
-            let name = format!("{name}.safetensors");
-            let hash = sha256_file(&folder.join(&name))?;
-            Ok((name, hash))
-        })
-        .collect()
 }

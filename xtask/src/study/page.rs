@@ -1,308 +1,176 @@
-//! The study's page: tables in Markdown, and the grids beside it.
+//! The study's page, in Markdown.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use candle_core::{Device, Tensor};
-use domex_data::{grid::Grid, picture, portraits::Domain};
-use domex_error::{Context, Result};
-use domex_eval::Outcome;
-use domex_random::Streams;
-use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
-use image::RgbImage;
+use clap::ValueEnum;
 
-use super::{
-    Args, Study,
-    measure::{Expanded, Found, kept, mean},
-    runs::{Made, Runs},
-};
+use super::figures::{Domain, Figures};
+use super::rows::Row;
+use super::{Args, Section};
+use crate::portraits::directions::Directions;
 
-/// People in a grid.
-const PEOPLE: usize = 8;
+/// More domains than that have no columns of their own.
+const COLUMNS: usize = 8;
 
-/// The folder of pictures beside the page.
-const PICTURES: &str = "study";
+type Found<'a> = (&'a Row, Figures);
 
-/// The page.
-pub fn page(study: &Study<'_>, found: &Found) -> String {
+/// The page of all rows that were run.
+pub fn page(args: &Args, directions: &Directions, found: &[Found<'_>]) -> String {
     let mut text = String::from("# Study: what an expansion learns and what it keeps\n\n");
-    let args = study.args;
     let _ = write!(
         text,
-        "`{}`: the shipped generator, {} domains, {} steps of {} pictures for each \
-         domain in every run. A judge that no training saw looks at {} latents for each domain. *Photo*, *Fréchet* and \
-         *moved* are of the base subspace: the share of samples that the judge takes for photographs, Fréchet distance to \
-         renderings ({} of each), and perceptual distance to the source generator at the same latents. *Factors kept* is the \
-         mean share of factors (pose, hair, glasses …) that the judge sees the same in a picture and its edit.\n\n",
-        command(args),
-        args.domains.len(),
-        args.steps,
-        study.config.batch,
-        args.pictures,
-        4 * args.pictures,
+        "`cargo xtask study --pictures {} --seed {}`: the shipped generator, 100 steps for each domain where nothing else is said, one run \
+         a row, with the settings that the program has by itself. A row is some calls of `domex`, which stand in its folder. `domex eval` measures \
+         each domain on {} latents, fewer where there are more than four ([what the columns mean](teacher.md#measures-that-do-not-flatter)); figures of a row are \
+         means over its domains. *Taken* is how often the judge, which no training saw, names the domain, *leak* the largest share that it \
+         takes for another one of the model, *base* the kernel distance of the base subspace to renderings, *moved* its perceptual distance to the \
+         source. Edges and high frequencies are shares of those of renderings: 1 is as much.\n\nOf the generator's {} directions {} are \
+         dormant: a walk of 20 along them changes no picture by more than anyone sees.\n",
+        args.pictures, args.seed, args.pictures, directions.all, directions.dormant,
     );
-    let half = args.domains.len() / 2;
-    let _ = write!(
-        text,
-        "Of the generator's {} directions {} are dormant: a walk of {} along them changes no picture by more than anyone sees. \
-         *Used directions* are drawn at random from the others.\n\n",
-        found.directions.all,
-        found.directions.dormant,
-        study.distance(),
-    );
-    let _ = write!(
-        text,
-        "## The comparison\n\n| | reached | the first {half} of them | photo | Fréchet | moved | factors kept | s a step |\n\
-         |---|---|---|---|---|---|---|---|\n",
-    );
-    let _ = writeln!(
-        text,
-        "| source | | | {} | {:.4} | | | |",
-        percent(found.source.source),
-        found.source.frechet
-    );
-    let alone: Vec<f64> = found
-        .adapted
-        .iter()
-        .filter_map(|domain| domain.reached)
-        .collect();
-    let _ = writeln!(
-        text,
-        "| adapted, one generator for each domain | {} | {} | | | | {} | |",
-        percent(mean(alone.iter().copied())),
-        percent(mean(alone.iter().copied().take(half))),
-        percent(mean(found.adapted.iter().map(kept))),
-    );
-    for run in &found.expanded {
-        let steps = args.steps_of(run.domains);
-        let _ = writeln!(text, "{}", row(run, half, steps));
+    for section in Section::value_variants() {
+        let shown = |(row, _): &&Found<'_>| row.section == *section || row.also.contains(section);
+        let rows: Vec<&Found<'_>> = found.iter().filter(shown).collect();
+        if rows.iter().any(|(row, _)| row.section == *section) {
+            write_section(&mut text, *section, &rows);
+        }
     }
-    if found
-        .expanded
-        .iter()
-        .any(|run| run.domains > Domain::ALL.len())
-    {
-        text.push_str(
-            "\nBeyond the world's own domains there are texts of two, a character in a technique: what is seen as either has \
-             reached it.\n",
+    text
+}
+
+fn title(section: Section) -> &'static str {
+    match section {
+        Section::Said => "How a domain is said",
+        Section::Together => "One by one, and together",
+        Section::Carried => "What carries a domain",
+        Section::InTurns => "Some first, others later",
+        Section::Many => "How many",
+        Section::HeldOut => "Domains that no setting was chosen on",
+        Section::Autoencoder => "The diffusion autoencoder",
+    }
+}
+
+fn write_section(text: &mut String, section: Section, rows: &[&Found<'_>]) {
+    let _ = write!(text, "\n## {}\n\n", title(section));
+    means(text, rows);
+    by_domain(text, rows);
+    if section == Section::Carried {
+        files(text, rows);
+    } else {
+        compositions(text, rows);
+    }
+}
+
+fn means(text: &mut String, rows: &[&Found<'_>]) {
+    text.push_str(
+        "| | truth | taken | *none of these* | leak | factors kept | diversity | edges | high frequencies | base | moved | s a step |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    let number = |value: Option<f64>, digits: usize| {
+        value.map_or(String::new(), |value| format!("{value:.digits$}"))
+    };
+    for (row, found) in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {:.2} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {} | {} | {} |",
+            row.what,
+            found.mean(|domain| domain.truth),
+            percent(found.mean(|domain| domain.taken)),
+            percent(found.mean(|domain| domain.none)),
+            percent(found.mean(|domain| domain.leak)),
+            percent(found.mean(|domain| domain.kept)),
+            found.mean(|domain| domain.diversity),
+            found.mean(|domain| domain.edges),
+            found.mean(|domain| domain.high),
+            number(found.base, 4),
+            number(found.moved, 3),
+            number(found.seconds, 2),
         );
     }
-    domains(&mut text, found);
-    factors(&mut text, found);
-    leaks(&mut text, found);
-    compositions(&mut text, found);
-    text.push_str("\n## Pictures: the same people\n");
-    for (name, what) in [
-        (
-            "adapted",
-            "The source generator, and one that was adapted to each domain",
-        ),
-        ("expanded", "Expanded with all"),
-        ("unheld", "Expanded with all, and nothing holds the base"),
-        ("used", "Expanded with all, along used directions"),
-    ] {
-        let _ = write!(text, "\n{what}:\n\n![{what}]({PICTURES}/{name}.png)\n");
-    }
-    text
 }
 
-/// What was typed, with everything that decides the figures.
-fn command(args: &Args) -> String {
-    let domains: Vec<&str> = args.domains.iter().map(|domain| domain.name()).collect();
-    let many: Vec<String> = args.many.iter().map(usize::to_string).collect();
-    let mut text = format!(
-        "cargo xtask study --domains {} --steps {} --pictures {} --many {} --many-steps {} --seed {}",
-        domains.join(","),
-        args.steps,
-        args.pictures,
-        many.join(","),
-        args.many_steps.unwrap_or(args.steps),
-        args.seed,
-    );
-    for change in &args.set {
-        let _ = write!(text, " --set {change}");
-    }
-    text
-}
-
-fn row(run: &Expanded, half: usize, steps: u64) -> String {
-    let what = match run.name.as_str() {
-        "expanded" => "expanded with all".to_owned(),
-        "unheld" => "the same, nothing holds the base".to_owned(),
-        "used" => "the same, along used directions".to_owned(),
-        "half" => "the first half alone".to_owned(),
-        "other-half" => "then the other half".to_owned(),
-        _ => format!("expanded with {}, {steps} steps for each", run.domains),
+/// Truth and what the judge lets pass, a column for each domain that is in all rows.
+fn by_domain(text: &mut String, rows: &[&Found<'_>]) {
+    let names = |found: &Figures| -> BTreeSet<String> {
+        found.domains.iter().map(|own| own.name.clone()).collect()
     };
-    let first = run
-        .reached
-        .get(..half)
-        .map(|first| mean(first.iter().copied()));
-    let moved = run.outcomes.distance_to_source;
-    format!(
-        "| {what} | {} | {} | {} | {:.4} | {} | {} | {:.2} |",
-        percent(mean(run.reached.iter().copied())),
-        first.map_or(String::new(), percent),
-        percent(run.base.source),
-        run.base.frechet,
-        moved.map_or(String::new(), |moved| format!("{moved:.4}")),
-        percent(run.kept()),
-        run.seconds,
-    )
-}
-
-/// How often each factor is the same in a picture and in its edit, over the domains of the comparison.
-fn factors(text: &mut String, found: &Found) {
-    let compared = found.expanded.iter().take(3);
-    let columns: Vec<Vec<&Outcome>> = std::iter::once(found.adapted.iter().collect())
-        .chain(compared.map(|run| run.outcomes.domains.iter().collect()))
-        .collect();
-    let Some(one) = found.adapted.first() else {
+    let Some((_, first)) = rows.iter().max_by_key(|(_, found)| found.domains.len()) else {
         return;
     };
-    text.push_str(
-        "\n## Factors: seen the same in a picture and in its edit\n\n| | adapted | expanded | nothing holds the base | used \
-         directions |\n|---|---|---|---|---|\n",
-    );
-    for factor in one.kept.keys() {
-        let _ = write!(text, "| {factor} |");
+    let mut columns: Vec<&Domain> = first.domains.iter().collect();
+    if columns.len() > COLUMNS {
+        columns.retain(|own| {
+            rows.iter()
+                .all(|(_, found)| found.domains.len() < 2 || names(found).contains(&own.name))
+        });
+    }
+    text.push_str("\nTruth, and *none of these*:\n\n| |");
+    for own in &columns {
+        let _ = write!(text, " {} |", own.name);
+    }
+    let _ = writeln!(text, "\n|---|{}", "---|".repeat(columns.len()));
+    for (row, found) in rows {
+        let _ = write!(text, "| {} |", row.what);
         for column in &columns {
-            let shares = column.iter().filter_map(|domain| domain.kept.get(factor));
-            let _ = write!(text, " {} |", percent(mean(shares.copied())));
+            let own = found.domains.iter().find(|own| own.name == column.name);
+            let cell = own.map_or(String::new(), |own| {
+                format!("{:.2}, {}", own.truth, percent(own.none))
+            });
+            let _ = write!(text, " {cell} |");
         }
         text.push('\n');
     }
 }
 
-/// Every domain of the comparison, adapted and expanded.
-fn domains(text: &mut String, found: &Found) {
-    let Some(expanded) = found.expanded.first() else {
-        return;
-    };
-    text.push_str("\n## Domain by domain\n\n| | adapted | factors kept | expanded | factors kept | diversity |\n|---|---|---|---|---|---|\n");
-    for (alone, together) in found.adapted.iter().zip(&expanded.outcomes.domains) {
-        let share = |reached: Option<f64>| reached.map_or(String::new(), percent);
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {:.2} |",
-            alone.name,
-            share(alone.reached),
-            percent(kept(alone)),
-            share(together.reached),
-            percent(kept(together)),
-            together.diversity,
-        );
+fn files(text: &mut String, rows: &[&Found<'_>]) {
+    text.push_str("\n| | numbers of a domain | its file |\n|---|---|---|\n");
+    for (row, found) in rows {
+        let _ = match found.file {
+            Some([numbers, bytes]) => writeln!(
+                text,
+                "| {} | {numbers} | {:.1} KB |",
+                row.what,
+                bytes as f64 / 1e3
+            ),
+            None => writeln!(text, "| {} | | in the model |", row.what),
+        };
     }
 }
 
-/// What each direction is taken for.
-fn leaks(text: &mut String, found: &Found) {
-    let Some(expanded) = found.expanded.first() else {
+/// A column for each pair, of the rows that have domains in one model.
+fn compositions(text: &mut String, rows: &[&Found<'_>]) {
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|(_, found)| (1..=COLUMNS).contains(&found.composed.len()))
+        .collect();
+    let Some((_, first)) = rows.first() else {
         return;
     };
-    let rows = &expanded.outcomes.domains;
-    let classes: Vec<&str> = rows.iter().filter_map(|row| row.class.as_deref()).collect();
-    text.push_str(
-        "\n## Leaks: the direction (row) and what the judge sees (column), in percent\n\n| |",
-    );
-    for class in &classes {
-        let _ = write!(text, " {class} |");
+    text.push_str("\nTwo domains in one picture, seen as both:\n\n| |");
+    for pair in &first.composed {
+        let _ = write!(text, " {} of a {} |", pair.both[1], pair.both[0]);
     }
-    text.push_str(" photo | else |\n|---|");
-    text.push_str(&"---|".repeat(classes.len() + 2));
-    text.push('\n');
-    for row in rows {
-        let share = |class: &str| row.seen.get(class).copied().unwrap_or(0.0);
-        let known: f64 = classes.iter().map(|class| share(class)).sum::<f64>() + share("photo");
-        let _ = write!(text, "| {} |", row.name);
-        for class in classes.iter().chain([&"photo"]) {
-            let _ = write!(text, " {:.0} |", 100.0 * share(class));
+    let _ = writeln!(text, "\n|---|{}", "---|".repeat(first.composed.len()));
+    for (row, found) in &rows {
+        let _ = write!(text, "| {} |", row.what);
+        for pair in &first.composed {
+            let own = found.composed.iter().find(|own| own.both == pair.both);
+            let _ = write!(
+                text,
+                " {} |",
+                own.map_or(String::new(), |own| percent(own.seen))
+            );
         }
-        let _ = writeln!(text, " {:.0} |", 100.0 * (1.0 - known));
+        text.push('\n');
     }
-}
-
-fn compositions(text: &mut String, found: &Found) {
-    text.push_str(
-        "\n## Compositions: seen as both\n\nBoth domains are the judge's likeliest two. *Rendered* is how often it says so of \
-         renderings of both, which it never saw either.\n\n| | expanded, both directions | mean of two adapted generators | rendered |\n|---|---|---|---|\n",
-    );
-    for pair in &found.composed {
-        let _ = writeln!(
-            text,
-            "| {}, {} | {} | {} | {} |",
-            pair.rendering,
-            pair.character,
-            percent(pair.expanded),
-            percent(pair.blended),
-            percent(pair.rendered),
-        );
+    text.push_str("| renderings of both |");
+    for pair in &first.composed {
+        let _ = write!(text, " {} |", percent(pair.rendered));
     }
+    text.push('\n');
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
-}
-
-/// The same people by the adapted generators, and by each expansion of the comparison.
-pub fn pictures(study: &Study<'_>, runs: &Runs) -> Result<()> {
-    let folder = study.args.out.join(PICTURES);
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let source = study.source.generator();
-    let mut stream = Streams::new(study.args.seed).stream("people of the study");
-    let mut z = vec![0f32; PEOPLE * source.config().z_dim()];
-    stream.fill_normal(&mut z);
-    let z = Tensor::from_vec(z, (PEOPLE, source.config().z_dim()), &Device::Cpu)?;
-    let w = source.mapping().forward(Some(&z), None)?;
-
-    let mut rows = vec![("source".to_owned(), paint(source, &w)?)];
-    for made in &runs.adapted {
-        rows.push((
-            made.goals[0].task.name().to_owned(),
-            paint(made.model.generator(), &w)?,
-        ));
-    }
-    write(study, "adapted", &rows)?;
-    for made in &runs.expanded {
-        write(study, &made.name, &aligned(made, &w)?)?;
-    }
-    Ok(())
-}
-
-/// The base, and every domain.
-fn aligned(made: &Made, w: &Tensor) -> Result<Vec<(String, Vec<RgbImage>)>> {
-    let Model {
-        expansion: Some(expansion),
-        g_ema,
-        ..
-    } = &made.model
-    else {
-        return Ok(Vec::new());
-    };
-    let layout = &expansion.layout;
-    let subspaces = layout.subspaces(&expansion.basis, w.device(), w.dtype())?;
-    let base = subspaces.project(w, Some(&expansion.mean))?;
-    let mut rows = vec![("base".to_owned(), paint(g_ema, &base)?)];
-    for domain in layout.domains() {
-        let strengths = layout.strengths(&[(&domain.name, 1.0)])?;
-        let moved = subspaces.compose(&base, &strengths)?;
-        rows.push((domain.name.clone(), paint(g_ema, &moved)?));
-    }
-    Ok(rows)
-}
-
-fn paint(generator: &Generator, w: &Tensor) -> Result<Vec<RgbImage>> {
-    let ws = broadcast(w, generator.config().num_ws())?;
-    Ok(picture::to_rgb(
-        &generator.synthesis().forward(&ws, Noise::Const)?,
-    )?)
-}
-
-fn write(study: &Study<'_>, name: &str, rows: &[(String, Vec<RgbImage>)]) -> Result<()> {
-    let labels = rows.iter().map(|(label, _)| label.clone());
-    let pictures: Vec<RgbImage> = rows.iter().flat_map(|(_, row)| row.clone()).collect();
-    let grid = Grid::new(PEOPLE).row_labels(labels).draw(&pictures)?;
-    Ok(picture::write_png(
-        &study.args.out.join(PICTURES).join(format!("{name}.png")),
-        &grid,
-    )?)
+    format!("{:.0} %", 100.0 * share)
 }

@@ -1,5 +1,6 @@
 //! `domex eval`: how well an expanded model draws its domains, and how near any model's samples are to pictures.
 
+mod asked;
 mod features;
 mod judged;
 mod show;
@@ -24,6 +25,7 @@ use crate::kinds::Model;
 use crate::pictures::check_class;
 use crate::verbs::expand::inputs;
 use crate::{assets, datasets, models};
+use asked::Asked;
 use features::Choice;
 use judged::Judged;
 use show::Found;
@@ -32,7 +34,7 @@ pub use show::{HEADS, rows};
 /// Flags of `domex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. For models expanded from the shipped generator, `truth` says how\nmuch of the way to the rendering of the same latent in the domain was gone (0: none, 1: as near as the base is to its own), `none`\nhow often the judge finds a picture to be of no domain, and `edges` how much line there is, of how much in renderings; characters in techniques are\ncomposed, and the judge says how often it sees both. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
+    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model adapted.pt --source ffhq.pkl --domain \"photo=>sketch\" --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. For models expanded from the shipped generator, `truth` says how\nmuch of the way to the rendering of the same latent in the domain was gone (0: none, 1: as near as the base is to its own), `none`\nhow often the judge finds a picture to be of no domain, and `edges` how much line there is, of how much in renderings; characters in techniques are\ncomposed, and the judge says how often it sees both. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
 )]
 pub struct Eval {
     /// Which model.
@@ -50,9 +52,12 @@ pub struct Eval {
     /// What shows where a picture of --data is transparent: white, black, grey or #rrggbb [default: white]
     #[arg(long, value_name = "COLOUR", requires = "data")]
     pub background: Option<Background>,
-    /// The model before it was expanded, to measure how far the base moved
+    /// The model before it was expanded, to measure how far the base moved; of --domain the model that was adapted
     #[arg(long, value_name = "FILE|NAME")]
     pub source: Option<String>,
+    /// What a model was adapted to as a whole: "source=>target" or the target alone; pictures of the same latents by --source are its base
+    #[arg(long, value_name = "TEXT", requires = "source")]
+    pub domain: Option<String>,
     /// Judge [default: the shipped one]
     #[arg(long, value_name = "FILE")]
     pub judge: Option<PathBuf>,
@@ -93,29 +98,13 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         None => assets::expect(assets::PERCEPTUAL)
             .map_err(|error| user_error(format!("no --perceptual, and {error}")))?,
     };
-    let model = models::load(context, &args.model)?;
-    check_kind(args, &model)?;
-    let domains = model.expansion().is_some();
-    if !domains && args.data.is_none() && !args.path_length {
-        return Err(user_error(
-            "eval: the model has no domains; give one that `domex expand` made, as --model, or pictures to compare it with, as --data",
-        ));
-    }
-    for (flag, given) in [
-        ("--source", args.source.is_some()),
-        ("--judge", args.judge.is_some()),
-        ("--clip", args.clip.is_some()),
-    ] {
-        if given && !domains {
-            let problem =
-                format!("{flag}: is for models that were expanded; this one has no domains");
-            return Err(user_error(problem));
-        }
-    }
+    let asked = Asked::new(context, args)?;
+    let model = &asked.model;
+    check_kind(args, model)?;
     check_class(args.class, model.generator().label_dim())?;
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
-    let judged = match domains {
-        true => Judged::new(context, args, &model)?,
+    let judged = match asked.has_domains() {
+        true => Judged::new(context, args, model)?,
         false => None,
     };
     let size = model.generator().resolution();
@@ -137,14 +126,14 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     let mut json = json!({});
     let mut found = Found::default();
     if let Some(judged) = &judged {
-        let outcomes = judged.outcomes(context, args, &model, &perceptual)?;
+        let outcomes = judged.outcomes(context, args, &asked, &perceptual)?;
         json = serde_json::to_value(&outcomes)?;
         json["leakage"] = serde_json::to_value(outcomes.leakage()?)?;
         say(context, show::outcomes(&outcomes));
-        if let Some(truth) = judged.truth(context, args, &model)? {
+        if let Some(truth) = judged.truth(context, args, &asked)? {
             json["truth"] = serde_json::to_value(&truth)?;
             say(context, show::truth(&truth));
-            let pairs = judged.pairs(args, &model, &truth, context.seed)?;
+            let pairs = judged.pairs(args, &asked, &truth, context.seed)?;
             json["composed"] = serde_json::to_value(&pairs)?;
             say(context, show::pairs(&pairs));
             found.pairs = pairs;
@@ -153,7 +142,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         found.outcomes = Some(outcomes);
     }
     if let Some(clip) = &clip {
-        let texts = by_texts(context, args, &model, clip)?;
+        let texts = by_texts(context, args, &asked, clip)?;
         json["texts"] = serde_json::to_value(&texts)?;
         say(context, show::texts(&texts));
         found.texts = Some(texts);
@@ -164,7 +153,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
             features: &features,
             cache: cache.as_ref(),
         };
-        let likeness = beside(context, args, &model, networks, &**set)?;
+        let likeness = beside(context, args, model, networks, &**set)?;
         json["likeness"] = serde_json::to_value(&likeness)?;
         say(context, show::likeness(&likeness));
         found.likeness = Some(likeness);
@@ -172,7 +161,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     if args.path_length {
         let count = args.pictures as usize;
         let progress = context.progress("paths", count);
-        let model = stylegan2(&model, "--path-length")?;
+        let model = stylegan2(model, "--path-length")?;
         let length = path_length(model, &perceptual, count, context.seed, |n| {
             progress.advance(n);
         })?;
@@ -222,12 +211,12 @@ fn clip_model(context: &Context, name: &str) -> domex_error::Result<Bundle> {
 fn by_texts(
     context: &Context,
     args: &Eval,
-    model: &Model,
+    asked: &Asked,
     clip: &Bundle,
 ) -> domex_error::Result<TextScores> {
     let count = args.pictures as usize;
     let progress = context.progress("latents", count);
-    let found = text_scores(model.subject(args.class), clip, count, context.seed, |n| {
+    let found = text_scores(asked.subject(args.class), clip, count, context.seed, |n| {
         progress.advance(n);
     })?;
     found.ok_or_else(|| {

@@ -30,7 +30,7 @@ use serde_json::{Value as Json, json};
 use super::discriminator::TrainedDiscriminator;
 use super::{Kind, ListFiles, Needs, World, file_names, keys, resolve_path};
 use crate::method::Turn;
-use crate::{Error, LossPart, Method, Result, Samples, TaskSpec};
+use crate::{Config, Error, LossPart, Method, Result, Samples, TaskSpec};
 
 /// The method's line of registration.
 pub struct Adversarial;
@@ -211,7 +211,7 @@ impl Kind for Adversarial {
         keys(task).map_or(Vec::new(), |own: Keys| vec![own.pictures])
     }
 
-    fn needs(&self) -> Needs {
+    fn needs(&self, _: &Config) -> Needs {
         Needs {
             perceptual: true,
             ..Needs::default()

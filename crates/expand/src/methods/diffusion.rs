@@ -10,6 +10,8 @@
 //!   fine and lies elsewhere in every target. These two together are the default.
 //! - `diffusion.score`: the teacher draws the edited picture anew from some noise and the edit is held to that: score distillation
 //!   in its form of x₀ (DreamFusion, Poole et al. 2022, arXiv 2209.14988; of a generator, StyleGAN-Fusion, Song et al., WACV 2024).
+//!
+//! `diffusion.clip` puts the loss of [`nada`](super::nada) for the same two texts beside them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,10 +26,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::discriminator::TrainedDiscriminator;
+use super::nada::ByClip;
 use super::{Kind, ListFiles, Needs, World, keys};
 use crate::method::{SourcePictures, Turn};
 use crate::step::normal;
-use crate::{Error, LossPart, Method, Result, Sampled, Samples, TaskSpec};
+use crate::{Config, Error, LossPart, Method, Result, Sampled, Samples, TaskSpec};
 
 /// The method's line of registration.
 pub struct Diffusion;
@@ -51,6 +54,8 @@ pub struct DiffusionConfig {
     /// Weight of a discriminator to which the translations are true pictures; 0 leaves it out. Its own settings are those of
     /// `adversarial`, but that pairs need no correspondence to keep people apart.
     pub adversarial: f64,
+    /// Weight of the loss of `nada` for the same texts, with its settings; 0 needs no CLIP model.
+    pub clip: f64,
 }
 
 /// Score distillation: the edited picture is held to what the teacher makes of it.
@@ -106,6 +111,7 @@ impl Default for DiffusionConfig {
             l2: 10.0,
             score: ScoreConfig::default(),
             adversarial: 1.0,
+            clip: 0.0,
         }
     }
 }
@@ -127,6 +133,7 @@ impl DiffusionConfig {
             ("diffusion.paired", self.paired),
             ("diffusion.l2", self.l2),
             ("diffusion.adversarial", self.adversarial),
+            ("diffusion.clip", self.clip),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::setting(what, value, "0 or more"));
@@ -218,11 +225,11 @@ impl Kind for Diffusion {
         Vec::new()
     }
 
-    fn needs(&self) -> Needs {
+    fn needs(&self, settings: &Config) -> Needs {
         Needs {
+            clip: settings.diffusion.clip > 0.0,
             perceptual: true,
             teacher: true,
-            ..Needs::default()
         }
     }
 
@@ -286,7 +293,14 @@ impl Kind for Diffusion {
             }
             TrainedDiscriminator::new(DISCRIMINATOR, names, settings, world)
         });
+        let words = requests.iter().zip(tasks).map(|(request, task)| {
+            let mut words = domex_nada::Task::texts(&request.source, &request.target);
+            words.name = task.name();
+            words
+        });
+        let words = (config.clip > 0.0).then(|| ByClip::new(world, |_| Ok(words.collect())));
         Ok(Box::new(ByTranslation {
+            words: words.transpose()?,
             discriminator: discriminator.transpose()?,
             texts: texts.collect::<Result<_>>()?,
             requests,
@@ -317,6 +331,8 @@ pub struct ByTranslation {
     /// One for each request, once they are made.
     pools: Vec<Pool>,
     discriminator: Option<TrainedDiscriminator>,
+    /// The same tasks by CLIP.
+    words: Option<ByClip>,
 }
 
 /// The discriminator's name in events and snapshots.
@@ -383,6 +399,10 @@ impl Method for ByTranslation {
         if let Some(discriminator) = &self.discriminator {
             let (total, per_sample) = discriminator.loss(samples, stream)?;
             terms.push((self.config.adversarial, total, per_sample));
+        }
+        if let Some(words) = &self.words {
+            let by_clip = words.loss(samples, stream)?;
+            terms.push((self.config.clip, by_clip.total, by_clip.per_sample));
         }
         let (dtype, device) = (samples.edited.dtype(), samples.edited.device());
         let mut part = LossPart {

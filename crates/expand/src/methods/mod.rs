@@ -73,8 +73,8 @@ pub trait Kind: Sync {
         Vec::new()
     }
 
-    /// Which networks its tasks need.
-    fn needs(&self) -> Needs;
+    /// Which networks its tasks need under these settings.
+    fn needs(&self, settings: &Config) -> Needs;
 
     /// What a person reads of the task: `photo → zombie`.
     fn describe(&self, task: &TaskSpec) -> String;

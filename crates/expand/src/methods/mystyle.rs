@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Kind, ListFiles, Needs, World, file_names, keys, resolve_list, resolve_path};
 use crate::suggest::with_suggestion;
-use crate::{Error, LossPart, Method, Result, Sampled, Samples, TaskSpec};
+use crate::{Config, Error, LossPart, Method, Result, Sampled, Samples, TaskSpec};
 
 /// The method's line of registration.
 pub struct MyStyle;
@@ -110,7 +110,7 @@ impl Kind for MyStyle {
         [own.pictures, anchors].concat()
     }
 
-    fn needs(&self) -> Needs {
+    fn needs(&self, _: &Config) -> Needs {
         Needs {
             perceptual: true,
             ..Needs::default()

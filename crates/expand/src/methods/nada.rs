@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Kind, ListFiles, Needs, World, file_names, keys, resolve_list};
 use crate::suggest::{nearest, with_suggestion};
-use crate::{Error, LossPart, Method, Result, Samples, TaskSpec};
+use crate::{Config, Error, LossPart, Method, Result, Samples, TaskSpec};
 
 /// The method's line of registration.
 pub struct Nada;
@@ -102,7 +102,7 @@ impl Kind for Nada {
         keys(task).map_or(Vec::new(), |own: Keys| [own.pictures, own.texture].concat())
     }
 
-    fn needs(&self) -> Needs {
+    fn needs(&self, _: &Config) -> Needs {
         Needs {
             clip: true,
             ..Needs::default()
@@ -150,23 +150,11 @@ impl Kind for Nada {
     }
 
     fn build(&self, tasks: &[&TaskSpec], world: &World<'_>) -> Result<Box<dyn Method>> {
-        let mut guides = world.networks.clip.clone();
-        let mut texture = world.networks.texture.clone();
-        for guide in guides.iter_mut().chain(&mut texture) {
-            guide.antialias |= world.config.antialias;
-        }
-        let nada = match texture {
-            Some(texture) => domex_nada::Nada::with_texture(guides, texture, world.config.nada)?,
-            None => domex_nada::Nada::new(guides, world.config.nada)?,
-        };
-        let tasks = tasks
-            .iter()
-            .map(|task| clip_task(task, nada.guides(), world));
-        let tasks: Vec<Task> = tasks.collect::<Result<_>>()?;
-        Ok(Box::new(ByClip {
-            tasks: nada.prepare(&tasks, world.cache)?,
-            nada,
-        }))
+        let by_clip = ByClip::new(world, |guides| {
+            let tasks = tasks.iter().map(|task| clip_task(task, guides, world));
+            tasks.collect()
+        })?;
+        Ok(Box::new(by_clip))
     }
 }
 
@@ -177,6 +165,29 @@ pub struct ByClip {
     pub nada: domex_nada::Nada,
     /// The tasks, in the method's numbering.
     pub tasks: Prepared,
+}
+
+impl ByClip {
+    /// By the run's CLIP models, to which `tasks` may refer by their places.
+    pub(super) fn new(
+        world: &World<'_>,
+        tasks: impl FnOnce(&[Guide]) -> Result<Vec<Task>>,
+    ) -> Result<Self> {
+        let mut guides = world.networks.clip.clone();
+        let mut texture = world.networks.texture.clone();
+        for guide in guides.iter_mut().chain(&mut texture) {
+            guide.antialias |= world.config.antialias;
+        }
+        let nada = match texture {
+            Some(texture) => domex_nada::Nada::with_texture(guides, texture, world.config.nada)?,
+            None => domex_nada::Nada::new(guides, world.config.nada)?,
+        };
+        let tasks = tasks(nada.guides())?;
+        Ok(Self {
+            tasks: nada.prepare(&tasks, world.cache)?,
+            nada,
+        })
+    }
 }
 
 impl Method for ByClip {

@@ -13,10 +13,10 @@ use domex_lpips::Lpips;
 use domex_pretrain::portraits::Painter;
 
 use super::Eval;
+use super::asked::Asked;
 use crate::context::Context;
 use crate::kinds::Model;
-use crate::verbs::expand::inputs;
-use crate::{assets, kinds, models};
+use crate::{assets, kinds};
 
 /// Numbers that decide a portrait, where the model has no latents of its own for it: as many as the shipped StyleGAN2 has, so
 /// that both kinds are asked for the same people.
@@ -25,25 +25,12 @@ const PEOPLE_NUMBERS: usize = 512;
 /// What looks at the domains of an expanded model.
 pub struct Judged {
     judge: Judge,
-    source: Option<Model>,
 }
 
 impl Judged {
     /// Nothing, with a notice, where the shipped judge takes pictures of another size and there are other figures.
     pub fn new(context: &Context, args: &Eval, model: &Model) -> domex_error::Result<Option<Self>> {
-        let source = args.source.as_deref();
-        let source = source
-            .map(|wanted| models::open(&context.device, wanted))
-            .transpose()?;
         let size = model.generator().resolution();
-        if let Some(source) = &source
-            && !source.is_of_the_shape_of(model)
-        {
-            return Err(user_error(format!(
-                "--source: a network of {} pixels that is not of the model's shape, {size} pixels; give the file that it was expanded from",
-                source.generator().resolution(),
-            )));
-        }
         let optional = args.judge.is_none() && (args.data.is_some() || args.clip.is_some());
         if optional && assets::file(assets::JUDGE)?.is_none() {
             context.say("no judge is shipped: the domains are not judged");
@@ -52,7 +39,7 @@ impl Judged {
         let judge = Judge::load(judge_file(args.judge.as_deref())?, &context.device)?;
         let takes = judge.config().size;
         if size == takes {
-            return Ok(Some(Self { judge, source }));
+            return Ok(Some(Self { judge }));
         }
         let problem = format!(
             "the model's pictures have {size} × {size} pixels and the judge takes {takes} × {takes}"
@@ -72,10 +59,12 @@ impl Judged {
         &self,
         context: &Context,
         args: &Eval,
-        model: &Model,
+        asked: &Asked,
     ) -> domex_error::Result<Option<Truth>> {
-        let path = models::name(&args.model);
-        if args.pictures < 4 || !inputs::is_portraits(path, model, &context.device)? {
+        let Some(model) = asked.of_portraits(context, args)? else {
+            return Ok(None);
+        };
+        if args.pictures < 4 {
             return Ok(None);
         }
         let count = args.pictures as usize;
@@ -91,7 +80,7 @@ impl Judged {
             rendering: &|z, domain| painter.rendering(z, domain),
             latents: &|z| known_latents(model, painter, z),
         };
-        let subject = model.subject(None);
+        let subject = asked.subject(None);
         let found = truth(subject, &self.judge, known, count, context.seed, |n| {
             progress.advance(n);
         })?;
@@ -102,7 +91,7 @@ impl Judged {
     pub fn pairs(
         &self,
         args: &Eval,
-        model: &Model,
+        asked: &Asked,
         truth: &Truth,
         seed: u64,
     ) -> domex_error::Result<Vec<Pair>> {
@@ -110,7 +99,7 @@ impl Judged {
         let domains: Vec<_> = domains.map(|own| (own.name.as_str(), own.domain)).collect();
         let pictures = (args.pictures as usize).div_ceil(4);
         Ok(pairs(
-            model.subject(None),
+            asked.subject(None),
             &self.judge,
             &domains,
             pictures,
@@ -122,19 +111,18 @@ impl Judged {
         &self,
         context: &Context,
         args: &Eval,
-        model: &Model,
+        asked: &Asked,
         perceptual: &Lpips,
     ) -> domex_error::Result<Outcomes> {
         let count = args.pictures as usize;
         let progress = context.progress("latents", count);
-        let source = self.source.as_ref().map(Model::generator);
         let by = Evaluators {
             judge: &self.judge,
             perceptual,
         };
         let found = outcomes(
-            model.subject(args.class),
-            source,
+            asked.subject(args.class),
+            asked.before(),
             by,
             count,
             context.seed,

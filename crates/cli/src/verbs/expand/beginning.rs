@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use domex_distil::Pace;
-use domex_expand::{Dimensions, Expand as Job};
+use domex_expand::{Dimensions, Expand as Job, Placement};
 use domex_train::stderr;
 use indicatif::HumanDuration;
 
@@ -35,7 +35,16 @@ pub fn tell(
     out: &Path,
 ) -> domex_error::Result<()> {
     let layout = job.layout();
-    let earlier = layout.domains().len() - settings.tasks.len();
+    if settings.config.placement == Placement::Whole {
+        for task in &settings.tasks {
+            let words = task.kind()?.describe(task);
+            context.say(&format!(
+                "domain    {}, by the whole generator: {words}",
+                task.name()
+            ));
+        }
+    }
+    let earlier = layout.domains().len().saturating_sub(settings.tasks.len());
     for (at, domain) in layout.domains().iter().enumerate() {
         let words = match at.checked_sub(earlier).map(|task| &settings.tasks[task]) {
             None => "kept as it is".to_owned(),

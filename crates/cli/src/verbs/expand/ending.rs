@@ -90,13 +90,14 @@ impl Ending<'_> {
             out,
         } = self;
         let expanded = kinds::open(&outcome.model, Networks::All, &context.device)?;
+        let Some(expansion) = expanded.expansion() else {
+            self.measure_otherwise();
+            return Ok(None);
+        };
         let judged = judged::section(context, settings, &expanded, source)?;
         if interrupted()?.is_some() {
             return Ok(None);
         }
-        let Some(expansion) = expanded.expansion() else {
-            return Ok(None);
-        };
         let model = report::Expanded {
             generator: expanded.generator(),
             expansion,
@@ -106,6 +107,18 @@ impl Ending<'_> {
         let source = Some(source.generator());
         let report = report::write(out, model, source, judged.as_ref())?;
         Ok(Some(report))
+    }
+
+    /// A generator that was adapted as a whole has no base and no directions to report of.
+    fn measure_otherwise(&self) {
+        let model = self.outcome.model.display();
+        for task in &self.settings.tasks {
+            self.context.say(&format!(
+                "next      what became of it: domex eval --model {model} --source {} --domain \"{}\"",
+                self.settings.model,
+                task.name()
+            ));
+        }
     }
 
     fn json(&self, report: Option<&report::Report>, notices: &[String]) -> Json {

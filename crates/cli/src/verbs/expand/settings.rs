@@ -161,7 +161,7 @@ impl Settings {
             false if args.clip.is_empty() => Vec::new(),
             false => {
                 return Err(user_error(
-                    "--clip: no task learns by CLIP; leave it out, or add a task of method \"nada\"",
+                    "--clip: no task learns by CLIP; leave it out, add a task of method \"nada\", or weigh diffusion.clip",
                 ));
             }
         };
@@ -460,7 +460,7 @@ fn needs(file: &TaskFile) -> domex_error::Result<Needs> {
         ..Needs::default()
     };
     for task in &file.tasks {
-        let own = task.kind()?.needs();
+        let own = task.kind()?.needs(&file.settings);
         needs.clip |= own.clip;
         needs.perceptual |= own.perceptual;
         needs.teacher |= own.teacher;
