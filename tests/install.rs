@@ -13,6 +13,7 @@ const NAMES: [(&str, &str); 7] = [
     ("expand --domain elf --perceptual lpips-vgg", "lpips-vgg"),
     ("invert --image x --perceptual lpips-alex", "lpips-alex"),
     ("invert --image x --crop face", "yunet"),
+    ("eval --data portraits --features dinov2", "dinov2-vitl14"),
     (
         "eval --data portraits --features inception",
         "inception-fid",

@@ -60,6 +60,10 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ("domex-lpips", &["domex-ops", "domex-checkpoint"]),
     ("domex-inception", &["domex-ops", "domex-checkpoint"]),
     (
+        "domex-dinov2",
+        &["domex-clip", "domex-ops", "domex-checkpoint", "domex-data"],
+    ),
+    (
         "domex-face",
         &["domex-ops", "domex-checkpoint", "domex-data"],
     ),
@@ -240,6 +244,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         &[
             "domex-checkpoint",
             "domex-clip",
+            "domex-dinov2",
             "domex-inception",
             "domex-metrics",
             "domex-judge",
@@ -279,6 +284,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-expand-stylegan2",
             "domex-replay",
             "domex-eval",
+            "domex-dinov2",
             "domex-inception",
             "domex-kernels",
             "domex-metrics",
