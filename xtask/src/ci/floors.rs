@@ -60,10 +60,6 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ("domex-lpips", &["domex-ops", "domex-checkpoint"]),
     ("domex-inception", &["domex-ops", "domex-checkpoint"]),
     (
-        "domex-dinov2",
-        &["domex-clip", "domex-ops", "domex-checkpoint", "domex-data"],
-    ),
-    (
         "domex-face",
         &["domex-ops", "domex-checkpoint", "domex-data"],
     ),
@@ -98,6 +94,10 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     (
         "domex-clip",
         &["domex-ops", "domex-checkpoint", "domex-data"],
+    ),
+    (
+        "domex-dinov2",
+        &["domex-clip", "domex-ops", "domex-checkpoint", "domex-data"],
     ),
     (
         "domex-stable-diffusion",
