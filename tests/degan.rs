@@ -81,6 +81,53 @@ fn a_picture_with_alpha_is_seen_on_white() {
 }
 
 #[test]
+fn a_picture_is_cropped_by_its_face() {
+    let world = world();
+    // The detector takes spots of 8 × 8 bright pixels for faces.
+    let sample = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../face/tests/data/bright.safetensors"
+    );
+    let fetched = world.path("cache/models/yunet");
+    std::fs::create_dir_all(&fetched).unwrap();
+    std::fs::copy(sample, fetched.join("yunet_n.pth")).unwrap();
+    let photo = |name: &str, border: u8| {
+        RgbImage::from_fn(640, 480, |x, y| match (x, y) {
+            (160..168, 240..248) => Rgb([255; 3]),
+            (0..60, _) | (260.., _) => Rgb([border, 9, 9]),
+            _ => Rgb([9, 20, 9]),
+        })
+        .save(world.path(name))
+        .unwrap();
+    };
+    photo("indoors.png", 9);
+    photo("outdoors.png", 90);
+    // The square around the face shows nothing of the border.
+    for name in ["indoors", "outdoors"] {
+        for crop in ["face", "center"] {
+            world.ok(&format!(
+                "adapt --image {name}.png --crop {crop} {ENCODER} --seeds 0 --out {name}-{crop}"
+            ));
+        }
+    }
+    let shown = |name: &str| world.read(&format!("{name}/seed0000.png"));
+    assert_eq!(shown("indoors-face"), shown("outdoors-face"));
+    assert_ne!(shown("indoors-center"), shown("outdoors-center"));
+    let line = format!("adapt --image indoors.png {ENCODER} --out x");
+    world.refused(&format!("{line} --face 2"), &["--face 2", "--crop face"]);
+    world.refused(
+        &format!("{line} --crop face --face 2"),
+        &["there is no face 2; it shows 1 face"],
+    );
+    world.refused(&format!("{line} --crop none"), &["640 × 480"]);
+    world.refused(
+        "adapt --text elf --crop face --hyperdomain absent.safetensors --out x",
+        &["--text", "--crop"],
+    );
+    assert!(!world.has("x"));
+}
+
+#[test]
 fn an_encoder_for_another_generator_or_width_is_refused() {
     let world = world();
     networks::generator(&world.path("other.safetensors"), 8, false);

@@ -44,6 +44,73 @@ fn inception(path: &std::path::Path) {
 }
 
 #[test]
+fn features_of_a_dinov2_are_those_of_the_samples_and_the_set() {
+    let root = World::new(env!("CARGO_BIN_EXE_domex"));
+    root.ok(&format!(
+        "data portraits --out set --count 12 --size {SIDE}"
+    ));
+    // Under the names of its publisher, with queries, keys and values in one.
+    let draw = |name: &str, shape: &[usize]| {
+        let mut values = vec![0f32; shape.iter().product()];
+        Streams::new(3).stream(name).fill_normal(&mut values);
+        let values = values
+            .into_iter()
+            .map(|value| 0.1 * value)
+            .collect::<Vec<_>>();
+        (
+            name.to_owned(),
+            Tensor::from_vec(values, shape, &Device::Cpu).unwrap(),
+        )
+    };
+    let mut tensors: HashMap<String, Tensor> = [
+        draw("cls_token", &[1, 1, 64]),
+        draw("pos_embed", &[1, 10, 64]),
+        draw("patch_embed.proj.weight", &[64, 3, 14, 14]),
+        draw("patch_embed.proj.bias", &[64]),
+        draw("norm.weight", &[64]),
+        draw("norm.bias", &[64]),
+    ]
+    .into();
+    for (layer, rows, columns) in [
+        ("attn.qkv", 192, 64),
+        ("attn.proj", 64, 64),
+        ("mlp.fc1", 96, 64),
+        ("mlp.fc2", 64, 96),
+    ] {
+        tensors.extend([
+            draw(&format!("blocks.0.{layer}.weight"), &[rows, columns]),
+            draw(&format!("blocks.0.{layer}.bias"), &[rows]),
+        ]);
+    }
+    for name in [
+        "norm1.weight",
+        "norm1.bias",
+        "norm2.weight",
+        "norm2.bias",
+        "ls1.gamma",
+        "ls2.gamma",
+    ] {
+        tensors.extend([draw(&format!("blocks.0.{name}"), &[64])]);
+    }
+    candle_core::safetensors::save(&tensors, root.path("dino.safetensors")).unwrap();
+    let line = "eval --data set --pictures 6 --features dinov2=dino.safetensors --out x --json";
+    let found = &root.json(line)["likeness"];
+    assert_eq!(
+        (&found["network"], &found["features"]),
+        (&"dinov2".into(), &64.into())
+    );
+    assert!(found["frechet"].as_f64().unwrap() > 0.0, "{found}");
+    assert!(found["inception_score"].is_null() && found["cmmd"].is_null());
+
+    tensors.extend([draw("register_tokens", &[1, 4, 64])]);
+    candle_core::safetensors::save(&tensors, root.path("other.safetensors")).unwrap();
+    root.refused(
+        "eval --data set --features dinov2=other.safetensors --out y",
+        &["other.safetensors", "register tokens"],
+    );
+}
+
+#[test]
 fn features_of_an_inception_network_are_kept() {
     let root = World::new(env!("CARGO_BIN_EXE_domex"));
     ok(&root.run(&format!(
@@ -115,6 +182,10 @@ fn features_that_are_not_known_are_refused() {
         (
             "--data set --features inception=no",
             &["inception=no", "domex fetch inception-fid"],
+        ),
+        (
+            "--data set --features dinov2=no",
+            &["dinov2=no", "domex fetch dinov2-vitl14"],
         ),
         (
             "--features inception=shipped/judge.safetensors --path-length",

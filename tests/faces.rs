@@ -41,20 +41,57 @@ fn the_largest_face_is_taken_and_several_are_told() {
     ok(&output);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("party.png: shows 2 faces; the largest is taken, at 320, 234"),
+        said.contains("party.png: shows 2 faces; the largest is taken, at 320, 240; --face N takes another: 2 at 8"),
         "{said}"
     );
 
     // What is looked for is the same as without the other face, and not the middle of the photograph.
     photo(&[ONE]).save(world.path("alone.png")).unwrap();
     let figures = |image: &str, crop: &str| {
-        let out = format!("{image}-{crop}");
+        let out = format!("{image}-{}", crop.replace(' ', ""));
         let line = format!("invert --image {image}.png --crop {crop} --steps 1 --out {out} --json");
         world.json(&line)["pictures"][0]["found"].clone()
     };
     let face = figures("party", "face");
     assert_eq!(face, figures("alone", "face"));
     assert_ne!(face, figures("party", "center"));
+
+    // And the other one is the same as without the largest; that it is taken needs no telling.
+    photo(&[(80, 160, 200)])
+        .save(world.path("second.png"))
+        .unwrap();
+    let second = figures("party", "face --face 2");
+    assert_eq!(second, figures("second", "face"));
+    assert_ne!(second, face);
+    let told = world.run("invert --image party.png --crop face --face 2 --steps 1 --out told");
+    ok(&told);
+    assert!(!String::from_utf8(told.stderr).unwrap().contains("2 faces"));
+}
+
+#[test]
+fn a_face_that_is_not_there_is_refused_with_those_that_are() {
+    let world = world();
+    photo(&[(80, 160, 200), ONE])
+        .save(world.path("party.png"))
+        .unwrap();
+    let line = "invert --image party.png --out x";
+    world.refused(
+        &format!("{line} --crop face --face 3"),
+        &[
+            "party.png: there is no face 3; it shows 2 faces: 1 at 320, 240; 2 at 8",
+            "--crop center",
+        ],
+    );
+    world.refused(&format!("{line} --crop face --face 0"), &["--face"]);
+    for line in [
+        line,
+        "edit --image party.png --set elf=1 --out x",
+        "encode party.png --out x",
+        "data prepare . --size 16 --out x",
+    ] {
+        world.refused(&format!("{line} --face 1"), &["--face 1", "--crop face"]);
+    }
+    assert!(!world.has("x"));
 }
 
 #[test]
@@ -109,6 +146,16 @@ fn a_folder_of_photographs_becomes_a_set_of_faces() {
     let picture = picture.into_rgb8();
     assert_eq!(picture.get_pixel(36, 42).0, [255; 3]);
     assert_eq!(picture.get_pixel(28, 42).0, [9, 20, 9]);
+
+    // Of pictures with several another one can be asked for; the others have none.
+    let second = world.json(&format!("{line} second --face 2 --skip-bad"));
+    assert_eq!(second["pictures"], 1);
+    assert!(!second["notices"].to_string().contains("several"));
+    let left = second["left_out"].to_string();
+    assert!(
+        left.contains("b.png (there is no face 2; it shows 1 face: 1 at"),
+        "{left}"
+    );
 
     save("photos/wall.png", &[]);
     let refused = "data prepare photos --crop face --size 64 --out other";

@@ -6,13 +6,14 @@ use domex_test_support::networks;
 use domex_test_support::program::World;
 
 /// A name of each flag for a published network that is not here, and what brings it.
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 8] = [
     ("info --model stylegan2-ffhq-1024", "stylegan2-ffhq-1024"),
     ("expand --domain elf --clip ViT-B/32", "clip-vit-b32"),
     ("expand --domain elf --clip clip-vit-b32", "clip-vit-b32"),
     ("expand --domain elf --perceptual lpips-vgg", "lpips-vgg"),
     ("invert --image x --perceptual lpips-alex", "lpips-alex"),
     ("invert --image x --crop face", "yunet"),
+    ("eval --data portraits --features dinov2", "dinov2-vitl14"),
     (
         "eval --data portraits --features inception",
         "inception-fid",

@@ -225,6 +225,13 @@ fn a_photo_is_found_saved_and_loaded_again() {
         .save(&photo)
         .unwrap();
     browser.value("document.getElementById('steps').value = 2");
+    // Nothing finds faces here, and the page says what would.
+    assert_eq!(
+        browser.value("document.querySelector('#crop [value=face]').disabled"),
+        true
+    );
+    let hint = browser.value("document.getElementById('photo-hint').textContent");
+    assert!(hint.to_string().contains("`domex fetch yunet`"), "{hint}");
     let found = changed(&mut browser, |browser| {
         browser.choose_file("#photo", &photo);
     });

@@ -243,11 +243,13 @@ fn of_another_manifest(name: &str) -> Option<PathBuf> {
 pub fn face_detector() -> domex_error::Result<PathBuf> {
     const NAME: &str = "yunet";
     let manifest = Manifest::builtin()?;
-    Cache::from_env()?.find(manifest.find(NAME)?)?.ok_or_else(|| {
-        user_error(format!(
-            "--crop face: the network that finds faces is not here yet; `domex fetch {NAME}` fetches it"
-        ))
-    })
+    Cache::from_env()?
+        .find(manifest.find(NAME)?)?
+        .ok_or_else(|| {
+            user_error(format!(
+                "the network that finds faces is not here yet; `domex fetch {NAME}` fetches it"
+            ))
+        })
 }
 
 /// The names of all networks of a kind that can be fetched, for messages.

@@ -54,7 +54,7 @@ pub mod templates;
 pub mod text;
 pub mod text_means;
 pub mod tokenizer;
-mod transformer;
+pub mod transformer;
 pub mod vision;
 mod weights;
 

@@ -1,10 +1,11 @@
-//! The attention blocks that both encoders are made of.
+//! The attention blocks that both encoders are made of, and other transformers that can be brought to their names.
 //!
 //! `x ← x + attention(norm1(x))`, then `x ← x + fc2(act(fc1(norm2(x))))`, for `x: [n, t, w]`.
 //! Attention with `h` heads of `d = w / h` channels: `softmax(q kᵀ / √d + mask) v`, each head apart
 //! (Vaswani et al. 2017, arXiv 1706.03762). Quick GELU is `x · sigmoid(1.702 x)`.
 
 use candle_core::Tensor;
+use candle_nn::VarBuilder;
 use domex_ops::{Gelu, Mask, Weight, attention, gelu, layer_norm};
 
 use crate::Result;
@@ -147,11 +148,21 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 
 /// All blocks of an encoder, below `encoder.layers`.
 #[derive(Debug, Clone)]
-pub(crate) struct Transformer {
+pub struct Transformer {
     blocks: Vec<Block>,
 }
 
 impl Transformer {
+    /// Reads the blocks, which pass no gradient on to their weights, from the node that holds `encoder.layers`:
+    /// `{i}.layer_norm1`, `{i}.self_attn.{q,k,v,out}_proj`, `{i}.layer_norm2`, `{i}.mlp.fc1` and `{i}.mlp.fc2`, weights and biases.
+    ///
+    /// # Errors
+    ///
+    /// A missing tensor or a wrong shape, with its full name.
+    pub fn frozen(vb: &VarBuilder<'_>, cfg: &TransformerConfig) -> Result<Self> {
+        Self::new(&Weights::frozen(vb), cfg)
+    }
+
     pub(crate) fn new(vb: &Weights<'_>, cfg: &TransformerConfig) -> Result<Self> {
         let vb = vb.pp("encoder.layers");
         Ok(Self {
@@ -175,7 +186,11 @@ impl Transformer {
 
     /// Some tokens `[k, w]` of the result for `x: [n, t, w]`, by their places among all `n · t`: of the last block only what
     /// they need is computed.
-    pub(crate) fn forward_some(&self, x: &Tensor, mask: Mask, places: &Tensor) -> Result<Tensor> {
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape, or a place that is not there.
+    pub fn forward_some(&self, x: &Tensor, mask: Mask, places: &Tensor) -> Result<Tensor> {
         let some = |x: &Tensor| x.flatten(0, 1)?.index_select(places, 0);
         let Some((last, blocks)) = self.blocks.split_last() else {
             return Ok(some(x)?);

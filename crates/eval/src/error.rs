@@ -18,6 +18,9 @@ pub enum Error {
     /// The Inception network refused.
     #[error(transparent)]
     Inception(#[from] domex_inception::Error),
+    /// The DINOv2 network refused.
+    #[error(transparent)]
+    Dinov2(#[from] domex_dinov2::Error),
     /// A CLIP model refused.
     #[error(transparent)]
     Clip(#[from] domex_clip::Error),
@@ -73,6 +76,7 @@ impl UserError for Error {
             Self::StyleGan2(error) => error.is_user_error(),
             Self::Metrics(error) => error.is_user_error(),
             Self::Inception(error) => error.is_user_error(),
+            Self::Dinov2(error) => error.is_user_error(),
             Self::Clip(error) => error.is_user_error(),
             Self::Checkpoint(error) => error.is_user_error(),
             Self::Config { .. } => true,

@@ -1,14 +1,16 @@
-//! On which features sets of pictures are compared: those of the perceptual network, of Inception-v3 as FID has them, or of a
-//! CLIP model as CMMD has them.
+//! On which features sets of pictures are compared: those of the perceptual network, of Inception-v3 as FID has them, of DINOv2
+//! as FD-DINOv2 has them, or of a CLIP model as CMMD has them.
 
 use candle_core::Tensor;
 use domex_clip::{Clip, Preprocess};
+use domex_data::picture;
+use domex_dinov2::Dinov2;
 use domex_inception::{Inception, Pipeline, prepare};
 use domex_lpips::Lpips;
 
 use crate::Result;
 
-/// Pictures that go through a network of 299² at once: a bound for memory.
+/// Pictures that go through a network of 224² or 299² at once: a bound for memory.
 const CHUNK: usize = 8;
 
 /// The network whose features a set is reduced to.
@@ -18,6 +20,8 @@ pub enum Features {
     Perceptual,
     /// The 2048 numbers of FID, prepared as pytorch-fid does.
     Inception(Box<Inception>),
+    /// DINOv2's class token, of pictures in 8 bits, prepared as FD-DINOv2's program does.
+    Dinov2(Box<Dinov2>),
     /// A CLIP model's picture features.
     Clip(Box<Clip>),
 }
@@ -29,6 +33,7 @@ impl Features {
         match self {
             Self::Perceptual => "perceptual",
             Self::Inception(_) => "inception",
+            Self::Dinov2(_) => "dinov2",
             Self::Clip(_) => "clip",
         }
     }
@@ -40,6 +45,10 @@ impl Features {
             Self::Inception(network) => in_chunks(pictures, |x| {
                 let levels = ((x + 1.0)? * 127.5)?;
                 Ok(network.features(&prepare(&levels, Pipeline::PytorchFid)?)?)
+            }),
+            Self::Dinov2(network) => in_chunks(pictures, |x| {
+                let pixels = domex_dinov2::prepare(&picture::to_rgb(x)?)?;
+                Ok(network.features(&pixels.to_device(network.device())?)?)
             }),
             Self::Clip(clip) => {
                 let preprocess = Preprocess {

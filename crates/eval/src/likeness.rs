@@ -45,7 +45,7 @@ pub struct Networks<'a> {
 pub struct Likeness {
     /// What the set is, in words.
     pub set: String,
-    /// On whose features sets were compared: `perceptual`, `inception` or `clip`.
+    /// On whose features sets were compared: `perceptual`, `inception`, `dinov2` or `clip`.
     pub network: &'static str,
     /// The figures of samples and pictures.
     #[serde(flatten)]

@@ -28,7 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let found = start.elapsed();
         println!("{path}: {} faces in {found:.1?}", faces.len());
         if let Some(face) = faces.first() {
-            let square = Square::around(face)?;
+            let face = detector.refined(&picture, face)?;
+            let square = Square::around(&face)?;
             let cut = square.cut(&picture, side.parse()?, Outside::Mirrored)?;
             println!(
                 "  {face:.1?}\n  {square:.1?}, cut in {:.1?}",

@@ -28,6 +28,12 @@ impl Face {
         self.bounds[2] * self.bounds[3]
     }
 
+    /// The middle of its box.
+    #[must_use]
+    pub fn centre(&self) -> [f64; 2] {
+        [0, 1].map(|axis| self.bounds[axis] + self.bounds[axis + 2] / 2.0)
+    }
+
     /// What the boxes of two faces have in common, over what they cover together.
     fn overlap(&self, other: &Self) -> f64 {
         let shared = |axis: usize| {
@@ -115,8 +121,7 @@ impl Detector {
         Ok(Self::new(YuNet::load(path, device)?, device))
     }
 
-    /// The faces of a picture, the largest first; of that one, eyes and mouth are the mean of further looks at its
-    /// surroundings.
+    /// The faces of a picture, the largest first, as one look saw them: see [`refined`](Self::refined).
     ///
     /// # Errors
     ///
@@ -130,8 +135,7 @@ impl Detector {
             }
             let mut faces = self.look(picture, f64::from(side) / f64::from(longer))?;
             faces.sort_by(|a, b| b.area().total_cmp(&a.area()));
-            if let Some(first) = faces.first_mut() {
-                *first = self.again(picture, first)?;
+            if !faces.is_empty() {
                 return Ok(faces);
             }
         }
@@ -158,18 +162,23 @@ impl Detector {
         Ok(faces.map(|face| face.moved(scale, [0.0; 2])).collect())
     }
 
-    /// The same face, looked at alone in two sizes and in the mirror; as it was, if it is not seen there.
-    fn again(&self, picture: &RgbImage, face: &Face) -> Result<Face> {
-        let [x, y, width, height] = face.bounds;
-        let longer = width.max(height);
+    /// One of these faces, with eyes and mouth as the mean of further looks at its surroundings, in two sizes and in the mirror;
+    /// as it was, if it is not seen there.
+    ///
+    /// # Errors
+    ///
+    /// As of [`faces`](Self::faces).
+    pub fn refined(&self, picture: &RgbImage, face: &Face) -> Result<Face> {
+        let [_, _, width, height] = face.bounds;
+        let (longer, [x, y]) = (width.max(height), face.centre());
         let window = |centre: f64, limit: u32| {
             let limit = f64::from(limit);
             let start = (centre - longer).floor().clamp(0.0, limit - 1.0);
             let end = (centre + longer).ceil().clamp(start + 1.0, limit);
             (start as u32, (end - start) as u32)
         };
-        let (left, columns) = window(x + width / 2.0, picture.width());
-        let (top, rows) = window(y + height / 2.0, picture.height());
+        let (left, columns) = window(x, picture.width());
+        let (top, rows) = window(y, picture.height());
         let around = crop_imm(picture, left, top, columns, rows).to_image();
         let mirror = flip_horizontal(&around);
         let origin = [f64::from(left), f64::from(top)];

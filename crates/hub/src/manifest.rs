@@ -25,7 +25,7 @@ pub struct Entry {
     pub alias: Option<String>,
     /// One line on what it is.
     pub about: String,
-    /// The sort of network: `stylegan2`, `clip`, `lpips`, `inception`, `diffae`, `stable-diffusion`,
+    /// The sort of network: `stylegan2`, `clip`, `lpips`, `inception`, `dinov2`, `diffae`, `stable-diffusion`,
     /// `backbone`, `face`.
     pub kind: String,
     /// Under which licence its publisher gives it.

@@ -6,6 +6,8 @@
 //! Domains are learnt by a [`Learner`], which the program implements too: runs in processes of their own, each the folder of its name below the
 //! workspace.
 //!
+//! Faces of photos are cut out by [`Faces`], which the program implements as well.
+//!
 //! [`Studio::bind`] takes a port, [`Studio::run`] serves until it is told to end. [`Models`] gives it an engine of each model that the page
 //! wants, one at a time. The engine stays on the thread that called `run` and has one job at a time; the server has a thread of its own, and a bounded [`queue`] lies between them, in which a newer
 //! request of one view of the page takes the place of an older one that still waits.
@@ -16,6 +18,7 @@
 //!
 //! The tests show it with an engine that paints plain colours.
 
+mod crop;
 pub mod engine;
 mod error;
 pub mod film;
@@ -36,6 +39,7 @@ pub mod stamp;
 mod upload;
 pub mod workspace;
 
+pub use crop::Faces;
 pub use engine::{Direction, Engine, Found, Frame, Info, Models, PhotoBytes, PhotoSupport, Stop};
 pub use error::{Error, Result};
 pub use guard::Token;

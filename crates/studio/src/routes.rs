@@ -8,7 +8,7 @@
 //! | `POST /api/pictures` | settings of 1 to 16 pictures | one PNG with all side by side |
 //! | `POST /api/download` | settings | a PNG with the settings in it |
 //! | `POST /api/sheet`, `POST /api/film` | `sheet`, `film` | a contact sheet, an animation |
-//! | `POST /api/photo/{steps}` | a picture file | the photo's name and what was done, as JSON |
+//! | `POST /api/photo/{steps}/{crop}` | a picture file | the photo's name and what was done, as JSON |
 //! | `POST /api/open` | a PNG with settings | the settings, as JSON |
 //! | `GET /api/presets` | | names, as JSON |
 //! | `GET`, `PUT`, `DELETE /api/presets/{name}` | settings, to put | a PNG with settings |
@@ -34,6 +34,7 @@ use image::{RgbImage, imageops};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::crop::Crop;
 use crate::engine::Frame;
 use crate::film::Film;
 use crate::learn::{State as Doing, Wanted};
@@ -77,7 +78,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/download", post(download))
         .route("/sheet", post(sheet))
         .route("/film", post(film))
-        .route("/photo/{steps}", post(photo))
+        .route("/photo/{steps}/{crop}", post(photo))
         .route("/open", post(open))
         .route("/presets", get(presets))
         .route("/presets/{name}", get(preset).put(save).delete(remove))
@@ -133,6 +134,7 @@ async fn info(State(shared): Studio) -> Response {
         "models": models.collect::<Vec<_>>(),
         "version": env!("CARGO_PKG_VERSION"),
         "most_upload": shared.limits.upload,
+        "no_faces": shared.faces.missing(),
         "workspace": shared.workspace.path().to_string_lossy(),
     }))
 }
@@ -231,7 +233,11 @@ async fn film(State(shared): Studio, body: Body) -> Answer {
     ))
 }
 
-async fn photo(State(shared): Studio, Path(steps): Path<String>, body: Body) -> Answer {
+async fn photo(
+    State(shared): Studio,
+    Path((steps, crop)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
     let info = shared.info();
     let Some(support) = &info.photos else {
         return Err(Refusal::Unusable(
@@ -244,10 +250,16 @@ async fn photo(State(shared): Studio, Path(steps): Path<String>, body: Body) -> 
         .filter(|steps| (support.least..=1000).contains(steps));
     let steps = steps
         .ok_or_else(|| Refusal::Settings(format!("steps go from {} to 1000", support.least)))?;
+    let crop: Crop = crop.parse()?;
     let bytes = upload::bytes(body, "the picture", shared.limits.upload).await?;
-    let (pixels, side) = (shared.limits.pixels, info.resolution);
-    let decoded = shared.apart(move || upload::square(&bytes, pixels, side));
-    let (photo, notes) = decoded.await?;
+    let (pixels, side, faces) = (shared.limits.pixels, info.resolution, shared.faces.clone());
+    let cut = shared.apart(move || {
+        let (picture, mut notes) = upload::picture(&bytes, pixels)?;
+        let (photo, further) = crop.cut(picture, side, &*faces)?;
+        notes.extend(further);
+        Ok((photo, notes))
+    });
+    let (photo, notes) = cut.await?;
     let search = shared
         .queue
         .ask(None, shared.limits.search, move |engine, stop| {

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::crop::Faces;
 use crate::engine::Models;
 use crate::guard::{Guard, Token};
 use crate::learn::Learner;
@@ -133,7 +134,7 @@ impl Studio {
     }
 
     /// Answers until `ended`, which is asked some times a second between two jobs. Engines work on this thread, one at a time; what
-    /// `learner` begins goes on afterwards. Where a model that the page wants cannot be opened, the one before is opened again.
+    /// `learner` begins goes on afterwards; `faces` works on other threads. Where a model that the page wants cannot be opened, the one before is opened again.
     ///
     /// # Errors
     ///
@@ -142,11 +143,12 @@ impl Studio {
         self,
         models: &mut dyn Models,
         learner: Arc<dyn Learner>,
+        faces: Arc<dyn Faces>,
         ended: &dyn Fn() -> bool,
     ) -> Result<()> {
         let first = self.config.models.first().cloned();
         let mut now = first.ok_or(Error::Model(AnyError::internal("a studio without a model")))?;
-        let mut begin = Some(|shown| self.begin(shown, learner));
+        let mut begin = Some(|shown| self.begin(shown, learner, faces));
         let mut serving: Option<Result<Serving>> = None;
         // The model before, and who waits for the one that comes.
         let mut change: Option<(Named, Opening)> = None;
@@ -183,10 +185,15 @@ impl Studio {
     }
 
     /// Starts the server's thread.
-    fn begin(self, shown: Shown, learner: Arc<dyn Learner>) -> Result<Serving> {
+    fn begin(
+        self,
+        shown: Shown,
+        learner: Arc<dyn Learner>,
+        faces: Arc<dyn Faces>,
+    ) -> Result<Serving> {
         let guard = Guard::new(self.address.ip(), self.config.token.clone());
         let (connections, head) = (self.config.limits.connections, self.config.limits.head);
-        let shared = Shared::new(shown, guard, self.config, self.workspace, learner);
+        let shared = Shared::new(shown, guard, self.config, self.workspace, learner, faces);
         let shared = Arc::new(shared);
         let app = router(shared.clone());
         self.listener.set_nonblocking(true).map_err(Error::Start)?;

@@ -7,6 +7,7 @@ use image::RgbImage;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
+use crate::crop::Faces;
 use crate::engine::{Frame, Info};
 use crate::guard::Guard;
 use crate::learn::Learner;
@@ -37,6 +38,7 @@ pub struct Shared {
     pub guard: Guard,
     pub workspace: Workspace,
     pub learner: Arc<dyn Learner>,
+    pub faces: Arc<dyn Faces>,
     pub limits: Limits,
     /// Those that the studio was told of.
     models: Vec<Named>,
@@ -53,12 +55,14 @@ impl Shared {
         config: Config,
         workspace: Workspace,
         learner: Arc<dyn Learner>,
+        faces: Arc<dyn Faces>,
     ) -> Self {
         Self {
             queue: Queue::new(config.limits.queue),
             guard,
             workspace,
             learner,
+            faces,
             limits: config.limits,
             models: config.models,
             shown: Mutex::new(shown),

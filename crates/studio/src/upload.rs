@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::body::Body;
-use domex_data::picture::{self, Background};
-use domex_data::pil_resize::{centre_crop, resize_shorter_side};
+use domex_data::picture::{Background, decode_on};
 use http_body_util::BodyExt as _;
 use image::{ImageReader, RgbImage};
 use serde::de::DeserializeOwned;
@@ -59,15 +58,11 @@ pub async fn json<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, Re
         .map_err(|error| Refusal::Malformed(format!("the request cannot be read: {error}")))
 }
 
-/// A picture of any format that is read, as the square of `side` pixels in its middle, and what was done to it.
-pub fn square(
-    bytes: &[u8],
-    most_pixels: u64,
-    side: u32,
-) -> Result<(RgbImage, Vec<String>), Refusal> {
+/// A picture of any format that is read, upright, and what was done to it.
+pub fn picture(bytes: &[u8], most_pixels: u64) -> Result<(RgbImage, Vec<String>), Refusal> {
     let path = Path::new("the picture");
     check_size(bytes, most_pixels)?;
-    let decoded = picture::decode_on(bytes, path, Background::default())?;
+    let decoded = decode_on(bytes, path, Background::default())?;
     let mut notes = Vec::new();
     if decoded.transparent {
         notes.push("white shows where the picture is transparent".to_owned());
@@ -75,17 +70,7 @@ pub fn square(
     if decoded.turned {
         notes.push("the picture is turned upright, as its EXIF says".to_owned());
     }
-    let (width, height) = decoded.picture.dimensions();
-    if width != height {
-        notes.push(format!(
-            "of {width} × {height} pixels the square in the middle is taken"
-        ));
-    }
-    if (width, height) == (side, side) {
-        return Ok((decoded.picture, notes));
-    }
-    let resized = resize_shorter_side(&decoded.picture, side)?;
-    Ok((centre_crop(&resized, side)?, notes))
+    Ok((decoded.picture, notes))
 }
 
 /// By the header alone.
@@ -121,14 +106,6 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_any_picture_is_taken_and_said() {
-        let (picture, notes) = square(&png(40, 20), 1000, 16).unwrap();
-        assert_eq!(picture.dimensions(), (16, 16));
-        assert!(notes[0].contains("40 × 20"), "{notes:?}");
-        assert!(square(&png(16, 16), 1000, 16).unwrap().1.is_empty());
-    }
-
-    #[test]
     fn a_picture_that_lies_on_its_side_is_turned_and_said() {
         let mut bytes = Vec::new();
         let mut encoder = PngEncoder::new(&mut bytes);
@@ -136,14 +113,14 @@ mod tests {
         let exif = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
         encoder.set_exif_metadata(exif.to_vec()).unwrap();
         RgbImage::new(20, 16).write_with_encoder(encoder).unwrap();
-        let (_, notes) = square(&bytes, 1000, 16).unwrap();
+        let (turned, notes) = picture(&bytes, 1000).unwrap();
+        assert_eq!(turned.dimensions(), (16, 20));
         assert!(notes[0].contains("turned upright"), "{notes:?}");
-        assert!(notes[1].contains("16 × 20"), "{notes:?}");
     }
 
     #[test]
     fn large_narrow_and_damaged_pictures_are_refused() {
-        let refused = |bytes: &[u8]| square(bytes, 1000, 16).unwrap_err().to_string();
+        let refused = |bytes: &[u8]| picture(bytes, 1000).unwrap_err().to_string();
         assert!(refused(&png(40, 40)).contains("more than 1000"));
         assert!(refused(&png(2, 64)).contains("strip"));
         assert!(refused(b"GIF89a").contains("not a readable"));

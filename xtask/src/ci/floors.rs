@@ -96,6 +96,10 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         &["domex-ops", "domex-checkpoint", "domex-data"],
     ),
     (
+        "domex-dinov2",
+        &["domex-clip", "domex-ops", "domex-checkpoint", "domex-data"],
+    ),
+    (
         "domex-stable-diffusion",
         &[
             "domex-diffusion",
@@ -240,6 +244,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         &[
             "domex-checkpoint",
             "domex-clip",
+            "domex-dinov2",
             "domex-inception",
             "domex-metrics",
             "domex-judge",
@@ -279,6 +284,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-expand-stylegan2",
             "domex-replay",
             "domex-eval",
+            "domex-dinov2",
             "domex-inception",
             "domex-kernels",
             "domex-metrics",

@@ -29,6 +29,7 @@ const NETWORKS: &[&str] = &[
     "domex-diffusion",
     "domex-diffae",
     "domex-inception",
+    "domex-dinov2",
     "domex-face",
     "domex-residual",
     "domex-judge",

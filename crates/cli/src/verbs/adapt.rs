@@ -20,6 +20,7 @@ use serde_json::{Value as Json, json};
 use super::domains::file as domain_file;
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
+use crate::crop::{CropArgs, Cropper};
 use crate::domains::Domains;
 use crate::gallery::Gallery;
 use crate::kinds::Model;
@@ -31,15 +32,18 @@ use crate::{kinds, models};
 /// Flags of `domex adapt`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex adapt --text \"zombie\" --hyperdomain runs/hyperdomain/model.safetensors --out zombie\n  domex adapt --image style.png --degan runs/degan/model.safetensors --out style.png\n  domex adapt --image style.png --hyperdomain runs/hyperdomain/model.safetensors --out style.png\n  domex adapt --text \"zombie\" --hyperdomain runs/hyperdomain/model.safetensors --out zombie.safetensors\n  domex domains add zombie.safetensors --model portraits --out more.safetensors\n\nNothing is trained: a network that `domex train-hyperdomain` or, for pictures, `domex train-degan` made says what the domain does\nto the generator. With a name that\nends in .safetensors for --out the domain is stored; else the seeds are shown without and with it."
+    after_help = "Examples:\n  domex adapt --text \"zombie\" --hyperdomain runs/hyperdomain/model.safetensors --out zombie\n  domex adapt --image style.png --degan runs/degan/model.safetensors --out style.png\n  domex adapt --image style.png --hyperdomain runs/hyperdomain/model.safetensors --out style.png\n  domex adapt --image party.jpg --crop face --face 2 --degan runs/degan/model.safetensors --out guest.png\n  domex adapt --text \"zombie\" --hyperdomain runs/hyperdomain/model.safetensors --out zombie.safetensors\n  domex domains add zombie.safetensors --model portraits --out more.safetensors\n\nNothing is trained: a network that `domex train-hyperdomain` or, for pictures, `domex train-degan` made says what the domain does\nto the generator. With a name that\nends in .safetensors for --out the domain is stored; else the seeds are shown without and with it."
 )]
 pub struct Adapt {
     /// The domain in words
-    #[arg(long, value_name = "TEXT", required_unless_present = "image")]
+    #[arg(long, value_name = "TEXT", required_unless_present = "image", conflicts_with_all = ["crop", "face"])]
     pub text: Option<String>,
     /// The domain by a picture
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub image: Option<PathBuf>,
+    /// What of a picture is seen.
+    #[command(flatten)]
+    pub crop: CropArgs,
     /// A network that `domex train-hyperdomain` made
     #[arg(long, value_name = "FILE", conflicts_with = "degan")]
     pub hyperdomain: Option<PathBuf>,
@@ -105,6 +109,7 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
         }
     };
     kinds::expect(network, kind)?;
+    let cropper = Cropper::new(args.crop)?;
     let output = match &args.out.out {
         Some(out)
             if out
@@ -124,8 +129,8 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
     }
     let mut model = models::stylegan2(context, &args.model)?;
     let vectors = match args.degan.is_some() {
-        true => degan::vectors(context, args, network, &model)?,
-        false => hyperdomain::vectors(context, args, network, &model)?,
+        true => degan::vectors(context, args, network, &model, &cropper)?,
+        false => hyperdomain::vectors(context, args, network, &model, &cropper)?,
     };
     let seconds = vectors.seconds;
     let mut domain = DomainFile {

@@ -19,7 +19,7 @@ use serde_json::{Value as Json, json};
 use super::invert::{Invert, SpaceChoice, invert};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::crop::Crop;
+use crate::crop::CropArgs;
 use crate::domains::Domains;
 use crate::kinds::Model;
 use crate::models;
@@ -32,7 +32,7 @@ const EXTENSIONS: [&str; 5] = ["safetensors", "npz", "npy", "pt", "pth"];
 /// Flags of `domex edit`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex edit --model run/model.safetensors --image anna.jpg --set elf=1 --out elf\n  domex edit --model run/model.safetensors --latents anna/latents --set elf=1,sketch=0.5 --out both\n  domex edit --model run/model.safetensors --image party.jpg --crop face --set elf=1 --out guest\n\nPictures are inverted first, as `domex invert` does it, into OUT/inverted; its latents can be used again by --latents. A diffusion autoencoder encodes them instead; its --latents is what `domex encode` wrote.\n0 is the base subspace, 1 the domain as it was learnt. Writes a picture each, and grid.png with the base beside it."
+    after_help = "Examples:\n  domex edit --model run/model.safetensors --image anna.jpg --set elf=1 --out elf\n  domex edit --model run/model.safetensors --latents anna/latents --set elf=1,sketch=0.5 --out both\n  domex edit --model run/model.safetensors --image party.jpg --crop face --set elf=1 --out guest\n  domex edit --model run/model.safetensors --image party.jpg --crop face --face 2 --set elf=1 --out other\n\nPictures are inverted first, as `domex invert` does it, into OUT/inverted; its latents can be used again by --latents. A diffusion autoencoder encodes them instead; its --latents is what `domex encode` wrote.\n0 is the base subspace, 1 the domain as it was learnt. Writes a picture each, and grid.png with the base beside it."
 )]
 pub struct Edit {
     /// Which model.
@@ -50,7 +50,7 @@ pub struct Edit {
     )]
     pub image: Vec<PathBuf>,
     /// A latent that was found before, or a folder of them
-    #[arg(long, value_name = "FILE|DIR")]
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["crop", "face"])]
     pub latents: Option<PathBuf>,
     /// Domains and their strengths; may be given several times
     #[arg(long, value_name = "NAME[=ALPHA],..", required = true)]
@@ -62,9 +62,9 @@ pub struct Edit {
     /// A square picture that is white where the domains are to show, and black or transparent where the base is; grey is between
     #[arg(long, value_name = "FILE")]
     pub region: Option<PathBuf>,
-    /// What of a picture is shown
-    #[arg(long, value_enum, default_value_t = Crop::Center, conflicts_with = "latents")]
-    pub crop: Crop,
+    /// What of a picture is shown.
+    #[command(flatten)]
+    pub crop: CropArgs,
     /// Steps of the search [default: 50 from an encoder's latents, else 300]; of a diffusion autoencoder, which encodes pictures
     /// without a search, those from a picture to its noise [default: 100]
     #[arg(long, value_name = "N", conflicts_with = "latents")]
@@ -76,6 +76,7 @@ pub struct Edit {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
+    args.crop.check()?;
     let model = models::load(context, &args.model)?;
     let region = args.region.as_deref();
     let region = region.map(|file| region::read(file, &model)).transpose()?;

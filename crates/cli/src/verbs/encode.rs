@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::crop::{Crop, Cropper};
+use crate::crop::{CropArgs, Cropper};
 use crate::interrupt::Interrupt;
 use crate::paths::{text, texts};
 use crate::{diffae, models};
@@ -24,15 +24,15 @@ const FILE: &str = "codes.safetensors";
 /// Flags of `domex encode`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex encode --model ffhq128.ckpt face.png --out codes\n  domex encode --model ffhq128.ckpt *.jpg --steps 0\n  domex encode --model ffhq128.ckpt party.jpg --crop face\n\nWrites codes.safetensors: z_sem, one row a picture, and x_T, the noise that brings back what z_sem leaves out."
+    after_help = "Examples:\n  domex encode --model ffhq128.ckpt face.png --out codes\n  domex encode --model ffhq128.ckpt *.jpg --steps 0\n  domex encode --model ffhq128.ckpt party.jpg --crop face\n  domex encode --model ffhq128.ckpt party.jpg --crop face --face 2\n\nWrites codes.safetensors: z_sem, one row a picture, and x_T, the noise that brings back what z_sem leaves out."
 )]
 pub struct Encode {
     /// Pictures, which are brought to the model's size
     #[arg(required = true, value_name = "PICTURE")]
     pub pictures: Vec<PathBuf>,
-    /// What of a picture is encoded
-    #[arg(long, value_enum, default_value_t = Crop::Center)]
-    pub crop: Crop,
+    /// What of a picture is encoded.
+    #[command(flatten)]
+    pub crop: CropArgs,
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,

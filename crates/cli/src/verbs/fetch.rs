@@ -17,7 +17,7 @@ use crate::stdout;
 /// Flags of `domex fetch`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex fetch --list\n  domex fetch ViT-B/32 lpips-vgg\n  domex fetch stylegan2-ffhq-1024\n  domex generate --model stylegan2-ffhq-1024 --seeds 85,265,297 --trunc 0.7\n\nA name that is fetched here is a name that --model, --clip, --perceptual and --teacher take; yunet is what --crop face needs. The licences are the publishers', and some allow research only: --list shows them. A download that was stopped is resumed by the same command. HF_TOKEN gives access to models of the Hub that need consent."
+    after_help = "Examples:\n  domex fetch --list\n  domex fetch ViT-B/32 lpips-vgg\n  domex fetch stylegan2-ffhq-1024\n  domex generate --model stylegan2-ffhq-1024 --seeds 85,265,297 --trunc 0.7\n\nA name that is fetched here is a name that --model, --clip, --perceptual and --teacher take; yunet is what --crop face needs, and inception-fid and dinov2-vitl14 what eval --features takes. The licences are the publishers', and some allow research only: --list shows them. A download that was stopped is resumed by the same command. HF_TOKEN gives access to models of the Hub that need consent."
 )]
 pub struct Fetch {
     /// What to fetch; without any name, what there is is listed

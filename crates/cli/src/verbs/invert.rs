@@ -25,14 +25,14 @@ pub(super) use self::inputs::files;
 use self::outputs::{draw, report};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::crop::{Crop, Cropper, Given};
+use crate::crop::{CropArgs, Cropper, Given};
 use crate::domains::{Domains, slugs};
 use crate::{assets, models};
 
 /// Flags of `domex invert`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n  domex fetch yunet && domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --out guest\n\nA picture of another size is resized along its shorter side and its middle is taken;\n--crop face finds the face and cuts it out as the pictures of FFHQ are. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents."
+    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n  domex fetch yunet && domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --out guest\n  domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --face 2 --out other\n\nA picture of another size is resized along its shorter side and its middle is taken;\n--crop face finds the face and cuts it out as the pictures of FFHQ are; of several the largest, or that of --face. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents."
 )]
 pub struct Invert {
     /// Which model.
@@ -57,9 +57,9 @@ pub struct Invert {
     /// Steps of the search; 0 takes what the encoder predicts [default: 50 from an encoder's latents, else 1000]
     #[arg(long, value_name = "N")]
     pub steps: Option<u32>,
-    /// What of a picture is looked for
-    #[arg(long, value_enum, default_value_t = Crop::Center)]
-    pub crop: Crop,
+    /// What of a picture is looked for.
+    #[command(flatten)]
+    pub crop: CropArgs,
     /// Weight of the mean square difference of pixels, beside the perceptual distance
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! `domex studio`: a page on which a generator is explored.
 
 mod explorer;
+mod faces;
 mod learner;
 mod photos;
 mod start;
@@ -15,6 +16,7 @@ use domex_studio::{Config, Engine, Limits, Models, Named, Port, Studio as Page, 
 use serde_json::json;
 
 use self::explorer::Explorer;
+use self::faces::Photographs;
 use self::learner::Expansions;
 use crate::args::ModelArgs;
 use crate::context::Context;
@@ -83,7 +85,9 @@ pub fn run(context: &Context, args: &Studio) -> domex_error::Result<()> {
     };
     let interrupt = Interrupt::watch()?;
     // The one way to end it, and so no failure.
-    Ok(page.run(&mut models, learner, &|| interrupt.check().is_err())?)
+    Ok(page.run(&mut models, learner, Arc::new(Photographs), &|| {
+        interrupt.check().is_err()
+    })?)
 }
 
 /// Opens the models that the page shows, with the verb's other flags.

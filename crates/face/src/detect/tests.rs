@@ -112,7 +112,13 @@ fn faces_come_in_pixels_of_their_picture_the_largest_first() {
     let face = &faces[0];
     assert!(near(&face.bounds, &[312.0, 228.0, 16.0, 24.0]), "{face:?}");
     assert!(near(&face.landmarks[1], &[328.0, 232.0]), "{face:?}");
+    assert_eq!(face.centre(), [320.0, 240.0]);
     assert!(faces[1].area() < face.area() && faces[1].bounds[0] < 80.0);
+    // Each of them can be looked at again, and stays itself.
+    for face in &faces {
+        let again = detector().refined(&small, face).unwrap();
+        assert!(near(&again.centre(), &face.centre()), "{again:?}");
+    }
 
     // Twice as large, the same faces are.
     let large = image::imageops::resize(&small, 1280, 960, image::imageops::Nearest);

@@ -8,7 +8,8 @@ export class Files {
   #photos;
   #most;
 
-  constructor(state, photos, most) {
+  // `noFaces` says why photos cannot be cropped by their faces, if they cannot.
+  constructor(state, photos, most, noFaces) {
     this.#state = state;
     this.#photos = photos;
     this.#most = most;
@@ -16,8 +17,9 @@ export class Files {
       $('steps').value = photos.steps;
       $('steps').min = photos.least;
       $('photo-hint').textContent = `A photo's place among the generator's pictures: ${photos.how}. Or drop a picture anywhere.`;
+      this.#crop(noFaces);
     } else {
-      $('steps').hidden = $('steps-label').hidden = true;
+      $('steps').hidden = $('steps-label').hidden = $('crop-row').hidden = true;
       $('photo-hint').textContent = 'Opens pictures that were downloaded here. Photos need a perceptual network, which this program does not have at hand.';
     }
     $('photo').addEventListener('change', (event) => {
@@ -27,6 +29,17 @@ export class Files {
       if (file) this.take(file);
     });
     this.#listen();
+  }
+
+  #crop(noFaces) {
+    if (noFaces) {
+      $('crop').querySelector('[value="face"]').disabled = true;
+      $('photo-hint').textContent += ` To crop by the face: ${noFaces}; then reload the page.`;
+    }
+    const show = () => { $('face').hidden = $('face-label').hidden = $('crop').value !== 'face'; };
+    $('crop').addEventListener('change', show);
+    // A browser may keep what was chosen when the page is loaded again.
+    show();
   }
 
   #listen() {
@@ -73,7 +86,8 @@ export class Files {
   async #find(file) {
     const steps = $('steps').valueAsNumber;
     const wanted = Number.isInteger(steps) ? steps : this.#photos.steps;
-    const found = await task(`Looking for ${file.name}…`, (signal) => json('POST', `photo/${wanted}`, file, { signal }));
+    const crop = [$('crop').value, ...($('crop').value === 'face' ? [$('face').value] : [])].filter(Boolean).join('-');
+    const found = await task(`Looking for ${file.name}…`, (signal) => json('POST', `photo/${wanted}/${crop}`, file, { signal }));
     if (!found) return;
     // At its own place: a truncation would be another face.
     this.#state.change((now) => Object.assign(now, { source: { photo: found.photo }, truncation: 1 }));

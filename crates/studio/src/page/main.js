@@ -23,7 +23,7 @@ const LAST_SEED = 2 ** 32 - 1;
 const START = { source: { seed: 0 }, truncation: 1, domains: {}, directions: {} };
 
 async function start() {
-  const { info, model, models, version, most_upload, workspace } = await json('GET', 'info');
+  const { info, model, models, version, most_upload, no_faces, workspace } = await json('GET', 'info');
   $('kind').textContent = `${info.kind}, ${info.resolution} × ${info.resolution} pixels, domex ${version}`;
   document.title = `${info.model} · domex studio`;
 
@@ -39,7 +39,7 @@ async function start() {
   history(state);
   new Strip(state, info.drafts).draw().catch(failed);
   const film = new Film(state);
-  const files = new Files(state, info.photos, most_upload);
+  const files = new Files(state, info.photos, most_upload, no_faces);
   new Presets(state, files, workspace);
   new Learn(new Models(state, models, model));
   keys(state, view, film);

@@ -195,7 +195,7 @@ fn too_much_is_refused_with_an_answer_and_not_with_a_closed_connection() {
         ..Limits::default()
     };
     let studio = Served::with(limits, None);
-    let photo = Request::new("POST", "/api/photo/0").body(vec![7; 60_000]);
+    let photo = Request::new("POST", "/api/photo/0/center").body(vec![7; 60_000]);
     refused(&studio.ask(&photo), 413, "more than 9 KB");
     let settings = Request::new("POST", "/api/pictures").body(vec![b' '; 5000]);
     refused(&studio.ask(&settings), 413, "the request");
@@ -219,19 +219,28 @@ fn hostile_uploads_are_refused() {
         (Vec::new(), "empty"),
         (png(20, 20)[..90].to_vec(), "not a readable"),
     ] {
-        let photo = Request::new("POST", "/api/photo/0").body(bytes);
+        let photo = Request::new("POST", "/api/photo/0/center").body(bytes);
         refused(&studio.ask(&photo), 422, words);
     }
-    let photo = |steps: &str| Request::new("POST", &format!("/api/photo/{steps}")).body(png(9, 9));
+    let photo =
+        |steps: &str| Request::new("POST", &format!("/api/photo/{steps}/center")).body(png(9, 9));
     for steps in ["-1", "1001", "many"] {
         refused(&studio.ask(&photo(steps)), 422, "steps go from 0");
+    }
+    let crop = |crop: &str| Request::new("POST", &format!("/api/photo/0/{crop}")).body(png(9, 8));
+    for (word, words) in [
+        ("upper", "center, none, face"),
+        ("face-0", "numbered from 1"),
+        ("none", "9 × 8"),
+    ] {
+        refused(&studio.ask(&crop(word)), 422, words);
     }
 }
 
 #[test]
 fn a_photo_is_found_and_drawn() {
     let studio = Served::new();
-    let found = studio.ask(&Request::new("POST", "/api/photo/3").body(png(40, 20)));
+    let found = studio.ask(&Request::new("POST", "/api/photo/3/center").body(png(40, 20)));
     let found = found.json();
     assert_eq!(found["likeness"], "3 steps");
     assert!(found["notes"][0].as_str().unwrap().contains("40 × 20"));
@@ -241,10 +250,21 @@ fn a_photo_is_found_and_drawn() {
 }
 
 #[test]
+fn a_photo_is_cropped_by_its_face_where_faces_can_be_found() {
+    let studio = Served::new();
+    let info = studio.ask(&Request::get("/api/info")).json();
+    assert_eq!(info["no_faces"], Json::Null);
+    let post = |crop: &str| Request::new("POST", &format!("/api/photo/1/{crop}")).body(png(40, 20));
+    let found = studio.ask(&post("face-2")).json();
+    assert_eq!(found["notes"], json!(["face 2 of 40 × 20"]));
+    refused(&studio.ask(&post("face-3")), 422, "no face 3");
+}
+
+#[test]
 fn settings_go_round_through_a_picture_also_those_of_a_photo_and_to_another_studio() {
     let studio = Served::new();
     let found = studio
-        .ask(&Request::new("POST", "/api/photo/3").body(png(8, 8)))
+        .ask(&Request::new("POST", "/api/photo/3/center").body(png(8, 8)))
         .json();
     let settings = json!({
         "source": { "photo": found["photo"] }, "truncation": 0.5, "domains": { "elf": 0.25 }, "directions": { "4": -0.1 }

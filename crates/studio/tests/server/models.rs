@@ -46,7 +46,7 @@ fn the_model_before_goes_on_where_another_cannot_be_opened() {
 #[test]
 fn a_photo_stays_with_the_models_that_know_it() {
     let studio = Served::new();
-    let found = studio.ask(&Request::new("POST", "/api/photo/3").body(png(8, 8)));
+    let found = studio.ask(&Request::new("POST", "/api/photo/3/center").body(png(8, 8)));
     let photo = json!({ "source": { "photo": found.json()["photo"] } });
     let back = opened(&studio, "toy", &photo).json();
     assert_eq!(back["settings"]["source"], photo["source"]);

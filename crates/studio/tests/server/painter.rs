@@ -11,8 +11,8 @@ use std::time::Duration;
 use domex_error::{AnyError, user_error};
 use domex_studio::learn::State;
 use domex_studio::{
-    Config, Direction, Engine, Found, Frame, Info, Learner, Limits, Models, Named, PhotoBytes,
-    PhotoId, PhotoSupport, Port, Progress, Source, Stop, Studio, Token, Wanted,
+    Config, Direction, Engine, Faces, Found, Frame, Info, Learner, Limits, Models, Named,
+    PhotoBytes, PhotoId, PhotoSupport, Port, Progress, Source, Stop, Studio, Token, Wanted,
 };
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
@@ -148,6 +148,31 @@ impl Engine for Painter {
     }
 }
 
+/// Sees two faces in every photo.
+struct Two;
+
+impl Faces for Two {
+    fn missing(&self) -> Option<String> {
+        None
+    }
+
+    fn cut(
+        &self,
+        photo: &RgbImage,
+        number: Option<u16>,
+        side: u32,
+    ) -> domex_error::Result<(RgbImage, Vec<String>)> {
+        let (number, (width, height)) = (number.unwrap_or(1), photo.dimensions());
+        match number {
+            1 | 2 => Ok((
+                RgbImage::new(side, side),
+                vec![format!("face {number} of {width} × {height}")],
+            )),
+            _ => Err(user_error(format!("there is no face {number}"))),
+        }
+    }
+}
+
 /// Learns nothing: a run is a folder, and stopped once it has a file `stopped`.
 struct Idler;
 
@@ -233,7 +258,7 @@ impl Served {
         let (address, end) = (studio.address(), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
             studio
-                .run(&mut painters, Arc::new(Idler), &|| {
+                .run(&mut painters, Arc::new(Idler), Arc::new(Two), &|| {
                     end.load(Ordering::Relaxed)
                 })
                 .unwrap();

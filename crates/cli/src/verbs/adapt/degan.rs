@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device};
-use domex_data::{picture, pil_resize};
+use domex_data::picture;
 use domex_degan::{file, stylespace};
 use domex_error::{Context as _, user_error};
 use domex_latent::expansion::Rows;
@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{Adapt, Vectors, check_generator};
 use crate::context::Context;
+use crate::crop::Cropper;
 
 /// The domain of the picture.
 pub fn vectors(
@@ -20,6 +21,7 @@ pub fn vectors(
     args: &Adapt,
     path: &Path,
     model: &StyleGan2,
+    cropper: &Cropper,
 ) -> domex_error::Result<Vectors> {
     let (encoder, purpose) = file::read(path, &context.device)?;
     let synthesis = model.g_ema.synthesis();
@@ -40,12 +42,10 @@ pub fn vectors(
     }
     check_generator(args, ("--degan", path), model, &purpose.generator)?;
     let image = args.image.as_deref().context("clap asks for --image")?;
-    // What training saw: the square in the middle, as large as the generator's pictures.
-    let side = synthesis.config().img_resolution as u32;
-    let square = pil_resize::resize_shorter_side(&picture::read(image)?, side)?;
-    let square = pil_resize::centre_crop(&square, side)?;
+    // Training saw the square in the middle, as large as the generator's pictures.
+    let given = cropper.read(image, synthesis.config().img_resolution as u32)?;
     let begin = Instant::now();
-    let pixels = picture::from_rgb(&[square], DType::F32, &context.device)?;
+    let pixels = picture::from_rgb(&[given.picture], DType::F32, &context.device)?;
     let made = encoder.forward(&encoder.preprocess(&pixels)?)?;
     let mut offsets = Rows::new();
     for (name, offset) in synthesis.style_names().into_iter().zip(made) {

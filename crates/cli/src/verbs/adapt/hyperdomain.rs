@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use domex_clip::{Prompts, TextMeans, unit_length};
-use domex_data::picture;
 use domex_error::user_error;
 use domex_hyperdomain::file::{self, Purpose};
 use domex_hyperdomain::modulation::Part;
@@ -18,6 +17,7 @@ use serde_json::json;
 use super::{Adapt, Vectors, check_generator};
 use crate::assets;
 use crate::context::Context;
+use crate::crop::Cropper;
 use crate::kinds::Model;
 use crate::pictures::Painter;
 use crate::verbs::expand::inputs::named;
@@ -28,12 +28,13 @@ pub fn vectors(
     args: &Adapt,
     path: &Path,
     model: &StyleGan2,
+    cropper: &Cropper,
 ) -> domex_error::Result<Vectors> {
     let (network, purpose) = file::read(path, &context.device)?;
     check_generator(args, ("--hyperdomain", path), model, &purpose.generator)?;
     let guide = guide(context, args, path, &purpose)?;
     let begin = Instant::now();
-    let embedding = embedding(context, args, model, &guide, &purpose)?;
+    let embedding = embedding(context, args, model, &guide, &purpose, cropper)?;
     Ok(Vectors {
         offsets: Rows::new(),
         factors: factors(&network, &embedding)?,
@@ -79,6 +80,7 @@ fn embedding(
     model: &StyleGan2,
     guide: &Guide,
     purpose: &Purpose,
+    cropper: &Cropper,
 ) -> domex_error::Result<Tensor> {
     /// Pictures that stand for the generator's own.
     const OWN: u32 = 16;
@@ -91,7 +93,9 @@ fn embedding(
     let Some(path) = &args.image else {
         return words(args.text.as_deref().unwrap_or_default());
     };
-    let style = guide.features_of_files(&[picture::read(path)?])?;
+    // Resized as CLIP's own program does, so that it has nothing left to do.
+    let given = cropper.read(path, u32::try_from(guide.clip.image_size())?)?;
+    let style = guide.features_of_files(&[given.picture])?;
     let generator = StyleGan2::new(model.g_ema.clone());
     let generator = Model::StyleGan2(Box::new(generator));
     let mut painter = Painter::new(context, &generator, &args.synthesis)?;

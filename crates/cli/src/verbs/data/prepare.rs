@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum};
 use domex_data::dataset::Writer;
 use domex_data::picture::Background;
 use domex_data::source::{Cutter, LabelsFrom, Opened, Options, batch};
-use domex_error::user_error;
+use domex_error::{Context as _, user_error};
 use domex_face::Outside;
 use image::RgbImage;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::crop::{Faces, Found, no_face};
+use crate::crop::{self, Faces, Found};
 use crate::datasets;
 use crate::interrupt::Interrupt;
 use crate::paths::text;
@@ -34,6 +34,9 @@ pub struct PrepareArgs {
     /// What of a picture is taken; a square around a face needs --size
     #[arg(long, value_enum, default_value_t = Take::Center)]
     pub crop: Take,
+    /// Which of several faces --crop face takes: 1 is the largest, 2 the next [default: 1, and a line counts such pictures]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub face: Option<u16>,
     /// Where labels come from
     #[arg(long, value_enum, default_value = "none")]
     pub labels: Labels,
@@ -56,7 +59,7 @@ pub struct PrepareArgs {
 pub enum Take {
     /// The square in its middle.
     Center,
-    /// The square around its largest face, turned upright, as the pictures of FFHQ are; needs `domex fetch yunet`.
+    /// The square around a face, turned upright, as the pictures of FFHQ are; needs `domex fetch yunet`.
     Face,
 }
 
@@ -119,6 +122,7 @@ pub fn run(context: &Context, args: &PrepareArgs) -> domex_error::Result<()> {
 }
 
 fn open(context: &Context, args: &PrepareArgs, options: Options) -> domex_error::Result<Opened> {
+    crop::check_number(args.face, args.crop == Take::Face)?;
     if args.crop == Take::Center {
         return datasets::open(context, &args.from, options);
     }
@@ -128,7 +132,7 @@ fn open(context: &Context, args: &PrepareArgs, options: Options) -> domex_error:
         ));
     }
     let cutter = Arc::new(FaceCutter {
-        faces: Faces::open()?,
+        faces: Faces::open(args.face).context("--crop face")?,
         found: Mutex::default(),
     });
     let mut opened = datasets::open_cut(context, &args.from, options, cutter.clone())?;
@@ -136,7 +140,7 @@ fn open(context: &Context, args: &PrepareArgs, options: Options) -> domex_error:
     Ok(opened)
 }
 
-/// Cuts the largest face out of each picture.
+/// Cuts a face out of each picture.
 struct FaceCutter {
     faces: Faces,
     /// By the pictures' names.
@@ -148,12 +152,12 @@ impl FaceCutter {
     fn notices(&self) -> Vec<String> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let total = found.len();
-        let several = found.values().filter(|found| found.faces > 1).count();
+        let several = found.values().filter(|found| found.unasked).count();
         let cut_off = found.values().filter(|found| found.leaves).count();
         let mut notices = Vec::new();
         if several > 0 {
             notices.push(format!(
-                "{several} of {total} pictures show several faces: the largest is taken"
+                "{several} of {total} pictures show several faces: the largest is taken; --face N takes another of each"
             ));
         }
         if cut_off > 0 {
@@ -167,9 +171,8 @@ impl FaceCutter {
 
 impl Cutter for FaceCutter {
     fn look(&self, name: &str, picture: &RgbImage) -> Result<(), String> {
-        let found = self.faces.largest(picture);
-        let found = found.map_err(|error| error.to_string())?;
-        let found = found.ok_or_else(no_face)?;
+        let found = self.faces.choose(picture);
+        let found = found.map_err(|error| error.to_string())??;
         let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(name.to_owned(), found);
         Ok(())

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use candle_core::DType;
 use domex_clip::Bundle;
+use domex_dinov2::Dinov2;
 use domex_error::user_error;
 use domex_eval::{FeatureCache, Features};
 use domex_inception::Inception;
@@ -16,6 +17,9 @@ use crate::verbs::expand::inputs;
 /// The published Inception network, as `domex fetch` calls it.
 const FETCHED_INCEPTION: &str = "inception-fid";
 
+/// The DINOv2 that FD-DINOv2 is published with, as `domex fetch` calls it.
+const FETCHED_DINOV2: &str = "dinov2-vitl14";
+
 /// The CLIP model that CMMD is published with.
 const PUBLISHED_CLIP: &str = "ViT-L/14@336px";
 
@@ -26,6 +30,8 @@ pub enum Choice {
     Perceptual,
     /// An Inception network, by file or name.
     Inception(String),
+    /// A DINOv2, by file or name.
+    Dinov2(String),
     /// A CLIP model, by file or name.
     Clip(String),
 }
@@ -44,8 +50,9 @@ impl FromStr for Choice {
             ("perceptual", None) => Ok(Self::Perceptual),
             ("perceptual", Some(_)) => Err("the perceptual network is --perceptual's".into()),
             ("inception", _) => Ok(Self::Inception(or(FETCHED_INCEPTION))),
+            ("dinov2", _) => Ok(Self::Dinov2(or(FETCHED_DINOV2))),
             ("clip", _) => Ok(Self::Clip(or(PUBLISHED_CLIP))),
-            _ => Err("expected perceptual, inception[=FILE|NAME] or clip[=FILE|NAME]".into()),
+            _ => Err("expected perceptual, inception[=FILE|NAME], dinov2[=FILE|NAME] or clip[=FILE|NAME]".into()),
         }
     }
 }
@@ -56,10 +63,16 @@ impl Choice {
         match self {
             Self::Perceptual => Ok((Features::Perceptual, None)),
             Self::Inception(name) => {
-                let path = inception(name)?;
+                let path = file("inception", name, FETCHED_INCEPTION)?;
                 let network = Inception::load(&path, DType::F32, &context.device)?;
                 let cache = cache("inception, pytorch-fid", &path)?;
                 Ok((Features::Inception(Box::new(network)), cache))
+            }
+            Self::Dinov2(name) => {
+                let path = file("dinov2", name, FETCHED_DINOV2)?;
+                let network = Dinov2::load(&path, DType::F32, &context.device)?;
+                let cache = cache("dinov2, 8 bits", &path)?;
+                Ok((Features::Dinov2(Box::new(network)), cache))
             }
             Self::Clip(name) => {
                 let path = inputs::named(name, 1.0)?.path;
@@ -72,15 +85,15 @@ impl Choice {
 }
 
 /// A file as given, or a fetched network's.
-fn inception(wanted: &str) -> domex_error::Result<PathBuf> {
+fn file(kind: &str, wanted: &str, published: &str) -> domex_error::Result<PathBuf> {
     let path = Path::new(wanted);
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    models::fetched("--features inception", wanted)?.ok_or_else(|| {
+    models::fetched(&format!("--features {kind}"), wanted)?.ok_or_else(|| {
         user_error(format!(
-            "--features inception={wanted}: no such file, nor the name of a network; `domex fetch {FETCHED_INCEPTION}` \
-             fetches the published one"
+            "--features {kind}={wanted}: no such file, nor the name of a network; `domex fetch {published}` fetches the \
+             published one"
         ))
     })
 }
@@ -116,6 +129,7 @@ mod tests {
             parse("inception=a=b.pth"),
             Ok(Choice::Inception("a=b.pth".into()))
         );
+        assert_eq!(parse("dinov2"), Ok(Choice::Dinov2("dinov2-vitl14".into())));
         assert_eq!(parse("clip=one"), Ok(Choice::Clip("one".into())));
         for wrong in ["fid", "inception=", "perceptual=x"] {
             assert!(parse(wrong).is_err(), "{wrong}");

@@ -23,7 +23,7 @@ use serde_json::{Value as Json, json};
 
 use super::{BETA, Space, SpaceArgs, beta};
 use crate::context::Context;
-use crate::crop::{Crop, Cropper};
+use crate::crop::{CropArgs, Cropper};
 use crate::verbs::invert::files;
 use crate::{assets, models};
 
@@ -46,11 +46,11 @@ pub struct Project {
     #[arg(long, value_name = "FILE", conflicts_with = "enlarge")]
     pub mask: Option<PathBuf>,
     /// The pictures are smaller than the generator's, and are to be shown at its size
-    #[arg(long, conflicts_with = "crop")]
+    #[arg(long, conflicts_with_all = ["crop", "face"])]
     pub enlarge: bool,
-    /// What of a picture is looked for
-    #[arg(long, value_enum, default_value_t = Crop::Center)]
-    pub crop: Crop,
+    /// What of a picture is looked for.
+    #[command(flatten)]
+    pub crop: CropArgs,
     /// Steps of the search
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub steps: usize,
@@ -72,6 +72,7 @@ struct Found {
 }
 
 pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> {
+    let cropper = Cropper::new(args.crop)?;
     let perceptual = match &args.perceptual {
         Some(path) => models::perceptual(path)?,
         None => assets::expect(assets::PERCEPTUAL)
@@ -81,7 +82,6 @@ pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> 
     let space = Space::of(&model, &args.space)?;
     let side = model.config().synthesis.img_resolution as u32;
     let files = files(&args.image)?;
-    let cropper = Cropper::new(args.crop)?;
     let given = files
         .iter()
         .map(|file| Given::read(file, side, args, &cropper));
