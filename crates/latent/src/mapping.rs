@@ -1,12 +1,12 @@
 //! The mapping m of one domain, which its styles see the latent through: `w + g m(w)` with g its gate.
 //!
 //! ```text
-//! m(w) = W₂ lrelu(W₁ w / √D + b₁) / √D + b₂
+//! m(w) = λ (W₂ h / √D + b₂),   h = lrelu(λ (W₁ w / √D + b₁))
 //! ```
 //!
 //! all of the width of W: one hidden layer, the least that is not an affine map, as the affine maps behind it can take one of those in.
-//! Weights are stored before the gain 1/√D, as those of a generator's own mapping are, with its leaky ReLU (slope 0.2, gain √2). With
-//! W₂ and b₂ zero it changes nothing.
+//! It is stored and learns as a StyleGAN2's own mapping does, by λ = [`RATE`] more slowly than other layers, with its leaky ReLU (slope 0.2,
+//! gain √2). With W₂ and b₂ zero it changes nothing.
 //!
 //! After Domain Re-Modulation (Wu et al. 2023, arXiv 2302.02550), where a domain has a mapping and affine maps of its own. That
 //! one begins at z, as a copy of the source's; this one begins at w, where inverted pictures are.
@@ -16,6 +16,10 @@ use domex_ops::{Activation, BiasAct, bias_act, linear};
 
 use crate::matrices::is_zero;
 use crate::{Error, Result};
+
+/// λ: multiplies weights and biases as they are stored, as published for mappings. Without it a step moves all numbers of w
+/// together by what moves one number of a style.
+pub const RATE: f64 = 0.01;
 
 /// See the [module docs](self).
 #[derive(Debug, Clone)]
@@ -40,11 +44,12 @@ impl Mapping {
     ///
     /// Shapes that do not fit.
     pub fn forward(&self, latents: &Tensor) -> Result<Tensor> {
-        let gain = 1.0 / (latents.dim(1)? as f64).sqrt();
+        let gain = RATE / (latents.dim(1)? as f64).sqrt();
         let x = linear(&(latents * gain)?, &self.hidden, None)?;
         let act = BiasAct::new(Activation::Lrelu);
-        let x = bias_act(&x, Some(&self.hidden_bias), &act)?;
-        Ok(linear(&(x * gain)?, &self.out, Some(&self.out_bias))?)
+        let x = bias_act(&x, Some(&(&self.hidden_bias * RATE)?), &act)?;
+        let bias = (&self.out_bias * RATE)?;
+        Ok(linear(&(x * gain)?, &self.out, Some(&bias))?)
     }
 
     /// Its tensors.
@@ -108,11 +113,12 @@ mod tests {
     use super::*;
 
     fn mapping() -> Mapping {
+        let stored = |shape: &[usize], seed| (randn(shape, seed) / RATE).unwrap();
         Mapping {
-            hidden: randn(&[4, 4], 1),
-            hidden_bias: randn(&[4], 2),
-            out: randn(&[4, 4], 3),
-            out_bias: randn(&[4], 4),
+            hidden: stored(&[4, 4], 1),
+            hidden_bias: stored(&[4], 2),
+            out: stored(&[4, 4], 3),
+            out_bias: stored(&[4], 4),
         }
     }
 
@@ -121,11 +127,11 @@ mod tests {
         let (own, w) = (mapping(), randn(&[5, 4], 5));
         // √D is 2.
         let x = (w.matmul(&own.hidden.t().unwrap()).unwrap() / 2.0).unwrap();
-        let x = x.broadcast_add(&own.hidden_bias).unwrap();
+        let x = (x.broadcast_add(&own.hidden_bias).unwrap() * 0.01).unwrap();
         let x = x.maximum(&(&x * 0.2).unwrap()).unwrap();
         let x = (x * 2f64.sqrt()).unwrap();
         let x = (x.matmul(&own.out.t().unwrap()).unwrap() / 2.0).unwrap();
-        let want = x.broadcast_add(&own.out_bias).unwrap();
+        let want = (x.broadcast_add(&own.out_bias).unwrap() * 0.01).unwrap();
         let error = max_difference(&own.forward(&w).unwrap(), &want);
         assert!(error < 1e-12, "{error}");
     }

@@ -26,7 +26,7 @@ use candle_core::{Device, Tensor, Var};
 use domex_latent::Expansion;
 use domex_latent::domain_vectors::{DomainVectors, Gate, LayerVectors};
 use domex_latent::expansion::Rows;
-use domex_latent::mapping::Mapping;
+use domex_latent::mapping::{self, Mapping};
 use domex_latent::matrices::{AffineChange, Matrices};
 use domex_latent::modulation::Layer;
 use domex_random::{Stream, Streams};
@@ -138,14 +138,15 @@ fn mapping_key(part: &str) -> String {
     format!("mapping.{part}")
 }
 
-/// Mappings of so many domains that change nothing yet: the last layer is zero, weights before it are normal numbers as those of a
-/// StyleGAN2 are.
+/// Mappings of so many domains that change nothing yet: the last layer is zero, weights before it are normal numbers, divided by the
+/// rate, as those of a StyleGAN2 are.
 fn mappings(new: usize, like: &Tensor, seed: u64) -> Result<BTreeMap<String, Var>> {
     let width = like.dim(0)?;
     let mut stream = Streams::new(seed).stream("mappings");
     let mut hidden = vec![0f32; new * width * width];
     stream.fill_normal(&mut hidden);
     let hidden = Tensor::from_vec(hidden, (new, width, width), like.device())?;
+    let hidden = (hidden / mapping::RATE)?;
     let mapping = Mapping {
         out: hidden.zeros_like()?,
         hidden_bias: Tensor::zeros((new, width), like.dtype(), like.device())?,
@@ -199,7 +200,7 @@ impl Vectors {
             let own = |layer: &Layer| Ok((layer.clone(), of_layer(values, layer, new.len())?));
             let layers = layers.iter().map(own).collect::<Result<_>>()?;
             let vectors = DomainVectors::new(layers, &gates, new, domains.basis, &mean)?;
-            let mappings = (0..new.len()).filter_map(|at| Some((at, mapping(values, at)?)));
+            let mappings = (0..new.len()).filter_map(|at| Some((at, own_mapping(values, at)?)));
             let mappings = mappings.map(|(at, mapping)| Ok((at, mapping?)));
             Ok(Arc::new(
                 vectors.with_mappings(mappings.collect::<Result<_>>()?)?,
@@ -329,7 +330,7 @@ fn affine(
 }
 
 /// A domain's mapping.
-fn mapping(values: &BTreeMap<String, Tensor>, domain: usize) -> Option<Result<Mapping>> {
+fn own_mapping(values: &BTreeMap<String, Tensor>, domain: usize) -> Option<Result<Mapping>> {
     let is_there = values.contains_key(&mapping_key(Mapping::KEYS[0]));
     is_there.then(|| Mapping::from_parts(|part| one(&values[&mapping_key(part)], domain)))
 }
@@ -419,7 +420,7 @@ impl Parametrisation for Vectors {
                     }
                 }
             }
-            own.mapping = mapping(&values, domain).transpose()?;
+            own.mapping = own_mapping(&values, domain).transpose()?;
             matrices.push(own);
         }
         let expansion = expansion.with_vectors(offsets, factors, gates)?;

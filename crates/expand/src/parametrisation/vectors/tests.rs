@@ -93,7 +93,7 @@ fn a_mapping_begins_at_nothing_and_is_anothers_for_each_domain_and_seed() {
     let begun = |seed, domain| {
         let own = mappings(2, &like, seed).unwrap().into_iter();
         let own = own.map(|(name, var)| (name, var.as_detached_tensor()));
-        mapping(&own.collect(), domain).unwrap().unwrap()
+        own_mapping(&own.collect(), domain).unwrap().unwrap()
     };
     let w = Tensor::ones((1, 6), candle_core::DType::F32, &Device::Cpu).unwrap();
     let zero = begun(1, 0).forward(&w).unwrap().to_vec2::<f32>().unwrap();
