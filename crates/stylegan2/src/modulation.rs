@@ -212,7 +212,11 @@ impl Style {
 const EPSILON: f64 = 1e-12;
 
 /// Kernels `[o, i, k, k]` less their mean, divided by their standard deviation: of a sample, with `k² − 1` below it, as the
-/// published program has it. Kernels of one number have none and are refused.
+/// published program has it.
+///
+/// # Errors
+///
+/// Kernels of one number, which have no deviation.
 pub fn normalised_kernels(weight: &Tensor) -> Result<Tensor> {
     let (_, _, kh, kw) = weight.dims4()?;
     let places = (kh * kw) as f64;
