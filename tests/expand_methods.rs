@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "expand_methods/frozen.rs"]
+mod frozen;
+
 use std::sync::OnceLock;
 
 use domex_checkpoint::container::Container;

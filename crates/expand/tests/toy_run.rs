@@ -124,6 +124,7 @@ fn changes_of_affine_maps_learn_a_person_too() {
     for kind in [
         ParametrisationKind::Affine,
         ParametrisationKind::AffineLight,
+        ParametrisationKind::Dorm,
     ] {
         let (before, after) = learnt(kind);
         assert!(after < 0.9 * before, "{kind:?}: {before} to {after}");
@@ -206,6 +207,20 @@ fn a_resumed_run_of_offsets_reaches_the_same_bits() {
 #[test]
 fn a_resumed_run_of_affine_changes_reaches_the_same_bits() {
     resumed(ParametrisationKind::AffineLight);
+}
+
+#[test]
+fn a_resumed_run_of_mappings_reaches_the_same_bits() {
+    resumed(ParametrisationKind::Dorm);
+}
+
+#[test]
+fn a_generator_without_kernels_has_no_styles_of_them() {
+    let root = tempfile::tempdir().unwrap();
+    let task = [person(&root.path().join("ann"), 3)];
+    let config = config(ParametrisationKind::GanMemory);
+    let error = job(ToyTrainee::new(), config, &task).err().unwrap();
+    assert!(error.to_string().contains("has kernels"), "{error}");
 }
 
 #[test]

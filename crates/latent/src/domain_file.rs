@@ -286,7 +286,7 @@ mod tests {
             factors: row(stream),
             matrices: Matrices {
                 affine: [(LAYER.to_owned(), change(stream))].into(),
-                weights: Rows::new(),
+                ..Matrices::default()
             },
         }
     }
@@ -408,6 +408,7 @@ mod tests {
             name: LAYER.to_owned(),
             channels: 3,
             outputs: 3,
+            kernel: 3,
             resolution: 4,
             row: 0,
         }];

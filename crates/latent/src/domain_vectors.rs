@@ -9,16 +9,18 @@
 //!
 //! Offsets alone are directions of StyleSpace (StyleDomain, arXiv 2212.10229), factors alone the domain modulation of
 //! HyperDomainNet (arXiv 2210.08884). A domain may also have [matrices](crate::matrices): `g(α_i) ΔA_{i,l} w / √D` is added to the
-//! style, and `g(α_i) O_{i,l}` to the weight. Where every gate is closed, the network is the source network.
+//! style, `g(α_i) O_{i,l}` to the weight, `g(α_i) Γ_{i,l}` to the deviations of its kernels, and `g(α_i) Δb_{i,l}` to the bias. Where it has a
+//! [mapping](crate::mapping), layers read `w + g(α_i) m_i(w)` and its own ΔA reads `w + m_i(w)`. Where every gate is closed, the network is the source network.
 //!
 //! Cost of a layer with d domains for n samples: offsets and factors a product of `[n, d]` and `[d, channels]`; a change of an
-//! affine map one or two products like the map's own, for each domain whose gate is open; an offset of a weight a
-//! weight for each sample.
+//! affine map one or two products like the map's own, for each domain whose gate is open; what changes a weight or a bias a
+//! weight for each sample. A mapping costs two products for each row of a latent.
 
 use candle_core::{D, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::basis::Basis;
+use crate::mapping::Mapping;
 use crate::matrices::AffineChange;
 use crate::modulation::{Layer, Modulation, Modulations, Modulator};
 use crate::subspace::Domain;
@@ -72,89 +74,144 @@ pub struct LayerVectors {
     pub affine: Vec<(usize, AffineChange)>,
     /// Offsets of its weight, `[outputs, channels]`, with their domains.
     pub weight: Vec<(usize, Tensor)>,
+    /// What is added to the deviations of its kernels, `[outputs, channels]`.
+    pub deviation: Vec<(usize, Tensor)>,
+    /// What is added to its bias, `[outputs]`.
+    pub bias: Vec<(usize, Tensor)>,
 }
+
+/// What domains add in one row of a latent: `[n, D]` with the domain.
+type Mapped = Vec<(usize, Tensor)>;
 
 impl LayerVectors {
     /// Whether no domain does anything to the layer.
     pub(crate) fn is_empty(&self) -> bool {
         let has_rows = self.offset.is_some() || self.factor.is_some();
-        !has_rows && self.affine.is_empty() && self.weight.is_empty()
+        !has_rows && self.affine.is_empty() && self.matrices().all(|(_, own)| own.is_empty())
+    }
+
+    /// What changes the layer's own weight and bias.
+    fn matrices(&self) -> impl Iterator<Item = (&'static str, &Vec<(usize, Tensor)>)> {
+        [
+            ("offset of the weight", &self.weight),
+            ("change of the deviations", &self.deviation),
+            ("change of the bias", &self.bias),
+        ]
+        .into_iter()
     }
 
     /// Checks the shapes of all parts.
     fn check(&self, layer: &Layer, domains: usize, width: usize) -> Result<()> {
         let name = &layer.name;
-        let rows = [domains, layer.channels];
-        let stored = [layer.outputs, layer.channels];
+        let rows = vec![domains, layer.channels];
         let parts = [("offset", &self.offset), ("factor", &self.factor)];
         let parts = parts
             .into_iter()
-            .filter_map(|(what, part)| Some((what, part.as_ref()?, rows)));
-        let weights = self.weight.iter();
-        let weights = weights.map(|(_, offset)| ("offset of the weight", offset, stored));
-        for (what, found, expected) in parts.chain(weights) {
+            .filter_map(|(what, part)| Some((what, part.as_ref()?, rows.clone())));
+        let matrices = self.matrices().flat_map(|(what, own)| {
+            let stored = match what.ends_with("bias") {
+                true => vec![layer.outputs],
+                false => vec![layer.outputs, layer.channels],
+            };
+            own.iter()
+                .map(move |(_, matrix)| (what, matrix, stored.clone()))
+        });
+        for (what, found, expected) in parts.chain(matrices) {
             if found.dims() != expected {
                 let what = format!("{what} of layer {name}");
                 return Err(Error::shape(what, format!("{expected:?}"), found.dims()));
             }
         }
+        if layer.kernel == 1 && !self.deviation.is_empty() {
+            let what = "layer with a change of the deviations";
+            return Err(Error::setting(what, name, "one whose kernels have a size"));
+        }
         for (_, change) in &self.affine {
             change.check(name, layer.channels, width)?;
         }
         let own = self.affine.iter().map(|(domain, _)| domain);
-        let own = own.chain(self.weight.iter().map(|(domain, _)| domain));
-        match own.max() {
-            Some(last) if *last >= domains => Err(Error::setting(
-                "domain of a layer's matrices",
-                last,
-                format!("below {domains}"),
-            )),
-            _ => Ok(()),
-        }
+        let matrices = self.matrices().flat_map(|(_, own)| own);
+        let own = own.chain(matrices.map(|(domain, _)| domain));
+        check_domain(own.max(), domains)
     }
 
     /// What a layer gets of them: `opened: [n, domains]` of latents `[n, D]`. `is_open` says which domains matter.
     fn modulation(
         &self,
         opened: &Tensor,
-        latents: &Tensor,
+        (latents, mapped): (&Tensor, &Mapped),
         is_open: &[bool],
     ) -> Result<Modulation> {
-        let n = opened.dim(0)?;
         let weighted = |rows: &Tensor| domex_ops::matmul(opened, rows);
         let mut style_offset = self.offset.as_ref().map(weighted).transpose()?;
         for (domain, change) in self.affine.iter().filter(|(domain, _)| is_open[*domain]) {
             let gate = opened.narrow(1, *domain, 1)?;
-            let step = change.forward(latents)?.broadcast_mul(&gate)?;
-            style_offset = Some(match style_offset {
-                Some(sum) => (sum + step)?,
-                None => step,
-            });
+            let own = mapped.iter().find(|(of, _)| of == domain);
+            let step = match own {
+                Some((_, own)) => change.forward(&(latents + own)?)?,
+                None => change.forward(latents)?,
+            };
+            style_offset = sum(style_offset, step.broadcast_mul(&gate)?)?;
         }
-        let mut weight_offset: Option<Tensor> = None;
-        for (domain, offset) in self.weight.iter().filter(|(domain, _)| is_open[*domain]) {
-            let gate = opened.narrow(1, *domain, 1)?.reshape((n, 1, 1, 1, 1))?;
-            let (o, i) = offset.dims2()?;
-            let step = offset.reshape((1, o, i, 1, 1))?.broadcast_mul(&gate)?;
-            weight_offset = Some(match weight_offset {
-                Some(sum) => (sum + step)?,
-                None => step,
-            });
-        }
+        let gated = |parts: &[(usize, Tensor)], rank| gated(opened, parts, is_open, rank);
+        let kernels = |matrices: Option<Tensor>| match matrices {
+            Some(all) => Ok::<_, Error>(Some(all.unsqueeze(3)?.unsqueeze(4)?)),
+            None => Ok(None),
+        };
         let factor = self.factor.as_ref().map(weighted).transpose()?;
         Ok(Modulation {
+            latent_offset: gated(mapped, 2)?,
             style_offset,
             channel_factor: factor.map(|factor| factor + 1.0).transpose()?,
-            weight_offset,
+            weight_offset: kernels(gated(&self.weight, 3)?)?,
+            kernel_deviation: kernels(gated(&self.deviation, 3)?)?,
+            bias_offset: gated(&self.bias, 2)?,
             ..Modulation::default()
         })
     }
+}
+
+fn check_domain(last: Option<&usize>, domains: usize) -> Result<()> {
+    match last {
+        Some(last) if *last >= domains => Err(Error::setting(
+            "domain of a layer's matrices",
+            last,
+            format!("below {domains}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn sum(before: Option<Tensor>, step: Tensor) -> Result<Option<Tensor>> {
+    Ok(Some(match before {
+        Some(before) => (before + step)?,
+        None => step,
+    }))
+}
+
+/// The parts of open domains, each `[..]` or `[n, ..]`, by how far they are open for each sample: `[n, ..]` of this rank.
+fn gated(
+    opened: &Tensor,
+    parts: &[(usize, Tensor)],
+    is_open: &[bool],
+    rank: usize,
+) -> Result<Option<Tensor>> {
+    let mut all = None;
+    for (domain, part) in parts.iter().filter(|(domain, _)| is_open[*domain]) {
+        let mut shape = vec![1; rank];
+        shape[0] = opened.dim(0)?;
+        let gate = opened.narrow(1, *domain, 1)?.reshape(shape)?;
+        all = sum(all, part.broadcast_mul(&gate)?)?;
+    }
+    Ok(all)
 }
 
 /// See the [module docs](self).
 #[derive(Debug, Clone)]
 pub struct DomainVectors {
     layers: Vec<(Layer, LayerVectors)>,
+    /// With their domains.
+    mappings: Vec<(usize, Mapping)>,
     directions: Tensor, // [D, domains], each divided by its distance
     gates: Gates,
     /// Written in place: it follows a mean that moves while a network is trained.
@@ -227,6 +284,7 @@ impl DomainVectors {
         let distances = Tensor::new(distances, mean.device())?.to_dtype(mean.dtype())?;
         Ok(Self {
             layers,
+            mappings: Vec::new(),
             gates: Gates::new(gates, mean)?,
             directions: vectors
                 .contiguous()?
@@ -234,6 +292,21 @@ impl DomainVectors {
                 .broadcast_div(&distances)?,
             mean: Var::from_tensor(&mean.detach())?,
         })
+    }
+
+    /// The same where these domains have mappings, which all layers of [`new`](Self::new) read the latent through.
+    ///
+    /// # Errors
+    ///
+    /// A domain that is not there, or shapes that do not fit.
+    pub fn with_mappings(mut self, mappings: Vec<(usize, Mapping)>) -> Result<Self> {
+        let [width, domains] = <[usize; 2]>::from(self.directions.dims2()?);
+        check_domain(mappings.iter().map(|(domain, _)| domain).max(), domains)?;
+        for (_, mapping) in &mappings {
+            mapping.check(width)?;
+        }
+        self.mappings = mappings;
+        Ok(self)
     }
 
     /// How far latents `[.., D]` have gone into each domain, `[.., domains]`: 0 on the base subspace, 1 in the domain.
@@ -287,13 +360,22 @@ impl Modulator for DomainVectors {
             (0..rows).map(row).collect::<Result<Vec<Tensor>>>()
         };
         let (opened, latents) = (by_row(&opened)?, by_row(latents)?);
+        let mapped = |latents: &Tensor| -> Result<Mapped> {
+            let own = self.mappings.iter().filter(|(domain, _)| is_open[*domain]);
+            own.map(|(domain, mapping)| Ok((*domain, mapping.forward(latents)?)))
+                .collect()
+        };
+        // Layers that share a row share what is mapped.
+        let mapped = latents.iter().map(mapped).collect::<Result<Vec<_>>>()?;
         let layer = |(layer, vectors): &(Layer, LayerVectors)| {
             let at = layer.row;
-            let (Some(opened), Some(latents)) = (opened.get(at), latents.get(at)) else {
+            let (Some(opened), Some(latents), Some(mapped)) =
+                (opened.get(at), latents.get(at), mapped.get(at))
+            else {
                 let expected = format!("below {rows}");
                 return Err(Error::setting("row of a modulated layer", at, expected));
             };
-            let modulation = vectors.modulation(opened, latents, &is_open)?;
+            let modulation = vectors.modulation(opened, (latents, mapped), &is_open)?;
             Ok((layer.name.clone(), modulation))
         };
         self.layers.iter().map(layer).collect()
@@ -301,176 +383,4 @@ impl Modulator for DomainVectors {
 }
 
 #[cfg(test)]
-mod tests {
-    use domex_ops::testing::{assert_gradients, max_difference, randn};
-
-    use super::*;
-
-    fn smooth(alpha: &[f64]) -> Vec<f64> {
-        let alpha = Tensor::new(alpha, &Device::Cpu).unwrap();
-        Gate::Smooth.open(&alpha).unwrap().to_vec1().unwrap()
-    }
-
-    #[test]
-    fn a_smooth_gate_is_closed_around_the_base_and_one_in_the_domain() {
-        assert_eq!(smooth(&[0.0, 0.05, -0.1, 0.1]), [0.0, 0.0, 0.0, 0.0]);
-        assert!((smooth(&[1.0])[0] - 1.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_smooth_gate_rises_and_ends() {
-        let steps: Vec<f64> = (0..40).map(|i| f64::from(i) / 20.0).collect();
-        let opened = smooth(&steps);
-        assert!(opened.windows(2).all(|pair| pair[0] <= pair[1]));
-        assert_eq!(smooth(&[2.0, 100.0]), [Gate::LARGEST, Gate::LARGEST]);
-    }
-
-    #[test]
-    fn a_smooth_gate_has_no_kink_at_the_domain() {
-        let at = smooth(&[0.999, 1.0, 1.001]);
-        let (before, after) = (at[1] - at[0], at[2] - at[1]);
-        assert!((before / after - 1.0).abs() < 1e-2, "{before} {after}");
-    }
-
-    #[test]
-    fn below_the_base_lies_the_opposite() {
-        let (plus, minus) = (smooth(&[0.7]), smooth(&[-0.7]));
-        assert_eq!(plus[0], -minus[0]);
-    }
-
-    #[test]
-    fn gradients_go_through_a_smooth_gate() {
-        let alpha = Tensor::new(&[0.3, 0.8, 1.2, -0.6], &Device::Cpu).unwrap();
-        let open = |x: &[Tensor]| Ok(Gate::Smooth.open(&x[0]).unwrap());
-        assert_gradients("smooth gate", open, &[alpha]);
-    }
-
-    /// Three domains of a latent of four numbers; one layer of two channels.
-    fn vectors(gates: &[Gate]) -> DomainVectors {
-        let basis = Basis::given(Tensor::eye(4, candle_core::DType::F64, &Device::Cpu).unwrap());
-        let domains: Vec<Domain> = (0..gates.len())
-            .map(|i| Domain {
-                name: format!("domain {i}"),
-                dimension: 3 - i,
-                distance: 2.0,
-                task: serde_json::Value::Null,
-            })
-            .collect();
-        let layer = Layer {
-            name: "b4.conv1".to_owned(),
-            channels: 2,
-            outputs: 3,
-            resolution: 4,
-            row: 0,
-        };
-        let rows = |seed| Some(randn(&[gates.len(), 2], seed));
-        let own = LayerVectors {
-            offset: rows(1),
-            factor: rows(2),
-            ..LayerVectors::default()
-        };
-        let mean = Tensor::zeros(4, candle_core::DType::F64, &Device::Cpu).unwrap();
-        DomainVectors::new(vec![(layer, own)], gates, &domains, &basis.unwrap(), &mean).unwrap()
-    }
-
-    /// The same where domain 1 changes the affine map too, and domain 2 the weight.
-    fn with_matrices() -> DomainVectors {
-        let mut all = vectors(&[Gate::Smooth; 3]);
-        let (_, own) = &mut all.layers[0];
-        own.affine = vec![(1, AffineChange::Full(randn(&[2, 4], 3)))];
-        own.weight = vec![(2, randn(&[3, 2], 4))];
-        all
-    }
-
-    fn latent(w: [f64; 4]) -> Tensor {
-        Tensor::new(&[[w]], &Device::Cpu).unwrap()
-    }
-
-    #[test]
-    fn closed_gates_leave_every_layer_as_it_is() {
-        let vectors = vectors(&[Gate::Smooth; 3]);
-        // The base's own spread along the directions.
-        let found = vectors.modulate(&latent([5.0, 0.1, -0.1, 0.15])).unwrap();
-        assert!(found.is_empty());
-    }
-
-    #[test]
-    fn a_domain_gets_its_own_vectors() {
-        let vectors = vectors(&[Gate::Smooth; 3]);
-        let found = vectors.modulate(&latent([0.0, 0.0, 2.0, 0.0])).unwrap();
-        let found = &found["b4.conv1"];
-        let own = |rows: &Option<Tensor>| rows.as_ref().unwrap().narrow(0, 1, 1).unwrap();
-        let (_, expected) = &vectors.layers[0];
-        let offset = found.style_offset.as_ref().unwrap();
-        assert!(max_difference(offset, &own(&expected.offset)) < 1e-12);
-        let factor = (found.channel_factor.as_ref().unwrap() - 1.0).unwrap();
-        assert!(max_difference(&factor, &own(&expected.factor)) < 1e-12);
-    }
-
-    #[test]
-    fn a_change_of_the_affine_map_is_a_step_of_each_style() {
-        let (with, without) = (with_matrices(), vectors(&[Gate::Smooth; 3]));
-        let w = Tensor::new(
-            &[[[1.0, -2.0, 2.0, 0.0]], [[0.5, 0.0, 1.0, 0.0]]],
-            &Device::Cpu,
-        );
-        let w = w.unwrap();
-        let offset = |vectors: &DomainVectors| {
-            let found = vectors.modulate(&w).unwrap();
-            found["b4.conv1"].style_offset.clone().unwrap()
-        };
-        let found = (offset(&with) - offset(&without)).unwrap();
-        // √D is 2.
-        let map = (randn(&[2, 4], 3) / 2.0).unwrap();
-        let gates = Tensor::new(&[[1.0], [smooth(&[0.5])[0]]], &Device::Cpu).unwrap();
-        let steps = w.squeeze(1).unwrap().matmul(&map.t().unwrap()).unwrap();
-        let expected = steps.broadcast_mul(&gates).unwrap();
-        assert!(max_difference(&found, &expected) < 1e-12);
-    }
-
-    #[test]
-    fn an_offset_of_the_weight_comes_through_for_its_own_samples_only() {
-        let w = Tensor::new(
-            &[[[0.0, 2.0, 0.0, 0.0]], [[0.0, 0.0, 2.0, 0.0]]],
-            &Device::Cpu,
-        );
-        let found = with_matrices().modulate(&w.unwrap()).unwrap();
-        let offset = found["b4.conv1"].weight_offset.as_ref().unwrap();
-        assert_eq!(offset.dims(), [2, 3, 2, 1, 1]);
-        let sample = |at: usize| offset.narrow(0, at, 1).unwrap().reshape((3, 2)).unwrap();
-        assert!(max_difference(&sample(0), &randn(&[3, 2], 4)) < 1e-12);
-        assert_eq!(
-            max_difference(&sample(1), &sample(1).zeros_like().unwrap()),
-            0.0
-        );
-    }
-
-    #[test]
-    fn matrices_of_closed_gates_are_not_looked_at() {
-        let found = with_matrices()
-            .modulate(&latent([3.0, 0.0, 0.0, 2.0]))
-            .unwrap();
-        let found = &found["b4.conv1"];
-        assert!(found.weight_offset.is_none());
-        let (_, own) = &vectors(&[Gate::Smooth; 3]).layers[0];
-        let first = own.offset.as_ref().unwrap().narrow(0, 0, 1).unwrap();
-        assert!(max_difference(found.style_offset.as_ref().unwrap(), &first) < 1e-12);
-    }
-
-    #[test]
-    fn gates_of_both_kinds_stand_side_by_side() {
-        let mixed = vectors(&[Gate::Linear, Gate::Smooth, Gate::Linear]);
-        let w = latent([0.0, 0.1, 1.3, 0.1]);
-        let alpha = mixed.strengths(&w).unwrap();
-        let opened: Vec<f64> = mixed
-            .gates
-            .open(&alpha)
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1()
-            .unwrap();
-        assert_eq!((opened[0], opened[2]), (0.05, 0.05));
-        assert_eq!(opened[1], smooth(&[0.65])[0]);
-    }
-}
+mod tests;

@@ -11,7 +11,8 @@
 //! `expansion.factors.{layer}`, `[domains, channels]`, and `"gates": ["linear", ..]`, one for each domain, unless all are linear.
 //! Where domains have [`Matrices`], `"matrices": [{"affine": [..], "low_rank": [..], "weights": [..]}, ..]`, an entry for each
 //! domain, names their layers; the tensors are `expansion.matrices.{domain}.affine.{layer}`, `affine_out`, `affine_in` and
-//! `weights`, the domain by its number.
+//! `weights`, the domain by its number. `"deviations"` and `"biases"` are there where a domain has some, and `"mapping"` names the
+//! tensors of its mapping, `expansion.matrices.{domain}.mapping.{part}`.
 //!
 //! The basis is kept bit for bit: a column's sign decides in which direction its domain lies. Reading and writing
 //! files is the caller's, who has the container at hand: [`Expansion::to_json`] and [`Expansion::tensors`] are what to
@@ -192,24 +193,28 @@ impl Expansion {
         let matrices = self.matrices.iter().map(|own| own.to(device, dtype));
         let matrices = matrices.collect::<Result<Vec<_>>>()?;
         let mut vectors = Vec::new();
+        let mappings = matrices.iter().enumerate();
+        let mappings = mappings.filter_map(|(at, own)| Some((at, own.mapping.clone()?)));
+        let mappings = mappings.collect::<Vec<_>>();
         for layer in layers {
-            let own = matrices.iter().enumerate();
-            let affine = own.filter_map(|(at, own)| Some((at, own.affine.get(&layer.name)?)));
-            let own = matrices.iter().enumerate();
-            let weight = own.filter_map(|(at, own)| Some((at, own.weights.get(&layer.name)?)));
             let own = LayerVectors {
                 offset: there(&self.offsets, layer)?,
                 factor: there(&self.factors, layer)?,
-                affine: affine.map(|(at, change)| (at, change.clone())).collect(),
-                weight: weight.map(|(at, offset)| (at, offset.clone())).collect(),
+                affine: of_domains(&matrices, |own| own.affine.get(&layer.name)),
+                weight: of_domains(&matrices, |own| own.weights.get(&layer.name)),
+                deviation: of_domains(&matrices, |own| own.deviations.get(&layer.name)),
+                bias: of_domains(&matrices, |own| own.biases.get(&layer.name)),
             };
-            if !own.is_empty() {
+            // Every layer reads a mapped latent.
+            if !(own.is_empty() && mappings.is_empty()) {
                 vectors.push((layer.clone(), own));
             }
         }
         let mean = self.mean.to_dtype(dtype)?.to_device(device)?;
         let domains = self.layout.domains();
-        DomainVectors::new(vectors, &self.gates, domains, &self.basis, &mean).map(Some)
+        DomainVectors::new(vectors, &self.gates, domains, &self.basis, &mean)?
+            .with_mappings(mappings)
+            .map(Some)
     }
 
     /// What a file says of the domains.
@@ -304,6 +309,16 @@ impl Expansion {
             .map(|(at, own)| Matrices::from_json(own, &format!("{MATRICES}{at}."), &tensor));
         Ok(expansion.with_matrices(matrices.collect::<std::result::Result<_, E>>()?)?)
     }
+}
+
+/// What the domains that have it have of one kind, with their numbers.
+fn of_domains<T: Clone>(
+    matrices: &[Matrices],
+    get: impl Fn(&Matrices) -> Option<&T>,
+) -> Vec<(usize, T)> {
+    let own = matrices.iter().enumerate();
+    own.filter_map(|(at, own)| Some((at, get(own)?.clone())))
+        .collect()
 }
 
 /// The basis `[D, K]` of a file, if it is one of a latent space of `latent_dim` numbers.

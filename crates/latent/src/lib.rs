@@ -52,6 +52,7 @@ pub mod domain_vectors;
 mod error;
 pub mod expansion;
 pub mod generator;
+pub mod mapping;
 pub mod matrices;
 pub mod modulation;
 pub mod ms_ssim;

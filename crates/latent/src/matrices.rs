@@ -4,10 +4,14 @@
 //! | --- | --- | --- |
 //! | [`AffineChange`] | the weight A of the affine map that makes its style, `[channels, D]` | `A + g ΔA` |
 //! | weight offset | its weight W, `[o, i, k, k]` | `W + g O` with O: `[o, i]`, the same at every place of the kernel |
+//! | deviation | the same | `W + g Γ (W − M) / S` with Γ: `[o, i]`, and M and S the mean and the standard deviation of each kernel |
+//! | bias | its bias b, `[o]` | `b + g Δb` |
+//! | [`Mapping`] | the latent w that its affine map, changed or not, reads | `w + g m(w)`, and ΔA reads `w + m(w)` |
 //!
-//! Both are those of StyleDomain (Alanov et al. 2023, arXiv 2212.10229, section 5). An affine map comes before the
+//! The first two are those of StyleDomain (Alanov et al. 2023, arXiv 2212.10229, section 5). An affine map comes before the
 //! modulation of a layer, so its change is a step of each sample's style, and no sample has weights of its own; an offset of
-//! W is a weight for each sample.
+//! W is a weight for each sample. Deviation, offset and bias together are the style of a kernel in GAN Memory (Cong et al. 2020, arXiv
+//! 2006.07543): `γ (W − M) / S + β` with `γ = S + g Γ` and `β = M + g O`.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +19,7 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value as Json, json};
 
 use crate::expansion::Rows;
+use crate::mapping::Mapping;
 use crate::{Error, Result};
 
 /// ΔA: what is added to the weight of an affine map as it is stored, before the gain `1/√D`.
@@ -101,6 +106,12 @@ pub struct Matrices {
     pub affine: BTreeMap<String, AffineChange>,
     /// Offsets of weights, `[o, i]`.
     pub weights: Rows,
+    /// What is added to the deviations of kernels, `[o, i]`.
+    pub deviations: Rows,
+    /// What is added to biases, `[o]`.
+    pub biases: Rows,
+    /// What the styles of all layers see the latent through.
+    pub mapping: Option<Mapping>,
 }
 
 // Keys of a file.
@@ -109,27 +120,52 @@ const OUT: &str = "affine_out";
 const INNER: &str = "affine_in";
 const LOW_RANK: &str = "low_rank";
 const WEIGHTS: &str = "weights";
+const DEVIATIONS: &str = "deviations";
+const BIASES: &str = "biases";
+const MAPPING: &str = "mapping";
 
 impl Matrices {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.affine.is_empty() && self.weights.is_empty()
+        let mut rows = self.rows().into_iter();
+        self.affine.is_empty() && self.mapping.is_none() && rows.all(|(_, rows)| rows.is_empty())
+    }
+
+    /// Whether they change a layer's own weight or bias, so that each sample has its own.
+    #[must_use]
+    pub fn change_weights(&self) -> bool {
+        self.rows().into_iter().any(|(_, rows)| !rows.is_empty())
+    }
+
+    /// What is one tensor of a layer, by key.
+    fn rows(&self) -> [(&'static str, &Rows); 3] {
+        [
+            (WEIGHTS, &self.weights),
+            (DEVIATIONS, &self.deviations),
+            (BIASES, &self.biases),
+        ]
+    }
+
+    fn rows_mut(&mut self) -> [(&'static str, &mut Rows); 3] {
+        [
+            (WEIGHTS, &mut self.weights),
+            (DEVIATIONS, &mut self.deviations),
+            (BIASES, &mut self.biases),
+        ]
     }
 
     /// The layers that have some.
     pub fn layers(&self) -> impl Iterator<Item = &String> {
-        self.affine.keys().chain(self.weights.keys())
+        let rows = self.rows().into_iter().flat_map(|(_, rows)| rows.keys());
+        self.affine.keys().chain(rows)
     }
 
     /// How many numbers they are.
     #[must_use]
     pub fn numbers(&self) -> usize {
-        let affine = self.affine.values().flat_map(AffineChange::parts);
-        let tensors = affine
-            .map(|(_, tensor)| tensor)
-            .chain(self.weights.values());
-        tensors.map(Tensor::elem_count).sum()
+        let tensors = self.tensors("").into_iter();
+        tensors.map(|(_, tensor)| tensor.elem_count()).sum()
     }
 
     /// Without those that add nothing.
@@ -147,10 +183,15 @@ impl Matrices {
                 kept.affine.insert(layer.clone(), change.clone());
             }
         }
-        for (layer, offset) in &self.weights {
-            if !is_zero(offset)? {
-                kept.weights.insert(layer.clone(), offset.clone());
+        for ((_, rows), (_, kept)) in self.rows().into_iter().zip(kept.rows_mut()) {
+            for (layer, tensor) in rows {
+                if !is_zero(tensor)? {
+                    kept.insert(layer.clone(), tensor.clone());
+                }
             }
+        }
+        if let Some(mapping) = &self.mapping {
+            kept.mapping = (!mapping.is_zero()?).then(|| mapping.clone());
         }
         Ok(kept)
     }
@@ -162,9 +203,13 @@ impl Matrices {
         for (layer, change) in &self.affine {
             moved.affine.insert(layer.clone(), change.map(there)?);
         }
-        for (layer, offset) in &self.weights {
-            moved.weights.insert(layer.clone(), there(offset)?);
+        for ((_, rows), (_, moved)) in self.rows().into_iter().zip(moved.rows_mut()) {
+            for (layer, tensor) in rows {
+                moved.insert(layer.clone(), there(tensor)?);
+            }
         }
+        let mapping = self.mapping.as_ref();
+        moved.mapping = mapping.map(|mapping| mapping.map(there)).transpose()?;
         Ok(moved)
     }
 
@@ -174,16 +219,24 @@ impl Matrices {
             let channels = change.parts()[0].1.dims().first().copied();
             change.check(layer, channels.unwrap_or_default(), width)?;
         }
-        for (layer, offset) in &self.weights {
-            if offset.rank() != 2 {
-                let what = format!("offset of the weight of layer {layer}");
-                return Err(Error::shape(what, "[o, i]", offset.dims()));
+        for (key, rows) in self.rows() {
+            let (rank, expected) = match key {
+                BIASES => (1, "[o]"),
+                _ => (2, "[o, i]"),
+            };
+            for (layer, tensor) in rows {
+                if tensor.rank() != rank {
+                    let what = format!("{key} of layer {layer}");
+                    return Err(Error::shape(what, expected, tensor.dims()));
+                }
             }
         }
-        Ok(())
+        self.mapping
+            .as_ref()
+            .map_or(Ok(()), |mapping| mapping.check(width))
     }
 
-    /// What a file says of them: the names of layers, by kind.
+    /// What a file says of them: the names of layers by kind, and of a mapping the names of its parts.
     #[must_use]
     pub fn to_json(&self) -> Json {
         let of = |wanted: &str| -> Vec<&String> {
@@ -191,7 +244,17 @@ impl Matrices {
             let named = affine.filter(|(_, change)| change.parts()[0].0 == wanted);
             named.map(|(layer, _)| layer).collect()
         };
-        json!({ AFFINE: of(AFFINE), LOW_RANK: of(OUT), WEIGHTS: self.weights.keys().collect::<Vec<_>>() })
+        let mut json = json!({ AFFINE: of(AFFINE), LOW_RANK: of(OUT) });
+        for (key, rows) in self.rows() {
+            // Files without the later kinds stay as they were.
+            if key == WEIGHTS || !rows.is_empty() {
+                json[key] = rows.keys().cloned().collect();
+            }
+        }
+        if self.mapping.is_some() {
+            json[MAPPING] = json!(Mapping::KEYS);
+        }
+        json
     }
 
     /// The tensors of a file, by name.
@@ -199,11 +262,18 @@ impl Matrices {
     pub fn tensors(&self, prefix: &str) -> Vec<(String, Tensor)> {
         let affine = self.affine.iter().flat_map(|(layer, change)| {
             let parts = change.parts().into_iter();
-            parts.map(move |(key, tensor)| (key, layer, tensor))
+            parts.map(move |(key, tensor)| (key, layer.as_str(), tensor))
         });
-        let weights = self.weights.iter();
-        let all = affine.chain(weights.map(|(layer, offset)| (WEIGHTS, layer, offset)));
-        all.map(|(key, layer, tensor)| (format!("{prefix}{key}.{layer}"), tensor.clone()))
+        let rows = self.rows().into_iter().flat_map(|(key, rows)| {
+            rows.iter()
+                .map(move |(layer, tensor)| (key, layer.as_str(), tensor))
+        });
+        let mapping = self.mapping.iter().flat_map(|mapping| {
+            let parts = Mapping::KEYS.into_iter().zip(mapping.parts());
+            parts.map(|(part, tensor)| (MAPPING, part, tensor))
+        });
+        let all = affine.chain(rows).chain(mapping);
+        all.map(|(key, of, tensor)| (format!("{prefix}{key}.{of}"), tensor.clone()))
             .collect()
     }
 
@@ -238,9 +308,14 @@ impl Matrices {
             };
             read.affine.insert(layer, change);
         }
-        for layer in layers(WEIGHTS)? {
-            let offset = find(WEIGHTS, &layer)?;
-            read.weights.insert(layer, offset);
+        for (key, rows) in read.rows_mut() {
+            for layer in layers(key)? {
+                let tensor = find(key, &layer)?;
+                rows.insert(layer, tensor);
+            }
+        }
+        if !layers(MAPPING)?.is_empty() {
+            read.mapping = Some(Mapping::from_parts(|part| find(MAPPING, part))?);
         }
         Ok(read)
     }
@@ -258,7 +333,7 @@ mod tests {
 
     use super::*;
 
-    fn both() -> Matrices {
+    fn all_kinds() -> Matrices {
         let low = AffineChange::LowRank {
             out: randn(&[3, 2], 1),
             inner: randn(&[2, 4], 2),
@@ -267,6 +342,14 @@ mod tests {
         Matrices {
             affine: [("b4.conv1".to_owned(), low), ("b8.conv0".to_owned(), full)].into(),
             weights: [("b8.conv0".to_owned(), randn(&[5, 3], 4))].into(),
+            deviations: [("b8.conv0".to_owned(), randn(&[5, 3], 5))].into(),
+            biases: [("b8.conv0".to_owned(), randn(&[5], 6))].into(),
+            mapping: Some(Mapping {
+                hidden: randn(&[4, 4], 7),
+                hidden_bias: randn(&[4], 8),
+                out: randn(&[4, 4], 9),
+                out_bias: randn(&[4], 10),
+            }),
         }
     }
 
@@ -291,12 +374,15 @@ mod tests {
 
     #[test]
     fn what_was_stored_comes_back() {
-        let stored = both();
+        let stored = all_kinds();
         let tensors: BTreeMap<String, Tensor> = stored.tensors("x.").into_iter().collect();
         let find = |name: &str| Ok(tensors[name].clone());
         let found = Matrices::from_json::<Error>(&stored.to_json(), "x.", find).unwrap();
         assert_eq!(found.to_json(), stored.to_json());
-        assert_eq!(found.numbers(), 3 * 2 + 2 * 4 + 3 * 4 + 5 * 3);
+        let mapping = 2 * (4 * 4 + 4);
+        let numbers = 3 * 2 + 2 * 4 + 3 * 4 + 2 * 5 * 3 + 5 + mapping;
+        assert_eq!(found.numbers(), numbers);
+        assert_eq!(tensors.len(), found.tensors("").len());
         for ((name, found), (_, stored)) in found.tensors("").iter().zip(stored.tensors("")) {
             assert_eq!(max_difference(found, &stored), 0.0, "{name}");
         }
@@ -304,7 +390,7 @@ mod tests {
 
     #[test]
     fn parts_that_do_not_fit_are_refused_with_the_layer() {
-        let mut wrong = both();
+        let mut wrong = all_kinds();
         let change = AffineChange::LowRank {
             out: randn(&[3, 2], 1),
             inner: randn(&[1, 4], 2),
@@ -315,6 +401,40 @@ mod tests {
             message.contains("b4.conv1") && message.contains("[k, 4]"),
             "{message}"
         );
-        assert!(both().check(5).is_err());
+        assert!(all_kinds().check(5).is_err());
+        let mut wrong = all_kinds();
+        wrong
+            .biases
+            .insert("b8.conv0".to_owned(), randn(&[5, 1], 1));
+        let message = wrong.check(4).unwrap_err().to_string();
+        assert!(message.contains("biases of layer b8.conv0"), "{message}");
+    }
+
+    /// Files of earlier versions are read for ever, and what they have is written as they have it.
+    #[test]
+    fn the_kinds_that_are_not_there_are_not_named() {
+        let mut earlier = all_kinds();
+        earlier.deviations.clear();
+        earlier.biases.clear();
+        earlier.mapping = None;
+        let expected = r#"{"affine":["b8.conv0"],"low_rank":["b4.conv1"],"weights":["b8.conv0"]}"#;
+        assert_eq!(earlier.to_json().to_string(), expected);
+    }
+
+    #[test]
+    fn what_adds_nothing_is_left_out() {
+        let mut untrained = all_kinds();
+        for rows in [&mut untrained.deviations, &mut untrained.biases] {
+            for tensor in rows.values_mut() {
+                *tensor = tensor.zeros_like().unwrap();
+            }
+        }
+        if let Some(mapping) = &mut untrained.mapping {
+            mapping.out = mapping.out.zeros_like().unwrap();
+            mapping.out_bias = mapping.out_bias.zeros_like().unwrap();
+        }
+        let kept = untrained.without_zeros().unwrap();
+        assert!(kept.mapping.is_none() && kept.deviations.is_empty() && kept.biases.is_empty());
+        assert_eq!((kept.affine.len(), kept.weights.len()), (2, 1));
     }
 }

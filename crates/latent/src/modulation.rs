@@ -25,6 +25,8 @@ pub struct Layer {
     pub channels: usize,
     /// Its output channels.
     pub outputs: usize,
+    /// Width and height of its kernels.
+    pub kernel: usize,
     /// Width and height of what it makes.
     pub resolution: usize,
     /// The row of a latent `[num_ws, D]` that it reads.
@@ -34,6 +36,8 @@ pub struct Layer {
 /// What is done to one layer.
 #[derive(Debug, Clone, Default)]
 pub struct Modulation {
+    /// Added to the latent that its affine map reads, `[n, D]` or `[1, D]`.
+    pub latent_offset: Option<Tensor>,
     /// Added to its style, `[n, channels]` or `[1, channels]`.
     pub style_offset: Option<Tensor>,
     /// Multiplied with its input channels after demodulation, `[n, channels]` or `[1, channels]`.
@@ -41,6 +45,11 @@ pub struct Modulation {
     /// Added to its weight before the style scales it: `[o, channels, k, k]`, the same for all samples, or
     /// `[n, o, channels, k, k]`, which makes a weight for each; each axis may also be 1.
     pub weight_offset: Option<Tensor>,
+    /// Multiplied with its kernels as they are less their mean and divided by their standard deviation, then added to its weight as an
+    /// offset is: `[n, o, channels, 1, 1]`, which makes a weight for each sample; each axis may also be 1.
+    pub kernel_deviation: Option<Tensor>,
+    /// Added to its bias, `[n, o]` or `[1, o]`.
+    pub bias_offset: Option<Tensor>,
     /// Multiplied with its demodulated weight, `[n, o, channels, k, k]` where each axis may also be 1.
     pub weight_factor: Option<Tensor>,
     /// Added to its demodulated weight after that; of the same shapes.
@@ -81,6 +90,7 @@ pub fn modulations(modulators: &[Arc<dyn Modulator>], latents: &Tensor) -> Resul
             let joined = match all.remove(&layer) {
                 None => modulation,
                 Some(before) => Modulation {
+                    latent_offset: join(before.latent_offset, modulation.latent_offset, ADD)?,
                     style_offset: join(before.style_offset, modulation.style_offset, ADD)?,
                     channel_factor: join(
                         before.channel_factor,
@@ -88,6 +98,12 @@ pub fn modulations(modulators: &[Arc<dyn Modulator>], latents: &Tensor) -> Resul
                         MULTIPLY,
                     )?,
                     weight_offset: join(before.weight_offset, modulation.weight_offset, ADD)?,
+                    kernel_deviation: join(
+                        before.kernel_deviation,
+                        modulation.kernel_deviation,
+                        ADD,
+                    )?,
+                    bias_offset: join(before.bias_offset, modulation.bias_offset, ADD)?,
                     weight_factor: join(before.weight_factor, modulation.weight_factor, MULTIPLY)?,
                     weight_shift: join(before.weight_shift, modulation.weight_shift, ADD)?,
                 },

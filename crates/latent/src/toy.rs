@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use domex_random::Streams;
 
 use crate::basis::BasisKinds;
-use crate::modulation::{Layer, Modulator, modulations};
+use crate::modulation::{Layer, Modulation, Modulator, modulations};
 use crate::{ActingMatrix, Generator, Result};
 
 /// Numbers in a latent.
@@ -77,6 +77,7 @@ impl Toy {
             name: LAYER.to_owned(),
             channels: DIM,
             outputs: PIXELS,
+            kernel: 1,
             resolution: SIDE,
             row: 0,
         }]
@@ -129,19 +130,24 @@ impl Generator for Toy {
             3 => latent.mean(1)?,
             _ => latent.clone(),
         };
-        let mut style = w.matmul(&self.acting.t()?)?;
+        let mut modulation = Modulation::default();
         if !self.modulators.is_empty() {
             let n = w.dim(0)?;
             let rows = w.unsqueeze(1)?.broadcast_as((n, ROWS, DIM))?.contiguous()?;
-            let modulation = modulations(&self.modulators, &rows)?
+            modulation = modulations(&self.modulators, &rows)?
                 .remove(LAYER)
                 .unwrap_or_default();
-            if let Some(offset) = modulation.style_offset {
-                style = style.broadcast_add(&offset)?;
-            }
-            if let Some(factor) = modulation.channel_factor {
-                style = style.broadcast_mul(&factor)?;
-            }
+        }
+        let read = match modulation.latent_offset {
+            Some(offset) => w.broadcast_add(&offset)?,
+            None => w,
+        };
+        let mut style = read.matmul(&self.acting.t()?)?;
+        if let Some(offset) = modulation.style_offset {
+            style = style.broadcast_add(&offset)?;
+        }
+        if let Some(factor) = modulation.channel_factor {
+            style = style.broadcast_mul(&factor)?;
         }
         let x = style.matmul(&self.later.t()?)?.tanh()?;
         Ok(x.reshape(((), 3, SIDE, SIDE))?)

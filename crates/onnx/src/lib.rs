@@ -184,15 +184,22 @@ fn check(generator: &Generator, expansion: Option<&Expansion>, options: &Options
         ));
     }
     if let Some(expansion) = expansion {
-        let own = expansion.layout.domains().iter().zip(&expansion.matrices);
-        if let Some((domain, _)) = own.into_iter().find(|(_, own)| !own.weights.is_empty()) {
-            return Err(Error::unsupported(
-                format!(
-                    "{} adds to weights of layers, which makes a weight for each sample",
-                    domain.name
-                ),
-                "bake it in with `domex domains fuse`, or take it away with `domex domains remove`",
-            ));
+        for (domain, own) in expansion.layout.domains().iter().zip(&expansion.matrices) {
+            let name = &domain.name;
+            if own.change_weights() {
+                return Err(Error::unsupported(
+                    format!(
+                        "{name} adds to weights of layers, which makes a weight for each sample"
+                    ),
+                    "bake it in with `domex domains fuse`, or take it away with `domex domains remove`",
+                ));
+            }
+            if own.mapping.is_some() {
+                return Err(Error::unsupported(
+                    format!("{name} has a mapping of its own, which graphs are not made of"),
+                    "take it away with `domex domains remove`",
+                ));
+            }
         }
     }
     if options.input == Input::Z && cfg.z_dim() == 0 {

@@ -169,11 +169,10 @@ impl Layer {
         };
         let act = spec(self.activation, gain, self.clamp);
         let weight = self.scaled_weight(&style.weight(&self.weight)?)?;
+        let bias = style.bias(&self.bias)?;
         match style.weight_change() {
-            Some(change) => {
-                changed_layer(x, &weight, (&style.code, change), &conv, &self.bias, &act)
-            }
-            None => layer(x, &weight, &style.code, &conv, &self.bias, &act),
+            Some(change) => changed_layer(x, &weight, (&style.code, change), &conv, &bias, &act),
+            None => layer(x, &weight, &style.code, &conv, &bias, &act),
         }
     }
 
@@ -260,9 +259,10 @@ impl ToRgb {
         };
         let act = spec(Activation::Linear, 1.0, self.clamp);
         let weight = style.weight(&self.weight)?;
+        let bias = style.bias(&self.bias)?;
         match style.weight_change() {
-            Some(change) => changed_layer(x, &weight, (&code, change), &conv, &self.bias, &act),
-            None => layer(x, &weight, &code, &conv, &self.bias, &act),
+            Some(change) => changed_layer(x, &weight, (&code, change), &conv, &bias, &act),
+            None => layer(x, &weight, &code, &conv, &bias, &act),
         }
     }
 }

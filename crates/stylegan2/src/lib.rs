@@ -79,6 +79,7 @@ pub use generator::{Generator, MEAN_SAMPLES};
 pub use half::Precision;
 pub use mapping::{Mapping, Truncation};
 pub use model::{Model, Program};
+pub use modulation::normalised_kernels;
 pub use noise::{Noise, NoiseMode};
 pub use style_mixing::{replace_rows, style_mixing};
 pub use synthesis::{BlockOutput, Synthesis};

@@ -23,7 +23,7 @@ use crate::config::SynthesisConfig;
 use crate::error::expect_dims;
 use crate::half::Precision;
 use crate::layer::check_style;
-use crate::modulation::Style;
+use crate::modulation::{Style, check_rows};
 use crate::noise::Noise;
 use crate::weights::{Tensors, Walk, join};
 use crate::{Error, Result};
@@ -187,6 +187,7 @@ impl Synthesis {
                 name: layer.path(),
                 channels: layer.affine.outputs(),
                 outputs: layer.outputs,
+                kernel: if layer.name == "torgb" { 1 } else { 3 },
                 resolution: layer.resolution,
                 row: layer.row,
             })
@@ -259,7 +260,8 @@ impl Synthesis {
         })
     }
 
-    fn style_tensors(&self, ws: &Tensor) -> Result<Vec<Tensor>> {
+    /// What leaves the affine maps, where `modulations` move what they read.
+    fn style_tensors(&self, ws: &Tensor, modulations: &Modulations) -> Result<Vec<Tensor>> {
         let rows = self.cfg.num_ws();
         expect_dims("ws", ws, &[None, Some(rows), Some(self.cfg.w_dim)])?;
         // Neighbouring layers share a row: it is taken out once.
@@ -267,14 +269,24 @@ impl Synthesis {
             .map(|row| Ok(ws.narrow(1, row, 1)?.squeeze(1)?.contiguous()?))
             .collect::<Result<Vec<_>>>()?;
         self.layers()
-            .map(|layer| layer.affine.forward(&rows[layer.row]))
+            .map(|layer| {
+                let (row, name) = (&rows[layer.row], layer.path());
+                let offset = modulations
+                    .get(&name)
+                    .and_then(|m| m.latent_offset.as_ref());
+                let Some(offset) = offset else {
+                    return layer.affine.forward(row);
+                };
+                check_rows(&format!("latent offset of {name}"), offset, row)?;
+                layer.affine.forward(&row.broadcast_add(offset)?)
+            })
             .collect()
     }
 
     /// Styles as the network's own modulators change them.
     pub(crate) fn modulated_styles(&self, ws: &Tensor) -> Result<Vec<Style>> {
         match self.modulators.is_empty() {
-            true => Ok(plain(self.style_tensors(ws)?)),
+            true => Ok(plain(self.style_tensors(ws, &Modulations::new())?)),
             false => self.styles_with(ws, &modulations(&self.modulators, ws)?),
         }
     }
@@ -284,7 +296,7 @@ impl Synthesis {
         if let Some(unknown) = modulations.keys().find(|name| !names.contains(name)) {
             return Err(Error::config("modulated layer", unknown, names.join(", ")));
         }
-        let styles = names.iter().zip(self.style_tensors(ws)?);
+        let styles = names.iter().zip(self.style_tensors(ws, modulations)?);
         styles
             .map(|(name, code)| match modulations.get(name) {
                 Some(modulation) => Style::modulated(name, code, modulation),

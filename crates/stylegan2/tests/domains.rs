@@ -7,6 +7,7 @@ use domex_latent::basis::Basis;
 use domex_latent::domain_file::DomainFile;
 use domex_latent::domain_vectors::Gate;
 use domex_latent::expansion::Rows;
+use domex_latent::mapping::Mapping;
 use domex_latent::matrices::{AffineChange, Matrices};
 use domex_latent::subspace::{Domain, Layout};
 use domex_latent::{Expansion, Generator as _};
@@ -44,7 +45,21 @@ fn domain(at: usize, generator: &Generator, stream: &mut Stream) -> DomainFile {
             .reshape((rows, columns))
             .unwrap()
     };
+    if at % 4 == 3 {
+        matrices.mapping = Some(Mapping {
+            hidden: matrix(WIDTH, WIDTH),
+            hidden_bias: matrix(1, WIDTH).squeeze(0).unwrap(),
+            out: matrix(WIDTH, WIDTH),
+            out_bias: matrix(1, WIDTH).squeeze(0).unwrap(),
+        });
+    }
     for layer in layers {
+        if at % 4 == 2 && layer.kernel > 1 {
+            let deviation = matrix(layer.outputs, layer.channels);
+            matrices.deviations.insert(layer.name.clone(), deviation);
+            let bias = matrix(1, layer.outputs).squeeze(0).unwrap();
+            matrices.biases.insert(layer.name.clone(), bias);
+        }
         let change = match at % 3 {
             0 => continue,
             1 => AffineChange::Full(matrix(layer.channels, WIDTH)),

@@ -101,7 +101,7 @@ pub enum What {
         #[command(flatten)]
         out: FileArgs,
     },
-    /// Bake a domain into plain weights, which any StyleGAN2 program reads; not one that has factors of channels
+    /// Bake a domain into plain weights, which any StyleGAN2 program reads; not one that has factors of channels or a mapping
     Fuse {
         /// The domain, with a strength if it is not 1
         #[arg(value_name = "NAME[=ALPHA]")]

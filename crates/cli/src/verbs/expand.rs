@@ -202,9 +202,10 @@ pub struct Expand {
     pub reserve: Option<usize>,
     /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
     /// latent has gone into a domain; cin-mult, factors of channels only, as HyperDomainNet has them; gated, offsets and factors
-    /// of channels; affine, changes of the maps from latents to styles; affine-light, the same of low rank. All but full leave
-    /// the base and earlier domains as they are; the last four come in behind a gate along the domain's direction, so to the bit
-    /// [default: full]
+    /// of channels; affine, changes of the maps from latents to styles; affine-light, the same of low rank; dorm, affine after a
+    /// mapping of the latent, as Domain Re-Modulation has them; gan-memory, the deviation and the mean of each kernel, and biases, as
+    /// GAN Memory has them. All but full leave the base and earlier domains as they are; all but full and stylespace come in behind a
+    /// gate along the domain's direction, so to the bit [default: full]
     #[arg(long, value_name = "WHAT", value_parser = parametrisations(), help_heading = "Settings")]
     pub parametrisation: Option<String>,
     /// Of --parametrisation affine-light: the rank of each change [default: 5]

@@ -18,11 +18,13 @@ fn stylespace(world: &Path, kill_at: Option<u64>) -> Model {
     vectors(ParametrisationKind::Stylespace, world, kill_at)
 }
 
-/// What has a smooth gate: vectors, and changes of affine maps with offsets of a block's weights.
-const GATED: [ParametrisationKind; 3] = [
+/// What has a smooth gate: vectors, changes of affine maps with offsets of a block's weights or after a mapping, and styles of kernels.
+const GATED: [ParametrisationKind; 5] = [
     ParametrisationKind::Gated,
     ParametrisationKind::Affine,
     ParametrisationKind::AffineLight,
+    ParametrisationKind::Dorm,
+    ParametrisationKind::GanMemory,
 ];
 
 /// Settings by which a parametrisation trains all that it can.
@@ -263,7 +265,7 @@ fn a_resumed_run_behind_gates_reaches_the_same_bits() {
 fn everything_of_a_domain_is_trained() {
     let root = tempfile::tempdir().unwrap();
     tiny::world(root.path());
-    for (kind, parts) in [(GATED[1], 2), (GATED[2], 3)] {
+    for (kind, parts) in [(GATED[1], 2), (GATED[2], 3), (GATED[3], 2), (GATED[4], 3)] {
         let model = vectors(kind, root.path(), None);
         let mut before = job(
             root.path(),
@@ -335,12 +337,14 @@ fn what_a_parametrisation_has_no_use_for_is_refused_by_name() {
         change(&mut config.styledomain);
         config
     };
-    let [gated, affine, light] = GATED;
+    let [gated, affine, light, dorm, memory] = GATED;
     refused(with(light, |own| own.rank = 0), "styledomain.rank: 0");
     refused(with(affine, |own| own.rank = 3), "\"affine-light\"");
     refused(with(light, |own| own.rank = 99), "at most 12");
     refused(with(light, |own| own.block = Some(64)), "4, 8, 16");
     refused(with(gated, |own| own.block = Some(8)), "styledomain.block");
+    refused(with(dorm, |own| own.block = Some(8)), "styledomain.block");
+    refused(with(memory, |own| own.rank = 3), "styledomain.rank");
     refused(with(gated, |own| own.top = 0.5), "\"stylespace\"");
     for top in [0.0, 1.5, f64::NAN] {
         let mut config = settings(ParametrisationKind::Stylespace);

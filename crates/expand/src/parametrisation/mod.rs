@@ -7,6 +7,8 @@
 //! | `cin-mult` ([`vectors`]) | a factor for each input channel behind a gate | the factors, beside the source's weights |
 //! | `gated` ([`vectors`]) | the same and a factor for each input channel, behind a gate that is closed on the base | the vectors, beside the source's weights |
 //! | `affine`, `affine-light` ([`vectors`]) | changes of the layers' affine maps, whole or of low rank, behind that gate | the changes, beside the source's weights |
+//! | `dorm` ([`vectors`]) | the same changes as `affine`, and a mapping before them | both, beside the source's weights |
+//! | `gan-memory` ([`vectors`]) | the deviation and the mean of each kernel, and biases, behind that gate | their changes, beside the source's weights |
 //!
 //! A parametrisation owns the variables and makes the trainee depend on them: [`Full`](full::Full) asks it to train its
 //! weights, others give it a [`Modulator`](domex_latent::modulation::Modulator), which says how each layer is modulated for
@@ -41,17 +43,23 @@ pub enum ParametrisationKind {
     Affine,
     /// The same of low rank, without biases.
     AffineLight,
+    /// What [`Affine`](Self::Affine) trains, with a mapping of the latent before it, as Domain Re-Modulation has them.
+    Dorm,
+    /// Changes of kernels' deviations and means, and of biases, GAN Memory's styles of kernels.
+    GanMemory,
 }
 
 impl ParametrisationKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Full,
         Self::Stylespace,
         Self::CinMult,
         Self::Gated,
         Self::Affine,
         Self::AffineLight,
+        Self::Dorm,
+        Self::GanMemory,
     ];
 
     /// What settings call it.
@@ -64,15 +72,17 @@ impl ParametrisationKind {
             Self::Gated => "gated",
             Self::Affine => "affine",
             Self::AffineLight => "affine-light",
+            Self::Dorm => "dorm",
+            Self::GanMemory => "gan-memory",
         }
     }
 
     /// How many times the learning rate of weights serves. Vectors begin at zero and have to come to the order of a
-    /// style, which is one, while weights move by hundredths.
+    /// style, which is one, while weights move by hundredths, and so do matrices that are added to them.
     #[must_use]
     pub fn learning_rate_gain(self) -> f64 {
         match self {
-            Self::Full | Self::Affine | Self::AffineLight => 1.0,
+            Self::Full | Self::Affine | Self::AffineLight | Self::Dorm | Self::GanMemory => 1.0,
             Self::Stylespace | Self::CinMult | Self::Gated => 5.0,
         }
     }

@@ -8,13 +8,16 @@
 //! | `gated` | both | `2 i` | smooth: closed on the base subspace and around it |
 //! | `affine` | a change of its affine map and of that one's bias | `i (D + 1)` | smooth |
 //! | `affine-light` | a change of its affine map of rank k | `k (i + D)` | smooth |
+//! | `dorm` | as `affine`, after a mapping for all layers of `2 D (D + 1)` numbers | `i (D + 1)` | smooth |
+//! | `gan-memory` | changes of the deviation and the mean of each kernel, and of its biases; nothing of a layer whose kernels are one number | `2 o i + o` | smooth |
 //!
-//! The last two can have offsets of the weights of one block's layers too, `o · i` numbers each.
+//! `affine` and `affine-light` can have offsets of the weights of one block's layers too, `o · i` numbers each.
 //!
 //! On the base subspace nothing changes, so no training on the source domain has to hold it; behind a closed gate it is the
 //! source's to the bit. That directions of StyleSpace adapt a generator to near domains, that most of their numbers can be left
 //! out afterwards, and what Affine+ and AffineLight+ train for others: Alanov et al. 2023, *StyleDomain*, arXiv 2212.10229; that
-//! factors of input channels do: Alanov et al. 2022, *HyperDomainNet*, arXiv 2210.08884.
+//! factors of input channels do: Alanov et al. 2022, *HyperDomainNet*, arXiv 2210.08884; mappings with affine maps: Wu et al. 2023,
+//! *Domain Re-Modulation*, arXiv 2302.02550; styles of kernels: Cong et al. 2020, *GAN Memory with No Forgetting*, arXiv 2006.07543.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use candle_core::{Device, Tensor, Var};
 use domex_latent::Expansion;
 use domex_latent::domain_vectors::{DomainVectors, Gate, LayerVectors};
 use domex_latent::expansion::Rows;
+use domex_latent::mapping::{self, Mapping};
 use domex_latent::matrices::{AffineChange, Matrices};
 use domex_latent::modulation::Layer;
 use domex_random::{Stream, Streams};
@@ -34,7 +38,7 @@ use crate::{Config, Error, Result, Trainee};
 
 /// See the [module docs](self).
 pub struct Vectors {
-    /// `{part}.{layer}`: `[new domains, ..]`.
+    /// `{part}.{layer}`, and of mappings `mapping.{part}`: `[new domains, ..]`.
     parameters: Parameters,
     ema: Ema,
     layers: Vec<Layer>,
@@ -56,6 +60,8 @@ enum Part {
     AffineOut,
     AffineIn,
     Weight,
+    Deviation,
+    Bias,
 }
 
 impl Part {
@@ -67,6 +73,8 @@ impl Part {
             Self::AffineOut => "affine_out",
             Self::AffineIn => "affine_in",
             Self::Weight => "weight",
+            Self::Deviation => "deviation",
+            Self::Bias => "bias",
         };
         format!("{part}.{}", layer.name)
     }
@@ -87,7 +95,16 @@ fn parts(
         ParametrisationKind::Stylespace => vec![offset()],
         ParametrisationKind::CinMult => vec![factor()],
         ParametrisationKind::Gated => vec![offset(), factor()],
-        ParametrisationKind::Affine => vec![(Part::Affine, vec![channels, width]), offset()],
+        ParametrisationKind::Affine | ParametrisationKind::Dorm => {
+            vec![(Part::Affine, vec![channels, width]), offset()]
+        }
+        // One number has no deviation, and the published program leaves such kernels alone.
+        ParametrisationKind::GanMemory if layer.kernel == 1 => Vec::new(),
+        ParametrisationKind::GanMemory => vec![
+            (Part::Deviation, vec![layer.outputs, channels]),
+            (Part::Weight, vec![layer.outputs, channels]),
+            (Part::Bias, vec![layer.outputs]),
+        ],
         ParametrisationKind::AffineLight => vec![
             (Part::AffineOut, vec![channels, rank]),
             (Part::AffineIn, vec![rank, width]),
@@ -116,6 +133,37 @@ fn beginning(part: Part, shape: &[usize], like: &Tensor, stream: &mut Stream) ->
     Ok(values.to_dtype(like.dtype())?)
 }
 
+/// The variable of a part of all mappings.
+fn mapping_key(part: &str) -> String {
+    format!("mapping.{part}")
+}
+
+/// Mappings of so many domains that change nothing yet: the last layer is zero, weights before it are normal numbers, divided by the
+/// rate, as those of a StyleGAN2 are.
+fn mappings(new: usize, like: &Tensor, seed: u64) -> Result<BTreeMap<String, Var>> {
+    let width = like.dim(0)?;
+    let mut stream = Streams::new(seed).stream("mappings");
+    let mut hidden = vec![0f32; new * width * width];
+    stream.fill_normal(&mut hidden);
+    let hidden = Tensor::from_vec(hidden, (new, width, width), like.device())?;
+    let hidden = (hidden / mapping::RATE)?;
+    let mapping = Mapping {
+        out: hidden.zeros_like()?,
+        hidden_bias: Tensor::zeros((new, width), like.dtype(), like.device())?,
+        out_bias: Tensor::zeros((new, width), like.dtype(), like.device())?,
+        hidden,
+    };
+    let parts = Mapping::KEYS.into_iter().zip(mapping.parts());
+    parts
+        .map(|(key, part)| {
+            Ok((
+                mapping_key(key),
+                Var::from_tensor(&part.to_dtype(like.dtype())?)?,
+            ))
+        })
+        .collect()
+}
+
 impl Vectors {
     pub(super) fn attach(
         config: &Config,
@@ -134,7 +182,10 @@ impl Vectors {
         };
         let new = &domains.layout.domains()[domains.earlier..];
         let mut stream = Streams::new(seed).stream("affine maps");
-        let mut variables = BTreeMap::new();
+        let mut variables = match kind {
+            ParametrisationKind::Dorm => mappings(new.len(), &mean, seed)?,
+            _ => BTreeMap::new(),
+        };
         for layer in &layers {
             for (part, shape) in parts(kind, settings, layer, width) {
                 let shape = [&[new.len()], &shape[..]].concat();
@@ -149,7 +200,11 @@ impl Vectors {
             let own = |layer: &Layer| Ok((layer.clone(), of_layer(values, layer, new.len())?));
             let layers = layers.iter().map(own).collect::<Result<_>>()?;
             let vectors = DomainVectors::new(layers, &gates, new, domains.basis, &mean)?;
-            Ok(Arc::new(vectors))
+            let mappings = (0..new.len()).filter_map(|at| Some((at, own_mapping(values, at)?)));
+            let mappings = mappings.map(|(at, mapping)| Ok((at, mapping?)));
+            Ok(Arc::new(
+                vectors.with_mappings(mappings.collect::<Result<_>>()?)?,
+            ))
         };
         let live = parameters
             .iter()
@@ -211,6 +266,11 @@ fn check(
         let found = format!("{:?}", kind.name());
         return Err(Error::setting("parametrisation", found, expected));
     }
+    if kind == ParametrisationKind::GanMemory && layers.iter().all(|layer| layer.kernel == 1) {
+        let expected = format!("another: no layer of a generator of kind {trainee} has kernels");
+        let found = format!("{:?}", kind.name());
+        return Err(Error::setting("parametrisation", found, expected));
+    }
     if kind == ParametrisationKind::AffineLight && config.rank > width {
         let expected = format!("at most {width}, the numbers of a latent");
         return Err(Error::setting("styledomain.rank", config.rank, expected));
@@ -237,8 +297,14 @@ fn of_layer(values: &BTreeMap<String, Tensor>, layer: &Layer, new: usize) -> Res
         if let Some(change) = affine(values, layer, domain)? {
             own.affine.push((domain, change));
         }
-        if let Some(offsets) = get(Part::Weight) {
-            own.weight.push((domain, one(offsets, domain)?));
+        for (part, own) in [
+            (Part::Weight, &mut own.weight),
+            (Part::Deviation, &mut own.deviation),
+            (Part::Bias, &mut own.bias),
+        ] {
+            if let Some(all) = get(part) {
+                own.push((domain, one(all, domain)?));
+            }
         }
     }
     Ok(own)
@@ -261,6 +327,12 @@ fn affine(
         (Some(out), Some(inner)) => Some(AffineChange::LowRank { out, inner }),
         _ => None,
     })
+}
+
+/// A domain's mapping.
+fn own_mapping(values: &BTreeMap<String, Tensor>, domain: usize) -> Option<Result<Mapping>> {
+    let is_there = values.contains_key(&mapping_key(Mapping::KEYS[0]));
+    is_there.then(|| Mapping::from_parts(|part| one(&values[&mapping_key(part)], domain)))
 }
 
 /// A domain's part of all.
@@ -338,10 +410,17 @@ impl Parametrisation for Vectors {
                 if let Some(change) = affine(&values, layer, domain)? {
                     own.affine.insert(name(), change);
                 }
-                if let Some(offsets) = values.get(&Part::Weight.key(layer)) {
-                    own.weights.insert(name(), one(offsets, domain)?);
+                for (part, rows) in [
+                    (Part::Weight, &mut own.weights),
+                    (Part::Deviation, &mut own.deviations),
+                    (Part::Bias, &mut own.biases),
+                ] {
+                    if let Some(all) = values.get(&part.key(layer)) {
+                        rows.insert(name(), one(all, domain)?);
+                    }
                 }
             }
+            own.mapping = own_mapping(&values, domain).transpose()?;
             matrices.push(own);
         }
         let expansion = expansion.with_vectors(offsets, factors, gates)?;
@@ -350,116 +429,4 @@ impl Parametrisation for Vectors {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value as Json;
-
-    use super::*;
-
-    /// The layers of a StyleGAN2, by the published rule of feature counts.
-    fn layers(resolution: usize, base: usize) -> Vec<Layer> {
-        let features = |side: usize| (base / side).min(512);
-        let layer = |name: &str, side: usize, [channels, outputs]: [usize; 2]| Layer {
-            name: format!("b{side}.{name}"),
-            channels,
-            outputs,
-            resolution: side,
-            row: 0,
-        };
-        let mut all = Vec::new();
-        let mut side = 4;
-        while side <= resolution {
-            let own = features(side);
-            if side > 4 {
-                all.push(layer("conv0", side, [features(side / 2), own]));
-            }
-            all.push(layer("conv1", side, [own, own]));
-            all.push(layer("torgb", side, [own, 3]));
-            side *= 2;
-        }
-        all
-    }
-
-    #[test]
-    fn every_parametrisation_trains_as_many_numbers_as_published() {
-        let path = "../degan/tests/golden/degan/styledomain/parameter_counts_few_shot.json";
-        let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
-        let published: Json =
-            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        for (name, resolution, base) in [("config_f_1024", 1024, 32768), ("paper256", 256, 16384)] {
-            let of = &published["few_shot_trainable_parameters"][name];
-            for (kind, block, key) in [
-                (ParametrisationKind::Stylespace, None, "/stylespace"),
-                (ParametrisationKind::Affine, None, "/affine"),
-                (ParametrisationKind::Affine, Some(64), "/affine_plus"),
-                (
-                    ParametrisationKind::AffineLight,
-                    None,
-                    "/affine_light_plus_breakdown/affine_offsets",
-                ),
-                (
-                    ParametrisationKind::AffineLight,
-                    Some(64),
-                    "/affine_light_plus",
-                ),
-            ] {
-                let config = StyleDomainConfig {
-                    block,
-                    ..StyleDomainConfig::default()
-                };
-                let layers = layers(resolution, base).into_iter();
-                let parts = layers.flat_map(|layer| parts(kind, &config, &layer, 512));
-                let found: usize = parts
-                    .map(|(_, shape)| shape.iter().product::<usize>())
-                    .sum();
-                let expected = of.pointer(key).and_then(Json::as_u64).unwrap();
-                assert_eq!(found as u64, expected, "{name} {key}");
-            }
-        }
-    }
-
-    #[test]
-    fn pruning_keeps_the_largest_share_of_each_domain_over_all_layers() {
-        let rows = |values: &[[f32; 2]; 2]| Tensor::new(values, &Device::Cpu).unwrap();
-        let all = Rows::from([
-            ("a".to_owned(), rows(&[[0.1, -5.0], [1.0, 2.0]])),
-            ("b".to_owned(), rows(&[[3.0, 0.2], [0.0, -9.0]])),
-        ]);
-        let kept = pruned(&all, 0.5, 2).unwrap();
-        let values = |layer: &str| kept[layer].to_vec2::<f32>().unwrap();
-        assert_eq!(values("a"), [[0.0, -5.0], [0.0, 2.0]]);
-        assert_eq!(values("b"), [[3.0, 0.0], [0.0, -9.0]]);
-    }
-
-    #[test]
-    fn inner_factors_begin_at_length_one_and_differ() {
-        let like = Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let mut stream = Streams::new(1).stream("affine maps");
-        let found = beginning(Part::AffineIn, &[2, 5, 7], &like, &mut stream).unwrap();
-        let rows = found.reshape((10, 7)).unwrap().to_vec2::<f32>().unwrap();
-        for row in &rows {
-            let length = row.iter().map(|x| x * x).sum::<f32>();
-            assert!((length - 1.0).abs() < 1e-6, "{length}");
-        }
-        assert_ne!(rows[0], rows[5]);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_by_name() {
-        let layers = layers(8, 64);
-        let refused = |config: StyleDomainConfig, word: &str| {
-            let kind = ParametrisationKind::AffineLight;
-            let error = check(kind, &config, "toy", &layers, 12).unwrap_err();
-            assert!(error.to_string().contains(word), "{error}");
-        };
-        let default = StyleDomainConfig::default();
-        refused(
-            StyleDomainConfig {
-                rank: 13,
-                ..default
-            },
-            "at most 12",
-        );
-        let block = Some(64);
-        refused(StyleDomainConfig { block, ..default }, "4, 8");
-    }
-}
+mod tests;

@@ -1,16 +1,15 @@
-//! A domain as plain weights: changes of affine maps and of weights are added, and what is the same for every latent goes into
-//! the biases of the affine maps.
+//! A domain as plain weights: changes of affine maps, of weights, of kernels and of biases are added, and what is the same for every
+//! latent goes into the biases of the affine maps.
 //!
 //! A latent of the base subspace then makes the picture that it made when moved into the domain: the step along the
 //! domain's direction is such a thing too.
 
 use candle_core::{DType, Tensor};
-use domex_degan::styledomain::{Change, Changed, Parametrization};
 use domex_error::user_error;
 use domex_latent::domain_file::DomainFile;
 use domex_latent::domain_vectors::Gate;
 use domex_latent::matrices::AffineChange;
-use domex_stylegan2::{Generator, Model, Tensors};
+use domex_stylegan2::{Generator, Model, Tensors, normalised_kernels};
 
 /// The generator with the domain in its weights, at `NAME[=ALPHA]`, and without any domains.
 pub fn fuse(model: Model, wanted: &str) -> domex_error::Result<Model> {
@@ -31,7 +30,12 @@ pub fn fuse(model: Model, wanted: &str) -> domex_error::Result<Model> {
     })?;
     if !domain.factors.is_empty() {
         return Err(user_error(format!(
-            "{name}: has factors of channels, which demodulation does not see and plain weights cannot have; domains of --parametrisation stylespace, affine and affine-light can be fused"
+            "{name}: has factors of channels, which demodulation does not see and plain weights cannot have; domains of --parametrisation stylespace, affine, affine-light and gan-memory can be fused"
+        )));
+    }
+    if domain.matrices.mapping.is_some() {
+        return Err(user_error(format!(
+            "{name}: has a mapping of its own, which is not linear in a latent, so no affine map of plain weights can do it; domains of --parametrisation stylespace, affine, affine-light and gan-memory can be fused"
         )));
     }
     let opened = Tensor::new(&[alpha], &candle_core::Device::Cpu)?;
@@ -85,17 +89,21 @@ fn with_changed_weights(
         let weight = tensor(&mut tensors, &format!("synthesis.{layer}.affine.weight"))?;
         *weight = (&*weight + like(&change, strength)?)?;
     }
-    for (layer, offset) in &domain.matrices.weights {
-        let offset = like(offset, strength)?.unsqueeze(2)?.unsqueeze(3)?;
-        tensors.insert(format!("synthesis.{layer}.weights_offset"), offset);
+    for (layer, deviation) in &domain.matrices.deviations {
+        let weight = tensor(&mut tensors, &format!("synthesis.{layer}.weight"))?;
+        let deviation = like(deviation, strength)?.unsqueeze(2)?.unsqueeze(3)?;
+        *weight = (&*weight + normalised_kernels(weight)?.broadcast_mul(&deviation)?)?;
     }
-    let parametrization = Parametrization {
-        styles: None,
-        weights: Some(Change::Additive),
-        affine: None,
-    };
-    let changed = Changed::new(&tensors, model.config(), parametrization)?;
-    Ok(changed.network().tensors())
+    for (layer, offset) in &domain.matrices.weights {
+        let weight = tensor(&mut tensors, &format!("synthesis.{layer}.weight"))?;
+        let offset = like(offset, strength)?.unsqueeze(2)?.unsqueeze(3)?;
+        *weight = weight.broadcast_add(&offset)?;
+    }
+    for (layer, offset) in &domain.matrices.biases {
+        let bias = tensor(&mut tensors, &format!("synthesis.{layer}.bias"))?;
+        *bias = (&*bias + like(offset, strength)?)?;
+    }
+    Ok(tensors)
 }
 
 /// A tensor of the generator.
@@ -153,6 +161,12 @@ mod tests {
             if layer.resolution == 8 {
                 let offset = own("weight", layer.outputs, layer.channels);
                 matrices.weights.insert(layer.name.clone(), offset);
+                let bias = own("bias", 1, layer.outputs).squeeze(0).unwrap();
+                matrices.biases.insert(layer.name.clone(), bias);
+            }
+            if layer.kernel > 1 {
+                let deviation = own("deviation", layer.outputs, layer.channels);
+                matrices.deviations.insert(layer.name.clone(), deviation);
             }
             let offset = own("offset", 1, layer.channels).squeeze(0).unwrap();
             offsets.insert(layer.name.clone(), offset);

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // Also in the helpers.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod kernels;
 
 use std::collections::BTreeMap;
 
