@@ -39,7 +39,15 @@ const DRAWN: &str = include_str!("../../../configs/drawn.toml");
 const UNHELD: &str = "--lambda-src 0 --lambda-lpips 0 --lambda-l2 0";
 
 /// What is trained in place of all weights.
-const PARAMETRISATIONS: [&str; 5] = ["stylespace", "cin-mult", "gated", "affine-light", "affine"];
+const PARAMETRISATIONS: [&str; 7] = [
+    "stylespace",
+    "cin-mult",
+    "gated",
+    "affine-light",
+    "affine",
+    "gan-memory",
+    "dorm",
+];
 
 /// The file of a domain that left its model.
 const FILE: &str = "zombie.safetensors";
