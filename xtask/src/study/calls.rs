@@ -88,3 +88,20 @@ pub const EXPANDED: &str = "run/model.safetensors";
 
 /// What all but the autoencoder began as.
 pub const SOURCE: &str = "--source portraits";
+
+/// The same people in every domain, of a row's folder.
+pub const PEOPLE: &str = "people.png";
+
+impl Part {
+    /// Has its measured model draw [people](PEOPLE); an adapted generator has no domains to draw them in.
+    pub fn show(&mut self, by: Measured) {
+        let Some(eval) = self.calls.last() else {
+            return;
+        };
+        let model = eval[2].clone();
+        let adapted = eval.iter().any(|word| word == "--domain");
+        let domains = if adapted { "" } else { "--domains all" };
+        let line = format!("generate --model {model} {domains} --seeds 0-7 --out {PEOPLE}");
+        self.calls.push(by.call(&line));
+    }
+}

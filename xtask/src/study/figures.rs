@@ -12,6 +12,9 @@ use super::part::{EVAL, Part, RUN};
 use super::rows::Row;
 use crate::portraits::last_event;
 
+/// Kernel distance at which a base is no longer one of photographs.
+const FAR: f64 = 0.01;
+
 /// The measures of a row: means over its domains, and each of them.
 #[derive(Debug, Serialize)]
 pub struct Figures {
@@ -97,6 +100,11 @@ impl Figures {
                 .map(|file| size(&folder.join(file)))
                 .transpose()?,
         })
+    }
+
+    /// Whether truth can be told: its scale is how near the base is to renderings of photographs.
+    pub fn has_truth(&self) -> bool {
+        self.base.is_none_or(|distance| distance < FAR)
     }
 
     /// The mean over the domains that can be drawn.

@@ -121,6 +121,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     write_json(&args.out.join("study.json"), &json!(figures))?;
     let page = args.out.join("study.md");
     write_atomic(&page, page::page(args, &directions, &found).as_bytes())?;
+    page::pictures(&args.out, &found)?;
     say!("{}", page.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use clap::ValueEnum;
+use domex_data::folder::write_atomic;
+use domex_error::{Context, Result};
 
+use super::calls::PEOPLE;
 use super::figures::{Domain, Figures};
 use super::rows::Row;
 use super::{Args, Section};
@@ -12,6 +17,12 @@ use crate::portraits::directions::Directions;
 
 /// More domains than that have no columns of their own.
 const COLUMNS: usize = 8;
+
+/// Rows whose pictures the page shows.
+const SHOWN: [&str; 4] = ["few", "unheld", "used", "gated"];
+
+/// The folder of pictures beside the page.
+const PICTURES: &str = "study";
 
 type Found<'a> = (&'a Row, Figures);
 
@@ -25,7 +36,8 @@ pub fn page(args: &Args, directions: &Directions, found: &[Found<'_>]) -> String
          each domain on {} latents, fewer where there are more than four ([what the columns mean](teacher.md#measures-that-do-not-flatter)); figures of a row are \
          means over its domains. *Taken* is how often the judge, which no training saw, names the domain, *leak* the largest share that it \
          takes for another one of the model, *base* the kernel distance of the base subspace to renderings, *moved* its perceptual distance to the \
-         source. Edges and high frequencies are shares of those of renderings: 1 is as much.\n\nOf the generator's {} directions {} are \
+         source. Edges and high frequencies are shares of those of renderings: 1 is as much. Where the base is lost, truth, whose \
+         scale it is, is left out.\n\nOf the generator's {} directions {} are \
          dormant: a walk of 20 along them changes no picture by more than anyone sees.\n",
         args.pictures, args.seed, args.pictures, directions.all, directions.dormant,
     );
@@ -36,7 +48,34 @@ pub fn page(args: &Args, directions: &Directions, found: &[Found<'_>]) -> String
             write_section(&mut text, *section, &rows);
         }
     }
+    text.push_str("\n## Pictures: the same people\n");
+    for (row, _) in found
+        .iter()
+        .filter(|(row, _)| SHOWN.contains(&row.name.as_str()))
+    {
+        let (what, name) = (&row.what, &row.name);
+        let _ = write!(text, "\n{what}:\n\n![{what}]({PICTURES}/{name}.png)\n");
+    }
     text
+}
+
+/// Puts the pictures of the page beside it.
+///
+/// # Errors
+///
+/// A picture that cannot be read, or a folder that cannot be written.
+pub fn pictures(out: &Path, found: &[Found<'_>]) -> Result<()> {
+    let folder = out.join(PICTURES);
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    for (row, _) in found
+        .iter()
+        .filter(|(row, _)| SHOWN.contains(&row.name.as_str()))
+    {
+        let picture = out.join(&row.name).join(PEOPLE);
+        let bytes = fs::read(&picture).with_context(|| picture.display().to_string())?;
+        write_atomic(&folder.join(format!("{}.png", row.name)), &bytes)?;
+    }
+    Ok(())
 }
 
 fn title(section: Section) -> &'static str {
@@ -73,9 +112,12 @@ fn means(text: &mut String, rows: &[&Found<'_>]) {
     for (row, found) in rows {
         let _ = writeln!(
             text,
-            "| {} | {:.2} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {} | {} | {} |",
             row.what,
-            found.mean(|domain| domain.truth),
+            number(
+                found.has_truth().then(|| found.mean(|domain| domain.truth)),
+                2
+            ),
             percent(found.mean(|domain| domain.taken)),
             percent(found.mean(|domain| domain.none)),
             percent(found.mean(|domain| domain.leak)),
@@ -114,8 +156,9 @@ fn by_domain(text: &mut String, rows: &[&Found<'_>]) {
         let _ = write!(text, "| {} |", row.what);
         for column in &columns {
             let own = found.domains.iter().find(|own| own.name == column.name);
-            let cell = own.map_or(String::new(), |own| {
-                format!("{:.2}, {}", own.truth, percent(own.none))
+            let cell = own.map_or(String::new(), |own| match found.has_truth() {
+                true => format!("{:.2}, {}", own.truth, percent(own.none)),
+                false => percent(own.none),
             });
             let _ = write!(text, " {cell} |");
         }
