@@ -66,7 +66,7 @@ impl Directions {
         self.used.get(..n).ok_or_else(|| {
             let found = self.used.len();
             user_error(format!(
-                "--domains: {n}, and the source generator uses only {found} directions; fewer domains"
+                "the source generator uses only {found} directions, and {n} are asked for"
             ))
         })
     }

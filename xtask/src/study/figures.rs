@@ -107,9 +107,15 @@ impl Figures {
         self.base.is_none_or(|distance| distance < FAR)
     }
 
-    /// The mean over the domains that can be drawn.
+    /// The mean over the domains that a setting may have been chosen on; over those held out where there are no others.
     pub fn mean(&self, of: impl Fn(&Domain) -> f64) -> f64 {
-        self.domains.iter().map(of).sum::<f64>() / self.domains.len().max(1) as f64
+        let apart = self.domains.iter().any(|domain| !domain.held_out);
+        let counted = self
+            .domains
+            .iter()
+            .filter(|domain| !(apart && domain.held_out));
+        let values: Vec<f64> = counted.map(of).collect();
+        values.iter().sum::<f64>() / values.len().max(1) as f64
     }
 }
 

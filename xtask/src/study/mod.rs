@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::out::{say, write_json};
 use crate::portraits::directions::probed;
+use calls::Measured;
 use figures::Figures;
 use rows::{Networks, Row};
 
@@ -96,7 +97,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         hyperdomain: absolute(&args.hyperdomain)?,
         degan: absolute(&args.degan)?,
     };
-    let rows = rows::all(&directions, &networks, args.pictures, args.seed)?;
+    let by = Measured {
+        pictures: args.pictures,
+        seed: args.seed,
+    };
+    let rows = rows::all(by, &directions, &networks)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let wanted = |row: &&Row| args.only.is_empty() || args.only.contains(&row.section);
     for row in rows.iter().filter(wanted) {
@@ -120,7 +125,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .collect::<Result<_>>()?;
     write_json(&args.out.join("study.json"), &json!(figures))?;
     let page = args.out.join("study.md");
-    write_atomic(&page, page::page(args, &directions, &found).as_bytes())?;
+    write_atomic(&page, page::page(by, &directions, &found).as_bytes())?;
     page::pictures(&args.out, &found)?;
     say!("{}", page.display());
     Ok(ExitCode::SUCCESS)

@@ -9,10 +9,10 @@ use clap::ValueEnum;
 use domex_data::folder::write_atomic;
 use domex_error::{Context, Result};
 
-use super::calls::PEOPLE;
+use super::Section;
+use super::calls::{Measured, PEOPLE};
 use super::figures::{Domain, Figures};
 use super::rows::Row;
-use super::{Args, Section};
 use crate::portraits::directions::Directions;
 
 /// More domains than that have no columns of their own.
@@ -27,19 +27,19 @@ const PICTURES: &str = "study";
 type Found<'a> = (&'a Row, Figures);
 
 /// The page of all rows that were run.
-pub fn page(args: &Args, directions: &Directions, found: &[Found<'_>]) -> String {
+pub fn page(by: Measured, directions: &Directions, found: &[Found<'_>]) -> String {
     let mut text = String::from("# Study: what an expansion learns and what it keeps\n\n");
     let _ = write!(
         text,
         "`cargo xtask study --pictures {} --seed {}`: the shipped generator, 100 steps for each domain where nothing else is said, one run \
          a row, with the settings that the program has by itself. A row is some calls of `domex`, which stand in its folder. `domex eval` measures \
          each domain on {} latents, fewer where there are more than four ([what the columns mean](teacher.md#measures-that-do-not-flatter)); figures of a row are \
-         means over its domains. *Taken* is how often the judge, which no training saw, names the domain, *leak* the largest share that it \
+         means over its domains, without the six held out where there are others. *Taken* is how often the judge, which no training saw, names the domain, *leak* the largest share that it \
          takes for another one of the model, *base* the kernel distance of the base subspace to renderings, *moved* its perceptual distance to the \
          source. Edges and high frequencies are shares of those of renderings: 1 is as much. Where the base is lost, truth, whose \
          scale it is, is left out.\n\nOf the generator's {} directions {} are \
          dormant: a walk of 20 along them changes no picture by more than anyone sees.\n",
-        args.pictures, args.seed, args.pictures, directions.all, directions.dormant,
+        by.pictures, by.seed, by.pictures, directions.all, directions.dormant,
     );
     for section in Section::value_variants() {
         let shown = |(row, _): &&Found<'_>| row.section == *section || row.also.contains(section);
@@ -192,7 +192,7 @@ fn compositions(text: &mut String, rows: &[&Found<'_>]) {
     };
     text.push_str("\nTwo domains in one picture, seen as both:\n\n| |");
     for pair in &first.composed {
-        let _ = write!(text, " {} of a {} |", pair.both[1], pair.both[0]);
+        let _ = write!(text, " {}, {} |", pair.both[0], pair.both[1]);
     }
     let _ = writeln!(text, "\n|---|{}", "---|".repeat(first.composed.len()));
     for (row, found) in &rows {
@@ -216,4 +216,95 @@ fn compositions(text: &mut String, rows: &[&Found<'_>]) {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::Composed;
+    use super::*;
+
+    fn row(name: &str, section: Section, also: Vec<Section>) -> Row {
+        Row {
+            name: name.to_owned(),
+            what: format!("row {name}"),
+            section,
+            also,
+            parts: Vec::new(),
+            has_base: true,
+            domain_file: None,
+        }
+    }
+
+    fn figures(base: f64) -> Figures {
+        let domain = |name: &str, held_out, truth| Domain {
+            name: name.to_owned(),
+            held_out,
+            truth,
+            taken: 0.5,
+            none: 0.25,
+            kept: 0.75,
+            diversity: 1.0,
+            edges: 1.0,
+            high: 1.0,
+            leak: 0.0,
+        };
+        Figures {
+            domains: vec![
+                domain("zombie", false, 0.25),
+                domain("oil", false, 0.75),
+                domain("elf", true, 0.0),
+            ],
+            base: Some(base),
+            moved: None,
+            composed: vec![Composed {
+                both: ["elf", "oil"].map(str::to_owned),
+                seen: 0.5,
+                rendered: 1.0,
+            }],
+            seconds: None,
+            file: Some([3648, 20_176]),
+        }
+    }
+
+    #[test]
+    fn a_section_has_its_own_rows_and_those_to_compare_with() {
+        let (first, lost) = (
+            row("first", Section::Said, vec![Section::Carried]),
+            row("lost", Section::Carried, Vec::new()),
+        );
+        let found = [(&first, figures(0.0)), (&lost, figures(0.1))];
+        let directions = Directions {
+            all: 512,
+            dormant: 400,
+            used: Vec::new(),
+        };
+        let by = Measured {
+            pictures: 128,
+            seed: 0,
+        };
+        let page = page(by, &directions, &found);
+        let said =
+            &page[page.find("## How a domain").unwrap()..page.find("## What carries").unwrap()];
+        let carried = &page[page.find("## What carries").unwrap()..];
+        assert!(
+            said.contains("| row first | 0.50 | 50 % | 25 % |"),
+            "{said}"
+        );
+        assert!(
+            said.contains("| row first | 0.25, 25 % | 0.75, 25 % | 0.00, 25 % |"),
+            "{said}"
+        );
+        assert!(said.contains("elf, oil") && said.contains("| renderings of both | 100 % |"));
+        assert!(!said.contains("row lost"), "{said}");
+        // Truth has no scale where the base is lost.
+        assert!(
+            carried.contains("| row lost |  | 50 % | 25 % |"),
+            "{carried}"
+        );
+        assert!(
+            carried.contains("| row first | 3648 | 20.2 KB |"),
+            "{carried}"
+        );
+        assert!(!page.contains("## How many"), "nothing was run of it");
+    }
 }

@@ -81,13 +81,7 @@ pub struct Row {
 /// # Errors
 ///
 /// A generator that uses too few directions.
-pub fn all(
-    directions: &Directions,
-    networks: &Networks,
-    pictures: usize,
-    seed: u64,
-) -> Result<Vec<Row>> {
-    let by = Measured { pictures, seed };
+pub fn all(by: Measured, directions: &Directions, networks: &Networks) -> Result<Vec<Row>> {
     let mut rows = said(by);
     rows.extend(together(by, directions.some_used(FOUR.len())?));
     rows.extend(carried(by));
@@ -384,7 +378,11 @@ mod tests {
             hyperdomain: Some("/h".into()),
             degan: Some("/d".into()),
         };
-        all(&directions, &networks, 128, 7).unwrap()
+        let by = Measured {
+            pictures: 128,
+            seed: 7,
+        };
+        all(by, &directions, &networks).unwrap()
     }
 
     #[test]
