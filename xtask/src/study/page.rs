@@ -132,7 +132,7 @@ fn means(text: &mut String, rows: &[&Found<'_>]) {
     }
 }
 
-/// Truth and what the judge lets pass, a column for each domain that is in all rows.
+/// Truth and what the judge lets pass, a column for each domain; where there are many, for those that every row of several has.
 fn by_domain(text: &mut String, rows: &[&Found<'_>]) {
     let names = |found: &Figures| -> BTreeSet<String> {
         found.domains.iter().map(|own| own.name.clone()).collect()
