@@ -40,6 +40,40 @@ fn a_picture_is_shown_in_one_pass() {
 }
 
 #[test]
+fn the_shipped_network_is_taken_where_none_is_given() {
+    let world = world();
+    let line = "adapt --text elf --seeds 0 --out";
+    world.refused(
+        &format!("{line} none"),
+        &["hyperdomain.safetensors", "is not there", "--hyperdomain"],
+    );
+    // In a folder of its own: what the other tests know ships no such network.
+    world.copy("shipped", "with");
+    let to = world.path("with/hyperdomain.safetensors");
+    std::fs::copy(world.path("run/model.safetensors"), to).unwrap();
+    let with = |line: &str| {
+        let assets = world.path("with");
+        world
+            .command(line)
+            .env("DOMEX_ASSETS", assets)
+            .output()
+            .unwrap()
+    };
+    assert!(with(&format!("{line} by-itself")).status.success());
+    world.ok(&format!("{line} named --hyperdomain run/model.safetensors"));
+    let picture = |name: &str| world.read(&format!("{name}/seed0000.png"));
+    assert_eq!(picture("by-itself"), picture("named"));
+    domex_test_support::networks::generator(&world.path("another.safetensors"), 9, false);
+    let refused = with(&format!("{line} elsewhere --model another.safetensors"));
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        told.contains("train-hyperdomain") && told.contains("--foreign"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_network_for_another_generator_is_refused() {
     let world = world();
     domex_test_support::networks::generator(&world.path("other.safetensors"), 8, false);

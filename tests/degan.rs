@@ -128,6 +128,36 @@ fn a_picture_is_cropped_by_its_face() {
 }
 
 #[test]
+fn several_pictures_are_a_row_each() {
+    let world = world();
+    std::fs::create_dir(world.path("again")).unwrap();
+    world.write("again/red.png", world.read("red.png"));
+    let line = format!("adapt --image red.png --image again/red.png {ENCODER} --seeds 0,1");
+    world.refused(
+        &format!("{line} --out rows"),
+        &["two domains", "\"red\"", "--name"],
+    );
+    world.refused(
+        &format!("{line} --name a --name b --name c --out rows"),
+        &["3 for 2 domains"],
+    );
+    world.refused(
+        &format!("{line} --name a --out a.safetensors"),
+        &["one domain", "a folder"],
+    );
+    assert!(!world.has("rows") && !world.has("a.safetensors"));
+    let told = world.json(&format!("{line} --name \"first one\" --out rows --json"));
+    assert_eq!(told["domains"][0]["domain"], "first one");
+    assert_eq!(told["domains"][1]["domain"], "red");
+    assert!(world.has("rows/first-one/seed0001.png") && world.has("rows/red/seed0000.png"));
+    let grid = image::open(world.path("rows/grid.png")).unwrap();
+    let one = format!("adapt --image red.png {ENCODER} --seeds 0,1 --out row");
+    world.ok(&one);
+    let single = image::open(world.path("row/grid.png")).unwrap();
+    assert!(grid.height() > single.height() && world.has("row/seed0001.png"));
+}
+
+#[test]
 fn an_encoder_for_another_generator_or_width_is_refused() {
     let world = world();
     networks::generator(&world.path("other.safetensors"), 8, false);
@@ -144,7 +174,11 @@ fn what_does_not_fit_is_refused() {
     let world = world();
     world.refused(
         "adapt --image red.png --out x",
-        &["--hyperdomain", "--degan"],
+        &["degan.safetensors", "is not there", "--degan"],
+    );
+    world.refused(
+        &format!("adapt --image red.png {ENCODER} --clip one --out x"),
+        &["--clip"],
     );
     world.refused(&format!("adapt --text elf {ENCODER}"), &["--text"]);
     world.refused(

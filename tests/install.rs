@@ -134,6 +134,12 @@ mod embedded {
         let line =
             "expand --model diffae --domain zombie --dimensions dormant --out dry -n --quiet";
         ok(&command(&world, line).output().unwrap());
+        for line in [
+            "generate --seeds 0 --out style --quiet",
+            "adapt --image style/seed0000.png --out style.safetensors --quiet",
+        ] {
+            ok(&command(&world, line).output().unwrap());
+        }
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/portraits");
         let read = |path: &Path| std::fs::read(path).unwrap();
         let mut left = unpacked(&world);

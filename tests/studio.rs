@@ -49,16 +49,18 @@ impl Running {
         Self { child, url }
     }
 
-    /// On a port of the system's choice: tests run side by side.
     fn expanded(name: &str) -> Self {
+        Self::of("run/model.safetensors", name)
+    }
+
+    /// On a port of the system's choice: tests run side by side.
+    fn of(model: &str, name: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
             .unwrap()
             .port();
-        Self::start(&format!(
-            "--model run/model.safetensors --port {port} --workspace {name}"
-        ))
+        Self::start(&format!("--model {model} --port {port} --workspace {name}"))
     }
 }
 
@@ -313,6 +315,56 @@ fn a_domain_is_learnt_in_a_process_of_its_own() {
     browser
         .wait_for("document.querySelector('.run:nth-child(2) button')?.textContent === 'Resume'");
     quiet(&mut browser);
+}
+
+#[test]
+fn domains_are_made_at_once_by_words_and_by_a_picture() {
+    let Some(program) = browser::find() else {
+        return;
+    };
+    let world = world();
+    world.write("texts.txt", "sketch\nzombie\n");
+    let short = "--kimg 0.01 --batch 4 --tick 0.01 --clip one";
+    world.ok(&format!(
+        "train-hyperdomain {short} --texts texts.txt --out hyper"
+    ));
+    world.ok(&format!("train-degan {short} --fade-in 2 --out degan"));
+    for (run, name) in [("hyper", "hyperdomain"), ("degan", "degan")] {
+        let to = world.path(&format!("shipped/{name}.safetensors"));
+        std::fs::copy(world.path(&format!("{run}/model.safetensors")), to).unwrap();
+    }
+    let mut browser = Browser::start(&program);
+    let running = Running::of("shipped/generator.safetensors", "at-once");
+    browser.open(&running.url, 1200, 800);
+    browser.wait_for("document.documentElement.dataset.drawn >= 1");
+    let named = |browser: &mut Browser, name: &str| {
+        browser.value(&format!(
+            "{{ document.getElementById('learn-panel').open = true;
+                document.getElementById('learn-domains').value = 'elf\\nold owl';
+                document.getElementById('learn-name').value = '{name}'; 0 }}"
+        ));
+    };
+    let labels =
+        "[...document.querySelectorAll('#domains label')].map((l) => l.textContent).join()";
+    named(&mut browser, "elves");
+    click(&mut browser, "#adapt-words");
+    browser.wait_for(&format!("{labels} === 'elf,old owl'"));
+    quiet(&mut browser);
+
+    // Onto these, that of a picture. It is wide, and its middle is taken.
+    let style = world.path("style.png");
+    image::RgbImage::from_fn(48, 32, |x, _| image::Rgb([250, 5 * x as u8, 0]))
+        .save(&style)
+        .unwrap();
+    named(&mut browser, "red");
+    browser.choose_file("#adapt-picture", &style);
+    browser.wait_for(&format!("{labels} === 'elf,old owl,red'"));
+    assert!(world.has("at-once/runs/red/style.png"));
+    named(&mut browser, "red");
+    click(&mut browser, "#adapt-words");
+    let message = "document.getElementById('message').textContent";
+    browser.wait_for(&format!("{message}.includes('already')"));
+    assert!(world.has("at-once/runs/red/model.safetensors"));
 }
 
 #[test]

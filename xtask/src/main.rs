@@ -12,6 +12,7 @@ mod gpu_check;
 mod out;
 mod persons;
 mod portraits;
+mod program;
 mod study;
 
 use std::process::ExitCode;

@@ -51,7 +51,13 @@ pub const JUDGE: &str = "judge.safetensors";
 /// The diffusion model that teaches.
 pub const TEACHER: &str = "teacher.safetensors";
 
-/// What `--clip` calls the CLIP model whose texts it learnt.
+/// The encoder that makes domains of pictures.
+pub const DEGAN: &str = "degan.safetensors";
+
+/// The network that makes domains of texts.
+pub const HYPERDOMAIN: &str = "hyperdomain.safetensors";
+
+/// What `--clip` calls the CLIP model whose texts the teacher learnt.
 pub const TEACHER_CLIP: &str = "plain";
 
 /// How the names of CLIP models' files begin.

@@ -10,6 +10,7 @@ use domex_error::user_error;
 use image::RgbImage;
 
 use crate::args::OutArgs;
+use crate::domains::slugs;
 use crate::paths::{text, texts};
 
 /// The picture that shows all others.
@@ -42,12 +43,17 @@ impl Gallery {
         })
     }
 
-    /// The folder, unless only one picture is written.
-    pub fn folder(&self) -> Option<&OutputFolder> {
-        match &self.place {
-            Place::Folder(folder) => Some(folder),
-            Place::File(_) => None,
+    /// Makes a folder for the pictures of each domain in the folder, if they are written; how these are called.
+    pub fn folders(&self, domains: &[String]) -> domex_error::Result<Vec<String>> {
+        let names = slugs(domains);
+        if let Place::Folder(folder) = &self.place {
+            for path in names.iter().map(|name| folder.file(name)) {
+                std::fs::create_dir_all(&path).map_err(|error| {
+                    user_error(format!("cannot write {}: {error}", path.display()))
+                })?;
+            }
         }
+        Ok(names)
     }
 
     /// One of the pictures, under its name in the folder; its file, if it was written.

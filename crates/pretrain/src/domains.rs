@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use domex_clip::unit_length;
 use domex_data::grid::Grid;
 use domex_data::picture::{to_rgb, write_png};
+use domex_lpips::Lpips;
 use domex_nada::Guide;
 use domex_nada::direction::{Guard, cosine};
 use domex_random::{Stream, Streams};
@@ -62,6 +63,22 @@ impl Terms {
         }
         Ok((self.total, losses))
     }
+}
+
+/// Adds how far edited pictures are from those that should come out: by the perceptual network, if there is one, and by squares.
+pub(crate) fn by_pictures(
+    terms: &mut Terms,
+    perceptual: Option<&Lpips>,
+    [by_network, by_squares]: [f64; 2],
+    [wanted, edited]: [&Tensor; 2],
+) -> Result<()> {
+    if let Some(network) = perceptual {
+        let target = network.features(wanted)?.detach();
+        let apart = network.between(&target, &network.features(edited)?)?;
+        terms.add("perceptual", by_network, &apart.mean_all()?)?;
+    }
+    let squares = (edited - wanted)?.sqr()?.mean_all()?;
+    terms.add("squares", by_squares, &squares)
 }
 
 /// Latents that every domain is measured on.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
@@ -39,6 +40,14 @@ pub trait Learner: Send + Sync {
     /// The folder cannot be written.
     fn stop(&self, folder: &Path) -> domex_error::Result<()>;
 
+    /// Makes domains in one pass, by networks that have seen others, in place of a run: the folder, which is not there yet, gets a
+    /// model with them beside those of the studio's model. It takes seconds.
+    ///
+    /// # Errors
+    ///
+    /// No network serves the studio's model, or one of the domains is there already. Nothing is left of the folder.
+    fn adapt(&self, given: &Given, folder: &Path) -> domex_error::Result<()>;
+
     /// How far a run is.
     fn progress(&self, folder: &Path) -> Progress;
 
@@ -57,6 +66,15 @@ pub struct Wanted {
     pub domains: Vec<String>,
     /// Steps of training.
     pub steps: u64,
+}
+
+/// What domains are made of in one pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// A domain each, in words.
+    Words(Vec<String>),
+    /// One domain by a picture, under this name.
+    Picture(Box<RgbImage>, String),
 }
 
 /// How far a run is.
@@ -99,30 +117,43 @@ impl Wanted {
     ///
     /// No domain or too many; words that are empty, too long, or that name files as the command line does; steps out of range.
     pub fn check(&self) -> Result<(), Refusal> {
-        let refused = |text: String| Err(Refusal::Settings(text));
-        if !(1..=MOST_DOMAINS).contains(&self.domains.len()) {
-            let found = self.domains.len();
-            return refused(format!("{found} domains at once; give 1 to {MOST_DOMAINS}"));
-        }
-        for words in &self.domains {
-            if words.trim().is_empty() || words.chars().count() > LONGEST_WORDS {
-                return refused(format!(
-                    "a domain is said in 1 to {LONGEST_WORDS} letters, such as \"pencil sketch\""
-                ));
-            }
-            // `name=@file` of `domex expand` reads pictures of any folder.
-            let sign = |c: char| c.is_control() || matches!(c, '=' | '@');
-            if let Some(sign) = words.chars().find(|&c| sign(c)) {
-                return refused(format!(
-                    "{words:?}: {sign:?} cannot be part of a domain's words here; pictures are for `domex expand`"
-                ));
-            }
-        }
+        check_domains(&self.domains)?;
         match (1..=MOST_STEPS).contains(&self.steps) {
             true => Ok(()),
-            false => refused(format!("{} steps; give 1 to {MOST_STEPS}", self.steps)),
+            false => Err(Refusal::Settings(format!(
+                "{} steps; give 1 to {MOST_STEPS}",
+                self.steps
+            ))),
         }
     }
+}
+
+/// Refuses what is no list of words, as [`Wanted::check`] does.
+///
+/// # Errors
+///
+/// No domain or too many; words that are empty, too long, or that name files as the command line does.
+pub fn check_domains(domains: &[String]) -> Result<(), Refusal> {
+    let refused = |text: String| Err(Refusal::Settings(text));
+    if !(1..=MOST_DOMAINS).contains(&domains.len()) {
+        let found = domains.len();
+        return refused(format!("{found} domains at once; give 1 to {MOST_DOMAINS}"));
+    }
+    for words in domains {
+        if words.trim().is_empty() || words.chars().count() > LONGEST_WORDS {
+            return refused(format!(
+                "a domain is said in 1 to {LONGEST_WORDS} letters, such as \"pencil sketch\""
+            ));
+        }
+        // `name=@file` of `domex expand` reads pictures of any folder.
+        let sign = |c: char| c.is_control() || matches!(c, '=' | '@');
+        if let Some(sign) = words.chars().find(|&c| sign(c)) {
+            return refused(format!(
+                "{words:?}: {sign:?} cannot be part of a domain's words here; pictures are for `domex expand`"
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

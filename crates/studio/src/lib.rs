@@ -43,7 +43,7 @@ pub use crop::Faces;
 pub use engine::{Direction, Engine, Found, Frame, Info, Models, PhotoBytes, PhotoSupport, Stop};
 pub use error::{Error, Result};
 pub use guard::Token;
-pub use learn::{Learner, Progress, Wanted};
+pub use learn::{Given, Learner, Progress, Wanted};
 pub use models::Named;
 pub use refusal::Refusal;
 pub use region::Region;

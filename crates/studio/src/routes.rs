@@ -12,6 +12,8 @@
 //! | `POST /api/open` | a PNG with settings | the settings, as JSON |
 //! | `GET /api/presets` | | names, as JSON |
 //! | `GET`, `PUT`, `DELETE /api/presets/{name}` | settings, to put | a PNG with settings |
+//! | `POST /api/domains/{name}` | domains in words | in one pass, without training: the name of the model that has them, as JSON |
+//! | `POST /api/domains/{name}/{crop}` | a picture file | the same of one domain, that of the picture |
 //! | `GET /api/runs` | | expansions and how far they are, as JSON |
 //! | `PUT /api/runs/{name}` | domains and steps | the same, with one that begins |
 //! | `POST /api/runs/{name}/stop`, `…/resume` | | the same |
@@ -37,7 +39,8 @@ use serde_json::{Value, json};
 use crate::crop::Crop;
 use crate::engine::Frame;
 use crate::film::Film;
-use crate::learn::{State as Doing, Wanted};
+use crate::learn::{Given, State as Doing, Wanted, check_domains};
+use crate::models;
 use crate::page;
 use crate::refusal::Refusal;
 use crate::settings::{Settings, Source};
@@ -82,6 +85,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/open", post(open))
         .route("/presets", get(presets))
         .route("/presets/{name}", get(preset).put(save).delete(remove))
+        .route("/domains/{name}", post(adapt_words))
+        .route("/domains/{name}/{crop}", post(adapt_picture))
         .route("/runs", get(runs))
         .route("/runs/{name}", put(begin_run))
         .route("/runs/{name}/stop", post(stop_run))
@@ -250,16 +255,7 @@ async fn photo(
         .filter(|steps| (support.least..=1000).contains(steps));
     let steps = steps
         .ok_or_else(|| Refusal::Settings(format!("steps go from {} to 1000", support.least)))?;
-    let crop: Crop = crop.parse()?;
-    let bytes = upload::bytes(body, "the picture", shared.limits.upload).await?;
-    let (pixels, side, faces) = (shared.limits.pixels, info.resolution, shared.faces.clone());
-    let cut = shared.apart(move || {
-        let (picture, mut notes) = upload::picture(&bytes, pixels)?;
-        let (photo, further) = crop.cut(picture, side, &*faces)?;
-        notes.extend(further);
-        Ok((photo, notes))
-    });
-    let (photo, notes) = cut.await?;
+    let (photo, notes) = cropped(&shared, &crop, body).await?;
     let search = shared
         .queue
         .ask(None, shared.limits.search, move |engine, stop| {
@@ -269,6 +265,66 @@ async fn photo(
     let id = shared.photos().keep(found.bytes.into());
     Ok(document(
         &json!({ "photo": id, "likeness": found.likeness, "notes": notes }),
+    ))
+}
+
+/// A picture that was sent, as large as those of the model, and what was done to it.
+async fn cropped(
+    shared: &Shared,
+    crop: &str,
+    body: Body,
+) -> Result<(RgbImage, Vec<String>), Refusal> {
+    let crop: Crop = crop.parse()?;
+    let bytes = upload::bytes(body, "the picture", shared.limits.upload).await?;
+    let side = shared.info().resolution;
+    let (pixels, faces) = (shared.limits.pixels, shared.faces.clone());
+    let cut = shared.apart(move || {
+        let (picture, mut notes) = upload::picture(&bytes, pixels)?;
+        let (photo, further) = crop.cut(picture, side, &*faces)?;
+        notes.extend(further);
+        Ok((photo, notes))
+    });
+    cut.await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    domains: Vec<String>,
+}
+
+async fn adapt_words(State(shared): Studio, Path(name): Path<String>, body: Body) -> Answer {
+    let name = Name::new(&name)?;
+    let Words { domains } = shared.json(body).await?;
+    check_domains(&domains)?;
+    adapt(&shared, &name, Given::Words(domains), &[]).await
+}
+
+async fn adapt_picture(
+    State(shared): Studio,
+    Path((name, crop)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    let checked = Name::new(&name)?;
+    let (picture, notes) = cropped(&shared, &crop, body).await?;
+    adapt(
+        &shared,
+        &checked,
+        Given::Picture(Box::new(picture), name),
+        &notes,
+    )
+    .await
+}
+
+async fn adapt(shared: &Shared, name: &Name, given: Given, notes: &[String]) -> Answer {
+    let folder = shared.workspace.new_run(name)?;
+    let (learner, made) = (shared.learner.clone(), folder.clone());
+    shared
+        .apart(move || Ok(learner.adapt(&given, &made)?))
+        .await?;
+    let run = folder.file_name().unwrap_or_default().to_string_lossy();
+    Ok(document(
+        &json!({ "model": models::of_run(&run), "notes": notes }),
     ))
 }
 

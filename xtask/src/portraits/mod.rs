@@ -5,6 +5,7 @@
 //! done stays, and what is half done is resumed.
 
 mod beside;
+mod by_program;
 mod card;
 pub mod directions;
 mod distances;
@@ -77,6 +78,9 @@ pub struct Args {
     /// Measuring: a generator trained half as long, to compare.
     #[arg(long, value_name = "FILE")]
     half: Option<PathBuf>,
+    /// The program, which trains what it can train by itself.
+    #[arg(long, value_name = "FILE", default_value = "target/release/domex")]
+    domex: PathBuf,
     /// Where the networks that ship are written.
     #[arg(long, value_name = "DIR", default_value = "assets/portraits")]
     assets: PathBuf,
@@ -117,6 +121,10 @@ enum What {
     Perceptual,
     /// The diffusion model that draws what a text says, with the texts of the plain contrastive model.
     Teacher,
+    /// The encoder that makes domains of pictures, by the program, for the networks among the assets.
+    Degan,
+    /// The network that makes domains of texts, likewise.
+    Hyperdomain,
     /// Push photographs towards each domain's text through contrastive models, and ask the judge.
     Steer,
     /// Ask a contrastive model for domain, hair colour, glasses and beard of fresh renderings.
@@ -134,7 +142,7 @@ enum What {
 }
 
 /// Everything that ships, in this order.
-const ALL: [What; 17] = [
+const ALL: [What; 20] = [
     What::Judge,
     What::Perceptual,
     What::Plain,
@@ -151,6 +159,10 @@ const ALL: [What; 17] = [
     What::Inversion,
     What::Reconstruction,
     What::Measure,
+    // The networks that follow are for what ships, to the bit.
+    What::Ship,
+    What::Degan,
+    What::Hyperdomain,
     What::Ship,
 ];
 
@@ -250,6 +262,7 @@ fn one(args: &Args, what: What) -> Result<ExitCode> {
         What::Measure => try_out::measure(args),
         What::Distances => distances::measure(args),
         What::Ship => ship::ship(args),
+        What::Degan | What::Hyperdomain => by_program::train(args, what),
         _ => train::train(args, what),
     }
 }

@@ -261,6 +261,8 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         | What::Reconstruction
         | What::Measure
         | What::Distances
+        | What::Degan
+        | What::Hyperdomain
         | What::Ship => Err(user_error("this trains nothing")),
     }
 }

@@ -15,15 +15,16 @@ use std::process::ExitCode;
 use candle_core::Device;
 use clap::ValueEnum;
 use domex_data::folder::write_atomic;
-use domex_error::{Context, Result, user_error};
+use domex_error::{Context, Result};
 use domex_stylegan2::Model;
 use serde_json::json;
 
 use crate::out::{say, write_json};
 use crate::portraits::directions::probed;
+use crate::program;
 use calls::Measured;
 use figures::Figures;
-use rows::{Networks, Row};
+use rows::Row;
 
 /// Arguments of `study`.
 #[derive(Debug, clap::Args)]
@@ -37,12 +38,6 @@ pub struct Args {
     /// The parts of the study to run; the page has every part that was run.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
-    /// A network of `domex train-hyperdomain`, whose domains are measured among the parametrisations.
-    #[arg(long, value_name = "FILE")]
-    hyperdomain: Option<PathBuf>,
-    /// An encoder of `domex train-degan`, likewise.
-    #[arg(long, value_name = "FILE")]
-    degan: Option<PathBuf>,
     /// Latents that each domain of a run with four is judged by.
     #[arg(long, default_value_t = 128)]
     pictures: usize,
@@ -83,25 +78,14 @@ pub enum Section {
 ///
 /// A program that is not there, a call of it that fails, and a folder of another study.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let domex = std::path::absolute(&args.domex)?;
-    if !domex.is_file() {
-        return Err(user_error(format!(
-            "{}: no such program; build it by `cargo build --release`, or name it by --domex",
-            domex.display()
-        )));
-    }
+    let domex = program::find(&args.domex)?;
     let source = Model::load(&args.generator, &Device::Cpu)?;
     let directions = probed(source.generator(), rows::DISTANCE, args.seed)?;
-    let absolute = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
-    let networks = Networks {
-        hyperdomain: absolute(&args.hyperdomain)?,
-        degan: absolute(&args.degan)?,
-    };
     let by = Measured {
         pictures: args.pictures,
         seed: args.seed,
     };
-    let rows = rows::all(by, &directions, &networks)?;
+    let rows = rows::all(by, &directions)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let wanted = |row: &&Row| args.only.is_empty() || args.only.contains(&row.section);
     for row in rows.iter().filter(wanted) {

@@ -107,7 +107,16 @@ fn means(text: &mut String, rows: &[&Found<'_>]) {
          |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let number = |value: Option<f64>, digits: usize| {
-        value.map_or(String::new(), |value| format!("{value:.digits$}"))
+        value.map_or(String::new(), |value| {
+            let text = format!("{value:.digits$}");
+            // A negative number that rounds to zero has no sign to show.
+            match text.strip_prefix('-') {
+                Some(rest) if !rest.contains(|digit| ('1'..='9').contains(&digit)) => {
+                    rest.to_owned()
+                }
+                _ => text,
+            }
+        })
     };
     for (row, found) in rows {
         let _ = writeln!(

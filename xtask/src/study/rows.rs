@@ -1,7 +1,5 @@
 //! The rows of the study: what is run for each.
 
-use std::path::{Path, PathBuf};
-
 use domex_data::portraits::{Domain, Family, phrases};
 use domex_error::Result;
 
@@ -52,13 +50,6 @@ const PARAMETRISATIONS: [&str; 7] = [
 /// The file of a domain that left its model.
 const FILE: &str = "zombie.safetensors";
 
-/// Networks that make domains in one pass, where there are any.
-#[derive(Debug)]
-pub struct Networks {
-    pub hyperdomain: Option<PathBuf>,
-    pub degan: Option<PathBuf>,
-}
-
 /// A line of the page.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -81,16 +72,14 @@ pub struct Row {
 /// # Errors
 ///
 /// A generator that uses too few directions.
-pub fn all(by: Measured, directions: &Directions, networks: &Networks) -> Result<Vec<Row>> {
+pub fn all(by: Measured, directions: &Directions) -> Result<Vec<Row>> {
     let mut rows = said(by);
     rows.extend(together(by, directions.some_used(FOUR.len())?));
     rows.extend(carried(by));
-    rows.extend(in_one_pass(by, networks));
+    rows.extend(in_one_pass(by));
     rows.push(in_turns(by));
     rows.extend([1, 8, 25, 100].map(|n| many(by, n)));
-    let held_out = goals(&Domain::HELD_OUT);
-    let what = "the six held out, words by CLIP";
-    rows.push(words(by, Section::HeldOut, "held-out", what, &held_out, ""));
+    rows.extend(held_out(by));
     rows.push(autoencoder(by));
     for row in rows.iter_mut().filter(|row| row.section != Section::Many) {
         row.parts.iter_mut().for_each(|part| part.show(by));
@@ -151,33 +140,74 @@ fn said(by: Measured) -> Vec<Row> {
         )
     };
     let both = DRAWN.replacen("[settings]\n", "[settings]\ndiffusion.clip = 0.1\n", 1);
+    let mut teacher = drawn("teacher", "words, by the diffusion model", DRAWN.to_owned());
+    teacher.also = vec![Section::Carried];
     vec![
         clip,
-        drawn("teacher", "words, by the diffusion model", DRAWN.to_owned()),
+        teacher,
         drawn("both", "words, by both", both),
-        pictures(by, "few", "10 pictures of each, by CLIP", 10, ""),
-        pictures(
-            by,
-            "folder",
-            "500 pictures of each, by a discriminator",
-            500,
-            "--batch 8",
-        ),
+        pictures(by, Section::Said, "few", &FOUR, FEW),
+        pictures(by, Section::Said, "folder", &FOUR, MANY),
     ]
 }
 
+/// What a domain is said by where it is said by pictures.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    what: &'static str,
+    count: usize,
+    more: &'static str,
+}
+
+const FEW: Shown = Shown {
+    what: "10 pictures of each, by CLIP",
+    count: 10,
+    more: "",
+};
+
+const MANY: Shown = Shown {
+    what: "500 pictures of each, by a discriminator",
+    count: 500,
+    more: "--batch 8",
+};
+
 /// From renderings of each domain.
-fn pictures(by: Measured, name: &str, what: &str, count: usize, more: &str) -> Row {
-    let shown = FOUR.map(|domain| format!("--domain {domain}=@{domain}/00000"));
-    let mut calls: Vec<Call> = FOUR.iter().map(|domain| by.draw(*domain, count)).collect();
-    calls.push(by.expand(STEPS * FOUR.len(), &format!("{} {more}", shown.join(" "))));
-    calls.push(by.eval(EXPANDED, FOUR.len(), SOURCE));
+fn pictures(by: Measured, section: Section, name: &str, domains: &[Domain], by_what: Shown) -> Row {
+    let shown = domains
+        .iter()
+        .map(|domain| format!("--domain {domain}=@{domain}/00000"));
+    let shown: Vec<String> = shown.collect();
+    let drawn = domains.iter().map(|domain| by.draw(*domain, by_what.count));
+    let mut calls: Vec<Call> = drawn.collect();
+    let steps = STEPS * domains.len();
+    calls.push(by.expand(steps, &format!("{} {}", shown.join(" "), by_what.more)));
+    calls.push(by.eval(EXPANDED, domains.len(), SOURCE));
     let part = Part {
         folder: name.to_owned(),
         files: Vec::new(),
         calls,
     };
-    Row::new(Section::Said, name, what, part)
+    Row::new(section, name, by_what.what, part)
+}
+
+/// The domains that no setting was chosen on, said in every way.
+fn held_out(by: Measured) -> [Row; 4] {
+    let (section, domains) = (Section::HeldOut, &Domain::HELD_OUT);
+    let goals = goals(domains);
+    let drawn = tasks(&goals, |_| "method = \"diffusion\"".to_owned());
+    let length = (STEPS * goals.len(), goals.len());
+    let drawn = by.by_tasks("held-out-teacher", drawn, length, "--batch 8");
+    [
+        words(by, section, "held-out", "words, by CLIP", &goals, ""),
+        Row::new(
+            section,
+            "held-out-teacher",
+            "words, by the diffusion model, which never saw them",
+            drawn,
+        ),
+        pictures(by, section, "held-out-few", domains, FEW),
+        pictures(by, section, "held-out-folder", domains, MANY),
+    ]
 }
 
 fn together(by: Measured, used: &[usize]) -> Vec<Row> {
@@ -230,16 +260,28 @@ fn carried(by: Measured) -> Vec<Row> {
         row.domain_file = Some(FILE);
         row
     };
-    PARAMETRISATIONS.iter().map(row).collect()
+    let mut rows: Vec<Row> = PARAMETRISATIONS.iter().map(row).collect();
+    let drawn = by.by_tasks(
+        "gated-teacher",
+        DRAWN.to_owned(),
+        (STEPS * FOUR.len(), FOUR.len()),
+        "--parametrisation gated",
+    );
+    rows.push(Row::new(
+        Section::Carried,
+        "gated-teacher",
+        "`--parametrisation gated`, by the diffusion model",
+        drawn,
+    ));
+    rows
 }
 
 /// Domains by networks that saw others before.
-fn in_one_pass(by: Measured, networks: &Networks) -> Vec<Row> {
+fn in_one_pass(by: Measured) -> [Row; 2] {
     let files = FOUR.map(|domain| format!("{domain}.safetensors"));
-    let row = |name: &str, what: &str, network: &Path, of: &dyn Fn(Domain) -> [String; 2]| {
+    let row = |name: &str, what: &str, of: &dyn Fn(Domain) -> [String; 2]| {
         let adapt = |domain: Domain| {
             let mut call = by.call(&format!("adapt --name {domain} --out {domain}.safetensors"));
-            call.extend([format!("--{name}"), network.to_string_lossy().into_owned()]);
             call.extend(of(domain));
             call
         };
@@ -267,25 +309,14 @@ fn in_one_pass(by: Measured, networks: &Networks) -> Vec<Row> {
             format!("{domain}/00000/img00000000.png"),
         ]
     };
-    let by_text = networks.hyperdomain.as_deref();
-    let by_text = by_text.map(|network| {
+    [
         row(
             "hyperdomain",
             "one pass of a hypernetwork over the words",
-            network,
             &text,
-        )
-    });
-    let by_image = networks.degan.as_deref();
-    let by_image = by_image.map(|network| {
-        row(
-            "degan",
-            "one pass of an encoder over one picture",
-            network,
-            &image,
-        )
-    });
-    by_text.into_iter().chain(by_image).collect()
+        ),
+        row("degan", "one pass of an encoder over one picture", &image),
+    ]
 }
 
 /// Two domains, and two more onto what came of them.
@@ -374,15 +405,11 @@ mod tests {
             dormant: 400,
             used: (0..112).collect(),
         };
-        let networks = Networks {
-            hyperdomain: Some("/h".into()),
-            degan: Some("/d".into()),
-        };
         let by = Measured {
             pictures: 128,
             seed: 7,
         };
-        all(by, &directions, &networks).unwrap()
+        all(by, &directions).unwrap()
     }
 
     #[test]

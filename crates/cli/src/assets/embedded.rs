@@ -1,4 +1,4 @@
-//! The weights of the portrait world as part of the program: 66 MB that the system reads when they are asked for.
+//! The weights of the portrait world as part of the program: 70 MB that the system reads when they are asked for.
 
 /// The shipped file of this name, with its content.
 macro_rules! shipped {
@@ -15,6 +15,7 @@ pub const FILES: &[(&str, &[u8])] = shipped![
     "clip-fine.safetensors",
     "clip-plain.safetensors",
     "clip-robust.safetensors",
+    "degan.safetensors",
     "diffae.safetensors",
     "encoder.safetensors",
     "expand-diffae.toml",

@@ -6,6 +6,7 @@ mod hyperdomain;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use domex_data::counted;
 use domex_data::folder::prepare_file;
 use domex_data::grid::Grid;
 use domex_error::user_error;
@@ -15,6 +16,7 @@ use domex_latent::expansion::Rows;
 use domex_latent::matrices::Matrices;
 use domex_latent::subspace::Domain;
 use domex_stylegan2::{Generator, Model as StyleGan2, Overwrite};
+use image::{Rgb, RgbImage};
 use serde_json::{Value as Json, json};
 
 use super::domains::file as domain_file;
@@ -27,35 +29,35 @@ use crate::kinds::Model;
 use crate::paths::text;
 use crate::pictures::Painter;
 use crate::seeds::List;
-use crate::{kinds, models};
+use crate::{assets, kinds, models};
 
 /// Flags of `domex adapt`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex adapt --text \"zombie\" --hyperdomain runs/hyperdomain/model.safetensors --out zombie\n  domex adapt --image style.png --degan runs/degan/model.safetensors --out style.png\n  domex adapt --image style.png --hyperdomain runs/hyperdomain/model.safetensors --out style.png\n  domex adapt --image party.jpg --crop face --face 2 --degan runs/degan/model.safetensors --out guest.png\n  domex adapt --text \"zombie\" --hyperdomain runs/hyperdomain/model.safetensors --out zombie.safetensors\n  domex domains add zombie.safetensors --model portraits --out more.safetensors\n\nNothing is trained: a network that `domex train-hyperdomain` or, for pictures, `domex train-degan` made says what the domain does\nto the generator. With a name that\nends in .safetensors for --out the domain is stored; else the seeds are shown without and with it."
+    after_help = "Examples:\n  domex adapt --image style.png --out style\n  domex adapt --text \"zombie\" --text \"comic\" --out words\n  domex adapt --image party.jpg --crop face --face 2 --out guest\n  domex adapt --image style.png --out style.safetensors\n  domex domains add style.safetensors --model portraits --out more.safetensors\n  domex adapt --model ffhq.pkl --image style.png --degan runs/degan/model.safetensors --out style\n  domex adapt --model ffhq.pkl --text \"zombie\" --hyperdomain runs/hyperdomain/model.safetensors --out zombie\n\nNothing is trained: a network says what the domain does to the generator. For the shipped generator they ship; for another one\n`domex train-degan` makes one for pictures, `domex train-hyperdomain` one for texts. With a name that ends in .safetensors for\n--out the domain is stored; else the seeds are shown without and with it, a row for each text or picture."
 )]
 pub struct Adapt {
-    /// The domain in words
+    /// The domain in words; may be given more than once, a domain each
     #[arg(long, value_name = "TEXT", required_unless_present = "image", conflicts_with_all = ["crop", "face"])]
-    pub text: Option<String>,
-    /// The domain by a picture
+    pub text: Vec<String>,
+    /// The domain by a picture; may be given more than once, a domain each
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
-    pub image: Option<PathBuf>,
+    pub image: Vec<PathBuf>,
     /// What of a picture is seen.
     #[command(flatten)]
     pub crop: CropArgs,
-    /// A network that `domex train-hyperdomain` made
+    /// A network that `domex train-hyperdomain` made [default for a text: the shipped one]
     #[arg(long, value_name = "FILE", conflicts_with = "degan")]
     pub hyperdomain: Option<PathBuf>,
-    /// An encoder that `domex train-degan` made, for a picture
+    /// An encoder that `domex train-degan` made, for a picture [default for a picture: the shipped one]
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub degan: Option<PathBuf>,
     /// The CLIP model whose embeddings the hypernetwork reads [default: the shipped one, if it is]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "degan")]
     pub clip: Option<String>,
-    /// What the domain is called [default: the text, or the picture's name]
+    /// What the domain is called, in the order of texts or pictures [default: the text, or the picture's name]
     #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
+    pub name: Vec<String>,
     /// Strength of the domain in the pictures
     #[arg(
         long,
@@ -81,6 +83,90 @@ pub struct Adapt {
     pub synthesis: SynthesisArgs,
 }
 
+/// What says what a domain does.
+struct Network {
+    path: PathBuf,
+    /// For pictures, of `train-degan`; else the hypernetwork.
+    is_encoder: bool,
+    is_shipped: bool,
+}
+
+impl Network {
+    /// That of the flags, else the one that ships for a picture or for a text.
+    fn of(args: &Adapt) -> domex_error::Result<Self> {
+        let given = args.hyperdomain.as_ref().or(args.degan.as_ref());
+        let is_encoder = args.hyperdomain.is_none() && !args.image.is_empty();
+        let (kind, shipped, verb) = match is_encoder {
+            true => (&kinds::DEGAN, assets::DEGAN, "train-degan"),
+            false => (
+                &kinds::HYPERDOMAIN,
+                assets::HYPERDOMAIN,
+                "train-hyperdomain",
+            ),
+        };
+        if is_encoder && args.clip.is_some() {
+            return Err(user_error(
+                "--clip: says whose embeddings a hypernetwork reads; the encoder of pictures reads none. Leave it out, or give a hypernetwork as --hyperdomain",
+            ));
+        }
+        let path = match given {
+            Some(path) => path.clone(),
+            None => assets::file(shipped)?.ok_or_else(|| {
+                user_error(format!(
+                    "no network: the shipped {shipped} is not there; give one that `domex {verb}` made as --{}",
+                    kind.name()
+                ))
+            })?,
+        };
+        kinds::expect(&path, kind)?;
+        Ok(Self {
+            path,
+            is_encoder,
+            is_shipped: given.is_none(),
+        })
+    }
+
+    /// How messages call it.
+    fn shown(&self) -> String {
+        let flag = match self.is_encoder {
+            true => "--degan",
+            false => "--hyperdomain",
+        };
+        match self.is_shipped {
+            true => assets::shown(&self.path),
+            false => format!("{flag} {}", self.path.display()),
+        }
+    }
+
+    /// Refuses it for another generator than that it was trained for, unless that is wanted.
+    fn check_generator(
+        &self,
+        args: &Adapt,
+        model: &StyleGan2,
+        wanted: &str,
+    ) -> domex_error::Result<()> {
+        if domain_file::fingerprint(model)? == wanted {
+            return Ok(());
+        }
+        let other = format!("{}: was trained for another generator", self.shown());
+        if !args.foreign {
+            let model = models::name(&args.model);
+            let mend = match (self.is_shipped, self.is_encoder) {
+                (false, _) => "give that one as --model",
+                (true, true) => "give one of `domex train-degan` for this generator as --degan",
+                (true, false) => {
+                    "give one of `domex train-hyperdomain` for this generator as --hyperdomain"
+                }
+            };
+            return Err(user_error(format!(
+                "{other} than --model {model}; {mend}, or --foreign to use it all the same"
+            )));
+        }
+        tracing::warn!("{other}");
+        Ok(())
+    }
+}
+
 /// Where the result goes.
 enum Output {
     Domain(PathBuf),
@@ -91,24 +177,28 @@ enum Output {
 struct Vectors {
     offsets: Rows,
     factors: Rows,
+    /// What of the picture was seen.
+    picture: Option<RgbImage>,
     /// How long it took.
     seconds: f64,
     /// What the file of the domain says of it.
     task: Json,
 }
 
+/// Domains in a model, in the order of the flags.
+struct Made {
+    model: StyleGan2,
+    domains: Vec<DomainFile>,
+    /// What was seen of the picture of each.
+    pictures: Vec<Option<RgbImage>>,
+    /// How long each took.
+    seconds: Vec<f64>,
+}
+
 /// Runs the verb.
 pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
-    let (network, kind) = match (&args.hyperdomain, &args.degan) {
-        (Some(path), _) => (path, &kinds::HYPERDOMAIN),
-        (None, Some(path)) => (path, &kinds::DEGAN),
-        (None, None) => {
-            return Err(user_error(
-                "no network: give one that `domex train-hyperdomain` made as --hyperdomain, or for a picture one that `domex train-degan` made as --degan",
-            ));
-        }
-    };
-    kinds::expect(network, kind)?;
+    let network = Network::of(args)?;
+    let names = names(args)?;
     let cropper = Cropper::new(args.crop)?;
     let output = match &args.out.out {
         Some(out)
@@ -116,6 +206,13 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
                 .extension()
                 .is_some_and(|ending| ending == "safetensors") =>
         {
+            if names.len() > 1 {
+                return Err(user_error(format!(
+                    "--out {}: is the file of one domain, and there are {}; give one of them, or a folder to see all",
+                    out.display(),
+                    names.len()
+                )));
+            }
             prepare_file(out, args.out.force)?;
             Output::Domain(out.clone())
         }
@@ -127,132 +224,169 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
             args.alpha
         )));
     }
-    let mut model = models::stylegan2(context, &args.model)?;
-    let vectors = match args.degan.is_some() {
-        true => degan::vectors(context, args, network, &model, &cropper)?,
-        false => hyperdomain::vectors(context, args, network, &model, &cropper)?,
+    let model = models::stylegan2(context, &args.model)?;
+    let vectors = match network.is_encoder {
+        true => degan::vectors(context, args, &network, &model, &cropper)?,
+        false => hyperdomain::vectors(context, args, &network, &model, &cropper)?,
     };
-    let seconds = vectors.seconds;
-    let mut domain = DomainFile {
-        domain: Domain {
-            name: name(args),
-            task: vectors.task,
-            dimension: usize::MAX,
-            distance: domex_expand_stylegan2::DISTANCE,
-        },
-        gate: Gate::Smooth,
-        offsets: vectors.offsets,
-        factors: vectors.factors,
-        matrices: Matrices::default(),
+    let made = put(model, names, vectors)?;
+    match output {
+        Output::Domain(path) => store(context, args, &made, &path),
+        Output::Pictures(gallery) => show(context, args, made, gallery),
+    }
+}
+
+/// What the domains are called, no two alike.
+fn names(args: &Adapt) -> domex_error::Result<Vec<String>> {
+    let of_picture = |path: &PathBuf| {
+        let stem = path.file_stem().unwrap_or_default();
+        stem.to_string_lossy().into_owned()
     };
+    let own = args.text.iter().cloned();
+    let own: Vec<String> = own.chain(args.image.iter().map(of_picture)).collect();
+    if args.name.len() > own.len() {
+        return Err(user_error(format!(
+            "--name: there are {} for {}",
+            args.name.len(),
+            counted(own.len(), "domain")
+        )));
+    }
+    let given = args.name.iter().cloned();
+    let names: Vec<String> = given.chain(own.into_iter().skip(args.name.len())).collect();
+    for (at, name) in names.iter().enumerate() {
+        if names[..at].contains(name) {
+            return Err(user_error(format!(
+                "two domains are called {name:?}; give each a --name"
+            )));
+        }
+    }
+    Ok(names)
+}
+
+/// Adds the domains to the model, each on the most dormant direction that is free.
+fn put(
+    mut model: StyleGan2,
+    names: Vec<String>,
+    vectors: Vec<Vectors>,
+) -> domex_error::Result<Made> {
     let mut expansion = match model.expansion.take() {
         Some(expansion) => expansion,
         None => domain_file::unexpanded(&model)?,
     };
-    // The most dormant direction that is free.
-    domain.domain.dimension = expansion.put_in(&domain)?;
-    match output {
-        Output::Domain(path) => {
-            let overwrite = match args.out.force {
-                true => Overwrite::Replace,
-                false => Overwrite::Refuse,
-            };
-            domain_file::write(&domain, &model, &path, overwrite)?;
-            let numbers = domain.numbers()?;
-            context.say(&format!(
-                "{}: {numbers} numbers, made in {seconds:.2} s; `domex domains add` takes it",
-                path.display(),
-            ));
-            context.result(&json!({ "out": text(&path), "numbers": numbers, "seconds": seconds }));
-            Ok(())
-        }
-        Output::Pictures(gallery) => {
-            let mut generator = Generator::from_tensors(&model.g_ema.tensors(), model.config())?;
-            generator.follow_domains(&expansion)?;
-            model.g_ema = generator;
-            model.expansion = Some(expansion);
-            show(
-                context,
-                args,
-                &Model::StyleGan2(Box::new(model)),
-                gallery,
-                seconds,
-            )
-        }
+    let mut made = Made {
+        model,
+        domains: Vec::new(),
+        pictures: Vec::new(),
+        seconds: Vec::new(),
+    };
+    for (name, vectors) in names.into_iter().zip(vectors) {
+        let mut domain = DomainFile {
+            domain: Domain {
+                name,
+                task: vectors.task,
+                dimension: usize::MAX,
+                distance: domex_expand_stylegan2::DISTANCE,
+            },
+            gate: Gate::Smooth,
+            offsets: vectors.offsets,
+            factors: vectors.factors,
+            matrices: Matrices::default(),
+        };
+        domain.domain.dimension = expansion.put_in(&domain)?;
+        made.domains.push(domain);
+        made.pictures.push(vectors.picture);
+        made.seconds.push(vectors.seconds);
     }
+    made.model.expansion = Some(expansion);
+    Ok(made)
 }
 
-/// Refuses a network that was trained for another generator, unless that is wanted.
-fn check_generator(
-    args: &Adapt,
-    (flag, path): (&str, &Path),
-    model: &StyleGan2,
-    wanted: &str,
-) -> domex_error::Result<()> {
-    if domain_file::fingerprint(model)? == wanted {
-        return Ok(());
-    }
-    let other = format!(
-        "{flag} {}: was trained for another generator",
-        path.display()
-    );
-    if !args.foreign {
-        return Err(user_error(format!(
-            "{other} than --model {}; give that one as --model, or --foreign to use this one all the same",
-            models::name(&args.model)
-        )));
-    }
-    tracing::warn!("{other}");
+/// Writes the file of the one domain.
+fn store(context: &Context, args: &Adapt, made: &Made, path: &Path) -> domex_error::Result<()> {
+    let (domain, seconds) = (&made.domains[0], made.seconds[0]);
+    let overwrite = match args.out.force {
+        true => Overwrite::Replace,
+        false => Overwrite::Refuse,
+    };
+    domain_file::write(domain, &made.model, path, overwrite)?;
+    let numbers = domain.numbers()?;
+    context.say(&format!(
+        "{}: {numbers} numbers, made in {seconds:.2} s; `domex domains add` takes it",
+        path.display(),
+    ));
+    context.result(&json!({ "out": text(path), "numbers": numbers, "seconds": seconds }));
     Ok(())
 }
 
-fn name(args: &Adapt) -> String {
-    let of_picture = || {
-        let path = args.image.as_deref().and_then(Path::file_stem);
-        path.map_or_else(
-            || "domain".to_owned(),
-            |stem| stem.to_string_lossy().into_owned(),
-        )
-    };
-    args.name
-        .clone()
-        .or_else(|| args.text.clone())
-        .unwrap_or_else(of_picture)
-}
-
-/// The seeds on the base subspace and in the domain.
+/// The seeds on the base subspace, and in each domain after the picture that shows it.
 fn show(
     context: &Context,
     args: &Adapt,
-    model: &Model,
+    made: Made,
     mut gallery: Gallery,
-    seconds: f64,
 ) -> domex_error::Result<()> {
-    let name = name(args);
+    let mut model = made.model;
+    let mut generator = Generator::from_tensors(&model.g_ema.tensors(), model.config())?;
+    if let Some(expansion) = &model.expansion {
+        generator.follow_domains(expansion)?;
+    }
+    model.g_ema = generator;
+    let model = Model::StyleGan2(Box::new(model));
     let domains = Domains::of(model.generator(), model.expansion(), "adapt")?;
-    let mut painter = Painter::new(context, model, &args.synthesis)?;
+    let mut painter = Painter::new(context, &model, &args.synthesis)?;
     let seeds = args.seeds.values();
     let base = domains.base(&painter.latents(seeds)?)?;
-    let moved = domains.moved(&base, &[(name.clone(), args.alpha)])?;
     let before = painter.paint_all(context, &base)?;
-    let after = painter.paint_all(context, &moved)?;
-    let mut files = Vec::new();
-    for (seed, picture) in seeds.iter().zip(&after) {
-        files.extend(gallery.add(format!("seed{seed:04}.png"), picture)?);
+    let names: Vec<String> = made
+        .domains
+        .iter()
+        .map(|one| one.domain.name.clone())
+        .collect();
+    let folders = match names.len() {
+        1 => vec![String::new()],
+        _ => gallery.folders(&names)?,
+    };
+    // Before each row the picture that was given; before that of the base none.
+    let blank = before.first().map(|one| {
+        let (w, h) = one.dimensions();
+        RgbImage::from_pixel(w, h, Rgb([255; 3]))
+    });
+    let mut cells: Vec<RgbImage> = blank
+        .filter(|_| !args.image.is_empty())
+        .into_iter()
+        .collect();
+    cells.extend(before);
+    let mut results = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let moved = domains.moved(&base, &[(name.clone(), args.alpha)])?;
+        let pictures = painter.paint_all(context, &moved)?;
+        let mut files = Vec::new();
+        for (seed, picture) in seeds.iter().zip(&pictures) {
+            let file = Path::new(&folders[at]).join(format!("seed{seed:04}.png"));
+            files.extend(gallery.add(file, picture)?);
+        }
+        cells.extend(made.pictures[at].clone());
+        cells.extend(pictures);
+        let seconds = made.seconds[at];
+        results.push(json!({ "domain": name, "pictures": files, "seconds": seconds }));
     }
     gallery.show(None, || {
-        let labels = seeds.iter().map(|seed| format!("seed {seed}"));
-        Ok(Grid::new(seeds.len())
-            .column_labels(labels)
-            .row_labels(["base".to_owned(), name.clone()])
-            .draw(&[before, after].concat())?)
+        let given = (!args.image.is_empty()).then(|| "given".to_owned());
+        let seeds = seeds.iter().map(|seed| format!("seed {seed}"));
+        let columns: Vec<String> = given.into_iter().chain(seeds).collect();
+        let rows = std::iter::once("base").chain(names.iter().map(String::as_str));
+        let grid = Grid::new(columns.len()).column_labels(columns);
+        Ok(grid.row_labels(rows).draw(&cells)?)
     })?;
     context.say(&format!(
-        "{name}, made in {seconds:.2} s: {}",
+        "{}, made in {:.2} s: {}",
+        match names.as_slice() {
+            [one] => one.clone(),
+            all => counted(all.len(), "domain"),
+        },
+        made.seconds.iter().sum::<f64>(),
         gallery.told()
     ));
-    context.result(
-        &json!({ "domain": name, "pictures": files, "grid": gallery.grid(), "seconds": seconds }),
-    );
+    context.result(&json!({ "domains": results, "grid": gallery.grid() }));
     Ok(())
 }

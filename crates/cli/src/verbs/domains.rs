@@ -257,7 +257,7 @@ fn add(
     foreign: bool,
 ) -> domex_error::Result<()> {
     changed(context, args, out, |model| {
-        let generator = file::fingerprint(model)?;
+        let (generator, mut moved) = (file::fingerprint(model)?, Vec::new());
         for path in files {
             let (domain, learnt_by) = file::read(path, &context.device)?;
             if learnt_by != generator {
@@ -269,28 +269,36 @@ fn add(
                 }
                 tracing::warn!("{other}");
             }
-            put(model, &domain)?;
+            put(model, &domain, &mut moved)?;
         }
+        tell_moved(context, &moved);
         Ok(format!("{} added", counted(files.len(), "domain")))
     })
 }
 
-/// Adds a domain to a model that may have none yet.
-fn put(model: &mut Model, domain: &DomainFile) -> domex_error::Result<()> {
+/// Adds a domain to a model that may have none yet. Where its direction is another domain's it goes to a free one, which is noted in
+/// `moved`.
+fn put(model: &mut Model, domain: &DomainFile, moved: &mut Vec<String>) -> domex_error::Result<()> {
     let mut expansion = match model.expansion.take() {
         Some(expansion) => expansion,
         None => file::unexpanded(model)?,
     };
-    let name = &domain.domain.name;
     let dimension = expansion.put_in(domain)?;
     if dimension != domain.domain.dimension {
-        tracing::warn!(
-            "{name}: direction {} is another domain's; it lies on {dimension} now",
-            domain.domain.dimension
-        );
+        moved.push(format!("{} to {dimension}", domain.domain.name));
     }
     model.expansion = Some(expansion);
     Ok(())
+}
+
+/// Says which domains [`put`] moved.
+fn tell_moved(context: &Context, moved: &[String]) {
+    if !moved.is_empty() {
+        context.say(&format!(
+            "moved to a free direction, as theirs is another domain's: {}",
+            moved.join(", ")
+        ));
+    }
 }
 
 fn merge(context: &Context, names: &[String], out: &FileArgs) -> domex_error::Result<()> {
@@ -298,7 +306,7 @@ fn merge(context: &Context, names: &[String], out: &FileArgs) -> domex_error::Re
     let open = |name: &String| models::open(&context.device, name)?.stylegan2(name);
     let mut model = open(&names[0])?;
     let generator = file::fingerprint(&model)?;
-    let mut added = 0;
+    let (mut added, mut moved) = (0, Vec::new());
     for name in &names[1..] {
         let mut other = open(name)?;
         if file::fingerprint(&other)? != generator {
@@ -313,10 +321,11 @@ fn merge(context: &Context, names: &[String], out: &FileArgs) -> domex_error::Re
                 // In the same weights, so the first model has it too, or forgot it.
                 continue;
             };
-            put(&mut model, &taken)?;
+            put(&mut model, &taken, &mut moved)?;
             added += 1;
         }
     }
+    tell_moved(context, &moved);
     model.save(&out.out, out.overwrite())?;
     told(
         context,

@@ -3,17 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use candle_core::DType;
 use clap::Args;
-use domex_data::portraits::{Domain, phrases};
 use domex_error::{Context as _, user_error};
 use domex_hyperdomain::{Config, ModulationKind, modulation};
-use domex_pretrain::hyperdomain::{Augmentation, HyperdomainConfig, HyperdomainJob};
+use domex_lpips::Lpips;
+use domex_nada::Guide;
+use domex_pretrain::hyperdomain::{Augmentation, HyperdomainConfig, HyperdomainJob, Networks};
+use domex_pretrain::portraits::{DomainTexts, recipes};
+use domex_stylegan2::Generator;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::expand::settings::ClipModel;
 use super::frozen::{self, Frozen};
 use super::network_run::{self, NetworkRun, RunFlags, Ticks, images};
+use crate::assets;
 use crate::context::Context;
 
 /// The text of the shipped generator's own pictures.
@@ -22,7 +27,7 @@ const SOURCE: &str = "photo";
 /// Flags of `domex train-hyperdomain`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex train-hyperdomain --out runs/hyperdomain --kimg 24\n  domex train-hyperdomain --model ffhq.pkl --clip ViT-B/32 --texts styles.txt --source photo --out runs/hyperdomain\n  domex train-hyperdomain --resume runs/hyperdomain\n\nThe run's folder has model.safetensors, which `domex adapt --hyperdomain` takes, and domains*.png with a row for each text. For\nthe shipped generator the texts are twenty of the built-in domains; the six that are held out are measured only."
+    after_help = "Examples:\n  domex train-hyperdomain --out runs/hyperdomain --kimg 24\n  domex train-hyperdomain --model ffhq.pkl --clip ViT-B/32 --texts styles.txt --source photo --out runs/hyperdomain\n  domex train-hyperdomain --resume runs/hyperdomain\n\nThe run's folder has model.safetensors, which `domex adapt --hyperdomain` takes, and domains*.png with a row for each text. For\nthe shipped generator the texts are the words for twenty of the built-in domains, whose renderings say what should come out; the six\nthat are held out are measured only."
 )]
 pub struct TrainHyperdomain {
     #[command(flatten)]
@@ -73,6 +78,9 @@ fn augmentation(name: &str) -> Result<Augmentation, String> {
 struct Settings {
     model: PathBuf,
     clip: Vec<ClipModel>,
+    /// For renderings of the built-in domains, if the texts are theirs.
+    #[serde(default)]
+    perceptual: Option<PathBuf>,
     ticks: Ticks,
     training: HyperdomainConfig,
 }
@@ -100,6 +108,7 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
     let hashes = [frozen.hash, clip_hash.clone()];
     let training = settings.training.clone();
     let inputs = settings.clip.iter().map(|clip| clip.path.clone());
+    let inputs = inputs.chain(settings.perceptual.clone());
     let run = NetworkRun {
         out: &out,
         images: training.learning.images,
@@ -109,7 +118,14 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
         settings: &settings,
     };
     let run = args.run.config(context, run)?;
-    let mut job = HyperdomainJob::new(training, frozen.generator, guides, hashes, &context.device)?;
+    let networks = networks(context, &settings, &frozen.generator, guides)?;
+    let mut job = HyperdomainJob::new(
+        training,
+        frozen.generator,
+        networks,
+        hashes,
+        &context.device,
+    )?;
     tell(context, &settings);
     if args.run.ends_dry(context, &out, &settings) {
         return Ok(ExitCode::SUCCESS);
@@ -133,11 +149,17 @@ fn settings(
     let kind = args.modulation.unwrap_or(ModulationKind::CinMult);
     let network = Config::new(kind, width, &modulation::convolutions(&frozen.generator));
     let length = images("--kimg", args.kimg.unwrap_or(24.0))?;
-    let mut training = HyperdomainConfig::new(network, length);
+    let is_rendered = args.texts.is_none();
+    if is_rendered && !frozen.is_shipped() {
+        return Err(user_error("--texts: give a file with a text on each line"));
+    }
+    let mut training = match is_rendered {
+        true => recipes::hypernetwork(network, length),
+        false => HyperdomainConfig::new(network, length),
+    };
     let (texts, unseen) = match &args.texts {
         Some(file) => (lines("--texts", file)?, Vec::new()),
-        None if frozen.is_shipped() => portraits(),
-        None => return Err(user_error("--texts: give a file with a text on each line")),
+        None => (DomainTexts::learnt(), DomainTexts::held_out()),
     };
     training.texts = texts;
     training.unseen = match &args.unseen {
@@ -153,25 +175,35 @@ fn settings(
     Ok(Settings {
         model: frozen.path.clone(),
         clip,
+        perceptual: match is_rendered {
+            true => Some(assets::expect(assets::PERCEPTUAL)?),
+            false => None,
+        },
         ticks: args.run.ticks(None)?,
         training,
     })
 }
 
-/// The built-in domains but the photograph in words, those that are held out apart.
-fn portraits() -> (Vec<String>, Vec<String>) {
-    let domains = Domain::ALL
-        .iter()
-        .filter(|domain| **domain != Domain::Photo);
-    let (unseen, texts): (Vec<&Domain>, Vec<&Domain>) =
-        domains.partition(|domain| domain.is_held_out());
-    let words = |domains: Vec<&Domain>| {
-        let words = domains
-            .into_iter()
-            .filter_map(|domain| phrases(*domain).first());
-        words.map(|phrase| (*phrase).to_owned()).collect()
+/// What a run learns from: with the texts of built-in domains their renderings too, and what these are compared by.
+fn networks(
+    context: &Context,
+    settings: &Settings,
+    generator: &Generator,
+    guides: Vec<Guide>,
+) -> domex_error::Result<Networks> {
+    let mut networks = Networks {
+        guides,
+        pictures: None,
+        perceptual: None,
     };
-    (words(texts), words(unseen))
+    if let Some(path) = &settings.perceptual {
+        let config = generator.config();
+        let side = config.synthesis.img_resolution as u32;
+        let texts = &settings.training.texts;
+        networks.pictures = Some(Box::new(DomainTexts::new(side, config.z_dim(), texts)?));
+        networks.perceptual = Some(Lpips::load(path, DType::F32, &context.device)?);
+    }
+    Ok(networks)
 }
 
 /// The lines of a file that are not blank.

@@ -254,13 +254,12 @@ impl DeganJob {
     fn by_pictures(&self, terms: &mut Terms, batch: &Batch, edited: &Tensor) -> Result<()> {
         let (weights, pictures) = (self.config.weights, &batch.pictures);
         if batch.is_paired {
-            if let Some(perceptual) = &self.networks.perceptual {
-                let target = perceptual.features(pictures)?.detach();
-                let apart = perceptual.between(&target, &perceptual.features(edited)?)?;
-                terms.add("perceptual", weights.perceptual, &apart.mean_all()?)?;
-            }
-            let squares = (edited - pictures)?.sqr()?.mean_all()?;
-            terms.add("squares", weights.squares, &squares)?;
+            domains::by_pictures(
+                terms,
+                self.networks.perceptual.as_ref(),
+                [weights.perceptual, weights.squares],
+                [pictures, edited],
+            )?;
         }
         if let Some(vgg) = &self.networks.vgg {
             terms.add("vgg", weights.vgg, &vgg.forward(pictures, edited)?)?;

@@ -30,17 +30,43 @@ pub struct Weights {
     pub in_domain: f64,
     /// The mean square of a layer's numbers, summed over layers.
     pub norm: f64,
+    /// To CLIP, a picture is the one that should come out. Counts, as the next two do, where that one is known.
+    #[serde(default)]
+    pub reconstruction: f64,
+    /// The same by the perceptual network.
+    #[serde(default)]
+    pub perceptual: f64,
+    /// The mean square difference of the two.
+    #[serde(default)]
+    pub squares: f64,
 }
 
 impl Default for Weights {
-    /// 1, 0.4, 0 and 0.8.
+    /// 1, 0.4, 0 and 0.8, as published.
     fn default() -> Self {
         Self {
             direction: 1.0,
             target_direction: 0.4,
             in_domain: 0.0,
             norm: 0.8,
+            reconstruction: 0.0,
+            perceptual: 0.0,
+            squares: 0.0,
         }
+    }
+}
+
+impl Weights {
+    fn all(&self) -> [f64; 7] {
+        [
+            self.direction,
+            self.target_direction,
+            self.in_domain,
+            self.norm,
+            self.reconstruction,
+            self.perceptual,
+            self.squares,
+        ]
     }
 }
 
@@ -117,16 +143,9 @@ impl HyperdomainConfig {
         if !(0.0..=1.0).contains(&self.cosine) {
             return Err(Error::config("smallest cosine", self.cosine, "0 to 1"));
         }
-        let Weights {
-            direction,
-            target_direction,
-            in_domain,
-            norm,
-        } = self.weights;
-        for weight in [direction, target_direction, in_domain, norm] {
-            if !(weight.is_finite() && weight >= 0.0) {
-                return Err(Error::config("weight of a loss", weight, "0 or more"));
-            }
+        let weights = self.weights.all();
+        if let Some(bad) = weights.into_iter().find(|w| !(w.is_finite() && *w >= 0.0)) {
+            return Err(Error::config("weight of a loss", bad, "0 or more"));
         }
         Ok(())
     }

@@ -12,7 +12,13 @@ use crate::domains::Table;
 pub(super) fn tick(job: &HyperdomainJob, at: &Clock, folder: &RunFolder) -> Result<Measures> {
     let (config, embedded) = (&job.config, &job.embedded[0]);
     let source = (config.seed, config.source.as_str());
-    let mut table = Table::new(&job.generator, &job.guides[0], source, false, job.device())?;
+    let mut table = Table::new(
+        &job.generator,
+        &job.networks.guides[0],
+        source,
+        false,
+        job.device(),
+    )?;
     let network = job.network()?;
     let names = config.texts.iter().chain(&config.unseen);
     for (row, name) in names.enumerate() {

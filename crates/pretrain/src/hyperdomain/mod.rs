@@ -13,9 +13,14 @@
 //! | [`td-multiple`](Augmentation::None) | those of the texts | all |
 //! | [`resample-and-convex`](Augmentation::ResampleAndConvex) | points between those of the batch, and targets in a cone around them | the first, whose embeddings the network reads |
 
+//! Where pictures of the texts are known ([`TextPictures`]), half of each batch is learnt by them: its texts as they are, edited
+//! pictures towards those that should come out.
+
 mod config;
 mod job;
 mod measure;
+mod pictures;
 
 pub use config::{Augmentation, HyperdomainConfig, Weights};
-pub use job::HyperdomainJob;
+pub use job::{HyperdomainJob, Networks};
+pub use pictures::TextPictures;

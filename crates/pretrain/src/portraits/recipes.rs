@@ -12,6 +12,7 @@ use crate::clip::{ClipConfig, HardNegativeConfig, Robust, init, texts::Sentences
 use crate::degan::{DeganConfig, Weights};
 use crate::diffae::{AutoencoderConfig, PriorConfig};
 use crate::feed::Feed;
+use crate::hyperdomain::{self, HyperdomainConfig};
 use crate::jitter::Jitter;
 use crate::judge::JudgeConfig;
 use crate::perceptual::PerceptualConfig;
@@ -87,6 +88,27 @@ pub fn domain_encoder(network: domex_degan::Config, images: u64) -> DeganConfig 
             shift: 0.1,
             noise: 0.2,
             ..published.augment
+        },
+        ..published
+    }
+}
+
+/// A hypernetwork that learns the built-in domains for `images` edited pictures: as for the [encoder](domain_encoder), what should
+/// come out is known.
+pub fn hypernetwork(network: domex_hyperdomain::Config, images: u64) -> HyperdomainConfig {
+    let published = HyperdomainConfig::new(network, images);
+    HyperdomainConfig {
+        learning: Learning {
+            batch: 16,
+            ..published.learning
+        },
+        weights: hyperdomain::Weights {
+            direction: 0.5,
+            norm: 0.01,
+            reconstruction: 0.5,
+            perceptual: 3.0,
+            squares: 2.0,
+            ..published.weights
         },
         ..published
     }

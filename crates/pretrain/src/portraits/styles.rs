@@ -1,13 +1,14 @@
 //! Portraits as pictures of styles, each with the latent that shows the same person as a photograph.
 
-use domex_data::portraits::{Domain, Family, render_both};
+use domex_data::portraits::{Domain, Family, phrases, render_both};
 use domex_random::Stream;
 use image::RgbImage;
 use rayon::prelude::*;
 
 use super::Painter;
-use crate::Result;
 use crate::degan::{Style, Styles};
+use crate::hyperdomain::TextPictures;
+use crate::{Error, Result};
 
 /// The twenty domains that are not held out, alone and a character in a technique; the held out ones are measured.
 #[derive(Debug, Clone)]
@@ -24,13 +25,11 @@ impl DomainStyles {
     /// in a technique.
     #[must_use]
     pub fn new(side: u32, z_dim: usize, both: f64) -> Self {
-        let domains = Domain::ALL.iter().copied();
-        let trained = |domain: &Domain| *domain != Domain::Photo && !domain.is_held_out();
         Self {
             painter: Painter { side },
             z_dim,
             both,
-            trained: domains.filter(trained).collect(),
+            trained: learnt().collect(),
         }
     }
 
@@ -40,16 +39,22 @@ impl DomainStyles {
         Ok(*domains[stream.index(domains.len())?])
     }
 
-    fn latent(&self, stream: &mut Stream) -> Vec<f32> {
-        let mut z = vec![0f32; self.z_dim];
-        stream.fill_normal(&mut z);
-        z
-    }
-
     fn render(&self, z: &[f32], character: Option<Domain>, technique: Option<Domain>) -> RgbImage {
         let (factors, seed) = Painter::factors(z);
         render_both(&factors, character, technique, seed, self.painter.side)
     }
+}
+
+/// The domains that networks may learn.
+fn learnt() -> impl Iterator<Item = Domain> {
+    let learnt = |domain: &Domain| *domain != Domain::Photo && !domain.is_held_out();
+    Domain::ALL.iter().copied().filter(learnt)
+}
+
+fn latent(z_dim: usize, stream: &mut Stream) -> Vec<f32> {
+    let mut z = vec![0f32; z_dim];
+    stream.fill_normal(&mut z);
+    z
 }
 
 impl Styles for DomainStyles {
@@ -63,7 +68,7 @@ impl Styles for DomainStyles {
         };
         let place = |domain: Option<Domain>| domain.map_or(0, |domain| domain.index() as u64);
         let number = place(character) * Domain::ALL.len() as u64 + place(technique);
-        let latents: Vec<Vec<f32>> = (0..n).map(|_| self.latent(stream)).collect();
+        let latents: Vec<Vec<f32>> = (0..n).map(|_| latent(self.z_dim, stream)).collect();
         let style = |z: Vec<f32>| Style {
             picture: self.render(&z, character, technique),
             latent: Some(z),
@@ -79,7 +84,7 @@ impl Styles for DomainStyles {
     fn show(&self, domain: usize, stream: &mut Stream) -> Result<Style> {
         let all = self.trained.iter().chain(&Domain::HELD_OUT);
         let domain = all.copied().nth(domain).unwrap_or(Domain::Photo);
-        let z = self.latent(stream);
+        let z = latent(self.z_dim, stream);
         Ok(Style {
             picture: self.painter.rendering(&z, domain),
             latent: Some(z),
@@ -89,6 +94,62 @@ impl Styles for DomainStyles {
     fn describe(&self) -> String {
         let names: Vec<&str> = self.trained.iter().map(|domain| domain.name()).collect();
         format!("portraits: {}", names.join(", "))
+    }
+}
+
+/// Pictures of texts that name a built-in domain.
+#[derive(Debug, Clone)]
+pub struct DomainTexts {
+    painter: Painter,
+    z_dim: usize,
+    domains: Vec<Domain>,
+}
+
+impl DomainTexts {
+    /// All words for the built-in domains that are learnt.
+    #[must_use]
+    pub fn learnt() -> Vec<String> {
+        let words = learnt().flat_map(|domain| phrases(domain).iter().copied());
+        words.map(str::to_owned).collect()
+    }
+
+    /// The first word for each domain that is held out.
+    #[must_use]
+    pub fn held_out() -> Vec<String> {
+        let first = Domain::HELD_OUT
+            .iter()
+            .filter_map(|domain| phrases(*domain).first());
+        first.map(|text| (*text).to_owned()).collect()
+    }
+
+    /// Pictures of `side` pixels for a generator of latents of `z_dim` numbers.
+    ///
+    /// # Errors
+    ///
+    /// A text that is not one of [`learnt`](Self::learnt).
+    pub fn new(side: u32, z_dim: usize, texts: &[String]) -> Result<Self> {
+        let domain = |text: &String| {
+            let named = |domain: &Domain| phrases(*domain).contains(&text.as_str());
+            learnt()
+                .find(named)
+                .ok_or_else(|| Error::config("text", text, "a word for a built-in domain"))
+        };
+        Ok(Self {
+            painter: Painter { side },
+            z_dim,
+            domains: texts.iter().map(domain).collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl TextPictures for DomainTexts {
+    fn draw(&self, text: usize, stream: &mut Stream) -> Result<(RgbImage, Vec<f32>)> {
+        let Some(domain) = self.domains.get(text) else {
+            let expected = format!("one of {}", self.domains.len());
+            return Err(Error::config("number of a text", text, expected));
+        };
+        let z = latent(self.z_dim, stream);
+        Ok((self.painter.rendering(&z, *domain), z))
     }
 }
 

@@ -3,6 +3,10 @@
 import { json } from './api.js';
 import { $, failed, say, task, unsay } from './controls.js';
 
+// What of a picture is taken, as addresses have it.
+export const crop = () =>
+  [$('crop').value, ...($('crop').value === 'face' ? [$('face').value] : [])].filter(Boolean).join('-');
+
 export class Files {
   #state;
   #photos;
@@ -86,8 +90,7 @@ export class Files {
   async #find(file) {
     const steps = $('steps').valueAsNumber;
     const wanted = Number.isInteger(steps) ? steps : this.#photos.steps;
-    const crop = [$('crop').value, ...($('crop').value === 'face' ? [$('face').value] : [])].filter(Boolean).join('-');
-    const found = await task(`Looking for ${file.name}…`, (signal) => json('POST', `photo/${wanted}/${crop}`, file, { signal }));
+    const found = await task(`Looking for ${file.name}…`, (signal) => json('POST', `photo/${wanted}/${crop()}`, file, { signal }));
     if (!found) return;
     // At its own place: a truncation would be another face.
     this.#state.change((now) => Object.assign(now, { source: { photo: found.photo }, truncation: 1 }));

@@ -1,11 +1,14 @@
-// Expansions that the page begins: what they are to learn, and how far they are.
+// New domains that are asked for on the page: expansions, how far they are, and domains that need no training.
 
 import { blob, json } from './api.js';
-import { $, element, failed } from './controls.js';
+import { $, element, failed, task } from './controls.js';
+import { crop } from './files.js';
 
 const EVERY = 1000; // milliseconds
 
 const path = (name, rest = '') => `runs/${encodeURIComponent(name)}${rest}`;
+
+const domains = () => $('learn-domains').value.split('\n').map((line) => line.trim()).filter((line) => line !== '');
 
 export class Learn {
   #models;
@@ -16,11 +19,26 @@ export class Learn {
     this.#models = models;
     $('learn-form').addEventListener('submit', (event) => {
       event.preventDefault();
-      const domains = $('learn-domains').value.split('\n').map((line) => line.trim()).filter((line) => line !== '');
-      const wanted = { domains, steps: $('learn-steps').valueAsNumber };
+      const wanted = { domains: domains(), steps: $('learn-steps').valueAsNumber };
       this.#ask('PUT', path($('learn-name').value.trim()), wanted);
     });
+    $('adapt-words').addEventListener('click', () => {
+      if ($('learn-form').reportValidity()) this.#adapt('', { domains: domains() });
+    });
+    $('adapt-picture').addEventListener('change', (event) => {
+      const [file] = event.target.files;
+      // The same file may be chosen again.
+      event.target.value = '';
+      if (file && $('learn-name').reportValidity()) this.#adapt(`/${crop()}`, file);
+    });
     $('learn-panel').addEventListener('toggle', () => this.#watch());
+  }
+
+  // In one pass; then the model that has them is shown.
+  async #adapt(rest, body) {
+    const address = `domains/${encodeURIComponent($('learn-name').value.trim())}${rest}`;
+    const made = await task('Making domains…', (signal) => json('POST', address, body, { signal }));
+    if (made) this.#models.open(made.model, made.notes);
   }
 
   #ask(method, address, body) {

@@ -17,14 +17,15 @@ export class Models {
     select.addEventListener('change', () => this.open(select.value));
   }
 
-  async open(name) {
+  // `notes` are told on the page that begins anew, beside what of the settings is left out.
+  async open(name, notes = []) {
     const body = { name, settings: this.#state.settings };
     const opened = await task(`Opening ${name}…`, (signal) => json('POST', 'model', body, { signal }));
     if (!opened) {
       $('models').value = this.#shown;
       return;
     }
-    sessionStorage.setItem(KEPT, JSON.stringify(opened));
+    sessionStorage.setItem(KEPT, JSON.stringify({ ...opened, notes: [...notes, ...opened.notes] }));
     location.reload();
   }
 }

@@ -67,3 +67,48 @@ fn the_model_of_an_expansion_that_is_done_can_be_shown() {
     let info = studio.ask(&Request::get("/api/info")).json();
     assert_eq!(info["model"], "runs/owls");
 }
+
+#[test]
+fn domains_in_one_pass_are_a_model_that_can_be_shown() {
+    let studio = Served::new();
+    let words = |name: &str, domains: &Json| {
+        let body = json!({ "domains": domains });
+        studio.ask(&Request::post(&format!("/api/domains/{name}"), &body))
+    };
+    let kept = |name: &str| {
+        let path = studio.path(&format!("workspace/runs/{name}/domains"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let made = words("owls", &json!(["an owl", "a grey elf"]));
+    assert_eq!(made.json()["model"], "runs/owls");
+    assert_eq!(kept("owls"), "an owl\na grey elf");
+    assert_eq!(opened(&studio, "runs/owls", &seed(1)).status, 200);
+    refused(&words("owls", &json!(["elf"])), 409, "already");
+    refused(
+        &words("none", &json!(["nothing"])),
+        422,
+        "no network serves",
+    );
+    refused(
+        &words("none", &json!(["a=@/etc/passwd"])),
+        422,
+        "domain's words",
+    );
+    refused(&words("none", &json!([])), 422, "0 domains");
+    refused(&words("..%2Fout", &json!(["elf"])), 422, "name");
+    assert!(!studio.path("workspace/runs/none").exists());
+
+    let picture = |name: &str, crop: &str, body: Vec<u8>| {
+        let to = format!("/api/domains/{name}/{crop}");
+        studio.ask(&Request::new("POST", &to).body(body))
+    };
+    let made = picture("grey", "center", png(12, 8));
+    assert_eq!(made.json()["model"], "runs/grey");
+    assert!(kept("grey").starts_with("grey of "), "{}", kept("grey"));
+    refused(&picture("none", "middle", png(8, 8)), 422, "crop");
+    refused(
+        &picture("none", "center", b"no picture".to_vec()),
+        422,
+        "readable",
+    );
+}

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use domex_error::{AnyError, user_error};
-use domex_studio::learn::State;
+use domex_studio::learn::{Given, State};
 use domex_studio::{
     Config, Direction, Engine, Faces, Found, Frame, Info, Learner, Limits, Models, Named,
     PhotoBytes, PhotoId, PhotoSupport, Port, Progress, Source, Stop, Studio, Token, Wanted,
@@ -191,6 +191,19 @@ impl Learner for Idler {
 
     fn stop(&self, folder: &Path) -> domex_error::Result<()> {
         Ok(std::fs::write(folder.join("stopped"), "")?)
+    }
+
+    fn adapt(&self, given: &Given, folder: &Path) -> domex_error::Result<()> {
+        let domains = match given {
+            Given::Words(words) if words.contains(&"nothing".to_owned()) => {
+                return Err(user_error("no network serves this model"));
+            }
+            Given::Words(words) => words.join("\n"),
+            Given::Picture(picture, name) => format!("{name} of {} pixels", picture.width()),
+        };
+        std::fs::create_dir(folder)?;
+        std::fs::write(folder.join("model"), "")?;
+        Ok(std::fs::write(folder.join("domains"), domains)?)
     }
 
     fn progress(&self, folder: &Path) -> Progress {

@@ -12,9 +12,10 @@ use domex_hyperdomain::{Hypernetwork, ModulationKind};
 use domex_latent::expansion::Rows;
 use domex_nada::Guide;
 use domex_stylegan2::Model as StyleGan2;
+use image::RgbImage;
 use serde_json::json;
 
-use super::{Adapt, Vectors, check_generator};
+use super::{Adapt, Network, Vectors};
 use crate::assets;
 use crate::context::Context;
 use crate::crop::Cropper;
@@ -22,32 +23,57 @@ use crate::kinds::Model;
 use crate::pictures::Painter;
 use crate::verbs::expand::inputs::named;
 
-/// The domain of the text or of the picture.
+/// The domain of each text or picture.
 pub fn vectors(
     context: &Context,
     args: &Adapt,
-    path: &Path,
+    given: &Network,
     model: &StyleGan2,
     cropper: &Cropper,
-) -> domex_error::Result<Vectors> {
-    let (network, purpose) = file::read(path, &context.device)?;
-    check_generator(args, ("--hyperdomain", path), model, &purpose.generator)?;
-    let guide = guide(context, args, path, &purpose)?;
-    let begin = Instant::now();
-    let embedding = embedding(context, args, model, &guide, &purpose, cropper)?;
-    Ok(Vectors {
-        offsets: Rows::new(),
-        factors: factors(&network, &embedding)?,
-        seconds: begin.elapsed().as_secs_f64(),
-        task: json!({ "source": purpose.source, "target": args.text.clone().unwrap_or_default() }),
-    })
+) -> domex_error::Result<Vec<Vectors>> {
+    let (network, purpose) = file::read(&given.path, &context.device)?;
+    given.check_generator(args, model, &purpose.generator)?;
+    let guide = guide(context, args, given, &purpose)?;
+    let words = Words::new(context, &guide)?;
+    let domain = |embedding: &Tensor, begin: Instant, picture: Option<RgbImage>, text: &str| {
+        Ok(Vectors {
+            offsets: Rows::new(),
+            factors: factors(&network, embedding)?,
+            picture,
+            seconds: begin.elapsed().as_secs_f64(),
+            task: json!({ "source": purpose.source, "target": text }),
+        })
+    };
+    if args.image.is_empty() {
+        let texts = args.text.iter().map(|text| {
+            let begin = Instant::now();
+            domain(&words.embedding(text)?, begin, None, text)
+        });
+        return texts.collect();
+    }
+    let (source, own) = (
+        words.embedding(&purpose.source)?,
+        own(context, args, model, &guide)?,
+    );
+    let pictures = args.image.iter().map(|path| {
+        // Resized as CLIP's own program does, so that it has nothing left to do.
+        let seen = cropper
+            .read(path, u32::try_from(guide.clip.image_size())?)?
+            .picture;
+        let begin = Instant::now();
+        let style = guide.features_of_files(std::slice::from_ref(&seen))?;
+        let step = (unit_length(&style)? - &own)?.to_dtype(DType::F32)?;
+        let moved = (&source + step.to_device(&context.device)?)?;
+        domain(&unit_length(&moved)?, begin, Some(seen), "")
+    });
+    pictures.collect()
 }
 
 /// The CLIP model that the network was trained with.
 fn guide(
     context: &Context,
     args: &Adapt,
-    network: &Path,
+    network: &Network,
     purpose: &Purpose,
 ) -> domex_error::Result<Guide> {
     let load = |path: &Path| Guide::load(path, 1.0, &context.device);
@@ -56,7 +82,7 @@ fn guide(
         if domex_checkpoint::sha256_file(&clip.path)? != purpose.clip {
             return Err(user_error(format!(
                 "--clip {wanted}: is not the CLIP model whose embeddings {} reads",
-                network.display()
+                network.shown()
             )));
         }
         return Ok(load(&clip.path)?);
@@ -67,45 +93,50 @@ fn guide(
         }
     }
     Err(user_error(format!(
-        "--hyperdomain {}: reads embeddings of a CLIP model that does not ship with the program; give it as --clip",
-        network.display()
+        "{}: reads embeddings of a CLIP model that does not ship with the program; give it as --clip",
+        network.shown()
     )))
 }
 
-/// `[1, d]` at length 1. A picture's is the source text's and what sets the picture apart from the generator's own: those of
-/// texts and pictures lie in different places, and the network knows texts.
-fn embedding(
+/// What the network reads of texts.
+struct Words<'a> {
+    means: TextMeans<'a>,
+    device: &'a Device,
+}
+
+impl<'a> Words<'a> {
+    fn new(context: &'a Context, guide: &'a Guide) -> domex_error::Result<Self> {
+        Ok(Self {
+            means: TextMeans::new(&guide.clip, &guide.tokenizer, None)?,
+            device: &context.device,
+        })
+    }
+
+    /// `[1, d]` at length 1.
+    fn embedding(&self, text: &str) -> domex_error::Result<Tensor> {
+        let mean = self.means.mean(&Prompts::imagenet(), text)?.unsqueeze(0)?;
+        let mean = unit_length(&mean)?.to_dtype(DType::F32)?;
+        Ok(mean.to_device(self.device)?)
+    }
+}
+
+/// The mean of what the generator's own pictures are to the CLIP model, `[1, d]`. The network knows texts, and embeddings of pictures
+/// lie elsewhere; so what sets a picture apart from these is added to the embedding of the source's text.
+fn own(
     context: &Context,
     args: &Adapt,
     model: &StyleGan2,
     guide: &Guide,
-    purpose: &Purpose,
-    cropper: &Cropper,
 ) -> domex_error::Result<Tensor> {
     /// Pictures that stand for the generator's own.
     const OWN: u32 = 16;
-    let means = TextMeans::new(&guide.clip, &guide.tokenizer, None)?;
-    let words = |text: &str| -> domex_error::Result<Tensor> {
-        let mean = means.mean(&Prompts::imagenet(), text)?.unsqueeze(0)?;
-        let mean = unit_length(&mean)?.to_dtype(DType::F32)?;
-        Ok(mean.to_device(&context.device)?)
-    };
-    let Some(path) = &args.image else {
-        return words(args.text.as_deref().unwrap_or_default());
-    };
-    // Resized as CLIP's own program does, so that it has nothing left to do.
-    let given = cropper.read(path, u32::try_from(guide.clip.image_size())?)?;
-    let style = guide.features_of_files(&[given.picture])?;
     let generator = StyleGan2::new(model.g_ema.clone());
     let generator = Model::StyleGan2(Box::new(generator));
     let mut painter = Painter::new(context, &generator, &args.synthesis)?;
     let seeds: Vec<u32> = (0..OWN).collect();
     let ws = painter.latents(&seeds)?;
     let own = painter.paint_all(context, &ws)?;
-    let own = unit_length(&guide.features_of_files(&own)?)?.mean_keepdim(0)?;
-    let step = (unit_length(&style)? - own)?.to_dtype(DType::F32)?;
-    let moved = (words(&purpose.source)? + step.to_device(&context.device)?)?;
-    Ok(unit_length(&moved)?)
+    Ok(unit_length(&guide.features_of_files(&own)?)?.mean_keepdim(0)?)
 }
 
 /// A domain's factors by layer, `[channels]` each.

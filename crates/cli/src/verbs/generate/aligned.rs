@@ -3,13 +3,12 @@
 use candle_core::Tensor;
 use domex_data::counted;
 use domex_data::grid::Grid;
-use domex_error::user_error;
 use image::RgbImage;
 use serde_json::json;
 
 use super::Generate;
 use crate::context::Context;
-use crate::domains::{Domains, slugs};
+use crate::domains::Domains;
 use crate::gallery::Gallery;
 use crate::kinds::Model;
 use crate::pictures::Painter;
@@ -34,13 +33,7 @@ pub fn run(
     let rows: Vec<String> = std::iter::once(BASE.to_owned())
         .chain(parts.iter().map(label))
         .collect();
-    let folders = slugs(&rows);
-    if let Some(folder) = gallery.folder() {
-        for path in folders.iter().map(|name| folder.file(name)) {
-            std::fs::create_dir_all(&path)
-                .map_err(|error| user_error(format!("cannot write {}: {error}", path.display())))?;
-        }
-    }
+    let folders = gallery.folders(&rows)?;
     let mut painter = Painter::new(context, model, &args.synthesis)?;
     let seeds = args.seeds.values();
     let progress = context.progress("pictures", seeds.len() * rows.len());

@@ -1,4 +1,4 @@
-//! Expansions that the page begins: `domex expand` in processes of their own.
+//! Expansions that the page begins: `domex expand`, and in one pass `domex adapt`, in processes of their own.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use domex_data::picture;
 use domex_error::{Context as _, user_error};
 use domex_studio::learn::State;
-use domex_studio::{Learner, Progress, Wanted};
+use domex_studio::{Given, Learner, Progress, Wanted};
 use domex_train::{STOP, events, is_taken, snapshots};
 use serde_json::Value as Json;
 
@@ -49,12 +50,17 @@ impl Expansions {
         *self.model.lock().unwrap_or_else(PoisonError::into_inner) = model;
     }
 
+    fn model(&self) -> domex_error::Result<String> {
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let random = "random weights learn nothing; give the studio a model, or choose one";
+        model.clone().ok_or_else(|| user_error(random))
+    }
+
     /// Starts `domex expand` with these flags; what it says goes beside the run's folder.
     fn start(&self, flags: &[String], folder: &Path) -> domex_error::Result<()> {
         let path = log(folder);
         let file = File::create(&path).with_context(|| text(&path))?;
-        let program = std::env::current_exe().context("this program's own file")?;
-        let mut command = Command::new(program);
+        let mut command = program()?;
         command.arg("expand").args(flags);
         command
             .stdin(Stdio::null())
@@ -81,9 +87,7 @@ impl Expansions {
 
 impl Learner for Expansions {
     fn begin(&self, wanted: &Wanted, folder: &Path) -> domex_error::Result<()> {
-        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        let random = "random weights learn nothing; give the studio a model, or choose one";
-        let model = model.clone().ok_or_else(|| user_error(random))?;
+        let model = self.model()?;
         fs::create_dir_all(folder).with_context(|| text(folder))?;
         let domains = wanted
             .domains
@@ -110,6 +114,17 @@ impl Learner for Expansions {
         }
     }
 
+    fn adapt(&self, given: &Given, folder: &Path) -> domex_error::Result<()> {
+        let model = self.model()?;
+        fs::create_dir_all(folder).with_context(|| text(folder))?;
+        let made = in_one_pass(given, &model, folder);
+        if made.is_err() {
+            // What failed is told, and nothing of it is worth keeping.
+            let _ = fs::remove_dir_all(folder);
+        }
+        made
+    }
+
     fn progress(&self, folder: &Path) -> Progress {
         let settings = read(&folder.join("run.json"));
         let number = |name: &str| settings[name].as_u64().unwrap_or(0);
@@ -125,6 +140,8 @@ impl Learner for Expansions {
             _ if is_running => State::Running,
             Some(saved) if saved >= steps && model.is_file() => State::Done,
             Some(_) => State::Stopped,
+            // In one pass, without a run.
+            None if settings.is_null() && model.is_file() => State::Done,
             None => State::Failed,
         };
         let step = match state {
@@ -166,6 +183,56 @@ impl Learner for Expansions {
         let (_, newest) = newest_picture(folder)?;
         fs::read(newest).ok()
     }
+}
+
+/// Domains by `domex adapt`, a file each, and the model that has them.
+fn in_one_pass(given: &Given, model: &str, folder: &Path) -> domex_error::Result<()> {
+    let model = format!("--model={model}");
+    let asked = match given {
+        Given::Words(words) => {
+            let words = words.iter().map(|words| words.trim());
+            words.map(|words| vec![format!("--text={words}")]).collect()
+        }
+        Given::Picture(picture, name) => {
+            let path = folder.join("style.png");
+            picture::write_png(&path, picture)?;
+            vec![vec![
+                format!("--image={}", path.display()),
+                format!("--name={name}"),
+            ]]
+        }
+    };
+    let mut files = Vec::new();
+    for (number, flags) in asked.iter().enumerate() {
+        let file = folder.join(format!("domain{number}.safetensors"));
+        let out = format!("--out={}", file.display());
+        called(program()?.arg("adapt").args(flags).args([&model, &out]))?;
+        files.push(file);
+    }
+    let out = format!("--out={}", folder.join(MODEL).display());
+    called(
+        program()?
+            .args(["domains", "add"])
+            .args(&files)
+            .args([&model, &out]),
+    )
+}
+
+/// This program, to be called again.
+fn program() -> domex_error::Result<Command> {
+    let program = std::env::current_exe().context("this program's own file")?;
+    Ok(Command::new(program))
+}
+
+/// Waits for a call; what it says when it fails is the error.
+fn called(command: &mut Command) -> domex_error::Result<()> {
+    let output = command.stdin(Stdio::null()).output().context("domex")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    let last = told.trim_end().lines().last().unwrap_or("it was ended");
+    Err(user_error(last.trim_start_matches("domex: ").to_owned()))
 }
 
 /// The newest grid of a run and its step; that before the first step is of step 0.

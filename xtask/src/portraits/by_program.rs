@@ -1,0 +1,52 @@
+//! Networks that the program itself trains for the networks that ship.
+
+use std::process::{Command, ExitCode};
+
+use domex_error::{Context, Result, user_error};
+
+use super::{Args, What};
+use crate::program;
+
+/// Length of a run of which nothing is said, in thousands of pictures.
+const KIMG: f64 = 60.0;
+
+/// Runs `domex train-…` with the folder of assets as what ships.
+pub fn train(args: &Args, what: What) -> Result<ExitCode> {
+    let (verb, clip) = match what {
+        // The renderings say more than a second contrastive model.
+        What::Degan => ("train-degan", ["robust"].as_slice()),
+        What::Hyperdomain => ("train-hyperdomain", ["robust", "fine"].as_slice()),
+        _ => return Err(user_error("the program does not train this")),
+    };
+    if args.minutes.is_some() || !args.set.is_empty() {
+        return Err(user_error(
+            "--minutes and --set: not of this run; give --kimg",
+        ));
+    }
+    let domex = program::find(&args.domex)?;
+    let folder = args.folder(what)?;
+    let mut command = Command::new(&domex);
+    command
+        .arg(verb)
+        .env("DOMEX_ASSETS", std::path::absolute(&args.assets)?);
+    match args.resume {
+        true => command.arg("--resume").arg(&folder),
+        false => {
+            let seed = args.seed.to_string();
+            command.arg("--out").arg(&folder).args(["--seed", &seed]);
+            clip.iter()
+                .fold(&mut command, |command, name| command.args(["--clip", name]))
+        }
+    };
+    if args.kimg.is_some() || !args.resume {
+        command.args(["--kimg", &args.kimg.unwrap_or(KIMG).to_string()]);
+    }
+    if args.force && !args.resume {
+        command.arg("--force");
+    }
+    let status = command
+        .status()
+        .with_context(|| domex.display().to_string())?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(code.unwrap_or(1)))
+}
