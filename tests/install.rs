@@ -137,6 +137,7 @@ mod embedded {
         for line in [
             "generate --seeds 0 --out style --quiet",
             "adapt --image style/seed0000.png --out style.safetensors --quiet",
+            "adapt --text zombie --out words.safetensors --quiet",
         ] {
             ok(&command(&world, line).output().unwrap());
         }

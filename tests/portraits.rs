@@ -62,7 +62,7 @@ fn the_card_has_the_hash_of_every_file_and_they_are_small() {
         files += 1;
         bytes += path.metadata().unwrap().len();
     }
-    assert_eq!(files, 10);
+    assert_eq!(files, 11);
     assert!(bytes < 75_000_000, "{bytes}");
 }
 

@@ -10,7 +10,7 @@ use domex_degan::{Config, file, stylespace};
 use domex_lpips::Lpips;
 use domex_nada::Guide;
 use domex_pretrain::degan::{DeganConfig, DeganJob, Networks, PictureStyles, Styles};
-use domex_pretrain::portraits::{DomainStyles, recipes};
+use domex_pretrain::portraits::{DomainStyles, Shares, recipes};
 use domex_stylegan2::Model;
 use domex_test_support::{networks, runs::assert_resume_is_exact};
 use domex_train::{RunConfig, run};
@@ -48,7 +48,11 @@ fn config(network: Config, from: From) -> DeganConfig {
 
 fn styles(folder: &Path, from: From) -> Box<dyn Styles> {
     if from == From::Renderings {
-        return Box::new(DomainStyles::new(networks::SIDE as u32, 8, 0.4));
+        let shares = Shares {
+            both: 0.4,
+            made_up: 0.2,
+        };
+        return Box::new(DomainStyles::new(networks::SIDE as u32, 8, shares));
     }
     let set = folder.join("set");
     if !set.exists() {

@@ -7,15 +7,13 @@ use domex_error::{Context, Result, user_error};
 use super::{Args, What};
 use crate::program;
 
-/// Length of a run of which nothing is said, in thousands of pictures.
-const KIMG: f64 = 60.0;
-
 /// Runs `domex train-…` with the folder of assets as what ships.
 pub fn train(args: &Args, what: What) -> Result<ExitCode> {
-    let (verb, clip) = match what {
+    // Its length in thousands of pictures, if nothing is said of it.
+    let (verb, clip, kimg) = match what {
         // The renderings say more than a second contrastive model.
-        What::Degan => ("train-degan", ["robust"].as_slice()),
-        What::Hyperdomain => ("train-hyperdomain", ["robust", "fine"].as_slice()),
+        What::Degan => ("train-degan", ["robust"].as_slice(), 60.0),
+        What::Hyperdomain => ("train-hyperdomain", ["robust", "fine"].as_slice(), 24.0),
         _ => return Err(user_error("the program does not train this")),
     };
     if args.minutes.is_some() || !args.set.is_empty() {
@@ -39,7 +37,7 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         }
     };
     if args.kimg.is_some() || !args.resume {
-        command.args(["--kimg", &args.kimg.unwrap_or(KIMG).to_string()]);
+        command.args(["--kimg", &args.kimg.unwrap_or(kimg).to_string()]);
     }
     if args.force && !args.resume {
         command.arg("--force");

@@ -12,7 +12,7 @@ use domex_degan::{Config, VggLoss, layout, stylespace};
 use domex_error::user_error;
 use domex_lpips::Lpips;
 use domex_pretrain::degan::{DeganConfig, DeganJob, Networks, PictureStyles, Styles};
-use domex_pretrain::portraits::{DomainStyles, recipes};
+use domex_pretrain::portraits::{DomainStyles, Shares, recipes};
 use serde::{Deserialize, Serialize};
 
 use super::expand::settings::ClipModel;
@@ -22,8 +22,11 @@ use crate::context::Context;
 use crate::paths::text;
 use crate::{assets, datasets};
 
-/// The share of draws in the portrait world that are a character in a technique.
-const BOTH: f64 = 0.4;
+/// What is drawn in the portrait world.
+const SHARES: Shares = Shares {
+    both: 0.25,
+    made_up: 0.4,
+};
 
 /// Flags of `domex train-degan`.
 #[derive(Debug, Args)]
@@ -238,7 +241,7 @@ fn job(context: &Context, settings: &Settings, frozen: Frozen) -> domex_error::R
                 .transpose()?;
             Box::new(PictureStyles::new(trained, unseen)?)
         }
-        None => Box::new(DomainStyles::new(side, config.z_dim(), BOTH)),
+        None => Box::new(DomainStyles::new(side, config.z_dim(), SHARES)),
     };
     let hashes = (frozen.hash, hashes);
     Ok(DeganJob::new(

@@ -6,6 +6,8 @@
 //! robot, a vampire), and one of each can be joined with [`render_both`]. Because the factors are
 //! known, whatever is learned from these pictures can be measured.
 //!
+//! A [`Look`] is one of many more that have no name.
+//!
 //! How it is drawn: `scene` puts shapes (signed distances) in layers from back to front;
 //! a character changes the layers; `raster` keeps colour, light and lines of every
 //! pixel apart, some neighbours at a time (`lanes`); a rendering turns them into a picture.
@@ -28,6 +30,7 @@ mod factors;
 mod hair;
 mod lanes;
 mod layer;
+mod look;
 mod noise;
 mod photo;
 mod raster;
@@ -41,6 +44,7 @@ mod wear;
 pub use captions::{caption, caption_both, phrases};
 pub use domain::{Domain, Family};
 pub use factors::{Background, Beard, EyeColour, Factors, Glasses, HairColour, HairStyle, Hat};
+pub use look::Look;
 
 use image::RgbImage;
 

@@ -18,5 +18,5 @@ pub use painter::Painter;
 pub use recipes::ImageEncoder;
 pub use retrieval::retrieval;
 pub use steering::{Steering, steering};
-pub use styles::{DomainStyles, DomainTexts};
+pub use styles::{DomainStyles, DomainTexts, Shares};
 pub use world::World;

@@ -1,6 +1,6 @@
 //! Portraits as pictures of styles, each with the latent that shows the same person as a photograph.
 
-use domex_data::portraits::{Domain, Family, phrases, render_both};
+use domex_data::portraits::{Domain, Family, Look, phrases, render_both};
 use domex_random::Stream;
 use image::RgbImage;
 use rayon::prelude::*;
@@ -10,25 +10,32 @@ use crate::degan::{Style, Styles};
 use crate::hyperdomain::TextPictures;
 use crate::{Error, Result};
 
-/// The twenty domains that are not held out, alone and a character in a technique; the held out ones are measured.
+/// Which part of the draws is what; the rest is a domain alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares {
+    /// A character in a technique.
+    pub both: f64,
+    /// A [look](Look) that has no name.
+    pub made_up: f64,
+}
+
+/// The twenty domains that are not held out, alone and a character in a technique, and made-up looks; the held out ones are measured.
 #[derive(Debug, Clone)]
 pub struct DomainStyles {
     painter: Painter,
     z_dim: usize,
-    /// The share of draws that are a character in a technique.
-    both: f64,
+    shares: Shares,
     trained: Vec<Domain>,
 }
 
 impl DomainStyles {
-    /// Pictures of `side` pixels for a generator of latents of `z_dim` numbers. `both` is the share of draws that are a character
-    /// in a technique.
+    /// Pictures of `side` pixels for a generator of latents of `z_dim` numbers.
     #[must_use]
-    pub fn new(side: u32, z_dim: usize, both: f64) -> Self {
+    pub fn new(side: u32, z_dim: usize, shares: Shares) -> Self {
         Self {
             painter: Painter { side },
             z_dim,
-            both,
+            shares,
             trained: learnt().collect(),
         }
     }
@@ -45,6 +52,9 @@ impl DomainStyles {
     }
 }
 
+/// Numbers of made-up looks begin here.
+const MADE_UP: u64 = 1 << 63;
+
 /// The domains that networks may learn.
 fn learnt() -> impl Iterator<Item = Domain> {
     let learnt = |domain: &Domain| *domain != Domain::Photo && !domain.is_held_out();
@@ -59,7 +69,20 @@ fn latent(z_dim: usize, stream: &mut Stream) -> Vec<f32> {
 
 impl Styles for DomainStyles {
     fn draw(&self, n: usize, stream: &mut Stream) -> Result<(u64, Vec<Style>)> {
-        let [character, technique] = if stream.uniform_f64() < self.both {
+        let kind = stream.uniform_f64();
+        if kind >= 1.0 - self.shares.made_up {
+            let (look, number) = (Look::draw(stream), stream.next_u64() | MADE_UP);
+            let latents: Vec<Vec<f32>> = (0..n).map(|_| latent(self.z_dim, stream)).collect();
+            let style = |z: Vec<f32>| {
+                let (factors, seed) = Painter::factors(&z);
+                Style {
+                    picture: look.render(&factors, seed, self.painter.side),
+                    latent: Some(z),
+                }
+            };
+            return Ok((number, latents.into_par_iter().map(style).collect()));
+        }
+        let [character, technique] = if kind < self.shares.both {
             let character = self.one(Family::Character, stream)?;
             [Some(character), Some(self.one(Family::Rendering, stream)?)]
         } else {
@@ -161,21 +184,40 @@ mod tests {
 
     #[test]
     fn no_held_out_domain_is_ever_drawn() {
-        let styles = DomainStyles::new(16, 32, 0.5);
+        let styles = DomainStyles::new(
+            16,
+            32,
+            Shares {
+                both: 0.5,
+                made_up: 0.2,
+            },
+        );
         let mut stream = Streams::new(3).stream("styles");
-        let count = Domain::ALL.len() as u64;
+        let (count, mut made_up) = (Domain::ALL.len() as u64, 0);
         for _ in 0..300 {
             let (number, drawn) = styles.draw(1, &mut stream).unwrap();
+            made_up += usize::from(number >= MADE_UP);
+            assert!(drawn[0].latent.is_some());
+            if number >= MADE_UP {
+                continue;
+            }
             for place in [number / count, number % count] {
                 assert!(!Domain::ALL[place as usize].is_held_out(), "{number}");
             }
-            assert!(drawn[0].latent.is_some());
         }
+        assert!((30..=90).contains(&made_up), "{made_up}");
     }
 
     #[test]
     fn a_domain_alone_is_drawn_as_the_renderer_does() {
-        let styles = DomainStyles::new(16, 32, 0.0);
+        let styles = DomainStyles::new(
+            16,
+            32,
+            Shares {
+                both: 0.0,
+                made_up: 0.0,
+            },
+        );
         let mut stream = Streams::new(3).stream("styles");
         let (number, drawn) = styles.draw(2, &mut stream).unwrap();
         let domain = Domain::ALL[number as usize % Domain::ALL.len()];

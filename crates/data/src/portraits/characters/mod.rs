@@ -2,12 +2,14 @@
 
 mod fantasy;
 mod made;
+mod made_up;
 mod stage;
 mod strangers;
 
 use super::colour::{Rgb, mix};
 use super::domain::Domain;
 use super::layer::{Layer, Paint, Part};
+use super::look::Colours;
 use super::scene::{Head, Scene};
 use super::shape::{P, Shape};
 
@@ -28,6 +30,11 @@ pub(super) fn turn_into(character: Domain, scene: &mut Scene) {
         Domain::Astronaut => stage::astronaut(scene),
         _ => {}
     }
+}
+
+/// Gives parts of an ordinary person other colours.
+pub(super) fn recolour(colours: &Colours, scene: &mut Scene) {
+    made_up::recolour(colours, scene);
 }
 
 /// What skin covers.

@@ -9,7 +9,7 @@ use crate::portraits::noise::{smooth, smoothstep, uniform};
 use crate::portraits::photo::picture;
 
 /// Parallel strokes: how much ink lies at a place, for strokes `per` to a side along `angle`.
-fn hatch(x: f32, y: f32, per: f32, angle: f32, width: f32, seed: u32) -> f32 {
+pub(super) fn hatch(x: f32, y: f32, per: f32, angle: f32, width: f32, seed: u32) -> f32 {
     let (sin, cos) = angle.sin_cos();
     let across = x * cos + y * sin + 0.012 * smooth(5.0 * x, 5.0 * y, seed);
     let wave = (across * per).rem_euclid(1.0);

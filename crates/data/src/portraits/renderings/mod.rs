@@ -2,6 +2,7 @@
 
 mod cells;
 mod drawn;
+mod made_up;
 mod painted;
 mod printed;
 mod surface;
@@ -9,6 +10,7 @@ mod surface;
 use image::RgbImage;
 
 use super::domain::Domain;
+use super::look::Technique;
 use super::photo;
 use super::raster::Canvas;
 use super::scene::Scene;
@@ -44,4 +46,9 @@ pub(super) fn render(rendering: Domain, scene: &Scene, canvas: &Canvas, seed: u3
         Domain::Sepia => printed::sepia(s),
         _ => photo::develop(scene, canvas, seed),
     }
+}
+
+/// Draws a scene in a technique that has no name.
+pub(super) fn made_up(technique: &Technique, canvas: &Canvas, seed: u32) -> RgbImage {
+    made_up::render(technique, &Surface::new(canvas, seed))
 }
