@@ -70,7 +70,7 @@ fn short() -> Config {
 fn invert(pictures: &Tensor, place: Option<&Place>, config: Config, seed: u64) -> Inversion {
     let (generator, perceptual) = (generator(), perceptual());
     let projector = Projector {
-        generator: &generator,
+        generator: (&generator).into(),
         perceptual: &perceptual,
         place,
         config,
