@@ -9,7 +9,7 @@ use candle_core::{DType, Tensor};
 use domex_stylegan2::MappingConfig;
 use domex_stylegan2::weights::{Tensors, shapes};
 
-use crate::config::{GeneratorConfig, SynthesisConfig};
+use crate::config::{GeneratorConfig, SynthesisConfig, W_AVG_BETA};
 use crate::layer::DOWN_FILTER;
 use crate::{Error, Result, derived};
 
@@ -51,7 +51,7 @@ impl GeneratorConfig {
         let config = Self {
             mapping: MappingConfig {
                 // A checkpoint without its mean is refused by name.
-                w_avg_beta: super::config::mapping(1, 0, 1).w_avg_beta,
+                w_avg_beta: Some(W_AVG_BETA),
                 ..mapping
             },
             synthesis,

@@ -16,7 +16,7 @@
 
 use std::f64::consts::PI;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use domex_ops::{conv2d, matmul};
 use domex_stylegan2::dense::{Dense, DenseConfig};
@@ -56,8 +56,8 @@ impl Input {
             phases: constant(&[c], PHASES)?,
             transform: constant(&[3, 3], TRANSFORM)?,
             places: places(&shape)?
-                .to_device(vb.device())?
-                .to_dtype(vb.dtype())?,
+                .to_dtype(vb.dtype())?
+                .to_device(vb.device())?,
             shape,
         })
     }
@@ -144,6 +144,5 @@ fn places(shape: &InputShape) -> Result<Tensor> {
     let x = (0..size * size).map(|index| at(index % size));
     let y = (0..size * size).map(|index| at(index / size));
     let places: Vec<f64> = x.chain(y).collect();
-    let device = candle_core::Device::Cpu;
-    Ok(Tensor::from_vec(places, (2, size * size), &device)?)
+    Ok(Tensor::from_vec(places, (2, size * size), &Device::Cpu)?)
 }

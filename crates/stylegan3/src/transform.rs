@@ -37,6 +37,7 @@ impl Transform {
             [sin, cos, -(sin * x + cos * y)],
             [0.0, 0.0, 1.0],
         ];
-        Ok(Tensor::new(&inverse, device)?.to_dtype(dtype)?)
+        let matrix = Tensor::new(&inverse, &Device::Cpu)?.to_dtype(dtype)?;
+        Ok(matrix.to_device(device)?)
     }
 }

@@ -14,7 +14,7 @@ pub use schedule::{InputShape, LayerShape, channels};
 use crate::{Error, Result};
 
 /// Published decay of the running mean of w.
-const W_AVG_BETA: f64 = 0.998;
+pub(crate) const W_AVG_BETA: f64 = 0.998;
 
 /// Published depth of the mapping network.
 const MAPPING_LAYERS: usize = 2;
@@ -250,7 +250,7 @@ impl GeneratorConfig {
 }
 
 /// The published mapping network.
-pub(crate) fn mapping(z_dim: usize, c_dim: usize, w_dim: usize) -> MappingConfig {
+fn mapping(z_dim: usize, c_dim: usize, w_dim: usize) -> MappingConfig {
     MappingConfig {
         num_layers: MAPPING_LAYERS,
         w_avg_beta: Some(W_AVG_BETA),
