@@ -182,7 +182,7 @@ fn verbs_that_cannot_serve_it_refuse() {
         "expand --domain zombie --out wrong",
         "edit --image made --set zombie=1 --out wrong",
         "export --out wrong.onnx",
-        "encode --image made --out wrong",
+        "encode made --out wrong",
         "domains discover --out wrong",
         "train-encoder --out wrong",
     ] {

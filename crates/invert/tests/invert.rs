@@ -4,7 +4,7 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::safetensors::Overwrite;
-use domex_invert::{Code, Config, Inversion, Place, Projector, Space, TuneConfig, tune};
+use domex_invert::{Code, Config, Inversion, Place, Projector, Space, Subject, TuneConfig, tune};
 use domex_latent::basis::Basis;
 use domex_latent::subspace::Subspaces;
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
@@ -113,6 +113,35 @@ fn the_generators_own_pictures_are_found_in_w_and_nearer_in_w_plus() {
     assert!(apart(&w.pictures, &synthesize(&generator(), &w.latents)) < 1e-5);
 }
 
+/// What only the trait is known of is searched as a StyleGAN2 with its own pixel noise is; it has none to search for.
+#[test]
+fn any_generator_is_searched_by_its_latents_alone() {
+    let (generator, perceptual) = (generator(), perceptual());
+    let (pictures, _) = pictures(&generator);
+    for space in [Space::W, Space::WPlus] {
+        let config = Config {
+            space,
+            steps: 10,
+            ..short()
+        };
+        let known = invert(&pictures, None, config, 0);
+        let projector = Projector {
+            generator: Subject::Latent(&generator),
+            perceptual: &perceptual,
+            place: None,
+            config: Config {
+                pixel_noise: Config::default().pixel_noise,
+                ..config
+            },
+        };
+        let found = projector.invert(&pictures, &Streams::new(0), &mut |_, _| {});
+        let found = found.unwrap();
+        assert_eq!(apart(&found.latents, &known.latents), 0.0);
+        assert_eq!(found.losses, known.losses);
+        assert!(found.noise.is_empty());
+    }
+}
+
 #[test]
 fn a_search_without_steps_gives_the_latents_it_started_from_and_one_with_steps_comes_nearer() {
     let (generator, perceptual) = (generator(), perceptual());
@@ -120,7 +149,7 @@ fn a_search_without_steps_gives_the_latents_it_started_from_and_one_with_steps_c
     let start = (latents.narrow(1, 0, 1).unwrap().squeeze(1).unwrap() * 0.3).unwrap();
     let found = |steps: usize, start: &Tensor| {
         let projector = Projector {
-            generator: &generator,
+            generator: (&generator).into(),
             perceptual: &perceptual,
             place: None,
             config: Config {
@@ -333,7 +362,7 @@ fn pictures_and_settings_that_do_not_fit_are_refused() {
     let (generator, perceptual) = (generator(), perceptual());
     let run = |pictures: &Tensor, config: Config| {
         let projector = Projector {
-            generator: &generator,
+            generator: (&generator).into(),
             perceptual: &perceptual,
             place: None,
             config,

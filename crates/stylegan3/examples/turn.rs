@@ -1,4 +1,4 @@
-//! Pictures of seeds from a StyleGAN3 checkpoint, upright and turned: `cargo run -p domex-stylegan3 --example generate -- [FILE [FOLDER]]`.
+//! Pictures of seeds from a StyleGAN3 checkpoint, upright and turned: `cargo run -p domex-stylegan3 --example turn -- [FILE [FOLDER]]`.
 //! Without a file a small network with random weights draws them.
 
 use candle_core::{Device, Tensor};
