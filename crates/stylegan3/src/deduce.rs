@@ -59,7 +59,7 @@ impl GeneratorConfig {
         config.validate()?;
         for (layer, shape) in layers.iter().zip(config.synthesis.layers()) {
             if layer.name != shape.name {
-                return Err(other(&layer.name, format!("{} there", shape.name)));
+                return Err(other(&layer.name, &format!("{} there", shape.name)));
             }
         }
         compare(tensors, &config.synthesis)?;
@@ -126,13 +126,13 @@ fn compare(tensors: &Tensors, cfg: &SynthesisConfig) -> Result<()> {
         let largest = |t: &Tensor| t.abs()?.max_all()?.to_scalar::<f64>();
         let off = largest(&(found - &expected)?)? / largest(&expected)?;
         if off > NEAR {
-            return Err(other(&name, format!("other taps (off by {off:.1e})")));
+            return Err(other(&name, &format!("other taps (off by {off:.1e})")));
         }
     }
     Ok(())
 }
 
-fn other(what: &str, expected: String) -> Error {
+fn other(what: &str, expected: &str) -> Error {
     Error::Deduce(format!(
         "{what} is none of a published configuration, which has {expected}; tensors alone do not say what this network is: take its network pickle (.pkl)"
     ))

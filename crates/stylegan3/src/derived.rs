@@ -1,5 +1,7 @@
 //! Tensors of a checkpoint that its configuration says: filters, and the user's transform, which is none.
 
+use std::collections::btree_map::Entry;
+
 use candle_core::{DType, Device, Tensor};
 use domex_stylegan2::weights::Tensors;
 
@@ -38,8 +40,8 @@ pub(crate) fn complete(tensors: &mut Tensors, cfg: &SynthesisConfig) -> Result<(
         (tensor.dtype(), tensor.device().clone())
     });
     for (name, tensor) in self::tensors(cfg)? {
-        if !tensors.contains_key(&name) {
-            tensors.insert(name, tensor.to_dtype(dtype)?.to_device(&device)?);
+        if let Entry::Vacant(missing) = tensors.entry(name) {
+            missing.insert(tensor.to_dtype(dtype)?.to_device(&device)?);
         }
     }
     Ok(())
