@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Stdio;
 
 use candle_core::Device;
 use domex_stylegan3::{GeneratorConfig, Model, Overwrite};
@@ -170,6 +173,56 @@ fn a_picture_is_found_again() {
         refused(&world.run(&line), &[part]);
     }
     assert!(!world.has("wrong"));
+}
+
+/// The program while it shows a page.
+struct Studio(std::process::Child);
+
+impl Drop for Studio {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// What the page asks for: sliders of directions, styles of another seed.
+#[test]
+fn the_studio_draws_it() {
+    let world = world();
+    // A port of the system's choice, free again at once.
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let mut command = world.command(&format!("studio --model {MODEL} --port {port} --json"));
+    let mut studio = Studio(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut told = String::new();
+    let mut output = BufReader::new(studio.0.stdout.take().unwrap());
+    output.read_line(&mut told).unwrap();
+    assert!(told.contains(&port.to_string()), "{told}");
+
+    let settings = json!({
+        "settings": [{
+            "source": { "seed": 1 }, "truncation": 0.7, "directions": { "0": 0.3 },
+            "mixing": { "seed": 2, "first": 2, "last": 3 },
+        }],
+        "draft": false,
+    });
+    let body = settings.to_string();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(
+        stream,
+        "POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nx-domex-studio: 1\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let start = answer.windows(4).position(|four| four == b"\x89PNG");
+    let start = start.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&answer)));
+    let picture = image::load_from_memory(&answer[start..]).unwrap();
+    assert_eq!((picture.width(), picture.height()), (32, 32));
 }
 
 /// Each says in one line what the file is and what takes it.
