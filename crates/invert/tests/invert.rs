@@ -4,7 +4,7 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::safetensors::Overwrite;
-use domex_invert::{Code, Config, Inversion, Place, Projector, Space, Subject, TuneConfig, tune};
+use domex_invert::{Code, Config, Inversion, Place, Projector, Space, TuneConfig, tune};
 use domex_latent::basis::Basis;
 use domex_latent::subspace::Subspaces;
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
@@ -111,35 +111,6 @@ fn the_generators_own_pictures_are_found_in_w_and_nearer_in_w_plus() {
     assert!(rows_apart(&w_plus.latents) > 1e-3);
     assert!(w.noise.is_empty());
     assert!(apart(&w.pictures, &synthesize(&generator(), &w.latents)) < 1e-5);
-}
-
-/// What only the trait is known of is searched as a StyleGAN2 with its own pixel noise is; it has none to search for.
-#[test]
-fn any_generator_is_searched_by_its_latents_alone() {
-    let (generator, perceptual) = (generator(), perceptual());
-    let (pictures, _) = pictures(&generator);
-    for space in [Space::W, Space::WPlus] {
-        let config = Config {
-            space,
-            steps: 10,
-            ..short()
-        };
-        let known = invert(&pictures, None, config, 0);
-        let projector = Projector {
-            generator: Subject::Latent(&generator),
-            perceptual: &perceptual,
-            place: None,
-            config: Config {
-                pixel_noise: Config::default().pixel_noise,
-                ..config
-            },
-        };
-        let found = projector.invert(&pictures, &Streams::new(0), &mut |_, _| {});
-        let found = found.unwrap();
-        assert_eq!(apart(&found.latents, &known.latents), 0.0);
-        assert_eq!(found.losses, known.losses);
-        assert!(found.noise.is_empty());
-    }
 }
 
 #[test]
