@@ -139,7 +139,7 @@ impl Model {
     /// Refuses it where one of other kinds is needed.
     pub fn misplaced(&self, wanted: &str, needed: &[&Kind]) -> AnyError {
         let needed: Vec<&str> = needed.iter().map(|kind| kind.what).collect();
-        misplaced(Path::new(wanted), self.kind(), &needed.join(" or "))
+        misplaced(Path::new(wanted), self.kind(), &alternatives(&needed))
     }
 }
 
@@ -300,7 +300,7 @@ pub fn open(path: &Path, networks: Networks, device: &Device) -> Result<Model> {
         Some(kind) => kind.generator.ok_or_else(|| {
             let known = ALL.iter().filter(|kind| kind.generator.is_some());
             let known: Vec<&str> = known.map(|kind| kind.what).collect();
-            misplaced(path, kind, &known.join(" or "))
+            misplaced(path, kind, &alternatives(&known))
         })?,
         // By the names of its tensors. What is wrong with a file that cannot be read its reader says.
         None if domex_diffae::model::recognizes(path).unwrap_or(false) => diffae,
@@ -315,6 +315,14 @@ pub fn expect(path: &Path, wanted: &Kind) -> Result<()> {
     match of(path)? {
         Some(kind) if kind.name != wanted.name => Err(misplaced(path, kind, wanted.what)),
         _ => Ok(()),
+    }
+}
+
+/// "a, b or c".
+fn alternatives(all: &[&str]) -> String {
+    match all.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => all.concat(),
     }
 }
 
@@ -399,7 +407,7 @@ mod tests {
             let error = refusal(&path);
             for part in [
                 "file.safetensors",
-                "a StyleGAN2 or a StyleGAN3 or a diffusion autoencoder is needed",
+                "a StyleGAN2, a StyleGAN3 or a diffusion autoencoder is needed",
                 kind.taken_by,
             ] {
                 assert!(error.contains(part), "{error}");
