@@ -446,7 +446,7 @@ fn what_cannot_be_trained_is_refused_and_nothing_is_written() {
             "--domain elf --model shipped/clip-one.safetensors",
             &[
                 "clip-one",
-                "a StyleGAN2 or a diffusion autoencoder is needed",
+                "a StyleGAN2, a StyleGAN3 or a diffusion autoencoder is needed",
             ],
         ),
         ("--domain elf --lr=-1", &["lr", "above 0"]),

@@ -9,7 +9,7 @@ mod readers;
 type Reader = fn(&[u8]);
 
 /// Every target.
-const READERS: [(&str, Reader); 16] = [
+const READERS: [(&str, Reader); 17] = [
     ("anchors", readers::anchors),
     ("checkpoint", readers::checkpoint),
     ("clip", readers::clip),
@@ -23,6 +23,7 @@ const READERS: [(&str, Reader); 16] = [
     ("snapshot", readers::snapshot),
     ("studio", readers::studio),
     ("stylegan2", readers::stylegan2),
+    ("stylegan3", readers::stylegan3),
     ("tasks", readers::tasks),
     ("tokenizer", readers::tokenizer),
     ("vocabulary", readers::vocabulary),

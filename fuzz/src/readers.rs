@@ -55,6 +55,14 @@ pub fn stylegan2(bytes: &[u8]) {
     });
 }
 
+/// A StyleGAN3: a network pickle, a state dict or a container.
+pub fn stylegan3(bytes: &[u8]) {
+    file("model", bytes, |path| {
+        drop(domex_stylegan3::model::recognizes(path));
+        drop(domex_stylegan3::Model::load(path, &Device::Cpu));
+    });
+}
+
 /// A diffusion autoencoder.
 pub fn diffae(bytes: &[u8]) {
     file("model", bytes, |path| {

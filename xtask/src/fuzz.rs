@@ -42,6 +42,7 @@ const TARGETS: &[(&str, &[&str])] = &[
             "crates/stylegan2/tests/data",
         ],
     ),
+    ("stylegan3", &["crates/stylegan3/tests/golden/stylegan3"]),
     ("tasks", &[]),
     ("tokenizer", &[]),
     ("vocabulary", &[]),

@@ -46,7 +46,7 @@ pub enum LogFormat {
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// A checkpoint (domex or plain safetensors, stylegan2-ada-pytorch or Domain Expansion .pkl,
-    /// rosinality .pt, TensorFlow .pkl, Diffusion Autoencoder .ckpt) or a fetched model's name
+    /// rosinality .pt, TensorFlow .pkl, stylegan3 .pkl, Diffusion Autoencoder .ckpt) or a fetched model's name
     /// [default: portraits, the shipped generator]
     #[arg(short, long, value_name = "FILE|NAME", env = "DOMEX_MODEL")]
     pub model: Option<String>,

@@ -27,6 +27,8 @@ pub enum Networks {
 pub enum Model {
     /// StyleGAN2.
     StyleGan2(Box<domex_stylegan2::Model>),
+    /// StyleGAN3.
+    StyleGan3(Box<domex_stylegan3::Model>),
     /// A diffusion autoencoder.
     DiffAe(Box<domex_diffae::Model>),
 }
@@ -36,6 +38,7 @@ impl Model {
     pub fn generator(&self) -> &dyn Generator {
         match self {
             Self::StyleGan2(model) => model.generator(),
+            Self::StyleGan3(model) => model.generator(),
             Self::DiffAe(model) => &**model,
         }
     }
@@ -44,22 +47,29 @@ impl Model {
     pub fn expansion(&self) -> Option<&Expansion> {
         match self {
             Self::StyleGan2(model) => model.expansion(),
+            Self::StyleGan3(_) => None,
             Self::DiffAe(model) => model.expansion.as_ref(),
+        }
+    }
+
+    fn kind(&self) -> &'static Kind {
+        match self {
+            Self::StyleGan2(_) => &STYLEGAN2,
+            Self::StyleGan3(_) => &STYLEGAN3,
+            Self::DiffAe(_) => &DIFFAE,
         }
     }
 
     /// Its kind, in words.
     pub fn what(&self) -> &'static str {
-        match self {
-            Self::StyleGan2(_) => STYLEGAN2.what,
-            Self::DiffAe(_) => DIFFAE.what,
-        }
+        self.kind().what
     }
 
     /// Where it comes from.
     pub fn provenance(&self) -> &Json {
         match self {
             Self::StyleGan2(model) => &model.provenance,
+            Self::StyleGan3(model) => &model.provenance,
             Self::DiffAe(model) => &model.provenance,
         }
     }
@@ -77,24 +87,27 @@ impl Model {
     pub fn is_of_the_shape_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::StyleGan2(a), Self::StyleGan2(b)) => a.config() == b.config(),
+            (Self::StyleGan3(a), Self::StyleGan3(b)) => a.config() == b.config(),
             (Self::DiffAe(a), Self::DiffAe(b)) => a.config() == b.config(),
             _ => false,
         }
     }
 
-    /// Which settings its kind has in an expansion.
-    pub fn source_settings(&self) -> SourceSettings {
+    /// Which settings its kind has in an expansion; a kind that cannot be expanded is refused, as what was typed is called.
+    pub fn source_settings(&self, wanted: &str) -> Result<SourceSettings> {
         match self {
-            Self::StyleGan2(_) => domex_expand_stylegan2::SETTINGS,
-            Self::DiffAe(_) => domex_expand_diffae::SETTINGS,
+            Self::StyleGan2(_) => Ok(domex_expand_stylegan2::SETTINGS),
+            Self::DiffAe(_) => Ok(domex_expand_diffae::SETTINGS),
+            Self::StyleGan3(_) => Err(self.misplaced(wanted, &[&STYLEGAN2, &DIFFAE])),
         }
     }
 
     /// How far a domain lies from the base, unless it says otherwise. Of a StyleGAN2 as published; of a diffusion
-    /// autoencoder as far as its codes lie from their mean, root mean square.
+    /// autoencoder and of a StyleGAN3 as far as their latents lie from the mean, root mean square.
     pub fn distance(&self) -> Result<f64> {
         match self {
             Self::StyleGan2(_) => Ok(domex_expand_stylegan2::DISTANCE),
+            Self::StyleGan3(model) => Ok(model.generator().spread()?),
             Self::DiffAe(model) => Ok(model.statistics()?.spread()?),
         }
     }
@@ -103,7 +116,7 @@ impl Model {
     pub fn stylegan2(self, wanted: &str) -> Result<domex_stylegan2::Model> {
         match self {
             Self::StyleGan2(model) => Ok(*model),
-            Self::DiffAe(_) => Err(misplaced(Path::new(wanted), &DIFFAE, STYLEGAN2.what)),
+            other => Err(other.misplaced(wanted, &[&STYLEGAN2])),
         }
     }
 
@@ -111,8 +124,22 @@ impl Model {
     pub fn diffae(self, wanted: &str) -> Result<domex_diffae::Model> {
         match self {
             Self::DiffAe(model) => Ok(*model),
-            Self::StyleGan2(_) => Err(misplaced(Path::new(wanted), &STYLEGAN2, DIFFAE.what)),
+            other => Err(other.misplaced(wanted, &[&DIFFAE])),
         }
+    }
+
+    /// A generator whose layers read latents of their own, which alone can serve.
+    pub fn layered(self, wanted: &str) -> Result<Self> {
+        match self {
+            Self::DiffAe(_) => Err(self.misplaced(wanted, &[&STYLEGAN2, &STYLEGAN3])),
+            model => Ok(model),
+        }
+    }
+
+    /// Refuses it where one of other kinds is needed.
+    pub fn misplaced(&self, wanted: &str, needed: &[&Kind]) -> AnyError {
+        let needed: Vec<&str> = needed.iter().map(|kind| kind.what).collect();
+        misplaced(Path::new(wanted), self.kind(), &alternatives(&needed))
     }
 }
 
@@ -132,14 +159,23 @@ pub struct Kind {
     generator: Option<Opener>,
 }
 
-const STYLEGAN2: Kind = Kind {
+/// StyleGAN2.
+pub const STYLEGAN2: Kind = Kind {
     name: domex_stylegan2::model::KIND,
     what: "a StyleGAN2",
     taken_by: "`--model` of every verb but `encode` and `decode`",
     generator: Some(stylegan2),
 };
 
-const DIFFAE: Kind = Kind {
+const STYLEGAN3: Kind = Kind {
+    name: domex_stylegan3::model::KIND,
+    what: "a StyleGAN3",
+    taken_by: "`--model` of `domex info`, `generate`, `traverse`, `mix`, `dormant`, `invert` and `studio`",
+    generator: Some(stylegan3),
+};
+
+/// Diffusion autoencoders.
+pub const DIFFAE: Kind = Kind {
     name: domex_diffae::model::KIND,
     what: "a diffusion autoencoder",
     taken_by: "`--model` of `domex info`, `generate`, `encode`, `decode`, `traverse`, `compose`, `dormant`, `expand`, `edit`, `studio` and `eval`",
@@ -218,8 +254,9 @@ const RUN: Kind = Kind {
 };
 
 /// Every kind there is. A new kind of generator is a constant above and a word here.
-const ALL: [&Kind; 11] = [
+const ALL: [&Kind; 12] = [
     &STYLEGAN2,
+    &STYLEGAN3,
     &DIFFAE,
     &CLIP,
     &PERCEPTUAL,
@@ -247,6 +284,11 @@ fn stylegan2(path: &Path, networks: Networks, device: &Device) -> Result<Model> 
     Ok(Model::StyleGan2(Box::new(model)))
 }
 
+fn stylegan3(path: &Path, _: Networks, device: &Device) -> Result<Model> {
+    let model = domex_stylegan3::Model::load(path, device)?;
+    Ok(Model::StyleGan3(Box::new(model)))
+}
+
 fn diffae(path: &Path, _: Networks, device: &Device) -> Result<Model> {
     let model = domex_diffae::Model::load(path, device)?;
     Ok(Model::DiffAe(Box::new(model)))
@@ -258,10 +300,11 @@ pub fn open(path: &Path, networks: Networks, device: &Device) -> Result<Model> {
         Some(kind) => kind.generator.ok_or_else(|| {
             let known = ALL.iter().filter(|kind| kind.generator.is_some());
             let known: Vec<&str> = known.map(|kind| kind.what).collect();
-            misplaced(path, kind, &known.join(" or "))
+            misplaced(path, kind, &alternatives(&known))
         })?,
         // By the names of its tensors. What is wrong with a file that cannot be read its reader says.
         None if domex_diffae::model::recognizes(path).unwrap_or(false) => diffae,
+        None if domex_stylegan3::model::recognizes(path).unwrap_or(false) => stylegan3,
         None => stylegan2,
     };
     opener(path, networks, device)
@@ -272,6 +315,14 @@ pub fn expect(path: &Path, wanted: &Kind) -> Result<()> {
     match of(path)? {
         Some(kind) if kind.name != wanted.name => Err(misplaced(path, kind, wanted.what)),
         _ => Ok(()),
+    }
+}
+
+/// "a, b or c".
+fn alternatives(all: &[&str]) -> String {
+    match all.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => all.concat(),
     }
 }
 
@@ -356,7 +407,7 @@ mod tests {
             let error = refusal(&path);
             for part in [
                 "file.safetensors",
-                "a StyleGAN2 or a diffusion autoencoder is needed",
+                "a StyleGAN2, a StyleGAN3 or a diffusion autoencoder is needed",
                 kind.taken_by,
             ] {
                 assert!(error.contains(part), "{error}");
@@ -374,10 +425,10 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_told_the_nearest_known_one_and_both_programs() {
-        let (_folder, path) = file("stylegan3");
+        let (_folder, path) = file("stylegan4");
         let error = refusal(&path);
         let own = concat!("domex ", env!("CARGO_PKG_VERSION"));
-        for part in ["\"stylegan3\"", "is \"stylegan2\"", "domex 9.1.0", own] {
+        for part in ["\"stylegan4\"", "is \"stylegan3\"", "domex 9.1.0", own] {
             assert!(error.contains(part), "{error}");
         }
     }

@@ -25,6 +25,7 @@ mod region;
 mod runs;
 mod seeds;
 mod stdout;
+mod stylegan3;
 mod verbs;
 
 use std::process::ExitCode;

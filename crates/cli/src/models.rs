@@ -167,12 +167,23 @@ pub fn perceptual(wanted: &Path) -> domex_error::Result<PathBuf> {
 /// The word for no encoder, in place of a file.
 const NO_ENCODER: &str = "none";
 
-/// The encoder of a generator's latents: a file as given, or the shipped one if it is this generator's.
+/// The encoder of a generator's latents: a file as given, or the shipped one if it is this generator's. There are encoders of a StyleGAN2
+/// alone.
 pub fn encoder(
     context: &Context,
     wanted: Option<&str>,
-    generator: &Generator,
+    model: &Model,
 ) -> domex_error::Result<Option<Encoder>> {
+    let Model::StyleGan2(model) = model else {
+        return match wanted.filter(|wanted| *wanted != NO_ENCODER) {
+            None => Ok(None),
+            Some(file) => Err(user_error(format!(
+                "--encoder {file}: encoders predict latents of a StyleGAN2, and this is {}; {NO_ENCODER} does without",
+                model.what()
+            ))),
+        };
+    };
+    let generator = model.generator();
     let load = |path: &Path| Encoder::load(path, &context.device);
     let path = match wanted {
         Some(NO_ENCODER) => return Ok(None),

@@ -3,7 +3,6 @@
 use candle_core::Tensor;
 use domex_data::picture;
 use domex_error::user_error;
-use domex_latent::Generator as _;
 use domex_random::{RandomState, Stream, Streams};
 use domex_stylegan2::{Generator, Noise, NoiseMode, Precision, Truncation};
 use image::RgbImage;
@@ -13,6 +12,7 @@ use crate::context::Context;
 use crate::diffae;
 use crate::interrupt::Interrupt;
 use crate::kinds::Model;
+use crate::stylegan3;
 
 /// How a generator of one kind makes pictures.
 pub trait Paint {
@@ -77,6 +77,9 @@ impl<'a> Painter<'a> {
             network: match model {
                 Model::StyleGan2(model) => {
                     Box::new(StyleGan2::new(context, model.generator(), args)?)
+                }
+                Model::StyleGan3(model) => {
+                    Box::new(stylegan3::Painter::new(model.generator(), args)?)
                 }
                 Model::DiffAe(model) => Box::new(diffae::Painter::new(model, args)?),
             },
@@ -173,36 +176,14 @@ impl StyleGan2 {
         generator: &Generator,
         args: &SynthesisArgs,
     ) -> domex_error::Result<Self> {
-        let rows = generator.config().num_ws();
-        if let Some(steps) = args.sampling_steps {
-            return Err(user_error(format!(
-                "--sampling-steps {steps}: a StyleGAN2 makes a picture in one; leave the flag out"
-            )));
-        }
-        if let Some(cutoff) = args.trunc_cutoff.filter(|&cutoff| cutoff > rows) {
-            return Err(user_error(format!(
-                "--trunc-cutoff {cutoff}: the network has {rows} rows; allowed: 0 to {rows}"
-            )));
-        }
-        if generator.config().synthesis.img_channels != 3
-            && generator.config().synthesis.img_channels != 1
-        {
-            return Err(user_error(format!(
-                "the network makes pictures of {} channels; only 1 and 3 can be written",
-                generator.config().synthesis.img_channels
-            )));
-        }
         Ok(Self {
+            truncation: truncation(generator, args)?,
             label: label(generator, args.class)?,
             generator: with_precision(generator, args.precision)?,
             mode: match args.noise_mode {
                 args::Noise::Const => NoiseMode::Const,
                 args::Noise::Random => NoiseMode::Random,
                 args::Noise::None => NoiseMode::None,
-            },
-            truncation: Truncation {
-                psi: args.trunc,
-                cutoff: args.trunc_cutoff,
             },
             stream: Streams::new(context.seed).stream("noise"),
             draft: false,
@@ -213,22 +194,8 @@ impl StyleGan2 {
 impl Paint for StyleGan2 {
     /// Of NumPy seeds: `RandomState(seed).randn(1, z_dim)`.
     fn latents(&mut self, seeds: &[u32]) -> domex_error::Result<Tensor> {
-        let z_dim = self.generator.config().z_dim();
-        let values: Vec<f32> = seeds
-            .iter()
-            .flat_map(|&seed| RandomState::new(seed).randn(z_dim))
-            .map(|value| value as f32)
-            .collect();
-        let z = Tensor::from_vec(values, (seeds.len(), z_dim), self.generator.device())?
-            .to_dtype(self.generator.dtype())?;
-        let label = match &self.label {
-            Some(label) => Some(
-                label
-                    .broadcast_as((seeds.len(), label.dim(1)?))?
-                    .contiguous()?,
-            ),
-            None => None,
-        };
+        let z = noise_of(&self.generator, seeds)?;
+        let label = repeated(self.label.as_ref(), seeds.len())?;
         Ok(self
             .generator
             .latents(&z, label.as_ref(), self.truncation)?)
@@ -279,9 +246,59 @@ fn with_precision(
     Ok(generator)
 }
 
+/// How latents of a StyleGAN are truncated, after the checks that its kinds share.
+pub fn truncation(
+    generator: &dyn domex_latent::Generator,
+    args: &SynthesisArgs,
+) -> domex_error::Result<Truncation> {
+    let (rows, channels) = (generator.layers(), generator.channels());
+    if let Some(steps) = args.sampling_steps {
+        return Err(user_error(format!(
+            "--sampling-steps {steps}: a StyleGAN makes a picture in one; leave the flag out"
+        )));
+    }
+    if let Some(cutoff) = args.trunc_cutoff.filter(|&cutoff| cutoff > rows) {
+        return Err(user_error(format!(
+            "--trunc-cutoff {cutoff}: the network has {rows} rows; allowed: 0 to {rows}"
+        )));
+    }
+    if channels != 3 && channels != 1 {
+        return Err(user_error(format!(
+            "the network makes pictures of {channels} channels; only 1 and 3 can be written"
+        )));
+    }
+    Ok(Truncation {
+        psi: args.trunc,
+        cutoff: args.trunc_cutoff,
+    })
+}
+
+/// The noise `[n, z_dim]` that seeds mean to the published programs: `RandomState(seed).randn(1, z_dim)`.
+pub fn noise_of(
+    generator: &dyn domex_latent::Generator,
+    seeds: &[u32],
+) -> domex_error::Result<Tensor> {
+    let z_dim = generator.noise_dim();
+    let values = seeds
+        .iter()
+        .flat_map(|&seed| RandomState::new(seed).randn(z_dim));
+    let values: Vec<f32> = values.map(|value| value as f32).collect();
+    let z = Tensor::from_vec(values, (seeds.len(), z_dim), generator.device())?;
+    Ok(z.to_dtype(generator.dtype())?)
+}
+
+/// A label `[1, c_dim]` for each of `n` samples.
+pub fn repeated(label: Option<&Tensor>, n: usize) -> domex_error::Result<Option<Tensor>> {
+    let label = label.map(|label| label.broadcast_as((n, label.dim(1)?))?.contiguous());
+    Ok(label.transpose()?)
+}
+
 /// The one-hot label `[1, c_dim]`, or an error that says which flag is missing or too much.
-fn label(generator: &Generator, class: Option<usize>) -> domex_error::Result<Option<Tensor>> {
-    let classes = generator.config().c_dim();
+pub fn label(
+    generator: &dyn domex_latent::Generator,
+    class: Option<usize>,
+) -> domex_error::Result<Option<Tensor>> {
+    let classes = generator.label_dim();
     check_class(class, classes)?;
     let Some(class) = class else {
         return match classes {

@@ -14,9 +14,10 @@ use crate::kinds::Model;
 /// transparent.
 pub fn read(path: &Path, model: &Model) -> domex_error::Result<Tensor> {
     let Model::StyleGan2(model) = model else {
-        return Err(user_error(
-            "--region: a diffusion autoencoder makes a picture of one code, and has no layers in which two could be blended; leave it out",
-        ));
+        return Err(user_error(format!(
+            "--region: {} has no layers in which two pictures could be blended; leave it out",
+            model.what()
+        )));
     };
     let generator = model.generator();
     let side = generator.config().synthesis.img_resolution as u32;

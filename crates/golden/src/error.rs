@@ -68,6 +68,9 @@ pub enum Error {
     /// A network could not be built or run.
     #[error(transparent)]
     StyleGan2(#[from] domex_stylegan2::Error),
+    /// A StyleGAN3 could not be built or run.
+    #[error(transparent)]
+    StyleGan3(#[from] domex_stylegan3::Error),
     /// The perceptual distance could not be built or run.
     #[error(transparent)]
     Lpips(#[from] domex_lpips::Error),

@@ -144,6 +144,10 @@ pub enum CaseKind {
     StyleDirections,
     /// What StyleDomain trains for few pictures.
     StyleDomain,
+    /// A StyleGAN3 generator.
+    StyleGan3,
+    /// Contents of a StyleGAN3's network pickle, and a picture made from it.
+    StyleGan3Checkpoint,
 }
 
 impl CaseKind {
@@ -216,6 +220,8 @@ impl CaseKind {
         Self::DeganScores,
         Self::StyleDirections,
         Self::StyleDomain,
+        Self::StyleGan3,
+        Self::StyleGan3Checkpoint,
     ];
 
     /// The area whose page states the tolerance of a case of this kind.
@@ -275,6 +281,7 @@ impl CaseKind {
             | Self::DeganScores
             | Self::StyleDirections
             | Self::StyleDomain => "degan",
+            Self::StyleGan3 | Self::StyleGan3Checkpoint => "stylegan3",
             _ => "stylegan2",
         }
     }
@@ -284,7 +291,10 @@ impl CaseKind {
     #[must_use]
     pub fn floored(self) -> bool {
         !matches!(self.area(), "clip" | "lpips" | "metrics" | "mystyle")
-            && !matches!(self, Self::NvlabsCheckpoint | Self::RosinalityCheckpoint)
+            && !matches!(
+                self,
+                Self::NvlabsCheckpoint | Self::RosinalityCheckpoint | Self::StyleGan3Checkpoint
+            )
             // Timestep maps would raise the floor above the arrays.
             && !matches!(self, Self::DiffusionSchedule)
     }
@@ -297,6 +307,9 @@ impl CaseKind {
 
     fn by_content(case: &Case) -> Option<Self> {
         if let Some(kind) = Self::by_subcases(case) {
+            return Some(kind);
+        }
+        if let Some(kind) = crate::runners::stylegan3::kind(case) {
             return Some(kind);
         }
         // A case of the expansion's training carries several networks and a basis.

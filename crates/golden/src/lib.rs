@@ -91,6 +91,7 @@ const AREAS: &[&str] = &[
     "metrics",
     "mystyle",
     "stylegan2",
+    "stylegan3",
 ];
 
 /// Runs every case under `dir`, which may be the root of all areas, one area, a crate's

@@ -116,6 +116,21 @@ const ROWS: &[Row] = &[
     ),
     row(NvlabsCheckpoint, "nvlabs_tiny", &[all(Bound::rel(3e-4))]),
     row(
+        StyleGan3,
+        "generator_t",
+        &[out(1e-4, 2e-5), grad(2e-4, 5e-5)],
+    ),
+    row(
+        StyleGan3,
+        "generator_r",
+        &[out(1e-4, 4e-5), grad(5e-4, 5e-5)],
+    ),
+    row(
+        StyleGan3Checkpoint,
+        "stylegan3_tiny",
+        &[all(Bound::rel(1e-4))],
+    ),
+    row(
         SefaBasis,
         "sefa_basis",
         &[

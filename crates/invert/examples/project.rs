@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let picture = generator.synthesis().forward(&ws, Noise::Const)?;
 
     let projector = Projector {
-        generator,
+        generator: generator.into(),
         perceptual: &perceptual,
         place: None,
         config: Config {

@@ -22,7 +22,7 @@
 //! # let pictures = Tensor::zeros((2, 3, 16, 16), DType::F32, &Device::Cpu)?;
 //! // `model` and `lpips` come from files, `pictures: [2, 3, 16, 16]` in [-1, 1] from anywhere.
 //! let projector = Projector {
-//!     generator: model.generator(),
+//!     generator: model.generator().into(),
 //!     perceptual: &lpips,
 //!     place: None,
 //!     config: Config { steps: 2, ..Config::default() },
@@ -46,5 +46,5 @@ pub use error::{Error, Result};
 pub use file::Code;
 pub use likeness::Likeness;
 pub use place::Place;
-pub use projector::{Inversion, Projector};
+pub use projector::{Inversion, Projector, Subject};
 pub use tuning::{TuneConfig, tune};

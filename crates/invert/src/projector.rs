@@ -22,10 +22,36 @@ use crate::{Config, Error, Likeness, Place, Result, Space};
 /// Random latents drawn at once.
 const BATCH: usize = 512;
 
+/// What makes the pictures.
+#[derive(Clone, Copy)]
+pub enum Subject<'a> {
+    /// A StyleGAN2, whose pixel noise is searched for too where the settings say so.
+    StyleGan2(&'a Generator),
+    /// A generator whose pictures the latents say alone, in W and in W+. It has no pixel noise to search for.
+    Latent(&'a dyn domex_latent::Generator),
+}
+
+impl<'a> Subject<'a> {
+    /// As every generator is known.
+    #[must_use]
+    pub fn generator(self) -> &'a dyn domex_latent::Generator {
+        match self {
+            Self::StyleGan2(generator) => generator,
+            Self::Latent(generator) => generator,
+        }
+    }
+}
+
+impl<'a> From<&'a Generator> for Subject<'a> {
+    fn from(generator: &'a Generator) -> Self {
+        Self::StyleGan2(generator)
+    }
+}
+
 /// What an inversion works with.
 pub struct Projector<'a> {
     /// The generator.
-    pub generator: &'a Generator,
+    pub generator: Subject<'a>,
     /// The perceptual network.
     pub perceptual: &'a Lpips,
     /// Where in the latent space of an expanded model to look; `None` for all of it.
@@ -99,9 +125,9 @@ impl Projector<'_> {
         on_step: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<Inversion> {
         self.config.validate()?;
-        let synthesis = self.generator.synthesis();
-        let shape = synthesis.config();
-        let n = check(pictures, shape.img_resolution, shape.img_channels)?;
+        let generator = self.generator.generator();
+        let dim = generator.latent_dim();
+        let n = check(pictures, generator.resolution(), generator.channels())?;
         let target = Target::new(self.perceptual, self.config.l2, pictures)?;
         // Many latents, which only a start at their mean and noise of their size ask for.
         let asked = start.is_none() || self.config.latent_noise > 0.0;
@@ -110,25 +136,25 @@ impl Projector<'_> {
         let deviation = statistics.as_ref().map_or(0.0, |(_, deviation)| *deviation);
         let rows = match self.config.space {
             Space::W => 1,
-            Space::WPlus => shape.num_ws(),
+            Space::WPlus => generator.layers(),
         };
         let start = match (start, statistics) {
             (None, Some((mean, _))) => mean,
-            (Some(start), _) if start.dims() == [n, shape.w_dim] => {
-                start.detach().to_dtype(synthesis.dtype())?.unsqueeze(1)?
+            (Some(start), _) if start.dims() == [n, dim] => {
+                start.detach().to_dtype(generator.dtype())?.unsqueeze(1)?
             }
             (start, _) => {
                 let found = start.map_or(&[][..], Tensor::dims);
-                let expected = format!("[{n}, {}]", shape.w_dim);
+                let expected = format!("[{n}, {dim}]");
                 return Err(Error::shape("latents to start from", found, expected));
             }
         };
-        let start = start.broadcast_as((n, rows, shape.w_dim))?.contiguous()?;
+        let start = start.broadcast_as((n, rows, dim))?.contiguous()?;
         let latent = Var::from_tensor(&start)?;
         // Maps that no step has fitted would only be other noise than the generator's own.
-        let noise = match self.config.pixel_noise {
-            Some(_) if self.config.steps > 0 => {
-                NoiseMaps::draw(self.generator, n, &mut streams.stream("invert.pixels"))?
+        let noise = match (self.generator, self.config.pixel_noise) {
+            (Subject::StyleGan2(generator), Some(_)) if self.config.steps > 0 => {
+                NoiseMaps::draw(generator, n, &mut streams.stream("invert.pixels"))?
             }
             _ => NoiseMaps::none(),
         };
@@ -169,7 +195,8 @@ impl Projector<'_> {
         let count = self.config.latent_samples;
         let mut drawn = Vec::new();
         for start in (0..count).step_by(BATCH) {
-            let latents = draw_latents(self.generator, BATCH.min(count - start), stream)?;
+            let latents =
+                draw_latents(self.generator.generator(), BATCH.min(count - start), stream)?;
             drawn.push(latents.to_dtype(DType::F64)?);
         }
         let drawn = Tensor::cat(&drawn, 0)?;
@@ -177,7 +204,7 @@ impl Projector<'_> {
         let square = drawn.broadcast_sub(&mean)?.sqr()?.sum_all()?;
         let deviation = (square.to_scalar::<f64>()? / count as f64).sqrt();
         Ok((
-            mean.to_dtype(self.generator.synthesis().dtype())?,
+            mean.to_dtype(self.generator.generator().dtype())?,
             deviation,
         ))
     }
@@ -201,7 +228,7 @@ impl Projector<'_> {
             None => latent.clone(),
         };
         let (n, rows, dim) = latent.dims3()?;
-        let all = self.generator.config().num_ws();
+        let all = self.generator.generator().layers();
         if rows == all {
             return Ok(latent);
         }
@@ -214,11 +241,12 @@ impl Projector<'_> {
             .iter()
             .map(|map| map.as_tensor().clone())
             .collect();
-        let noise = match maps.as_slice() {
-            [] => Noise::Const,
-            maps => Noise::Maps(maps),
-        };
-        Ok(self.generator.synthesis().forward(latents, noise)?)
+        match (self.generator, maps.as_slice()) {
+            (Subject::StyleGan2(generator), maps @ [_, ..]) => {
+                Ok(generator.synthesis().forward(latents, Noise::Maps(maps))?)
+            }
+            (subject, _) => Ok(subject.generator().synthesize(latents)?),
+        }
     }
 }
 

@@ -70,7 +70,7 @@ fn short() -> Config {
 fn invert(pictures: &Tensor, place: Option<&Place>, config: Config, seed: u64) -> Inversion {
     let (generator, perceptual) = (generator(), perceptual());
     let projector = Projector {
-        generator: &generator,
+        generator: (&generator).into(),
         perceptual: &perceptual,
         place,
         config,
@@ -120,7 +120,7 @@ fn a_search_without_steps_gives_the_latents_it_started_from_and_one_with_steps_c
     let start = (latents.narrow(1, 0, 1).unwrap().squeeze(1).unwrap() * 0.3).unwrap();
     let found = |steps: usize, start: &Tensor| {
         let projector = Projector {
-            generator: &generator,
+            generator: (&generator).into(),
             perceptual: &perceptual,
             place: None,
             config: Config {
@@ -333,7 +333,7 @@ fn pictures_and_settings_that_do_not_fit_are_refused() {
     let (generator, perceptual) = (generator(), perceptual());
     let run = |pictures: &Tensor, config: Config| {
         let projector = Projector {
-            generator: &generator,
+            generator: (&generator).into(),
             perceptual: &perceptual,
             place: None,
             config,

@@ -19,7 +19,7 @@ fn a_search_ends_where_it_is_broken_off() {
     let perceptual = format!("{SHIPPED}perceptual.safetensors");
     let generator = model.generator();
     let projector = Projector {
-        generator,
+        generator: generator.into(),
         perceptual: &Lpips::load(perceptual, DType::F32, &device).unwrap(),
         place: None,
         config: Config::near(),

@@ -49,11 +49,23 @@ impl GeneratorConfig {
         synthesis.use_noise = look.has("synthesis.b4.conv1.noise_strength");
         synthesis.resample_filter = look.taps("synthesis.b4")?;
         let config = Self {
-            mapping: look.mapping("mapping.")?,
+            mapping: MappingConfig::deduce(shapes, "mapping.")?,
             synthesis,
         };
         config.validate()?;
         Ok(config)
+    }
+}
+
+impl MappingConfig {
+    /// Deduces a generator's mapping network from the shapes under its published names, below `prefix` (`mapping.`).
+    ///
+    /// # Errors
+    ///
+    /// A missing tensor that every such network has, or sizes that contradict each other.
+    pub fn deduce(shapes: &Shapes, prefix: &str) -> Result<Self> {
+        let network = "generator";
+        Look { network, shapes }.mapping(prefix)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::weights::{Tensors, Walk, normal, put};
 
 /// See the [module docs](self).
 #[derive(Debug, Clone)]
-pub(crate) struct Dense {
+pub struct Dense {
     weight: Tensor,
     bias: Tensor,
     lr_multiplier: f64,
@@ -22,11 +22,16 @@ pub(crate) struct Dense {
 
 /// What fixes a layer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DenseConfig {
+pub struct DenseConfig {
+    /// Inputs.
     pub input: usize,
+    /// Outputs.
     pub output: usize,
+    /// What follows the product.
     pub activation: Activation,
+    /// Multiplies weight and bias as they are stored.
     pub lr_multiplier: f64,
+    /// What a new bias starts at.
     pub bias_init: f64,
 }
 
@@ -52,6 +57,11 @@ impl DenseConfig {
 }
 
 impl Dense {
+    /// Reads the layer from the node that holds `weight`.
+    ///
+    /// # Errors
+    ///
+    /// A missing tensor or a wrong shape.
     pub fn new(vb: &VarBuilder<'_>, cfg: &DenseConfig) -> Result<Self> {
         Ok(Self {
             weight: vb.get_with_hints(
@@ -66,6 +76,10 @@ impl Dense {
     }
 
     /// `x: [n, in]` to `[n, out]`.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let fan_in = self.weight.dim(1)? as f64;
         // A batch of rows is smaller than the weight, and so is its gradient.

@@ -177,11 +177,11 @@ impl UserError for Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Checks a shape at the door of a forward pass. `None` stands for any size.
-pub(crate) fn expect_dims(
-    what: &str,
-    tensor: &candle_core::Tensor,
-    dims: &[Option<usize>],
-) -> Result<()> {
+///
+/// # Errors
+///
+/// [`Error::Shape`] with what was found and expected.
+pub fn expect_dims(what: &str, tensor: &candle_core::Tensor, dims: &[Option<usize>]) -> Result<()> {
     let found = tensor.dims();
     let fits = found.len() == dims.len()
         && found

@@ -25,8 +25,8 @@ impl GeneratorConfig {
     pub fn from_kwargs(kwargs: &Value) -> Result<Self> {
         let args = Args::new("", kwargs);
         let c_dim = args.size("c_dim")?.unwrap_or(0);
-        let mut mapping = MappingConfig::new(args.need("z_dim")?, c_dim, args.need("w_dim")?);
-        mapping.read(&args.below("mapping_kwargs"))?;
+        let mapping = MappingConfig::new(args.need("z_dim")?, c_dim, args.need("w_dim")?);
+        let mapping = mapping.with_kwargs(&args.below("mapping_kwargs"))?;
         let below = args.below("synthesis_kwargs");
         let resolution = args.need("img_resolution")?;
         let channels = below.channels(resolution)?;
@@ -59,6 +59,17 @@ impl GeneratorConfig {
 }
 
 impl MappingConfig {
+    /// The same with what `mapping_kwargs` say.
+    ///
+    /// # Errors
+    ///
+    /// A misshapen argument.
+    pub fn with_kwargs(mut self, args: &Args<'_>) -> Result<Self> {
+        self.read(args)?;
+        self.refine(args)?;
+        Ok(self)
+    }
+
     fn read(&mut self, args: &Args<'_>) -> Result<()> {
         if let Some(layers) = args.size("num_layers")? {
             self.num_layers = layers;
@@ -147,20 +158,24 @@ impl DiscriminatorConfig {
 }
 
 /// A dictionary of arguments and where it stands.
-struct Args<'a> {
+pub struct Args<'a> {
     path: String,
     value: Option<&'a Value>,
 }
 
 impl<'a> Args<'a> {
-    fn new(path: &str, value: &'a Value) -> Self {
+    /// Those of `value`, at `path` (such as `mapping_kwargs.`, or nothing).
+    #[must_use]
+    pub fn new(path: &str, value: &'a Value) -> Self {
         Self {
             path: path.to_string(),
             value: Some(value),
         }
     }
 
-    fn below(&self, key: &str) -> Self {
+    /// The dictionary under `key`, an empty one where there is none.
+    #[must_use]
+    pub fn below(&self, key: &str) -> Self {
         Self {
             path: format!("{}{key}.", self.path),
             value: self.get(key),
@@ -168,16 +183,20 @@ impl<'a> Args<'a> {
     }
 
     /// The argument; `None` also where it is null.
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.value?.get(key).filter(|value| !value.is_null())
     }
 
     /// Whether it is given, null included.
-    fn has(&self, key: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
         self.value.is_some_and(|value| value.get(key).is_some())
     }
 
-    fn wrong(&self, key: &str, found: &Value, expected: &str) -> Error {
+    /// An error about an argument: what was found and what was expected.
+    #[must_use]
+    pub fn wrong(&self, key: &str, found: &Value, expected: &str) -> Error {
         let mut found = found.to_string();
         if found.chars().count() > 60 {
             found = found.chars().take(57).chain("...".chars()).collect();
@@ -185,7 +204,12 @@ impl<'a> Args<'a> {
         Error::config(format!("{}{key}", self.path), found, expected)
     }
 
-    fn size(&self, key: &str) -> Result<Option<usize>> {
+    /// A whole number.
+    ///
+    /// # Errors
+    ///
+    /// Anything else.
+    pub fn size(&self, key: &str) -> Result<Option<usize>> {
         self.get(key)
             .map(|value| {
                 let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
@@ -194,12 +218,22 @@ impl<'a> Args<'a> {
             .transpose()
     }
 
-    fn need(&self, key: &str) -> Result<usize> {
+    /// A whole number that must be there.
+    ///
+    /// # Errors
+    ///
+    /// Anything else.
+    pub fn need(&self, key: &str) -> Result<usize> {
         self.size(key)?
             .ok_or_else(|| Error::config(format!("{}{key}", self.path), "none", "a whole number"))
     }
 
-    fn number(&self, key: &str) -> Result<Option<f64>> {
+    /// A number.
+    ///
+    /// # Errors
+    ///
+    /// Anything else.
+    pub fn number(&self, key: &str) -> Result<Option<f64>> {
         self.get(key)
             .map(|value| {
                 value

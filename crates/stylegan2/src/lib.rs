@@ -47,7 +47,7 @@ mod block;
 pub mod config;
 mod conv;
 mod deduce;
-mod dense;
+pub mod dense;
 mod discriminator;
 mod epilogue;
 mod error;
@@ -74,7 +74,7 @@ pub use config::{
 };
 pub use discriminator::Discriminator;
 pub use domex_checkpoint::container::Overwrite;
-pub use error::{Error, Result};
+pub use error::{Error, Result, expect_dims};
 pub use generator::{Generator, MEAN_SAMPLES};
 pub use half::Precision;
 pub use mapping::{Mapping, Truncation};

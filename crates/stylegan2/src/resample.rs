@@ -15,7 +15,12 @@ pub(crate) const NAME: &str = "resample_filter";
 
 /// Reads `resample_filter`, whose shape follows from the number of taps.
 pub(crate) fn buffer(vb: &VarBuilder<'_>, taps: &[f64]) -> Result<Tensor> {
-    weights::buffer(vb, shape(taps.len()), NAME, Init::Const(0.0))
+    Ok(weights::buffer(
+        vb,
+        shape(taps.len()),
+        NAME,
+        Init::Const(0.0),
+    )?)
 }
 
 /// `[k, k]`, or `[k]` for a separable filter.

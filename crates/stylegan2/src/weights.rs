@@ -24,7 +24,8 @@ pub type Vars = BTreeMap<String, Var>;
 pub enum Kind {
     /// Written by an optimizer.
     Parameter,
-    /// A constant or a running mean: `resample_filter`, `noise_const`, `w_avg`.
+    /// A constant or a running mean: `resample_filter`, `noise_const`, `w_avg`; of a StyleGAN3 also its filters, magnitudes
+    /// and Fourier features.
     Buffer,
 }
 
@@ -32,7 +33,10 @@ impl Kind {
     /// What a tensor is, told by the last part of its name.
     pub fn of(name: &str) -> Self {
         match name.rsplit('.').next() {
-            Some("resample_filter" | "noise_const" | "w_avg") => Self::Buffer,
+            Some(
+                "resample_filter" | "noise_const" | "w_avg" | "up_filter" | "down_filter"
+                | "magnitude_ema" | "transform" | "freqs" | "phases",
+            ) => Self::Buffer,
             _ => Self::Parameter,
         }
     }
@@ -47,10 +51,14 @@ pub struct Spec {
 
 impl Spec {
     /// Takes notes of what `build` asks for. Nothing is allocated.
-    pub(crate) fn record<T>(
+    ///
+    /// # Errors
+    ///
+    /// Those of `build`.
+    pub fn record<T, E>(
         network: &str,
-        build: impl FnOnce(VarBuilder<'_>) -> Result<T>,
-    ) -> Result<Self> {
+        build: impl FnOnce(VarBuilder<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<Self, E> {
         let notes = Arc::new(Mutex::new(Entries::new()));
         let backend = Notes(Arc::clone(&notes));
         build(VarBuilder::from_backend(
@@ -166,7 +174,7 @@ pub fn shapes(tensors: &Tensors) -> BTreeMap<String, Vec<usize>> {
 
 /// A builder over `tensors`, on the device and with the type of the first of them. Variables among
 /// them stay live.
-pub(crate) fn builder(tensors: &Tensors) -> VarBuilder<'static> {
+pub fn builder(tensors: &Tensors) -> VarBuilder<'static> {
     let (dtype, device) = tensors
         .values()
         .next()
@@ -212,13 +220,13 @@ impl SimpleBackend for Notes {
 }
 
 /// Walks over the tensors of a network under their published names.
-pub(crate) trait Walk {
+pub trait Walk {
     /// Adds every tensor below `path` to `out`.
     fn walk(&self, path: &str, out: &mut Tensors);
 }
 
 /// `path.name`, or `name` at the root.
-pub(crate) fn join(path: &str, name: &str) -> String {
+pub fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_string()
     } else {
@@ -226,12 +234,13 @@ pub(crate) fn join(path: &str, name: &str) -> String {
     }
 }
 
-pub(crate) fn put(out: &mut Tensors, path: &str, name: &str, tensor: &Tensor) {
+/// Adds a tensor under `path.name`.
+pub fn put(out: &mut Tensors, path: &str, name: &str, tensor: &Tensor) {
     out.insert(join(path, name), tensor.clone());
 }
 
 /// Standard normal entries divided by `divisor`.
-pub(crate) fn normal(divisor: f64) -> Init {
+pub fn normal(divisor: f64) -> Init {
     Init::Randn {
         mean: 0.0,
         stdev: 1.0 / divisor,
@@ -240,11 +249,15 @@ pub(crate) fn normal(divisor: f64) -> Init {
 
 /// A tensor that is not trained. Detached, so that no gradient is ever asked for it, and still
 /// following writes to a variable that may stand behind it.
-pub(crate) fn buffer(
+///
+/// # Errors
+///
+/// A missing tensor or a wrong shape.
+pub fn buffer(
     vb: &VarBuilder<'_>,
     shape: impl Into<Shape>,
     name: &str,
     init: Init,
-) -> Result<Tensor> {
+) -> candle_core::Result<Tensor> {
     Ok(vb.get_with_hints(shape, name, init)?.detach())
 }

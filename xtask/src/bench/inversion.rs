@@ -34,7 +34,7 @@ pub fn projector(shape: [usize; 2], n: usize, steps: usize, device: &Device) -> 
     };
     Ok(Box::new(move || {
         let projector = Projector {
-            generator: model.generator(),
+            generator: model.generator().into(),
             perceptual: &lpips,
             place: None,
             config,

@@ -28,6 +28,16 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "domex-stylegan3",
+        &[
+            "domex-stylegan2",
+            "domex-ops",
+            "domex-latent",
+            "domex-checkpoint",
+            "domex-random",
+        ],
+    ),
+    (
         "domex-hyperdomain",
         &[
             "domex-stylegan2",
@@ -212,6 +222,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-latent",
             "domex-checkpoint",
             "domex-stylegan2",
+            "domex-stylegan3",
             "domex-data",
         ],
     ),
@@ -302,6 +313,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-latent",
             "domex-lpips",
             "domex-stylegan2",
+            "domex-stylegan3",
             "domex-train",
             "domex-pretrain",
             "domex-clip",

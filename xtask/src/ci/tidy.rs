@@ -22,6 +22,7 @@ use crate::out::say;
 /// The crates of networks: floor 1 of ARCHITECTURE.md.
 const NETWORKS: &[&str] = &[
     "domex-stylegan2",
+    "domex-stylegan3",
     "domex-hyperdomain",
     "domex-degan",
     "domex-clip",

@@ -228,7 +228,7 @@ impl Given<'_> {
         wanted: &Tensor,
     ) -> Result<Tensor> {
         let search = Search {
-            generator,
+            generator: generator.into(),
             perceptual: self.perceptual,
             place,
             config: Config::near(),

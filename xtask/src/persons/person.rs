@@ -67,7 +67,7 @@ impl Person {
         std::fs::create_dir_all(&self.anchors_file)?;
         let wanted = picture::from_rgb(&self.taught, DType::F32, &Device::Cpu)?;
         let projector = Projector {
-            generator,
+            generator: generator.into(),
             perceptual,
             place: None,
             config: Config::near(),

@@ -134,7 +134,7 @@ impl Given<'_> {
 
     fn search(&self, config: &Config, encoder: Option<&Encoder>) -> Result<Found> {
         let projector = Projector {
-            generator: self.generator,
+            generator: self.generator.into(),
             perceptual: self.by.perceptual,
             place: None,
             config: *config,

@@ -108,13 +108,15 @@ pub fn run(context: &Context, args: &Convert) -> Result<()> {
             interrupt.check()?;
             match &model {
                 kinds::Model::StyleGan2(model) => save(model, target, &args.out, overwrite)?,
-                kinds::Model::DiffAe(model) if target == Target::Container => {
-                    model.save(&args.out, overwrite)?;
+                other if target != Target::Container => {
+                    return Err(user_error(format!(
+                        "--to: only a StyleGAN2 has a form of other programs; {} is written with --to domex",
+                        other.what()
+                    )));
                 }
-                kinds::Model::DiffAe(_) => {
-                    return Err(user_error(
-                        "--to: only a StyleGAN2 has a form of other programs; a diffusion autoencoder is written with --to domex",
-                    ));
+                kinds::Model::StyleGan3(model) => model.save(&args.out, overwrite)?,
+                kinds::Model::DiffAe(model) => {
+                    model.save(&args.out, overwrite)?;
                 }
             }
             notice(&model, target)
@@ -177,6 +179,9 @@ fn notice(model: &kinds::Model, target: Target) -> Option<&'static str> {
                 "the model has no discriminator: D is an Identity, and training that resumes from the file begins with a new one",
             )
         }
+        (_, kinds::Model::StyleGan3(model)) if model.left_out => Some(
+            "the generator as training left it and the discriminator are left out: nothing here trains a StyleGAN3",
+        ),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::crop::CropArgs;
 use crate::domains::Domains;
-use crate::kinds::Model;
+use crate::kinds::{self, Model};
 use crate::models;
 use crate::paths::{text, texts};
 use crate::region;
@@ -83,6 +83,10 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     let model = match model {
         Model::StyleGan2(model) => model,
         Model::DiffAe(model) => return autoencoder::run(context, args, &model),
+        model @ Model::StyleGan3(_) => {
+            let name = models::name(&args.model);
+            return Err(model.misplaced(name, &[&kinds::STYLEGAN2, &kinds::DIFFAE]));
+        }
     };
     let domains = Domains::of(model.generator(), model.expansion(), "edit")?;
     let parts = domains.parts("--set", &args.set)?;

@@ -244,6 +244,9 @@ fn stylegan2<'a>(model: &'a Model, flag: &str) -> domex_error::Result<&'a domex_
         Model::DiffAe(_) => Err(user_error(format!(
             "{flag}: is measured of StyleGAN2 only; of a diffusion autoencoder the domains are, by a judge and with --clip"
         ))),
+        Model::StyleGan3(_) => Err(user_error(format!(
+            "{flag}: is measured of StyleGAN2 only, and this is a StyleGAN3; `domex dormant` says how its directions change pictures"
+        ))),
     }
 }
 

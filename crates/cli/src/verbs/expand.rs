@@ -29,7 +29,7 @@ use domex_train::{Resume, RunConfig};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::kinds::Model;
+use crate::kinds::{self, Model};
 use crate::paths::text;
 use crate::{assets, models, runs};
 use ending::Ending;
@@ -374,12 +374,12 @@ fn settings_and_model(
     let model = models::open(&context.device, &name)?;
     let portraits = inputs::is_portraits(&name, &model, &context.device)?;
     let recipe = match model {
-        Model::StyleGan2(_) => assets::RECIPE,
+        Model::StyleGan2(_) | Model::StyleGan3(_) => assets::RECIPE,
         Model::DiffAe(_) => assets::DIFFAE_RECIPE,
     };
     let recipe = match assets::file(recipe)?.filter(|_| portraits) {
-        Some(path) => Recipe::read(&path, model.source_settings())?,
-        None => Recipe::plain(model.source_settings())?,
+        Some(path) => Recipe::read(&path, model.source_settings(&name)?)?,
+        None => Recipe::plain(model.source_settings(&name)?)?,
     };
     let (file, notices) = tasks::tasks(args, &recipe)?;
     let settings = Settings::new(context, args, file, (name, portraits))?;
@@ -420,6 +420,10 @@ fn job(
     let trainee: Box<dyn Trainee> = match model {
         Model::StyleGan2(model) => Box::new(StyleGan2::new(model, config, pictures, seed)?),
         Model::DiffAe(model) => Box::new(DiffAe::new(model, config, pictures, seed)?),
+        Model::StyleGan3(_) => {
+            let expandable = [&kinds::STYLEGAN2, &kinds::DIFFAE];
+            return Err(model.misplaced(&settings.model, &expandable));
+        }
     };
     if !sets.is_empty() && trainee.discriminator().is_none() {
         notices.push(

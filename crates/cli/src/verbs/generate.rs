@@ -4,11 +4,14 @@ mod aligned;
 
 use clap::Args;
 use domex_data::grid::Grid;
+use domex_error::user_error;
+use domex_stylegan3::Transform;
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::gallery::Gallery;
+use crate::kinds::Model;
 use crate::models;
 use crate::pictures::Painter;
 use crate::seeds::List;
@@ -19,7 +22,7 @@ const MOST_IN_GRID: usize = 64;
 /// Flags of `domex generate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex generate --seeds 0-15\n  domex generate --model ffhq.pkl --seeds 85,265,297 --trunc 0.7 --out pictures\n  domex generate --model expanded.safetensors --domains all --seeds 0-7\n  domex generate --model expanded.safetensors --domains elf=0.7,zombie --out both.png\n\nA seed means the same latent as in NVlabs' generate.py, so it gives the same picture."
+    after_help = "Examples:\n  domex generate --seeds 0-15\n  domex generate --model ffhq.pkl --seeds 85,265,297 --trunc 0.7 --out pictures\n  domex generate --model expanded.safetensors --domains all --seeds 0-7\n  domex generate --model expanded.safetensors --domains elf=0.7,zombie --out both.png\n  domex generate --model stylegan3-t.pkl --seeds 2 --translate 0.2,0 --rotate 15\n\nA seed means the same latent as in NVlabs' generate.py, so it gives the same picture."
 )]
 pub struct Generate {
     /// Which model.
@@ -38,6 +41,12 @@ pub struct Generate {
     /// given [strength: 1]
     #[arg(long, visible_alias = "domain", value_name = "NAME[=ALPHA],..|all")]
     pub domains: Option<String>,
+    /// Shift the pictures of a StyleGAN3, to the right and down, in widths of a picture
+    #[arg(long, value_name = "X,Y", value_parser = shift, allow_hyphen_values = true)]
+    pub translate: Option<[f64; 2]>,
+    /// Turn the pictures of a StyleGAN3 counterclockwise, before they are shifted
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    pub rotate: Option<f64>,
     /// Write the single pictures only, no grid.png
     #[arg(long)]
     pub no_grid: bool,
@@ -49,7 +58,18 @@ pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
     if args.no_grid {
         gallery.needs_grid("--no-grid")?;
     }
-    let model = models::load(context, &args.model)?;
+    let mut model = models::load(context, &args.model)?;
+    if let Some(transform) = transform(args) {
+        match &mut model {
+            Model::StyleGan3(model) => model.g_ema.set_transform(&transform)?,
+            other => {
+                return Err(user_error(format!(
+                    "--translate and --rotate: move the pictures of a StyleGAN3, and this is {}; leave them out",
+                    other.what()
+                )));
+            }
+        }
+    }
     if let Some(domains) = &args.domains {
         return aligned::run(context, args, domains, &model, gallery);
     }
@@ -89,6 +109,23 @@ pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
         "pictures": gallery.files(), "grid": gallery.grid(), "seeds": seeds, "trunc": args.synthesis.trunc,
     }));
     Ok(())
+}
+
+/// What `--translate` takes.
+fn shift(text: &str) -> Result<[f64; 2], String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    let pair = text.split_once(',');
+    let pair = pair.and_then(|(x, y)| Some([number(x)?, number(y)?]));
+    pair.filter(|pair| pair.iter().all(|number| number.is_finite()))
+        .ok_or_else(|| format!("'{text}' is not two numbers, such as 0.3,-0.2"))
+}
+
+/// Where the pictures go, if a flag says so.
+fn transform(args: &Generate) -> Option<Transform> {
+    (args.translate.is_some() || args.rotate.is_some()).then(|| Transform {
+        translate: args.translate.unwrap_or_default(),
+        rotate: args.rotate.unwrap_or_default(),
+    })
 }
 
 fn title(args: &Generate) -> String {

@@ -1,6 +1,7 @@
 //! `domex info`: what a checkpoint holds.
 
 mod autoencoder;
+mod stylegan3;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -40,6 +41,7 @@ const MOST_DOMAINS: usize = 12;
 pub fn run(context: &Context, args: &Info) -> domex_error::Result<()> {
     let model = match models::load_all(context, &args.model)? {
         kinds::Model::StyleGan2(model) => *model,
+        kinds::Model::StyleGan3(model) => return stylegan3::run(context, args, &model),
         kinds::Model::DiffAe(model) => return autoencoder::run(context, args, &model),
     };
     let networks = networks(&model);

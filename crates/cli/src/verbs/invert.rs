@@ -14,10 +14,12 @@ use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::picture::{self, write_png};
 use domex_encoder::Encoder;
 use domex_error::user_error;
-use domex_invert::{Config, Inversion, Likeness, Place, Projector, Space, TuneConfig, tune};
+use domex_invert::{
+    Config, Inversion, Likeness, Place, Projector, Space, Subject, TuneConfig, tune,
+};
 use domex_lpips::Lpips;
 use domex_random::Streams;
-use domex_stylegan2::{Generator, Model, Noise};
+use domex_stylegan2::{Generator, Noise};
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
@@ -27,6 +29,7 @@ use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::crop::{CropArgs, Cropper, Given};
 use crate::domains::{Domains, slugs};
+use crate::kinds::{self, Model};
 use crate::{assets, models};
 
 /// Flags of `domex invert`.
@@ -68,10 +71,11 @@ pub struct Invert {
         allow_negative_numbers = true
     )]
     pub l2: f64,
-    /// Leave the generator's pixel noise as it is, as a search from an encoder's latents does; otherwise it is searched for too
+    /// Leave the generator's pixel noise as it is, as a search from an encoder's latents does; otherwise it is searched for too.
+    /// A StyleGAN3 has none
     #[arg(long)]
     pub keep_noise: bool,
-    /// Steps of tuning the generator to the pictures afterwards (pivotal tuning)
+    /// Steps of tuning the generator to the pictures afterwards (pivotal tuning), of a StyleGAN2
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub tune: u32,
     /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
@@ -138,7 +142,11 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     }
     let files = files(&args.image)?;
     let cropper = Cropper::new(args.crop)?;
-    let model = models::stylegan2(context, &args.model)?;
+    let name = models::name(&args.model);
+    let model = models::load(context, &args.model)?.layered(name)?;
+    if args.tune > 0 && !matches!(model, Model::StyleGan2(_)) {
+        return Err(model.misplaced(&format!("--tune: {name}"), &[&kinds::STYLEGAN2]));
+    }
     let domains = match (model.expansion(), &args.domain) {
         (None, None) => None,
         _ => Some(Domains::of(
@@ -151,7 +159,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         .as_ref()
         .map(|domains| place(domains, args.domain.as_deref()));
     let place = place.transpose()?;
-    let side = model.config().synthesis.img_resolution as u32;
+    let side = model.generator().resolution() as u32;
     let given = files
         .iter()
         .map(|file| cropper.read(file, side))
@@ -164,7 +172,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
             ));
         }
         (Some(_), _) => None,
-        (None, wanted) => models::encoder(context, wanted.as_deref(), model.generator())?,
+        (None, wanted) => models::encoder(context, wanted.as_deref(), &model)?,
     };
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let folder = args.out.folder()?;
@@ -172,7 +180,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     let search = Search {
         context,
         args,
-        generator: model.generator(),
+        model: &model,
         perceptual: &perceptual,
         place: place.as_ref(),
         domains: domains.as_ref(),
@@ -184,12 +192,9 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     let seconds = start.elapsed().as_secs_f64() / given.len() as f64;
     let tuned = match args.tune {
         0 => None,
-        _ => Some(search.tuned(&given, &latents)?),
+        _ => search.tuned(&given, &latents, &folder)?,
     };
-    if let Some((generator, _)) = &tuned {
-        save(&model, generator, &folder, args.out.force)?;
-    }
-    let tuned = tuned.as_ref().map(|(_, found)| found.as_slice());
+    let tuned = tuned.as_deref();
     let beside = folder.file("beside.png");
     write_png(&beside, &draw(&given, &found, search.names(), tuned)?)?;
     let mut json = report(&given, &found, tuned);
@@ -209,7 +214,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
 struct Search<'a> {
     context: &'a Context,
     args: &'a Invert,
-    generator: &'a Generator,
+    model: &'a Model,
     perceptual: &'a Lpips,
     place: Option<&'a Place>,
     domains: Option<&'a Domains<'a>>,
@@ -225,7 +230,7 @@ impl Search<'_> {
         folder: &OutputFolder,
     ) -> domex_error::Result<(Tensor, Vec<Found>)> {
         let projector = Projector {
-            generator: self.generator,
+            generator: subject(self.model),
             perceptual: self.perceptual,
             place: self.place,
             config: self.config,
@@ -272,12 +277,16 @@ impl Search<'_> {
         Ok((Tensor::cat(&latents, 0)?, all))
     }
 
-    /// The generator that gives the pictures at these latents, and what it makes of them.
+    /// Writes the model whose generator gives the pictures at these latents: what it makes of them. Of a StyleGAN2 alone.
     fn tuned(
         &self,
         given: &[Given],
         latents: &Tensor,
-    ) -> domex_error::Result<(Generator, Vec<Found>)> {
+        folder: &OutputFolder,
+    ) -> domex_error::Result<Option<Vec<Found>>> {
+        let Model::StyleGan2(model) = self.model else {
+            return Ok(None);
+        };
         let config = TuneConfig {
             steps: self.args.tune as usize,
             batch: self.args.batch.into(),
@@ -287,7 +296,7 @@ impl Search<'_> {
         let wanted = self.tensor(given)?;
         let mut stream = Streams::new(self.context.seed).stream("invert.tune");
         let tuned = tune(
-            self.generator,
+            model.generator(),
             self.perceptual,
             latents,
             &wanted,
@@ -303,13 +312,14 @@ impl Search<'_> {
             let likeness = Likeness::between(self.perceptual, &made, &wanted.narrow(0, start, n)?)?;
             found.extend(paired(picture::to_rgb(&made)?, &likeness));
         }
-        Ok((tuned, found))
+        save(model, &tuned, folder, self.args.out.force)?;
+        Ok(Some(found))
     }
 
     /// What was found as pictures, in the base and in every domain.
     fn pictures(&self, found: &Inversion) -> domex_error::Result<Vec<Found>> {
         let mut all = paired(picture::to_rgb(&found.pictures)?, &found.likeness);
-        let Some(domains) = self.domains else {
+        let (Some(domains), Model::StyleGan2(model)) = (self.domains, self.model) else {
             return Ok(all);
         };
         let maps: Vec<Tensor> = found.noise.iter().map(|(_, map)| map.clone()).collect();
@@ -320,7 +330,7 @@ impl Search<'_> {
                 [] => Noise::Const,
                 maps => Noise::Maps(maps),
             };
-            let made = self.generator.synthesis().forward(&moved, noise)?;
+            let made = model.generator().synthesis().forward(&moved, noise)?;
             for (found, picture) in all.iter_mut().zip(picture::to_rgb(&made)?) {
                 found.domains.push(picture);
             }
@@ -337,8 +347,16 @@ impl Search<'_> {
 
     fn tensor(&self, given: &[Given]) -> domex_error::Result<Tensor> {
         let pictures: Vec<RgbImage> = given.iter().map(|given| given.picture.clone()).collect();
-        let dtype = self.generator.synthesis().dtype();
+        let dtype = self.model.generator().dtype();
         Ok(picture::from_rgb(&pictures, dtype, &self.context.device)?)
+    }
+}
+
+/// The generator as the search takes it.
+pub fn subject(model: &Model) -> Subject<'_> {
+    match model {
+        Model::StyleGan2(model) => Subject::StyleGan2(model.generator()),
+        model => Subject::Latent(model.generator()),
     }
 }
 
@@ -389,7 +407,7 @@ pub fn place(domains: &Domains<'_>, domain: Option<&str>) -> domex_error::Result
 
 /// The model with the tuned generator, which has nothing to go on training from.
 fn save(
-    model: &Model,
+    model: &domex_stylegan2::Model,
     generator: &Generator,
     folder: &OutputFolder,
     force: bool,

@@ -11,7 +11,6 @@ use serde_json::json;
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::gallery::Gallery;
-use crate::kinds::Model;
 use crate::models;
 use crate::pictures::Painter;
 use crate::seeds::List;
@@ -48,7 +47,7 @@ pub struct Mix {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
     let mut gallery = Gallery::new(&args.out)?;
-    let model = Model::StyleGan2(Box::new(models::stylegan2(context, &args.model)?));
+    let model = models::load(context, &args.model)?.layered(models::name(&args.model))?;
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
     let styles = styles(args, model.generator().layers())?;
 

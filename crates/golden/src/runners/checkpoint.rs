@@ -73,7 +73,7 @@ fn truncation(case: &Case, pointer: &str) -> Truncation {
 
 /// Every tensor of a file as `{top-level name}.{name}`, or by its name alone where it stands at
 /// the top. Whole numbers as 64-bit ones, which is how the case holds them.
-fn contents(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+pub(super) fn contents(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let file = foreign::read(path)?;
     let mut found = BTreeMap::new();
     for (key, value) in file.value.as_dict().unwrap_or_default() {

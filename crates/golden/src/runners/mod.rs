@@ -25,6 +25,7 @@ mod resize_pil;
 mod rosinality;
 mod sefa_basis;
 mod sefa_normalised;
+pub(crate) mod stylegan3;
 mod upfirdn2d;
 mod vectors;
 
@@ -102,6 +103,8 @@ pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Res
         CaseKind::DeganScores => degan::scores(case),
         CaseKind::StyleDirections => degan::directions(case),
         CaseKind::StyleDomain => degan::few_shot(case),
+        CaseKind::StyleGan3 => stylegan3::run(case),
+        CaseKind::StyleGan3Checkpoint => stylegan3::checkpoint(case, checkpoint),
     }
 }
 
@@ -109,6 +112,9 @@ pub(crate) fn run(kind: CaseKind, case: &Case, checkpoint: Option<&Path>) -> Res
 pub(crate) fn reads_checkpoints(kind: CaseKind) -> bool {
     matches!(
         kind,
-        CaseKind::NvlabsCheckpoint | CaseKind::RosinalityCheckpoint | CaseKind::DiffaeCheckpoint
+        CaseKind::NvlabsCheckpoint
+            | CaseKind::RosinalityCheckpoint
+            | CaseKind::DiffaeCheckpoint
+            | CaseKind::StyleGan3Checkpoint
     )
 }

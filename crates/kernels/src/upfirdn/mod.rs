@@ -6,9 +6,9 @@
 //! Follows the definition of `upfirdn2d` in stylegan3 `torch_utils/ops/upfirdn2d.py`. Planes are independent:
 //! `x [planes, h, w]`, `y [planes, out_h, out_w]`.
 
+mod full;
+mod horizontal;
 mod separable;
-
-use rayon::prelude::*;
 
 use crate::Float;
 use crate::error::{Check, Result};
@@ -223,18 +223,7 @@ pub fn upfirdn2d<T: Float>(s: &UpFirDnShape, filter: &[T], x: &[T], y: &mut [T])
     if !s.flip {
         taps.reverse();
     }
-    let (vertical, horizontal) = axes(s);
-    let (oh, ow) = (s.out_h(), s.out_w());
-    y.par_chunks_mut(ow).enumerate().for_each(|(row, y)| {
-        let (plane, i) = (&x[row / oh * s.h * s.w..][..s.h * s.w], row % oh);
-        y.fill(T::zero());
-        vertical.visit(i, |a, source| {
-            let (taps, source) = (&taps[a * s.fw..][..s.fw], &plane[source * s.w..][..s.w]);
-            for (j, value) in y.iter_mut().enumerate() {
-                horizontal.visit(j, |b, pixel| *value += taps[b] * source[pixel]);
-            }
-        });
-    });
+    full::run(Isa::best(), s, &taps, x, y);
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::horizontal::{Horizontal, Scratch};
 use super::{Axis, UpFirDnShape, axes};
 use crate::Float;
 use crate::simd::{Isa, Kernel, Simd, dispatch};
@@ -34,9 +35,10 @@ pub(super) fn run<T: Float>(
     let (oh, ow) = (s.out_h(), s.out_w());
     let rows = (GRAIN / ow).max(1);
     let (vertical, horizontal) = axes(s);
-    y.par_chunks_mut(rows * ow)
-        .enumerate()
-        .for_each_init(Vec::new, |line, (part, y)| {
+    let long = (fx.len() > 4).then(|| Horizontal::new(s, &fx)).flatten();
+    y.par_chunks_mut(rows * ow).enumerate().for_each_init(
+        Scratch::default,
+        |scratch, (part, y)| {
             let first = part * rows;
             let lines = Lines {
                 s,
@@ -44,15 +46,17 @@ pub(super) fn run<T: Float>(
                 fy: &fy,
                 vertical: &vertical,
                 horizontal: &horizontal,
+                long: long.as_ref(),
                 x,
                 y: &mut *y,
                 first,
                 oh,
-                line,
+                scratch,
             };
             dispatch(isa, lines);
             then(first, y);
-        });
+        },
+    );
 }
 
 /// Lines of output `first ..`, counted over all planes.
@@ -62,18 +66,23 @@ struct Lines<'a, T> {
     fy: &'a [T],
     vertical: &'a Axis,
     horizontal: &'a Axis,
+    /// For more than four taps.
+    long: Option<&'a Horizontal<T>>,
     x: &'a [T],
     y: &'a mut [T],
     first: usize,
     oh: usize,
-    line: &'a mut Vec<T>,
+    scratch: &'a mut Scratch<T>,
 }
 
 impl<T: Float> Kernel for Lines<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
+        if let Some(long) = self.long {
+            return self.run_long(simd, long);
+        }
         let (s, up, down) = (self.s, self.horizontal.up, self.horizontal.down);
         let ow = s.out_w();
         let near = |p: i64| (0..=NEAR as i64).contains(&p);
@@ -84,21 +93,22 @@ impl<T: Float> Kernel for Lines<'_, T> {
         let behind = (ow * down).saturating_sub(s.w * up) / up + NEAR;
         let before = if fast { NEAR } else { 0 };
         let width = before + s.w + if fast { behind } else { 0 };
-        self.line.clear();
-        self.line.resize(width, T::zero());
+        let line = &mut self.scratch.line;
+        line.clear();
+        line.resize(width, T::zero());
         for (index, y) in self.y.chunks_exact_mut(ow).enumerate() {
             let (plane, i) = (
                 (self.first + index) / self.oh,
                 (self.first + index) % self.oh,
             );
             let plane = &self.x[plane * s.h * s.w..][..s.h * s.w];
-            let inside = &mut self.line[before..][..s.w];
+            let inside = &mut line[before..][..s.w];
             vertical(self.vertical, self.fy, plane, i, inside);
             if !fast {
                 for (j, value) in y.iter_mut().enumerate() {
                     let mut sum = T::zero();
                     self.horizontal
-                        .visit(j, |b, pixel| sum += self.fx[b] * self.line[pixel]);
+                        .visit(j, |b, pixel| sum += self.fx[b] * line[pixel]);
                     *value = sum;
                 }
                 continue;
@@ -106,10 +116,26 @@ impl<T: Float> Kernel for Lines<'_, T> {
             let f = [self.fx[0], self.fx[1], self.fx[2], self.fx[3]];
             let padding = s.padding[0] as usize;
             match (up, down) {
-                (1, 1) => plain(&self.line[NEAR - padding..], f, y),
-                (1, 2) => halve(&self.line[NEAR - padding..], f, y),
-                _ => double(self.line, padding, f, y),
+                (1, 1) => plain(&line[NEAR - padding..], f, y),
+                (1, 2) => halve(&line[NEAR - padding..], f, y),
+                _ => double(line, padding, f, y),
             }
+        }
+    }
+}
+
+impl<T: Float> Lines<'_, T> {
+    /// The same for more than four taps.
+    #[inline(always)]
+    fn run_long<S: Simd>(self, _: S, long: &Horizontal<T>) {
+        let (s, scratch) = (self.s, self.scratch);
+        long.clear(scratch);
+        for (index, y) in self.y.chunks_exact_mut(s.out_w()).enumerate() {
+            let at = self.first + index;
+            let plane = &self.x[at / self.oh * s.h * s.w..][..s.h * s.w];
+            let inside = long.line(scratch, s.w);
+            vertical(self.vertical, self.fy, plane, at % self.oh, inside);
+            long.filter(scratch, y, false);
         }
     }
 }

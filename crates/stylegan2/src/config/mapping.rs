@@ -68,7 +68,12 @@ impl MappingConfig {
             .collect()
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    /// Checks every number.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is out of range, with what is allowed.
+    pub fn validate(&self) -> Result<()> {
         // With no z and no layers w is the embedded label, as in some TensorFlow discriminators.
         let label_only = self.z_dim == 0 && self.embed_features == self.w_dim;
         size(

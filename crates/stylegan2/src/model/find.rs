@@ -23,7 +23,7 @@ use crate::{Error, Result};
 
 /// A network as the file has it.
 #[derive(Default)]
-pub(super) struct Source<'a> {
+pub struct Source<'a> {
     /// What the file calls it.
     pub name: String,
     /// Tensors under the file's own names, without the network's prefix.
@@ -35,9 +35,12 @@ pub(super) struct Source<'a> {
 }
 
 /// The networks of a file.
-pub(super) struct Networks<'a> {
+pub struct Networks<'a> {
+    /// The averaged generator.
     pub g_ema: Source<'a>,
+    /// The generator as training left it.
     pub g: Option<Source<'a>>,
+    /// The discriminator.
     pub discriminator: Option<Source<'a>>,
 }
 
@@ -53,7 +56,11 @@ fn all_names() -> impl Iterator<Item = &'static str> {
 type Parts<'a> = BTreeMap<String, Source<'a>>;
 
 /// Finds the networks. A file with one generator only has it for its average.
-pub(super) fn networks(file: &Foreign) -> Result<Networks<'_>> {
+///
+/// # Errors
+///
+/// A file without a generator, or with something else than tensors in one.
+pub fn networks(file: &Foreign) -> Result<Networks<'_>> {
     let mut parts = if file.format == Format::TensorFlow {
         tensorflow(file)?
     } else {
@@ -153,6 +160,10 @@ fn source<'a>(file: &Foreign, name: &str, value: &'a Value) -> Result<Source<'a>
 
 impl Source<'_> {
     /// Refuses NaN and infinity, with the network's name before the tensor's.
+    ///
+    /// # Errors
+    ///
+    /// The first such number.
     pub fn check_finite(&self, file: &Foreign) -> Result<()> {
         let named = |(tensor, data): (&String, &TensorData)| {
             (format!("{}.{tensor}", self.name), data.clone())

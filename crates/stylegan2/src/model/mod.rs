@@ -15,7 +15,7 @@
 //! | metadata `expansion`, `provenance` | see [`Expansion`] and [`Model::provenance`] |
 
 mod container;
-mod find;
+pub mod find;
 mod hints;
 mod pickle;
 mod read;
@@ -23,6 +23,7 @@ mod snapshot;
 
 pub use container::KIND;
 pub use pickle::Program;
+pub use read::tensors;
 
 use std::path::Path;
 

@@ -138,7 +138,11 @@ fn take_taps(tensors: &Tensors, taps: &mut Vec<f64>) -> Result<()> {
 }
 
 /// Tensors on the device, all of one type: float64 where all are, else float32.
-pub(super) fn tensors(weights: &Weights, device: &Device) -> Result<Tensors> {
+///
+/// # Errors
+///
+/// A device without room.
+pub fn tensors(weights: &Weights, device: &Device) -> Result<Tensors> {
     let mut tensors = weights
         .iter()
         .map(|(name, data)| Ok((name.clone(), data.to_tensor(device)?)))

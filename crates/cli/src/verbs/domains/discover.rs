@@ -73,7 +73,7 @@ pub struct Discover {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Discover) -> domex_error::Result<()> {
     let folder = args.out.folder()?;
-    let model = models::load(context, &args.model)?;
+    let model = Model::StyleGan2(Box::new(models::stylegan2(context, &args.model)?));
     let clip = clip_models(context, args, &model)?;
     let model = model.stylegan2(models::name(&args.model))?;
     let expansion = match model.expansion() {

@@ -8,7 +8,6 @@ use domex_data::portraits::Domain;
 use domex_error::user_error;
 use domex_eval::{Evaluators, Known, Outcomes, Pair, Truth, outcomes, pairs, truth};
 use domex_judge::Judge;
-use domex_latent::Generator as _;
 use domex_lpips::Lpips;
 use domex_pretrain::portraits::Painter;
 
@@ -74,7 +73,7 @@ impl Judged {
         };
         let known = Known {
             numbers: match model {
-                Model::StyleGan2(model) => model.config().z_dim(),
+                Model::StyleGan2(_) | Model::StyleGan3(_) => model.generator().noise_dim(),
                 Model::DiffAe(_) => PEOPLE_NUMBERS,
             },
             rendering: &|z, domain| painter.rendering(z, domain),
@@ -137,7 +136,7 @@ impl Judged {
 /// The latents of the portraits that these numbers `[n, …]` decide.
 fn known_latents(model: &Model, painter: Painter, z: &Tensor) -> domex_latent::Result<Tensor> {
     let model = match model {
-        Model::StyleGan2(model) => return model.generator().map(z, None),
+        Model::StyleGan2(_) | Model::StyleGan3(_) => return model.generator().map(z, None),
         Model::DiffAe(model) => model,
     };
     let photograph = |z: &Vec<f32>| painter.rendering(z, Domain::Photo);

@@ -57,7 +57,7 @@ pub fn open(
     notices: &mut Vec<String>,
 ) -> domex_error::Result<Option<Box<dyn PictureSource>>> {
     let needed = match model {
-        Model::StyleGan2(_) => false,
+        Model::StyleGan2(_) | Model::StyleGan3(_) => false,
         // Without a latent prior pictures also say which latents occur.
         Model::DiffAe(model) => model.networks.latent_net.is_none() || model.statistics.is_none(),
     };
@@ -65,7 +65,7 @@ pub fn open(
         return Ok(None);
     }
     let off = match model {
-        Model::StyleGan2(_) => "the adversarial loss",
+        Model::StyleGan2(_) | Model::StyleGan3(_) => "the adversarial loss",
         Model::DiffAe(_) => "training",
     };
     let off = format!(

@@ -44,6 +44,8 @@ pub fn is_portraits(path: &str, model: &Model, device: &Device) -> domex_error::
     let (shipped, kept) = match model {
         Model::StyleGan2(_) => (assets::GENERATOR, "mapping."),
         Model::DiffAe(_) => (assets::DIFFAE, "encoder."),
+        // None is shipped.
+        Model::StyleGan3(_) => return Ok(false),
     };
     let Some(shipped) = assets::file(shipped)? else {
         return Ok(false);
@@ -51,6 +53,7 @@ pub fn is_portraits(path: &str, model: &Model, device: &Device) -> domex_error::
     let kept = |model: &Model| {
         let mut tensors = match model {
             Model::StyleGan2(model) => model.g_ema.tensors(),
+            Model::StyleGan3(model) => model.g_ema.tensors(),
             Model::DiffAe(model) => model.tensors().clone(),
         };
         tensors.retain(|name, _| name.starts_with(kept) && !name.contains("w_avg"));

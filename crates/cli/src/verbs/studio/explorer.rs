@@ -121,11 +121,16 @@ impl<'a> Explorer<'a> {
                 .collect(),
             directions: directions(context, model, &basis, unit)?,
             styles: match model {
-                Model::StyleGan2(_) => generator.layers(),
+                Model::StyleGan2(_) | Model::StyleGan3(_) => generator.layers(),
                 Model::DiffAe(_) => 0,
             },
             regions: matches!(model, Model::StyleGan2(_)),
-            drafts: matches!(model, Model::DiffAe(_)) || generator.resolution() > DRAFT_SIDE,
+            drafts: match model {
+                Model::StyleGan2(_) => generator.resolution() > DRAFT_SIDE,
+                // Its pictures come whole, from the last layer.
+                Model::StyleGan3(_) => false,
+                Model::DiffAe(_) => true,
+            },
             photos: finder.support(),
         };
         Ok(Self {

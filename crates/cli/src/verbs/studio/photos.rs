@@ -8,7 +8,6 @@ use domex_data::picture;
 use domex_encoder::Encoder;
 use domex_error::user_error;
 use domex_invert::{Config, Place, Projector};
-use domex_latent::Generator as _;
 use domex_lpips::Lpips;
 use domex_random::Streams;
 use domex_studio::{Found, PhotoSupport, Stop};
@@ -28,7 +27,7 @@ const UNAIDED: u32 = 300;
 
 /// Finds photos.
 pub enum Finder<'a> {
-    /// By a search among the pictures of a StyleGAN2.
+    /// By a search among the pictures of a StyleGAN2 or a StyleGAN3.
     Search(Box<Search<'a>>),
     /// By the encoder of a diffusion autoencoder.
     Encode(&'a domex_diffae::Model),
@@ -38,7 +37,7 @@ pub enum Finder<'a> {
 
 /// A search, from what an encoder predicts or from the mean.
 pub struct Search<'a> {
-    model: &'a domex_stylegan2::Model,
+    model: &'a Model,
     encoder: Option<Encoder>,
     place: Option<Place>,
     perceptual: PathBuf,
@@ -55,22 +54,19 @@ impl<'a> Finder<'a> {
         domains: Option<&Domains<'_>>,
         args: &Studio,
     ) -> domex_error::Result<Self> {
-        let model = match model {
-            Model::StyleGan2(model) => &**model,
-            Model::DiffAe(model) => {
-                let of_search = [
-                    ("--encoder", args.encoder.is_some()),
-                    ("--perceptual", args.perceptual.is_some()),
-                ];
-                return match of_search.iter().find(|(_, given)| *given) {
-                    None => Ok(Self::Encode(model)),
-                    Some((flag, _)) => Err(user_error(format!(
-                        "{flag}: a diffusion autoencoder encodes photos without a search; leave it out"
-                    ))),
-                };
-            }
-        };
-        let encoder = models::encoder(context, args.encoder.as_deref(), model.generator())?;
+        if let Model::DiffAe(model) = model {
+            let of_search = [
+                ("--encoder", args.encoder.is_some()),
+                ("--perceptual", args.perceptual.is_some()),
+            ];
+            return match of_search.iter().find(|(_, given)| *given) {
+                None => Ok(Self::Encode(model)),
+                Some((flag, _)) => Err(user_error(format!(
+                    "{flag}: a diffusion autoencoder encodes photos without a search; leave it out"
+                ))),
+            };
+        }
+        let encoder = models::encoder(context, args.encoder.as_deref(), model)?;
         let perceptual = match &args.perceptual {
             Some(wanted) => Some(models::perceptual(wanted)?),
             None => assets::file(assets::PERCEPTUAL)?,
@@ -153,7 +149,7 @@ impl Search<'_> {
             None => Config::default(),
         };
         let projector = Projector {
-            generator,
+            generator: invert::subject(self.model),
             perceptual,
             place: self.place.as_ref(),
             config: Config {
@@ -164,7 +160,7 @@ impl Search<'_> {
             },
         };
         let photo = std::slice::from_ref(photo);
-        let wanted = picture::from_rgb(photo, generator.synthesis().dtype(), device)?;
+        let wanted = picture::from_rgb(photo, generator.dtype(), device)?;
         let encoder = self.encoder.as_ref();
         let start = encoder.map(|encoder| invert::start(encoder, &wanted));
         let mut on_step = |_, _| match stop.is_set() {

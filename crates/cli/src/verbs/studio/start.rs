@@ -27,7 +27,7 @@ impl Start {
             generator.resolution(),
         );
         let noise = match model {
-            Model::StyleGan2(_) => 0,
+            Model::StyleGan2(_) | Model::StyleGan3(_) => 0,
             Model::DiffAe(_) => generator.channels() * side * side,
         };
         let numbers = unpack(bytes, dim + noise)?;
