@@ -20,7 +20,11 @@ fn world() -> &'static World {
 #[test]
 fn a_domain_of_a_text_is_stored_and_added() {
     let world = world();
-    world.ok("adapt --text elf --hyperdomain run/model.safetensors --out elf.safetensors");
+    let line = "--hyperdomain run/model.safetensors --out elf.safetensors";
+    let told = world.ok(&format!("adapt --text elf {line}"));
+    assert!(told.contains("not among the texts") && told.contains("sketch, zombie, statue"));
+    let told = world.ok(&format!("adapt --text zombie {line} --force --name elf"));
+    assert!(!told.contains("not among"), "{told}");
     world.ok("domains add elf.safetensors --out more.safetensors");
     let listed = world.json("domains list --model more.safetensors --json");
     assert_eq!(listed["domains"][0]["name"], "elf");

@@ -45,6 +45,7 @@ pub fn vectors(
         })
     };
     if args.image.is_empty() {
+        tell_unseen(context, &args.text, &purpose);
         let texts = args.text.iter().map(|text| {
             let begin = Instant::now();
             domain(&words.embedding(text)?, begin, None, text)
@@ -67,6 +68,19 @@ pub fn vectors(
         domain(&unit_length(&moved)?, begin, Some(seen), "")
     });
     pictures.collect()
+}
+
+/// Says which texts the network was not trained on: little may come of them.
+fn tell_unseen(context: &Context, texts: &[String], purpose: &Purpose) {
+    let unseen = texts.iter().filter(|text| !purpose.texts.contains(text));
+    let unseen: Vec<&str> = unseen.map(String::as_str).collect();
+    if !unseen.is_empty() {
+        context.say(&format!(
+            "not among the texts that the network learnt, so little may come of it: {}; it learnt {}",
+            unseen.join(", "),
+            purpose.texts.join(", ")
+        ));
+    }
 }
 
 /// The CLIP model that the network was trained with.
