@@ -1,6 +1,4 @@
-//! The whole generator: mapping and synthesis under one roof.
-//!
-//! Tensors stand under `mapping.` and `synthesis.`, as in a published checkpoint.
+//! The whole generator.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -16,7 +14,7 @@ use crate::layer::MAGNITUDE;
 use crate::synthesis::Synthesis;
 use crate::{Error, Result, Transform};
 
-/// See the [module docs](self).
+/// Mapping and synthesis under one roof. Tensors stand under `mapping.` and `synthesis.`, as in a published checkpoint.
 #[derive(Debug, Clone)]
 pub struct Generator {
     mapping: Mapping,

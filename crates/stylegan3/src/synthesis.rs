@@ -1,7 +1,4 @@
 //! Synthesis network: latents, one row per layer, to pictures.
-//!
-//! Of the rows of `ws: [n, rows, w_dim]` the Fourier features take the first, and each layer one of the others, in order. Layers are named by
-//! number, size and channels, such as `L3_52_512`. Follows `SynthesisNetwork` of stylegan3, `training/networks_stylegan3.py`.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -15,7 +12,10 @@ use crate::input::Input;
 use crate::layer::Layer;
 use crate::{Result, Transform};
 
-/// See the [module docs](self).
+/// Latents, one row per layer, to pictures.
+///
+/// Of the rows of `ws: [n, rows, w_dim]` the Fourier features take the first, and each layer one of the others, in order. Layers are named by
+/// number, size and channels, such as `L3_52_512`. Follows `SynthesisNetwork` of stylegan3, `training/networks_stylegan3.py`.
 #[derive(Debug, Clone)]
 pub struct Synthesis {
     input: Input,

@@ -1,8 +1,4 @@
-//! Made-up looks: characters and techniques that have no name, as many as are asked for.
-//!
-//! What learns to read a look from pictures needs more of them than there are domains. A look here is colours for parts of a
-//! person, or a way to bring a picture to paper, or both, drawn at random; no shape is added to a person, so the built-in characters
-//! stay what only they are.
+//! Made-up looks: characters and techniques that have no name.
 
 use domex_random::Stream;
 use image::RgbImage;
@@ -13,7 +9,10 @@ use super::raster::Canvas;
 use super::scene::Scene;
 use super::{SIZES, characters, photo, renderings};
 
-/// A look. See the [module docs](self).
+/// A look that has no name: colours for parts of a person, or a way to bring a picture to paper, or both, drawn at random.
+///
+/// What learns to read a look from pictures needs more of them than there are domains. No shape is added to a person, so the
+/// built-in characters stay what only they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Look {
     colours: Option<Colours>,
