@@ -4,7 +4,7 @@
 //! an [`Engine`], which the program implements for its generators; here nothing is known of networks or latents.
 //!
 //! Domains are learnt by a [`Learner`], which the program implements too: runs in processes of their own, each the folder of its name below the
-//! workspace.
+//! workspace. So are domains that it makes in one pass, without a run.
 //!
 //! Faces of photos are cut out by [`Faces`], which the program implements as well.
 //!

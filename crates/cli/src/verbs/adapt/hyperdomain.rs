@@ -45,12 +45,13 @@ pub fn vectors(
         })
     };
     if args.image.is_empty() {
-        tell_unseen(context, &args.text, &purpose);
-        let texts = args.text.iter().map(|text| {
+        let made = args.text.iter().map(|text| {
             let begin = Instant::now();
             domain(&words.embedding(text)?, begin, None, text)
         });
-        return texts.collect();
+        let made = made.collect::<domex_error::Result<_>>()?;
+        tell_unseen(context, &args.text, &purpose);
+        return Ok(made);
     }
     let (source, own) = (
         words.embedding(&purpose.source)?,

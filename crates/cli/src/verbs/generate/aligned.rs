@@ -60,6 +60,11 @@ pub fn run(
     drop(progress);
 
     if !args.no_grid {
+        if rows.len() > ROWS || seeds.len() > COLUMNS {
+            context.say(&format!(
+                "the grid has at most {ROWS} rows and {COLUMNS} columns, the first ones; a folder as --out has every picture"
+            ));
+        }
         gallery.show(None, || {
             let columns = shown[0].len();
             let labels = seeds.iter().take(columns);
