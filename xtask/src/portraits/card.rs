@@ -12,7 +12,7 @@ use super::ship::json;
 /// What stands above the rows.
 const HEAD: &str = "# The networks of the portrait world\n\n\
     Trained by this project from its own renderings, in half precision. `cargo xtask portraits` makes them again from\n\
-    nothing; every file holds the settings of its run (`domex info FILE`). Licence: that of the project.\n\n\
+    nothing; every file holds the settings of its run, as `provenance` in the metadata of its header. Licence: that of the project.\n\n\
     Times are of the machine that trained them, two cores shared with other work; a run that began from an earlier one tells its\n\
     own part. The generator's unused directions were damped when it was written (docs/portraits.md).\n\n\
     | file | what | size | seed | pictures | time | pictures a second | memory | SHA-256 |\n\
