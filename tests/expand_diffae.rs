@@ -112,11 +112,11 @@ fn what_it_cannot_do_is_said_before_the_first_step() {
     let expand = format!("expand --model diffae --domain elf --out x --steps 2 {SHORT}");
     world.refused(
         &format!("{expand} --parametrisation stylespace --dimensions dormant"),
-        &["stylespace", "kind diffae has no styles"],
+        &["stylespace", "kind diffae can be trained by"],
     );
     world.refused(
         &format!("{expand} --parametrisation affine --dimensions dormant"),
-        &["affine", "kind diffae has no styles"],
+        &["affine", "kind diffae can be trained by"],
     );
     world.refused(&format!("{expand} --gamma 2"), &["gamma", "gradient_steps"]);
     world.write(

@@ -7,7 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
+use domex_stylegan2::{Discriminator, DiscriminatorConfig, config::channels, init};
 use domex_stylegan3::{GeneratorConfig, Model, Overwrite};
 use domex_test_support::program::{World, refused};
 use serde_json::json;
@@ -21,7 +22,10 @@ fn world() -> World {
         "z_dim": 12, "w_dim": 16, "img_resolution": 32, "num_layers": 4, "channel_base": 128, "channel_max": 12,
     }))
     .unwrap();
-    let model = Model::random(&config, 5, &Device::Cpu).unwrap();
+    let mut model = Model::random(&config, 5, &Device::Cpu).unwrap();
+    let config = DiscriminatorConfig::new(32, 3, channels(32, 128, 8).unwrap());
+    let tensors = init::discriminator(&config, 4, DType::F32, &Device::Cpu).unwrap();
+    model.discriminator = Some(Discriminator::from_tensors(&tensors, &config).unwrap());
     model.save(world.path(MODEL), Overwrite::Refuse).unwrap();
     let pickle = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../stylegan3/tests/golden/stylegan3/stylegan3_tiny.pkl");
@@ -42,7 +46,7 @@ fn a_pickle_is_shown_converted_and_drawn() {
         "z 12, w 16, 6 rows of w",
         "L0_36_8 L1_36_8 L2_36_4 L3_16_4 L4_16_3",
         "not read",
-        "none: a StyleGAN3 is not expanded here",
+        "none: this model is not expanded",
     ] {
         assert!(shown.contains(part), "{part} in: {shown}");
     }
@@ -225,6 +229,57 @@ fn the_studio_draws_it() {
     assert_eq!((picture.width(), picture.height()), (32, 32));
 }
 
+/// An expansion from end to end, and what serves the model that comes of it.
+#[test]
+fn it_is_expanded() {
+    let world = world();
+    let networks = "--clip one --perceptual shipped/perceptual.safetensors";
+    let run = |flags: &str| {
+        format!(
+            "expand --model {MODEL} --domain elf --domain sketch {networks} --batch 2 --tick 1 {flags}"
+        )
+    };
+    let told = world.ok(&run("--data portraits --steps 2 --out run"));
+    assert!(!told.contains("no discriminator"), "{told}");
+    let shown = world.ok("info --model run/model.safetensors");
+    for part in ["discriminator", "2 of 16 dimensions", "sketch"] {
+        assert!(shown.contains(part), "{part} in: {shown}");
+    }
+    assert!(world.has("run/report.html"));
+    let listed = world.json("domains list --model run/model.safetensors --json");
+    assert_eq!(listed["domains"][1]["name"], "sketch");
+    let model = "--model run/model.safetensors";
+    world.ok(&format!(
+        "generate {model} --domains all --seeds 0-1 --out made"
+    ));
+    world.ok(&format!(
+        "compose {model} --set elf=1,sketch=0.5 --seeds 1 --out both"
+    ));
+    world.ok(&format!(
+        "traverse {model} --domain elf --seeds 1 --steps 2 --frames 2 --out way"
+    ));
+    let image =
+        "--image made/base/seed0000.png --steps 2 --perceptual shipped/perceptual.safetensors";
+    world.ok(&format!("edit {model} {image} --set elf=1 --out edited"));
+    assert!(world.has("edited/seed0000.png") && world.has("edited/grid.png"));
+    world.ok(&format!("invert {model} {image} --out found"));
+    assert!(world.has("found/pictures/seed0000-elf.png"));
+    // A domain changes its picture, and the base stays near what it was.
+    assert!(pixels(&world, "made/elf/seed0000.png") != pixels(&world, "made/base/seed0000.png"));
+
+    // The last step's model is that of a run that was stopped before it.
+    world.ok(&run("--data portraits --steps 1 --snap 1 --out halves"));
+    world.ok("expand --resume halves --steps 2");
+    assert!(world.tensors("halves") == world.tensors("run"));
+
+    refused(
+        &world.run(&run("--parametrisation gated --out wrong")),
+        &["gated", "kind stylegan3 can be trained by"],
+    );
+    refused(&world.run(&run("--phase texture --out wrong")), &["phase"]);
+    assert!(!world.has("wrong"));
+}
+
 /// Each says in one line what the file is and what takes it.
 #[test]
 fn verbs_that_cannot_serve_it_refuse() {
@@ -232,8 +287,7 @@ fn verbs_that_cannot_serve_it_refuse() {
     world.write("tasks.toml", "[[task]]\nname = \"zombie\"\n");
     let takes = "`--model` of `domex info`, `generate`";
     for line in [
-        "expand --domain zombie --out wrong",
-        "edit --image made --set zombie=1 --out wrong",
+        "train-hyperdomain --out wrong",
         "export --out wrong.onnx",
         "encode made --out wrong",
         "domains discover --out wrong",

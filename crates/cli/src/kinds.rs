@@ -47,7 +47,7 @@ impl Model {
     pub fn expansion(&self) -> Option<&Expansion> {
         match self {
             Self::StyleGan2(model) => model.expansion(),
-            Self::StyleGan3(_) => None,
+            Self::StyleGan3(model) => model.expansion(),
             Self::DiffAe(model) => model.expansion.as_ref(),
         }
     }
@@ -93,12 +93,12 @@ impl Model {
         }
     }
 
-    /// Which settings its kind has in an expansion; a kind that cannot be expanded is refused, as what was typed is called.
-    pub fn source_settings(&self, wanted: &str) -> Result<SourceSettings> {
+    /// Which settings its kind has in an expansion.
+    pub fn source_settings(&self) -> SourceSettings {
         match self {
-            Self::StyleGan2(_) => Ok(domex_expand_stylegan2::SETTINGS),
-            Self::DiffAe(_) => Ok(domex_expand_diffae::SETTINGS),
-            Self::StyleGan3(_) => Err(self.misplaced(wanted, &[&STYLEGAN2, &DIFFAE])),
+            Self::StyleGan2(_) => domex_expand_stylegan2::SETTINGS,
+            Self::StyleGan3(_) => domex_expand_stylegan3::SETTINGS,
+            Self::DiffAe(_) => domex_expand_diffae::SETTINGS,
         }
     }
 
@@ -167,10 +167,11 @@ pub const STYLEGAN2: Kind = Kind {
     generator: Some(stylegan2),
 };
 
+/// StyleGAN3.
 const STYLEGAN3: Kind = Kind {
     name: domex_stylegan3::model::KIND,
     what: "a StyleGAN3",
-    taken_by: "`--model` of `domex info`, `generate`, `traverse`, `mix`, `dormant`, `invert` and `studio`",
+    taken_by: "`--model` of `domex info`, `generate`, `traverse`, `mix`, `compose`, `dormant`, `expand`, `invert`, `edit`, `studio` and `eval`",
     generator: Some(stylegan3),
 };
 
@@ -284,8 +285,11 @@ fn stylegan2(path: &Path, networks: Networks, device: &Device) -> Result<Model> 
     Ok(Model::StyleGan2(Box::new(model)))
 }
 
-fn stylegan3(path: &Path, _: Networks, device: &Device) -> Result<Model> {
-    let model = domex_stylegan3::Model::load(path, device)?;
+fn stylegan3(path: &Path, networks: Networks, device: &Device) -> Result<Model> {
+    let model = match networks {
+        Networks::All => domex_stylegan3::Model::load(path, device)?,
+        Networks::Generator => domex_stylegan3::Model::load_generator(path, device)?,
+    };
     Ok(Model::StyleGan3(Box::new(model)))
 }
 

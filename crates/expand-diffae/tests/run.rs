@@ -387,7 +387,7 @@ fn what_cannot_be_done_is_refused_before_the_first_step() {
     refused(
         &model(),
         offsets,
-        &["stylespace", "kind diffae has no styles"],
+        &["stylespace", "kind diffae can be trained by"],
     );
     let own = |steps| config(&[("steps", steps), ("gradient_steps", 1.0)]);
     refused(&model(), own(1001.0), &["1001", "1000 steps of training"]);

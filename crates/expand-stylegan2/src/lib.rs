@@ -16,12 +16,14 @@
 //!
 //! Noise is fresh for base, edited and source pictures, as published.
 
+pub mod adversarial;
 mod networks;
 mod phase;
 mod phases;
 mod settings;
 mod trainee;
 
+pub use networks::{Adversary, Reals, activations};
 pub use phase::Phase;
 pub use settings::{SETTINGS, SourceConfig};
 pub use trainee::{DISTANCE, StyleGan2};

@@ -4,13 +4,15 @@ use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_error::AnyError;
-use domex_expand::{Error, Result};
+use domex_expand::{Config, Error, Result};
 use domex_gan::frozen;
 use domex_random::Stream;
-use domex_stylegan2::Discriminator;
+use domex_stylegan2::{Activations, Discriminator};
 use domex_train::adam::{Adam, AdamConfig};
-use domex_train::{Parameters, State};
+use domex_train::lazy::Lazy;
+use domex_train::{Losses, Parameters, State};
 
+use crate::settings::SourceConfig;
 use crate::trainee::own;
 
 /// Prefixes in a snapshot.
@@ -19,16 +21,47 @@ const ADAM: &str = "adam.discriminator.";
 
 /// The discriminator that goes on learning.
 pub struct Adversary {
+    /// With variables.
     pub live: Discriminator,
     /// The same weights without variables: it passes gradients on to pictures.
     pub frozen: Discriminator,
+    /// What moves them.
     pub adam: Adam,
     parameters: Parameters,
     learning_rate: f64,
 }
 
 impl Adversary {
-    pub fn new(discriminator: &Discriminator, adam: AdamConfig) -> Result<Self> {
+    /// What a model's discriminator is in a run: as the file has it, for domains of their own to begin from, and the one that goes on
+    /// learning, where there are pictures for it (`trains`) or its opinion of edited pictures counts.
+    ///
+    /// # Errors
+    ///
+    /// A weight of that opinion where there is no discriminator; passes in which it cannot compare pictures.
+    pub fn of(
+        discriminator: Option<&Discriminator>,
+        settings: &SourceConfig,
+        config: &Config,
+        trains: bool,
+    ) -> Result<(Option<Discriminator>, Option<Self>)> {
+        let Some(mut own) = discriminator.cloned() else {
+            if settings.realism > 0.0 {
+                let expected = "0, as the model has no discriminator";
+                return Err(wrong("realism", settings.realism.to_string(), expected));
+            }
+            return Ok((None, None));
+        };
+        own.set_activations(activations(config));
+        if trains {
+            check_groups(&own, config)?;
+        }
+        let r1 = Lazy::new(settings.r1_interval)?;
+        let used = trains || settings.realism > 0.0;
+        let adversary = used.then(|| Self::new(&own, r1.corrected(config.adam())));
+        Ok((Some(own), adversary.transpose()?))
+    }
+
+    fn new(discriminator: &Discriminator, adam: AdamConfig) -> Result<Self> {
         let config = discriminator.config();
         let spec = Discriminator::spec(config).map_err(own)?;
         let (vars, live) = spec.trainable(&discriminator.tensors()).map_err(own)?;
@@ -44,19 +77,52 @@ impl Adversary {
     }
 
     /// The labels, where the discriminator takes some.
+    #[must_use]
     pub fn takes<'a>(&self, labels: Option<&'a Tensor>) -> Option<&'a Tensor> {
         labels.filter(|_| self.live.config().c_dim() > 0)
     }
 
+    /// How little it takes edited pictures for real, `weight` times and with their graph. `labels` are those of the latents.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape.
+    pub fn judge(
+        &self,
+        edited: &Tensor,
+        labels: Option<&Tensor>,
+        weight: f64,
+        losses: &mut Losses,
+    ) -> Result<Tensor> {
+        let judged = domex_gan::realism(&self.frozen, edited, self.takes(labels), None);
+        let loss = judged.map_err(own)?.loss;
+        losses.put(
+            "loss/realism",
+            loss.detach().to_dtype(DType::F64)?.to_scalar()?,
+        );
+        Ok((loss * weight)?)
+    }
+
+    /// Scales the rate that it began with.
     pub fn scale_learning_rate(&mut self, factor: f64) {
         self.adam.set_lr(self.learning_rate * factor);
     }
 
+    /// Puts it into a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// A name that is taken.
     pub fn save(&self, state: &mut State) -> Result<()> {
         state.put_parameters(D, &self.parameters)?;
         Ok(self.adam.save(ADAM, state)?)
     }
 
+    /// Takes it back.
+    ///
+    /// # Errors
+    ///
+    /// A snapshot of something else.
     pub fn restore(&mut self, state: &State) -> Result<()> {
         state.load_parameters(D, &self.parameters)?;
         Ok(self.adam.restore(ADAM, state)?)
@@ -72,6 +138,10 @@ pub struct Reals {
 
 impl Reals {
     /// Pictures for a generator of `side`² and labels of `label_dim` numbers; of one class where that is given.
+    ///
+    /// # Errors
+    ///
+    /// Pictures of another size or of other classes, or none at all.
     pub fn new(
         pictures: Box<dyn PictureSource>,
         side: usize,
@@ -101,6 +171,10 @@ impl Reals {
     }
 
     /// `n` of them, drawn at random, `[n, 3, h, w]`, and their labels `[n, label_dim]`.
+    ///
+    /// # Errors
+    ///
+    /// A picture that cannot be read.
     pub fn draw(
         &self,
         n: usize,
@@ -114,6 +188,10 @@ impl Reals {
     }
 
     /// Labels of `n` pictures drawn at random, for generated ones: classes occur as often as in the pictures.
+    ///
+    /// # Errors
+    ///
+    /// A label that cannot be read.
     pub fn labels(&self, n: usize, stream: &mut Stream, device: &Device) -> Result<Option<Tensor>> {
         if self.pictures.label_dim() == 0 {
             return Ok(None);
@@ -165,6 +243,30 @@ fn of_class(pictures: &dyn PictureSource, class: usize) -> Result<Vec<u64>> {
             "at least one, or no pictures of the source domain",
         )),
     }
+}
+
+/// What becomes of activations in a run.
+#[must_use]
+pub fn activations(config: &Config) -> Activations {
+    match config.low_memory {
+        true => Activations::Recomputed,
+        false => Activations::Kept,
+    }
+}
+
+/// The discriminator compares the pictures of a pass with one another, in groups of one size.
+fn check_groups(discriminator: &Discriminator, config: &Config) -> Result<()> {
+    let Some(group) = discriminator.config().mbstd_group_size else {
+        return Ok(());
+    };
+    let uneven = |pass: &usize| !pass.is_multiple_of(group.min(*pass));
+    let Some(pass) = config.passes().into_iter().find(uneven) else {
+        return Ok(());
+    };
+    let expected = format!(
+        "a multiple of {group}, in which the discriminator compares them, or fewer; choose another batch or micro_batch"
+    );
+    Err(wrong("pictures in one pass", pass.to_string(), &expected))
 }
 
 fn wrong(what: &str, found: String, expected: &str) -> Error {

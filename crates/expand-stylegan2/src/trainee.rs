@@ -16,7 +16,7 @@ use domex_latent::Expansion;
 use domex_latent::modulation::{Layer, Modulator};
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{
-    self as stylegan2, Activations, Discriminator, Generator, Model, Overwrite, mapping::broadcast,
+    self as stylegan2, Discriminator, Generator, Model, Overwrite, mapping::broadcast,
 };
 use domex_train::adam::AdamConfig;
 use domex_train::lazy::Lazy;
@@ -24,7 +24,8 @@ use domex_train::{Losses, Parameters, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use crate::networks::{Adversary, Reals};
+use crate::adversarial::{Adversarial, Data};
+use crate::networks::{Adversary, Reals, activations};
 use crate::phase::{self, Phase};
 use crate::settings::SourceConfig;
 
@@ -34,15 +35,15 @@ pub const DISTANCE: f64 = 20.0;
 /// A StyleGAN2 that is expanded. See the [crate's docs](crate).
 pub struct StyleGan2 {
     pub(crate) live: Generator,
-    pub(crate) live_frozen: Generator,
+    live_frozen: Generator,
     averaged: Generator,
     source: Generator,
     /// Whether weights are trained, and the running mean of w moves as in any training. Beside vectors both stay the source's.
     trains_weights: bool,
     /// As the model's file has it.
     discriminator: Option<Discriminator>,
-    pub(crate) adversary: Option<Adversary>,
-    pub(crate) reals: Option<Reals>,
+    adversary: Option<Adversary>,
+    reals: Option<Reals>,
     pub(crate) settings: SourceConfig,
     pub(crate) streams: Purposes,
     /// Running mean of the path length, a scalar.
@@ -54,23 +55,11 @@ pub struct StyleGan2 {
 /// One stream for each purpose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Purposes {
-    pub mixing: Stream,
-    pub direction: Stream,
-    pub pictures: Stream,
-    pub labels: Stream,
-}
-
-impl Purposes {
-    /// Streams that go their own way from here.
-    pub fn fork(&mut self) -> Self {
-        Self {
-            mixing: self.mixing.fork(),
-            direction: self.direction.fork(),
-            pictures: self.pictures.fork(),
-            labels: self.labels.fork(),
-        }
-    }
+pub struct Purposes {
+    pub(crate) mixing: Stream,
+    pub(crate) direction: Stream,
+    pictures: Stream,
+    labels: Stream,
 }
 
 /// Keys of a snapshot.
@@ -99,30 +88,13 @@ impl StyleGan2 {
         let reals = pictures
             .map(|pictures| Reals::new(pictures, side, labels, config.class))
             .transpose()?;
-        if settings.realism > 0.0 && model.discriminator.is_none() {
-            let expected = "0, as the model has no discriminator";
-            return Err(setting("realism", settings.realism, expected));
-        }
         refuse_both(&settings, config)?;
         let adversarial = settings.src > 0.0 && reals.is_some();
-        let activations = match config.low_memory {
-            true => Activations::Recomputed,
-            false => Activations::Kept,
-        };
-        let mut discriminator = model.discriminator.clone();
-        if let Some(discriminator) = &mut discriminator {
-            discriminator.set_activations(activations);
-            if adversarial {
-                check_groups(discriminator, config)?;
-            }
-        }
-        let used = discriminator.as_ref();
-        let used = used.filter(|_| adversarial || settings.realism > 0.0);
-        let r1 = Lazy::new(settings.r1_interval)?;
-        let adversary = used.map(|d| Adversary::new(d, r1.corrected(config.adam())));
+        let given = model.discriminator.as_ref();
+        let (discriminator, adversary) = Adversary::of(given, &settings, config, adversarial)?;
         let streams = Streams::new(seed);
         let mut g = model.g_ema.clone();
-        g.synthesis_mut().set_activations(activations);
+        g.synthesis_mut().set_activations(activations(config));
         Ok(Self {
             live: frozen::generator(&g).map_err(own)?,
             live_frozen: frozen::generator(&g).map_err(own)?,
@@ -130,7 +102,7 @@ impl StyleGan2 {
             source: frozen::generator(&g).map_err(own)?,
             trains_weights: false,
             discriminator,
-            adversary: adversary.transpose()?,
+            adversary,
             reals: reals.filter(|_| adversarial),
             mean_length: Tensor::zeros((), DType::F32, g.synthesis().device())?,
             streams: Purposes {
@@ -147,33 +119,6 @@ impl StyleGan2 {
 
     pub(crate) fn device(&self) -> &Device {
         self.live.synthesis().device()
-    }
-
-    /// Latents of a training step `[n, D]`, one after the other: each moves the running mean where weights are trained.
-    /// `labels: [n, c_dim]` where there are classes.
-    pub(crate) fn draw(
-        &mut self,
-        n: usize,
-        labels: Option<&Tensor>,
-        stream: &mut Stream,
-    ) -> Result<Tensor> {
-        let z_dim = self.live.config().z_dim();
-        let device = self.device().clone();
-        let mut rows = Vec::with_capacity(n);
-        for row in 0..n {
-            let z = normal(stream, &[1, z_dim], &device)?;
-            let label = labels.map(|labels| labels.narrow(0, row, 1)).transpose()?;
-            let label = label.as_ref();
-            let w = match self.trains_weights {
-                true => latents::map(&mut self.live, &z, label).map_err(own)?,
-                false => self.live.mapping().forward(Some(&z), label).map_err(own)?,
-            };
-            rows.push(w.detach());
-        }
-        if self.trains_weights {
-            self.mean_moved()?;
-        }
-        Ok(Tensor::cat(&rows, 0)?)
     }
 
     /// Tells all who measure from the mean where it is now.
@@ -264,13 +209,31 @@ impl Trainee for StyleGan2 {
         self.live.mean_w().map_err(own)
     }
 
+    /// Latents of a training step `[n, D]`, one after the other: each moves the running mean where weights are trained.
+    /// `labels: [n, c_dim]` where there are classes.
     fn draw_latents(
         &mut self,
         n: usize,
         labels: Option<&Tensor>,
         stream: &mut Stream,
     ) -> Result<Tensor> {
-        self.draw(n, labels, stream)
+        let z_dim = self.live.config().z_dim();
+        let device = self.device().clone();
+        let mut rows = Vec::with_capacity(n);
+        for row in 0..n {
+            let z = normal(stream, &[1, z_dim], &device)?;
+            let label = labels.map(|labels| labels.narrow(0, row, 1)).transpose()?;
+            let label = label.as_ref();
+            let w = match self.trains_weights {
+                true => latents::map(&mut self.live, &z, label).map_err(own)?,
+                false => self.live.mapping().forward(Some(&z), label).map_err(own)?,
+            };
+            rows.push(w.detach());
+        }
+        if self.trains_weights {
+            self.mean_moved()?;
+        }
+        Ok(Tensor::cat(&rows, 0)?)
     }
 
     fn pictures(
@@ -303,18 +266,11 @@ impl Trainee for StyleGan2 {
         labels: Option<&Tensor>,
         losses: &mut Losses,
     ) -> Result<Option<Tensor>> {
-        let Some(adversary) = self
-            .adversary
-            .as_ref()
-            .filter(|_| self.settings.realism > 0.0)
-        else {
-            return Ok(None);
-        };
-        let label = adversary.takes(labels);
-        let judged = domex_gan::realism(&adversary.frozen, edited, label, None).map_err(own)?;
-        let value = judged.loss.detach().to_dtype(DType::F64)?.to_scalar()?;
-        losses.put("loss/realism", value);
-        Ok(Some((judged.loss * self.settings.realism)?))
+        let adversary = self.adversary.as_ref();
+        let weight = self.settings.realism;
+        let judging = adversary.filter(|_| weight > 0.0);
+        let loss = judging.map(|adversary| adversary.judge(edited, labels, weight, losses));
+        loss.transpose()
     }
 
     fn trains_source(&self) -> bool {
@@ -382,6 +338,50 @@ impl Trainee for StyleGan2 {
     }
 }
 
+impl Adversarial for StyleGan2 {
+    type Streams = Purposes;
+
+    fn streams(&mut self) -> &mut Purposes {
+        &mut self.streams
+    }
+
+    fn fork(streams: &mut Purposes) -> Purposes {
+        Purposes {
+            mixing: streams.mixing.fork(),
+            direction: streams.direction.fork(),
+            pictures: streams.pictures.fork(),
+            labels: streams.labels.fork(),
+        }
+    }
+
+    fn settings(&self) -> &SourceConfig {
+        &self.settings
+    }
+
+    fn adversary(&self) -> Option<&Adversary> {
+        self.adversary.as_ref()
+    }
+
+    fn adversary_mut(&mut self) -> Option<&mut Adversary> {
+        self.adversary.as_mut()
+    }
+
+    fn data(&mut self) -> Data<'_> {
+        Data {
+            reals: self.reals.as_ref(),
+            pictures: &mut self.streams.pictures,
+            labels: &mut self.streams.labels,
+        }
+    }
+
+    fn synthesize(&self, weights: Weights, latents: &Tensor, noise: &mut Stream) -> Result<Tensor> {
+        let network = self.network(weights);
+        let ws = broadcast(latents, network.config().num_ws()).map_err(own)?;
+        let noise = stylegan2::Noise::Random(noise);
+        network.synthesis().forward(&ws, noise).map_err(own)
+    }
+}
+
 /// Pictures of groups of latents `[n, D]`, made in one batch.
 fn groups(
     network: &Generator,
@@ -416,21 +416,6 @@ pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Re
 /// An error of the networks.
 pub(crate) fn own(error: impl Into<AnyError>) -> Error {
     Error::trainee(error)
-}
-
-/// The discriminator compares the pictures of a pass with one another, in groups of one size.
-fn check_groups(discriminator: &Discriminator, config: &Config) -> Result<()> {
-    let Some(group) = discriminator.config().mbstd_group_size else {
-        return Ok(());
-    };
-    let uneven = |pass: &usize| !pass.is_multiple_of(group.min(*pass));
-    let Some(pass) = config.passes().into_iter().find(uneven) else {
-        return Ok(());
-    };
-    let expected = format!(
-        "a multiple of {group}, in which the discriminator compares them, or fewer; choose another batch or micro_batch"
-    );
-    Err(setting("pictures in one pass", pass, expected.as_str()))
 }
 
 /// A phase and another choice of what is trained cannot both hold.

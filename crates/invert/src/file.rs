@@ -11,7 +11,7 @@ use domex_latent::subspace::to_w_plus;
 use domex_stylegan2::Generator;
 
 use crate::noise::layers;
-use crate::{Error, Inversion, Result};
+use crate::{Error, Inversion, Result, Subject};
 
 /// What stands before the name of a layer.
 const NOISE: &str = "noise.";
@@ -60,7 +60,8 @@ impl Code {
     /// # Errors
     ///
     /// A file that cannot be read or holds something else, a latent or noise of another generator, NaN or infinity.
-    pub fn read(path: &Path, generator: &Generator) -> Result<Self> {
+    pub fn read<'a>(path: &Path, generator: impl Into<Subject<'a>>) -> Result<Self> {
+        let subject = generator.into();
         let file = foreign::read(path)?;
         let tensor = match (&file.value, file.value.get("w")) {
             (Value::Tensor(tensor), _) | (_, Some(Value::Tensor(tensor))) => tensor,
@@ -71,8 +72,8 @@ impl Code {
             }
         };
         check_finite(path, [(&"w".to_owned(), &**tensor)])?;
-        let shape = generator.config();
-        let (rows, dim) = (shape.num_ws(), shape.w_dim());
+        let generator = subject.generator();
+        let (rows, dim) = (generator.layers(), generator.latent_dim());
         let shaped = match *tensor.shape() {
             [d] | [1, d] | [1, 1, d] | [1, 1, 1, d] if d == dim => Some(vec![1, dim]),
             [l, d] | [1, l, d] | [1, 1, l, d] if (l, d) == (rows, dim) => Some(vec![1, rows, dim]),
@@ -84,13 +85,15 @@ impl Code {
                 format!("[1, {dim}] or [1, {rows}, {dim}]; was it made with another generator?");
             return Err(Error::setting(path.display().to_string(), found, expected));
         };
-        let synthesis = generator.synthesis();
         let load = |tensor: &TensorData| -> Result<Tensor> {
-            let tensor = tensor.to_tensor(synthesis.device())?;
-            Ok(tensor.to_dtype(synthesis.dtype())?)
+            let tensor = tensor.to_tensor(generator.device())?;
+            Ok(tensor.to_dtype(generator.dtype())?)
         };
         let latent = to_w_plus(&load(tensor)?.reshape(shaped)?, rows)?;
-        let noise = Self::noise(path, &file.value, generator)?;
+        let noise = match subject {
+            Subject::StyleGan2(generator) => Self::noise(path, &file.value, generator)?,
+            Subject::Latent(_) => Vec::new(),
+        };
         let noise = noise.iter().map(load).collect::<Result<_>>()?;
         Ok(Self { latent, noise })
     }

@@ -305,7 +305,7 @@ impl Block {
             return Ok((self.conv1.forward_with(&y, 1.0, activations)?, rest));
         };
         let conv1 = self.conv1.clone();
-        let x = activations.of(&[x, y], move |inputs| {
+        let x = activations.of(&[x, y], move |inputs| -> Result<Tensor> {
             let around = skip.forward(&inputs[0], FRAC_1_SQRT_2)?;
             Ok((around + conv1.forward(&inputs[1], FRAC_1_SQRT_2)?)?)
         })?;

@@ -59,6 +59,19 @@ impl Generator {
         Self::new(&builder(tensors), cfg)
     }
 
+    /// The same network on other tensors, with the same [`Activations`](domex_stylegan2::Activations).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_tensors`](Self::from_tensors).
+    pub fn with_tensors(&self, tensors: &Tensors) -> Result<Self> {
+        let mut other = Self::from_tensors(tensors, &self.cfg)?;
+        other
+            .synthesis
+            .set_activations(self.synthesis.activations());
+        Ok(other)
+    }
+
     /// Names and shapes of all tensors, without building the network.
     ///
     /// # Errors
@@ -88,6 +101,11 @@ impl Generator {
     #[must_use]
     pub fn synthesis(&self) -> &Synthesis {
         &self.synthesis
+    }
+
+    /// The synthesis network, to say how it is used.
+    pub fn synthesis_mut(&mut self) -> &mut Synthesis {
+        &mut self.synthesis
     }
 
     /// The network's hyper-parameters.

@@ -28,7 +28,8 @@
 //!
 //! Tensors have the published `state_dict` keys. Weights are scaled in the forward pass, so a network built on variables follows an optimizer.
 //!
-//! Deliberately not here: the discriminator, which is that of a StyleGAN2; a training loop, so nothing moves the magnitudes and the mean; float16.
+//! Deliberately not here: the discriminator, which is that of a StyleGAN2 and read by it; a training loop, so nothing moves the magnitudes and the
+//! mean; float16.
 
 pub mod config;
 mod deduce;

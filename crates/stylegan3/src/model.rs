@@ -6,10 +6,12 @@
 //! | in the file | what |
 //! |---|---|
 //! | tensors `generator_ema.*` | the averaged generator, under its published names |
-//! | metadata `config` | `{"generator": ..}` |
-//! | metadata `provenance` | see [`Model::provenance`] |
+//! | tensors `discriminator.*` | the discriminator, where there is one: it is that of a StyleGAN2 |
+//! | tensors `expansion.basis`, `expansion.mean` | of an expanded model |
+//! | metadata `config` | `{"generator": .., "discriminator": ..}` |
+//! | metadata `expansion`, `provenance` | see [`Expansion`] and [`Model::provenance`] |
 //!
-//! What only training needs, the generator as training left it and the discriminator, is left in the pickle.
+//! The generator as training left it, which is not the averaged one, is left in the pickle.
 
 use std::path::Path;
 
@@ -17,11 +19,12 @@ use candle_core::{DType, Device};
 use domex_checkpoint::Value;
 use domex_checkpoint::container::{Container, Overwrite, Writer};
 use domex_checkpoint::foreign::{self, Format};
+use domex_latent::Expansion;
 use domex_latent::sample::estimate_mean;
 use domex_random::Streams;
-use domex_stylegan2::MEAN_SAMPLES;
 use domex_stylegan2::model::find::{self, Source};
-use domex_stylegan2::model::tensors;
+use domex_stylegan2::model::{discriminator_of, tensors};
+use domex_stylegan2::{Discriminator, DiscriminatorConfig, MEAN_SAMPLES};
 use serde_json::{Value as Json, json};
 
 use crate::config::GeneratorConfig;
@@ -30,8 +33,9 @@ use crate::{Error, Generator, Result, derived, init};
 /// What `kind` in the metadata says.
 pub const KIND: &str = "stylegan3";
 
-/// Prefix of the network in a container.
+/// Prefixes of the networks in a container.
 const GENERATOR_EMA: &str = "generator_ema.";
+const DISCRIMINATOR: &str = "discriminator.";
 
 /// A tensor that no other generator has.
 const MARK: &str = "synthesis.input.freqs";
@@ -41,6 +45,15 @@ const MARK: &str = "synthesis.input.freqs";
 #[serde(deny_unknown_fields)]
 struct Config {
     generator: GeneratorConfig,
+    #[serde(default)]
+    discriminator: Option<DiscriminatorConfig>,
+}
+
+/// Which networks of a file are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    Generator,
 }
 
 /// See the [module docs](self).
@@ -60,9 +73,14 @@ struct Config {
 pub struct Model {
     /// The averaged generator.
     pub g_ema: Generator,
-    /// Whether the file holds networks that only training needs, which are not read.
+    /// The discriminator, to go on training.
+    pub discriminator: Option<Discriminator>,
+    /// The domains of an expanded model.
+    pub expansion: Option<Expansion>,
+    /// Whether the file holds a generator as training left it too, which is not read.
     pub left_out: bool,
-    /// Where the weights come from, as a JSON object: `source` (`file`, `sha256`, `format`), `program`.
+    /// Where the weights come from, as a JSON object: `source` (`file`, `sha256`, `format`), `program`, and whatever those who
+    /// made the model added.
     pub provenance: Json,
 }
 
@@ -77,7 +95,29 @@ impl Model {
     /// A file that cannot be read or is no StyleGAN3, with the file's name and what was found.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        load(path, device).map_err(|error| error.in_file(path))
+        load(path, Wanted::All, device).map_err(|error| error.in_file(path))
+    }
+
+    /// [`load`](Self::load) without the discriminator, which is not looked at either.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn load_generator(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        load(path, Wanted::Generator, device).map_err(|error| error.in_file(path))
+    }
+
+    /// A model of one network.
+    #[must_use]
+    pub fn new(g_ema: Generator) -> Self {
+        Self {
+            g_ema,
+            discriminator: None,
+            expansion: None,
+            left_out: false,
+            provenance: json!({ "program": program() }),
+        }
     }
 
     /// Writes the container, whole or not at all.
@@ -88,12 +128,23 @@ impl Model {
     pub fn save(&self, path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
         let config = Config {
             generator: self.config().clone(),
+            discriminator: self.discriminator.as_ref().map(|d| d.config().clone()),
         };
         let config = serde_json::to_value(&config)
             .map_err(|error| Error::config("config", error, "serialisable"))?;
         let mut writer = Writer::new(KIND, &config).provenance(&self.provenance);
+        if let Some(expansion) = &self.expansion {
+            writer = writer.expansion(&expansion.to_json());
+            for (name, tensor) in expansion.tensors() {
+                writer.tensor(&name, &tensor)?;
+            }
+        }
         for (name, tensor) in self.g_ema.tensors() {
             writer.tensor(&format!("{GENERATOR_EMA}{name}"), &tensor)?;
+        }
+        let discriminator = self.discriminator.as_ref().map(Discriminator::tensors);
+        for (name, tensor) in discriminator.unwrap_or_default() {
+            writer.tensor(&format!("{DISCRIMINATOR}{name}"), &tensor)?;
         }
         Ok(writer.write(path.as_ref(), overwrite)?)
     }
@@ -109,17 +160,21 @@ impl Model {
         let mut stream = Streams::new(0).stream("w_avg");
         let mean = estimate_mean(&generator, MEAN_SAMPLES, 512, &mut stream)?;
         tensors.insert("mapping.w_avg".to_owned(), mean);
-        Ok(Self {
-            g_ema: Generator::from_tensors(&tensors, config)?,
-            left_out: false,
-            provenance: json!({ "program": program(), "seed": seed }),
-        })
+        let mut model = Self::new(Generator::from_tensors(&tensors, config)?);
+        model.provenance["seed"] = json!(seed);
+        Ok(model)
     }
 
     /// The averaged generator.
     #[must_use]
     pub fn generator(&self) -> &Generator {
         &self.g_ema
+    }
+
+    /// The domains of an expanded model.
+    #[must_use]
+    pub fn expansion(&self) -> Option<&Expansion> {
+        self.expansion.as_ref()
     }
 
     /// The generator's hyper-parameters.
@@ -143,13 +198,15 @@ pub fn recognizes(path: &Path) -> Result<bool> {
     Ok(networks.is_ok_and(|networks| networks.g_ema.weights.contains_key(MARK)))
 }
 
-fn load(path: &Path, device: &Device) -> Result<Model> {
+fn load(path: &Path, wanted: Wanted, device: &Device) -> Result<Model> {
     let file = foreign::read(path)?;
     if file.format == Format::Domex {
-        return container(&Container::open(path)?, device);
+        return container(&Container::open(path)?, wanted, device);
     }
     let networks = find::networks(&file)?;
-    let left_out = networks.g.is_some() || networks.discriminator.is_some();
+    let left_out = networks.g.is_some();
+    let discriminator = networks.discriminator.as_ref();
+    let discriminator = discriminator.filter(|_| wanted == Wanted::All);
     let source = networks.g_ema;
     if !source.weights.contains_key(MARK) {
         let (count, names) = (source.weights.len(), source.weights.keys().take(3));
@@ -166,6 +223,7 @@ fn load(path: &Path, device: &Device) -> Result<Model> {
         None => GeneratorConfig::deduce(&tensors)?,
     };
     derived::complete(&mut tensors, &config.synthesis)?;
+    let discriminator = discriminator.map(|source| discriminator_of(&file, source, device));
     let provenance = json!({
         "program": program(),
         "source": {
@@ -175,9 +233,10 @@ fn load(path: &Path, device: &Device) -> Result<Model> {
         },
     });
     Ok(Model {
-        g_ema: Generator::from_tensors(&tensors, &config)?,
+        discriminator: discriminator.transpose()?,
         left_out,
         provenance,
+        ..Model::new(Generator::from_tensors(&tensors, &config)?)
     })
 }
 
@@ -188,7 +247,7 @@ fn kwargs(source: &Source<'_>) -> Option<Json> {
     named.then(|| Value::to_json(kwargs))
 }
 
-fn container(file: &Container, device: &Device) -> Result<Model> {
+fn container(file: &Container, wanted: Wanted, device: &Device) -> Result<Model> {
     if file.kind() != KIND {
         return Err(Error::NotAModel(format!(
             "the container holds a {:?}, expected {KIND:?}",
@@ -197,20 +256,52 @@ fn container(file: &Container, device: &Device) -> Result<Model> {
     }
     file.check_whole()?;
     file.check_finite()?;
-    if let Some(name) = file.names().find(|name| !name.starts_with(GENERATOR_EMA)) {
-        return Err(Error::config(
+    let config: Config = file.config_as()?;
+    check_prefixes(file, config.discriminator.is_some())?;
+    let discriminator = match &config.discriminator {
+        Some(config) if wanted == Wanted::All => {
+            let tensors = tensors(&file.under(DISCRIMINATOR), device)?;
+            Some(Discriminator::from_tensors(&tensors, config)?)
+        }
+        _ => None,
+    };
+    let expansion = match file.expansion() {
+        Some(json) => {
+            let tensor = |name: &str| -> Result<_> { Ok(file.tensor(name, &Device::Cpu)?) };
+            let w_dim = config.generator.w_dim();
+            let expansion = Expansion::from_json(json, w_dim, tensor)?;
+            if expansion.has_vectors() {
+                let expected = "none: a StyleGAN3's domains are in its weights";
+                return Err(Error::config("vectors of domains", "some", expected));
+            }
+            Some(expansion)
+        }
+        None => None,
+    };
+    let tensors = tensors(&file.under(GENERATOR_EMA), device)?;
+    Ok(Model {
+        discriminator,
+        expansion,
+        provenance: file.provenance().cloned().unwrap_or_else(|| json!({})),
+        ..Model::new(Generator::from_tensors(&tensors, &config.generator)?)
+    })
+}
+
+/// Refuses tensors that belong to nothing.
+fn check_prefixes(file: &Container, has_discriminator: bool) -> Result<()> {
+    let known = |name: &str| {
+        name.starts_with(GENERATOR_EMA)
+            || (has_discriminator && name.starts_with(DISCRIMINATOR))
+            || (file.expansion().is_some() && Expansion::holds(name))
+    };
+    match file.names().find(|name| !known(name)) {
+        Some(name) => Err(Error::config(
             "tensor of the container",
             name,
             format!("names below {GENERATOR_EMA}"),
-        ));
+        )),
+        None => Ok(()),
     }
-    let config: Config = file.config_as()?;
-    let tensors = tensors(&file.under(GENERATOR_EMA), device)?;
-    Ok(Model {
-        g_ema: Generator::from_tensors(&tensors, &config.generator)?,
-        left_out: false,
-        provenance: file.provenance().cloned().unwrap_or_else(|| json!({})),
-    })
 }
 
 /// Name and version of this program, for provenance.

@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use domex_latent::ActingMatrix;
 use domex_latent::basis::BasisKinds;
-use domex_stylegan2::expect_dims;
 use domex_stylegan2::weights::{Tensors, Walk, join};
+use domex_stylegan2::{Activations, expect_dims};
 
 use crate::config::SynthesisConfig;
 use crate::input::Input;
@@ -22,6 +22,7 @@ pub struct Synthesis {
     layers: Vec<Layer>,
     dtype: DType,
     device: Device,
+    activations: Activations,
     cfg: SynthesisConfig,
 }
 
@@ -41,6 +42,7 @@ impl Synthesis {
             layers: layers.collect::<Result<_>>()?,
             dtype: vb.dtype(),
             device: vb.device().clone(),
+            activations: Activations::Kept,
             cfg: cfg.clone(),
         })
     }
@@ -56,7 +58,9 @@ impl Synthesis {
         let row = |index: usize| ws.narrow(1, index, 1)?.squeeze(1)?.contiguous();
         let mut x = self.input.forward(&row(0)?)?;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &row(index + 1)?)?;
+            let layer = layer.clone();
+            let again = move |inputs: &[Tensor]| layer.forward(&inputs[0], &inputs[1]);
+            x = self.activations.of(&[x, row(index + 1)?], again)?;
         }
         Ok((x * self.cfg.output_scale)?)
     }
@@ -80,6 +84,17 @@ impl Synthesis {
         let matrix = transform.matrix(self.dtype, &self.device)?;
         self.input.set_transform(matrix);
         Ok(())
+    }
+
+    /// What becomes of activations from now on.
+    pub fn set_activations(&mut self, activations: Activations) {
+        self.activations = activations;
+    }
+
+    /// What becomes of activations.
+    #[must_use]
+    pub fn activations(&self) -> Activations {
+        self.activations
     }
 
     /// The network's hyper-parameters.

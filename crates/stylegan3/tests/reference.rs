@@ -113,12 +113,20 @@ fn a_network_pickle_makes_its_pictures() -> Outcome {
     assert_eq!(model.config(), &case.generator()?);
     assert_eq!(model.provenance["source"]["format"], "pickle");
     let net = model.generator();
-    let expected = case.below("param.G_ema.");
-    let found = net.tensors();
-    assert!(found.keys().eq(expected.keys()));
-    for (name, tensor) in &found {
-        assert_eq!(off(tensor, &expected[name]), 0.0, "{name}");
+    let discriminator = model.discriminator.as_ref().ok_or("no discriminator")?;
+    for (network, found) in [("G_ema", net.tensors()), ("D", discriminator.tensors())] {
+        let expected = case.below(&format!("param.{network}."));
+        assert!(found.keys().eq(expected.keys()), "{network}");
+        for (name, tensor) in &found {
+            let apart = (tensor - &expected[name])?.abs()?.sum_all()?;
+            assert_eq!(apart.to_scalar::<f32>()?, 0.0, "{network}.{name}");
+        }
     }
+    assert!(
+        Model::load_generator(&path, &Device::Cpu)?
+            .discriminator
+            .is_none()
+    );
     let ws = net.latents(case.get("in.z"), None, Truncation::psi(0.7))?;
     assert!(off(&ws, case.get("out.ws_psi")) < OUT);
     assert!(off(&net.synthesis().forward(&ws)?, case.get("out.img")) < OUT);

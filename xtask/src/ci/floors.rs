@@ -177,6 +177,19 @@ pub const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "domex-expand-stylegan3",
+        &[
+            "domex-expand",
+            "domex-expand-stylegan2",
+            "domex-stylegan2",
+            "domex-stylegan3",
+            "domex-latent",
+            "domex-random",
+            "domex-train",
+            "domex-data",
+        ],
+    ),
+    (
         "domex-expand-diffae",
         &[
             "domex-expand",
@@ -293,6 +306,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-hub",
             "domex-face",
             "domex-expand-stylegan2",
+            "domex-expand-stylegan3",
             "domex-replay",
             "domex-eval",
             "domex-dinov2",

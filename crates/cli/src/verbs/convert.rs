@@ -179,9 +179,9 @@ fn notice(model: &kinds::Model, target: Target) -> Option<&'static str> {
                 "the model has no discriminator: D is an Identity, and training that resumes from the file begins with a new one",
             )
         }
-        (_, kinds::Model::StyleGan3(model)) if model.left_out => Some(
-            "the generator as training left it and the discriminator are left out: nothing here trains a StyleGAN3",
-        ),
+        (_, kinds::Model::StyleGan3(model)) if model.left_out => {
+            Some("the generator as training left it is left out: nothing here goes on training it")
+        }
         _ => None,
     }
 }

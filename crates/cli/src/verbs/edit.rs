@@ -12,16 +12,15 @@ use domex_data::grid::Grid;
 use domex_data::picture::{self, write_png};
 use domex_error::{AnyError, user_error};
 use domex_invert::Code;
-use domex_stylegan2::{Generator, Noise};
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
-use super::invert::{Invert, SpaceChoice, invert};
+use super::invert::{Invert, SpaceChoice, invert, maps, subject, synthesize};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::crop::CropArgs;
 use crate::domains::Domains;
-use crate::kinds::{self, Model};
+use crate::kinds::Model;
 use crate::models;
 use crate::paths::{text, texts};
 use crate::region;
@@ -80,14 +79,9 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     let model = models::load(context, &args.model)?;
     let region = args.region.as_deref();
     let region = region.map(|file| region::read(file, &model)).transpose()?;
-    let model = match model {
-        Model::StyleGan2(model) => model,
-        Model::DiffAe(model) => return autoencoder::run(context, args, &model),
-        model @ Model::StyleGan3(_) => {
-            let name = models::name(&args.model);
-            return Err(model.misplaced(name, &[&kinds::STYLEGAN2, &kinds::DIFFAE]));
-        }
-    };
+    if let Model::DiffAe(model) = &model {
+        return autoencoder::run(context, args, model);
+    }
     let domains = Domains::of(model.generator(), model.expansion(), "edit")?;
     let parts = domains.parts("--set", &args.set)?;
     let given = args.latents.as_deref().map(files).transpose()?;
@@ -104,14 +98,14 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     let progress = context.progress("pictures", files.len());
     let (mut cells, mut labels, mut written) = (Vec::new(), Vec::new(), Vec::new());
     for file in &files {
-        let code = Code::read(file, model.generator())?;
+        let code = Code::read(file, subject(&model))?;
         let base = domains.base(&code.latent)?;
         let edited = domains.moved(&base, &parts)?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let path = folder.file(format!("{name}.png"));
-        cells.push(paint(model.generator(), &base, &code.noise, None)?);
+        cells.push(paint(&model, &base, &code.noise, None)?);
         let outside = region.as_ref().map(|region| (region, &base));
-        cells.push(paint(model.generator(), &edited, &code.noise, outside)?);
+        cells.push(paint(&model, &edited, &code.noise, outside)?);
         write_png(&path, &cells[cells.len() - 1])?;
         labels.push(name.into_owned());
         written.push(path);
@@ -214,19 +208,18 @@ pub fn files(path: &Path) -> domex_error::Result<Vec<PathBuf>> {
 
 /// The picture of one latent with its pixel noise, or with the generator's own; outside a region, of another latent.
 fn paint(
-    generator: &Generator,
+    model: &Model,
     latent: &Tensor,
     noise: &[Tensor],
     outside: Option<(&Tensor, &Tensor)>,
 ) -> domex_error::Result<RgbImage> {
-    let noise = match noise {
-        [] => Noise::Const,
-        maps => Noise::Maps(maps),
-    };
-    let synthesis = generator.synthesis();
-    let made = match outside {
-        None => synthesis.forward(latent, noise)?,
-        Some((region, outside)) => synthesis.forward_within(latent, outside, region, noise)?,
+    let made = match (model, outside) {
+        (Model::StyleGan2(model), Some((region, outside))) => {
+            let (synthesis, noise) = (model.generator().synthesis(), maps(noise));
+            synthesis.forward_within(latent, outside, region, noise)?
+        }
+        // Only a StyleGAN2 has regions: others are refused as the file is read.
+        _ => synthesize(model, latent, noise)?,
     };
     let pictures = picture::to_rgb(&made)?;
     let first = pictures.into_iter().next();

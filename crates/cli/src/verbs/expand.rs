@@ -23,13 +23,14 @@ use domex_data::picture::Background;
 use domex_expand::{Expand as Job, ParametrisationKind, Parts, Recipe, Trainee};
 use domex_expand_diffae::DiffAe;
 use domex_expand_stylegan2::{Phase, StyleGan2};
+use domex_expand_stylegan3::StyleGan3;
 use domex_train::progress::Show;
 use domex_train::stop::PlateauConfig;
 use domex_train::{Resume, RunConfig};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::kinds::{self, Model};
+use crate::kinds::Model;
 use crate::paths::text;
 use crate::{assets, models, runs};
 use ending::Ending;
@@ -378,8 +379,8 @@ fn settings_and_model(
         Model::DiffAe(_) => assets::DIFFAE_RECIPE,
     };
     let recipe = match assets::file(recipe)?.filter(|_| portraits) {
-        Some(path) => Recipe::read(&path, model.source_settings(&name)?)?,
-        None => Recipe::plain(model.source_settings(&name)?)?,
+        Some(path) => Recipe::read(&path, model.source_settings())?,
+        None => Recipe::plain(model.source_settings())?,
     };
     let (file, notices) = tasks::tasks(args, &recipe)?;
     let settings = Settings::new(context, args, file, (name, portraits))?;
@@ -420,10 +421,7 @@ fn job(
     let trainee: Box<dyn Trainee> = match model {
         Model::StyleGan2(model) => Box::new(StyleGan2::new(model, config, pictures, seed)?),
         Model::DiffAe(model) => Box::new(DiffAe::new(model, config, pictures, seed)?),
-        Model::StyleGan3(_) => {
-            let expandable = [&kinds::STYLEGAN2, &kinds::DIFFAE];
-            return Err(model.misplaced(&settings.model, &expandable));
-        }
+        Model::StyleGan3(model) => Box::new(StyleGan3::new(model, config, pictures, seed)?),
     };
     if !sets.is_empty() && trainee.discriminator().is_none() {
         notices.push(

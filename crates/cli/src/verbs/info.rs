@@ -102,21 +102,23 @@ fn listed<'a>(
     })
 }
 
+/// How many tensors and numbers each network has.
+fn numbers(networks: &[(&str, Tensors)]) -> Value {
+    let numbers = networks.iter().map(|(name, tensors)| {
+        (
+            (*name).to_owned(),
+            json!({ "tensors": tensors.len(), "numbers": count(tensors) }),
+        )
+    });
+    Value::Object(numbers.collect())
+}
+
 fn summary(model: &Model, networks: &[(&str, Tensors)]) -> Value {
-    let numbers: serde_json::Map<String, Value> = networks
-        .iter()
-        .map(|(name, tensors)| {
-            (
-                (*name).to_owned(),
-                json!({ "tensors": tensors.len(), "numbers": count(tensors) }),
-            )
-        })
-        .collect();
     json!({
         "kind": "stylegan2",
         "generator": model.config(),
         "discriminator": model.discriminator.as_ref().map(domex_stylegan2::Discriminator::config),
-        "networks": numbers,
+        "networks": numbers(networks),
         "expansion": model.expansion().map(|expansion| &expansion.layout),
         "provenance": model.provenance,
     })

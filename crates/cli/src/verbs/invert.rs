@@ -319,18 +319,14 @@ impl Search<'_> {
     /// What was found as pictures, in the base and in every domain.
     fn pictures(&self, found: &Inversion) -> domex_error::Result<Vec<Found>> {
         let mut all = paired(picture::to_rgb(&found.pictures)?, &found.likeness);
-        let (Some(domains), Model::StyleGan2(model)) = (self.domains, self.model) else {
+        let Some(domains) = self.domains else {
             return Ok(all);
         };
-        let maps: Vec<Tensor> = found.noise.iter().map(|(_, map)| map.clone()).collect();
+        let noise: Vec<Tensor> = found.noise.iter().map(|(_, map)| map.clone()).collect();
         let base = domains.base(&found.latents)?;
         for name in self.names() {
             let moved = domains.moved(&base, &[(name, 1.0)])?;
-            let noise = match maps.as_slice() {
-                [] => Noise::Const,
-                maps => Noise::Maps(maps),
-            };
-            let made = model.generator().synthesis().forward(&moved, noise)?;
+            let made = synthesize(self.model, &moved, &noise)?;
             for (found, picture) in all.iter_mut().zip(picture::to_rgb(&made)?) {
                 found.domains.push(picture);
             }
@@ -349,6 +345,26 @@ impl Search<'_> {
         let pictures: Vec<RgbImage> = given.iter().map(|given| given.picture.clone()).collect();
         let dtype = self.model.generator().dtype();
         Ok(picture::from_rgb(&pictures, dtype, &self.context.device)?)
+    }
+}
+
+/// Pictures of latents `[n, rows, D]`, of a StyleGAN2 with this pixel noise, or its own where there is none.
+pub fn synthesize(
+    model: &Model,
+    latents: &Tensor,
+    noise: &[Tensor],
+) -> domex_error::Result<Tensor> {
+    Ok(match model {
+        Model::StyleGan2(model) => model.g_ema.synthesis().forward(latents, maps(noise))?,
+        model => model.generator().synthesize(latents)?,
+    })
+}
+
+/// Pixel noise as it was found, or the generator's own where none was.
+pub fn maps(noise: &[Tensor]) -> Noise<'_> {
+    match noise {
+        [] => Noise::Const,
+        maps => Noise::Maps(maps),
     }
 }
 

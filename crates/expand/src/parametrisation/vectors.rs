@@ -262,7 +262,8 @@ fn check(
     width: usize,
 ) -> Result<()> {
     if layers.is_empty() {
-        let expected = format!("\"full\": a generator of kind {trainee} has no styles");
+        let expected =
+            format!("\"full\", all that a generator of kind {trainee} can be trained by");
         let found = format!("{:?}", kind.name());
         return Err(Error::setting("parametrisation", found, expected));
     }

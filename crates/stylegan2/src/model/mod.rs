@@ -23,7 +23,7 @@ mod snapshot;
 
 pub use container::KIND;
 pub use pickle::Program;
-pub use read::tensors;
+pub use read::{discriminator_of, tensors};
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use domex_checkpoint::Value;
 use domex_checkpoint::container::Container;
-use domex_checkpoint::foreign::{self, Format};
+use domex_checkpoint::foreign::{self, Foreign, Format};
 use serde_json::json;
 
 use super::find::{self, Source};
@@ -47,15 +47,9 @@ pub(super) fn load(path: &Path, wanted: Wanted, device: &Device) -> Result<Model
     };
     let g_ema = read(&networks.g_ema)?;
     let g = networks.g.as_ref().map(read).transpose()?;
-    let discriminator = match &networks.discriminator {
-        None => None,
-        Some(source) => {
-            source.check_finite(&file)?;
-            let found = layout::discriminator(&source.weights)?;
-            let (weights, _) = found.ok_or_else(|| unknown("discriminator", &source.weights))?;
-            Some(discriminator(&weights, source, device)?)
-        }
-    };
+    let discriminator = networks.discriminator.as_ref();
+    let discriminator = discriminator.map(|source| discriminator_of(&file, source, device));
+    let discriminator = discriminator.transpose()?;
     let expansion = snapshot::expansion(&file.value, &g_ema.mean_w()?)?;
     if let (Some(_), Some(config)) = (&expansion, file.value.get("expansion_cfg")) {
         provenance["source"]["expansion_cfg"] = config.to_json();
@@ -67,6 +61,22 @@ pub(super) fn load(path: &Path, wanted: Wanted, device: &Device) -> Result<Model
         expansion,
         provenance,
     })
+}
+
+/// The discriminator of a file, which that of a StyleGAN3 is too.
+///
+/// # Errors
+///
+/// Another network, or numbers that are not finite.
+pub fn discriminator_of(
+    file: &Foreign,
+    source: &Source<'_>,
+    device: &Device,
+) -> Result<Discriminator> {
+    source.check_finite(file)?;
+    let found = layout::discriminator(&source.weights)?;
+    let (weights, _) = found.ok_or_else(|| unknown("discriminator", &source.weights))?;
+    discriminator(&weights, source, device)
 }
 
 fn unknown(network: &str, weights: &Weights) -> Error {

@@ -71,7 +71,12 @@ pub fn open(
     let off = format!(
         "{off} on the base subspace is off (--lambda-src 0 says so too); replay alignment alone holds it"
     );
-    if matches!(model, Model::StyleGan2(model) if model.discriminator.is_none()) {
+    let trains = match model {
+        Model::StyleGan2(model) => model.discriminator.is_some(),
+        Model::StyleGan3(model) => model.discriminator.is_some(),
+        Model::DiffAe(_) => true,
+    };
+    if !trains {
         notices.push(format!("the model has no discriminator: {off}"));
         return Ok(None);
     }

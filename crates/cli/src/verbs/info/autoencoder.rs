@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use domex_diffae::{Model, Resampling};
 use serde_json::{Value, json};
 
-use super::{Info, count, domains, listed, origin, print_tensors};
+use super::{Info, count, domains, listed, numbers, origin, print_tensors};
 use crate::context::Context;
 use crate::stdout;
 
@@ -49,15 +49,10 @@ fn networks(model: &Model) -> Networks {
 }
 
 fn summary(model: &Model, networks: &Networks) -> Value {
-    let numbers = networks.iter().map(|(name, tensors)| {
-        let sizes = json!({ "tensors": tensors.len(), "numbers": count(tensors) });
-        ((*name).to_owned(), sizes)
-    });
-    let numbers: serde_json::Map<String, Value> = numbers.collect();
     json!({
         "kind": domex_diffae::model::KIND,
         "config": model.config(),
-        "networks": numbers,
+        "networks": numbers(networks),
         "averaged": model.averaged,
         "limits": model.limits(),
         "expansion": model.expansion.as_ref().map(|expansion| &expansion.layout),

@@ -2,40 +2,42 @@
 
 use std::fmt::Write as _;
 
-use domex_stylegan2::Tensors;
+use domex_stylegan2::{Discriminator, Tensors};
 use domex_stylegan3::Model;
 use serde_json::{Value, json};
 
-use super::{Info, count, listed, origin, print_tensors};
+use super::{Info, count, domains, listed, numbers, origin, print_tensors};
 use crate::context::Context;
 use crate::stdout;
 
-/// The one network that is read.
-const NETWORK: &str = "generator_ema";
-
 /// Shows the model.
 pub(super) fn run(context: &Context, args: &Info, model: &Model) -> domex_error::Result<()> {
-    let tensors = model.g_ema.tensors();
-    let mut result = summary(model, &tensors);
+    let mut networks = vec![("generator_ema", model.g_ema.tensors())];
+    if let Some(discriminator) = &model.discriminator {
+        networks.push(("discriminator", discriminator.tensors()));
+    }
+    let mut result = summary(model, &networks);
     if args.tensors {
-        result["tensors"] = listed(NETWORK, &tensors).collect();
+        let tensors = networks.iter();
+        result["tensors"] = tensors.flat_map(|(name, own)| listed(name, own)).collect();
     }
     if context.json {
         context.result(&result);
         return Ok(());
     }
-    stdout::print(&table(model, &tensors, args.all)?);
+    stdout::print(&table(model, &networks, args.all)?);
     print_tensors(&result);
     Ok(())
 }
 
-fn summary(model: &Model, tensors: &Tensors) -> Value {
+fn summary(model: &Model, networks: &[(&str, Tensors)]) -> Value {
     json!({
         "kind": domex_stylegan3::model::KIND,
         "generator": model.config(),
+        "discriminator": model.discriminator.as_ref().map(Discriminator::config),
         "layers": layers(model).collect::<Vec<_>>(),
-        "networks": { NETWORK: { "tensors": tensors.len(), "numbers": count(tensors) } },
-        "expansion": null,
+        "networks": numbers(networks),
+        "expansion": model.expansion().map(|expansion| &expansion.layout),
         "provenance": model.provenance,
     })
 }
@@ -46,7 +48,7 @@ fn layers(model: &Model) -> impl Iterator<Item = String> {
     layers.into_iter().map(|layer| layer.name)
 }
 
-fn table(model: &Model, tensors: &Tensors, all: bool) -> domex_error::Result<String> {
+fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error::Result<String> {
     let config = model.config();
     let synthesis = &config.synthesis;
     let side = synthesis.img_resolution;
@@ -82,22 +84,21 @@ fn table(model: &Model, tensors: &Tensors, all: bool) -> domex_error::Result<Str
     )?;
     let names: Vec<String> = layers(model).collect();
     writeln!(out, "  layers         {}", names.join(" "))?;
-    writeln!(
-        out,
-        "  {NETWORK:<14} {} tensors, {:.2} million numbers",
-        tensors.len(),
-        count(tensors) as f64 / 1e6
-    )?;
+    for (name, tensors) in networks {
+        writeln!(
+            out,
+            "  {name:<14} {} tensors, {:.2} million numbers",
+            tensors.len(),
+            count(tensors) as f64 / 1e6
+        )?;
+    }
     if model.left_out {
         writeln!(
             out,
-            "  note           the file's networks that only training needs are not read"
+            "  note           the generator as training left it is not read"
         )?;
     }
-    writeln!(
-        out,
-        "  domains        none: a StyleGAN3 is not expanded here"
-    )?;
+    domains(&mut out, model.expansion(), all)?;
     origin(&mut out, &model.provenance, all)?;
     Ok(out)
 }
