@@ -25,13 +25,8 @@ pub fn generator(
     dtype: DType,
     device: &Device,
 ) -> Result<Tensors> {
-    let vb = builder(
-        "generator",
-        &cfg.synthesis.resample_filter,
-        seed,
-        dtype,
-        device,
-    )?;
+    let filter = resample::stored(&cfg.synthesis.resample_filter, dtype, device)?;
+    let vb = builder("generator", seed, of_filter(filter), dtype, device);
     Ok(Generator::new(&vb, cfg)?.tensors())
 }
 
@@ -46,35 +41,47 @@ pub fn discriminator(
     dtype: DType,
     device: &Device,
 ) -> Result<Tensors> {
-    let vb = builder("discriminator", &cfg.resample_filter, seed, dtype, device)?;
+    let filter = resample::stored(&cfg.resample_filter, dtype, device)?;
+    let vb = builder("discriminator", seed, of_filter(filter), dtype, device);
     Ok(Discriminator::new(&vb, cfg)?.tensors())
 }
 
-fn builder(
+/// Which tensors are no draws: the filter alone.
+fn of_filter(filter: Tensor) -> impl Fn(&str) -> Option<Tensor> + Send + Sync + 'static {
+    move |name| name.ends_with(resample::NAME).then(|| filter.clone())
+}
+
+/// Tensors of the network of this name, drawn as it asks for them, but for those that `special` knows by their names.
+pub fn builder(
     network: &'static str,
-    taps: &[f64],
     seed: u64,
+    special: impl Fn(&str) -> Option<Tensor> + Send + Sync + 'static,
     dtype: DType,
     device: &Device,
-) -> Result<VarBuilder<'static>> {
+) -> VarBuilder<'static> {
     let draw = Draw {
         network,
         streams: Streams::new(seed),
-        filter: resample::stored(taps, dtype, device)?,
+        special: Box::new(special),
     };
-    Ok(VarBuilder::from_backend(
-        Box::new(draw),
-        dtype,
-        device.clone(),
-    ))
+    VarBuilder::from_backend(Box::new(draw), dtype, device.clone())
+}
+
+/// The name of the random stream of a network's tensor.
+#[must_use]
+pub fn stream(network: &str, name: &str) -> String {
+    format!("{network}.{name}")
 }
 
 /// The backend that draws what a network asks for.
 struct Draw {
     network: &'static str,
     streams: Streams,
-    filter: Tensor,
+    special: Box<Special>,
 }
+
+/// A tensor that is no draw, by its name.
+type Special = dyn Fn(&str) -> Option<Tensor> + Send + Sync;
 
 impl SimpleBackend for Draw {
     fn get(
@@ -85,13 +92,13 @@ impl SimpleBackend for Draw {
         dtype: DType,
         device: &Device,
     ) -> candle_core::Result<Tensor> {
-        if name.ends_with(resample::NAME) {
-            return self.filter.reshape(shape);
+        if let Some(tensor) = (self.special)(name) {
+            return tensor.reshape(shape)?.to_dtype(dtype)?.to_device(device);
         }
         match init {
             Init::Const(value) => Tensor::full(value, shape, device)?.to_dtype(dtype),
             Init::Randn { mean, stdev } => {
-                let mut stream = self.streams.stream(&format!("{}.{name}", self.network));
+                let mut stream = self.streams.stream(&stream(self.network, name));
                 let mut values = vec![0f32; shape.elem_count()];
                 stream.fill_normal(&mut values);
                 let values = Tensor::from_vec(values, shape, device)?.to_dtype(dtype)?;

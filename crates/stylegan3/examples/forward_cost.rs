@@ -1,10 +1,11 @@
-//! What a picture costs: `cargo run --release -p domex-stylegan3 --example forward_cost -- [t|r [RESOLUTION [CHANNEL_BASE]]]`, with random weights.
+//! What a picture costs, and its gradients: `cargo run --release -p domex-stylegan3 --example forward_cost -- [t|r [RESOLUTION [CHANNEL_BASE]]]`, with
+//! random weights.
 
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use domex_stylegan2::Truncation;
-use domex_stylegan3::{GeneratorConfig, Model};
+use domex_stylegan3::{Generator, GeneratorConfig, Model};
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,5 +34,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         generator.synthesis().forward(&ws)?;
         println!("{:.2} s a picture", start.elapsed().as_secs_f64());
     }
+    let (_, live) = Generator::spec(&config)?.trainable(&generator.tensors())?;
+    let learner = Generator::from_tensors(&live, &config)?;
+    for _ in 0..2 {
+        let start = Instant::now();
+        let picture = learner.synthesis().forward(&ws)?;
+        picture.sqr()?.mean_all()?.backward()?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "{seconds:.2} s a picture and the gradients of all weights{}",
+            peak()
+        );
+    }
     Ok(())
+}
+
+/// The most memory that the process has held, where the system says so.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or(String::new(), |peak| format!(", {} at most", peak.trim()))
 }

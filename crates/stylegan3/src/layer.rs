@@ -15,10 +15,10 @@
 //! The published program divides a batch's styles by the root of their mean square over all samples. The demodulation takes that out again but for
 //! its 10⁻⁸, so here each sample's are divided by their own, and a batch equals its samples one by one.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use domex_ops::{
-    Activation, BiasAct, ModulatedConv, UpFirDn, bias_act, modulated_layer, upfirdn2d,
+    Activation, BiasAct, ModulatedConv, UpFirDn, bias_act, modulated_layer, recompute, upfirdn2d,
 };
 use domex_stylegan2::dense::{Dense, DenseConfig};
 use domex_stylegan2::expect_dims;
@@ -34,8 +34,13 @@ pub(crate) const DOWN_FILTER: &str = "down_filter";
 /// The name of the mean square of what a layer reads.
 pub(crate) const MAGNITUDE: &str = "magnitude_ema";
 
-/// Numbers that densely sampled features may have at once, where no gradient needs them afterwards.
-const DENSE_AT_ONCE: usize = 1 << 22;
+/// Numbers that densely sampled features may have at once: on a CPU what its cache holds, on a device what it is kept busy by.
+fn dense_at_once(device: &Device) -> usize {
+    match device.is_cpu() {
+        true => 1 << 20,
+        false => 1 << 26,
+    }
+}
 
 /// See the [module docs](self).
 #[derive(Debug, Clone)]
@@ -97,25 +102,42 @@ impl Layer {
         if self.shape.is_to_rgb {
             return self.activated(&x);
         }
-        if x.track_op() {
-            return self.filtered(&x);
-        }
-        // Planes are filtered one by one, so they need not be there all at once.
         let (n, c, h, w) = x.dims4()?;
-        let planes = x.reshape((1, n * c, h, w))?;
         let dense = (h * self.shape.up) * (w * self.shape.up);
-        let step = (DENSE_AT_ONCE / dense).max(1);
-        let parts = (0..n * c).step_by(step).map(|first| {
-            let part = planes.narrow(1, first, step.min(n * c - first))?;
-            self.filtered(&part)
-        });
-        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let mut parts = Vec::new();
+        self.filter_by_halves(
+            &x.reshape((1, n * c, h, w))?,
+            (dense_at_once(x.device()) / dense).max(1),
+            &mut parts,
+        )?;
         let y = match parts.as_slice() {
             [whole] => whole.clone(),
             parts => Tensor::cat(parts, 1)?,
         };
         let (_, _, h, w) = y.dims4()?;
         Ok(y.reshape((n, c, h, w))?)
+    }
+
+    /// Planes `[1, n, h, w]` are filtered at most `at_once` at a time: what lies between the filters has several times as many numbers as the rest of
+    /// the layer, and is computed again on the way back. By halves, as candle's gradient of a narrow part is as large as the whole.
+    fn filter_by_halves(
+        &self,
+        planes: &Tensor,
+        at_once: usize,
+        parts: &mut Vec<Tensor>,
+    ) -> Result<()> {
+        let count = planes.dim(1)?;
+        if count <= at_once {
+            let layer = self.clone();
+            let again = move |planes: &[Tensor]| layer.filtered(&planes[0]);
+            parts.push(recompute(std::slice::from_ref(planes), again)?);
+            return Ok(());
+        }
+        let half = count / 2;
+        for (first, count) in [(0, half), (half, count - half)] {
+            self.filter_by_halves(&planes.narrow(1, first, count)?, at_once, parts)?;
+        }
+        Ok(())
     }
 
     /// The modulated convolution of `x: [n, i, h, w]` with styles `[n, i]`, with the bias, `[n, o, h + k - 1, w + k - 1]`.

@@ -184,8 +184,8 @@ pub struct Expand {
         help_heading = "Settings"
     )]
     pub cooldown: Option<f64>,
-    /// Distance between the base subspace and a domain's, along its direction [default: 20; of a diffusion autoencoder
-    /// the root mean square distance of its codes from their mean]
+    /// Distance between the base subspace and a domain's, along its direction [default: 20; of another kind than
+    /// StyleGAN2 the root mean square distance of its latents from their mean]
     #[arg(
         long,
         value_name = "S",
