@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use candle_core::Device;
-use domex_checkpoint::container::Container;
+use domex_checkpoint::container::{Container, Overwrite};
 use domex_error::{AnyError, Result, user_error};
 use domex_eval::{Domains, Subject};
 use domex_expand::SourceSettings;
@@ -72,6 +72,16 @@ impl Model {
             Self::StyleGan3(model) => &model.provenance,
             Self::DiffAe(model) => &model.provenance,
         }
+    }
+
+    /// Writes the container.
+    pub fn save(&self, path: &Path, overwrite: Overwrite) -> Result<()> {
+        match self {
+            Self::StyleGan2(model) => model.save(path, overwrite)?,
+            Self::StyleGan3(model) => model.save(path, overwrite)?,
+            Self::DiffAe(model) => model.save(path, overwrite)?,
+        }
+        Ok(())
     }
 
     /// As measures see it, by latents of a class where there are classes, else of all.
@@ -375,7 +385,7 @@ fn of(path: &Path) -> Result<Option<&'static Kind>> {
 mod tests {
     use std::path::PathBuf;
 
-    use domex_checkpoint::container::{Overwrite, Writer};
+    use domex_checkpoint::container::Writer;
     use serde_json::json;
 
     use super::*;

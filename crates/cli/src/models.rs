@@ -141,8 +141,9 @@ pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
         None => PORTRAITS.to_owned(),
     };
     Err(user_error(format!(
-        "--model {wanted}: neither a file nor the name of a model (known: {shipped}, {})",
-        fetchable("stylegan2")?
+        "--model {wanted}: neither a file nor the name of a model (known: {shipped}, {}, {})",
+        fetchable("stylegan2")?,
+        fetchable("stylegan3")?
     )))
 }
 
@@ -285,7 +286,7 @@ pub fn at_hand() -> domex_error::Result<Vec<String>> {
     }
     let (manifest, cache) = (Manifest::builtin()?, Cache::from_env()?);
     for entry in manifest.entries() {
-        let is_generator = ["stylegan2", "diffae"].contains(&entry.kind.as_str());
+        let is_generator = ["stylegan2", "stylegan3", "diffae"].contains(&entry.kind.as_str());
         if is_generator && cache.find(entry)?.is_some() {
             names.push(entry.name.clone());
         }

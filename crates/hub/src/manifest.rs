@@ -61,8 +61,8 @@ pub enum Convert {
     /// Nothing: the file is read as it is.
     #[default]
     None,
-    /// The StyleGAN2 reader, then our container.
-    Stylegan2,
+    /// The reader of generators, then our container.
+    Generator,
     /// Heads, joined with their `backbone` to our container.
     Lpips,
 }
@@ -222,7 +222,7 @@ impl Entry {
         match (&self.backbone, self.convert) {
             (None, Convert::Lpips) => Err(self.wrong("is of heads and needs a `backbone`")),
             (None, _) => Ok(()),
-            (Some(_), Convert::None | Convert::Stylegan2) => {
+            (Some(_), Convert::None | Convert::Generator) => {
                 Err(self.wrong("has a `backbone`, which goes with convert = \"lpips\""))
             }
             (Some(name), Convert::Lpips) => {
@@ -355,7 +355,7 @@ mod tests {
         }
         assert!(files("files = []").contains("needs either"));
         assert!(files("files = [\"a\"]\nfile = \"b\"").contains("needs either"));
-        assert!(files("files = [\"a\"]\nconvert = \"stylegan2\"").contains("without hash"));
+        assert!(files("files = [\"a\"]\nconvert = \"generator\"").contains("without hash"));
         let heads = |rest: &str| refused(&entry(&format!("{url}\nconvert = \"lpips\"\n{rest}")));
         assert!(heads("").contains("needs a `backbone`"));
         assert!(heads("backbone = \"b\"").contains("no plain entry"));

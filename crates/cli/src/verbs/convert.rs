@@ -114,10 +114,7 @@ pub fn run(context: &Context, args: &Convert) -> Result<()> {
                         other.what()
                     )));
                 }
-                kinds::Model::StyleGan3(model) => model.save(&args.out, overwrite)?,
-                kinds::Model::DiffAe(model) => {
-                    model.save(&args.out, overwrite)?;
-                }
+                other => other.save(&args.out, overwrite)?,
             }
             notice(&model, target)
         }
@@ -196,10 +193,9 @@ fn load(file: &Path) -> Result<kinds::Model> {
     })
 }
 
-/// Converts a downloaded checkpoint to a container, replacing an older one.
+/// Converts a downloaded generator to a container, replacing an older one.
 pub fn to_container(file: &Path, out: &Path) -> Result<()> {
-    Model::load(file, &Device::Cpu)?.save(out, Overwrite::Replace)?;
-    Ok(())
+    load(file)?.save(out, Overwrite::Replace)
 }
 
 /// Makes a perceptual network of its published heads and their backbone.

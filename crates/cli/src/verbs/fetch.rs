@@ -132,7 +132,7 @@ impl One<'_> {
                     convert::join(&path, &backbone, &container, Overwrite::Replace)?;
                 }
             }
-            (Convert::Stylegan2 | Convert::Lpips, _) => {
+            (Convert::Generator | Convert::Lpips, _) => {
                 if !is_newer(&container, &path) {
                     convert::to_container(&path, &container)?;
                 }
