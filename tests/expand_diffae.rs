@@ -127,8 +127,17 @@ fn what_it_cannot_do_is_said_before_the_first_step() {
         "expand --model diffae --tasks many.toml --out x",
         &["2000", "1000 steps of training"],
     );
-    world.refused(
-        "eval --model run/model.safetensors --data portraits --out x",
-        &["--data", "StyleGAN2 only"],
-    );
+}
+
+/// New codes of the latent prior, each from noise of its own.
+#[test]
+fn its_samples_are_compared_with_pictures() {
+    let world = expanded();
+    let line = "eval --model run/model.safetensors --data portraits --path-length --pictures 4";
+    let found = world.json(&format!("{line} --out measured --json"));
+    let distance = &found["likeness"]["frechet"];
+    assert!(distance.as_f64().is_some_and(|d| d > 0.0), "{found}");
+    assert!(found["path_length"]["mean"].as_f64().is_some_and(|l| l > 0.0));
+    let again = world.json(&format!("{line} --out repeated --json"));
+    assert_eq!(again["likeness"], found["likeness"]);
 }

@@ -14,13 +14,12 @@ use candle_core::{D, DType, Tensor};
 use domex_data::picture;
 use domex_metrics::{Moments, frechet, shares, total_variation};
 use domex_random::Streams;
-use domex_stylegan2::Model;
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::samples::Sampler;
-use crate::{Error, Evaluators, Result};
+use crate::{Error, Evaluators, Result, Subject};
 
 /// Pictures at once.
 const BATCH: usize = 32;
@@ -45,14 +44,14 @@ pub struct Fidelity {
 /// A picture of the source domain for each seed, of the judge's size.
 pub type Rendering<'a> = &'a (dyn Fn(u64) -> RgbImage + Sync);
 
-/// Measures `model` on `pictures` samples with fresh noise, on the base subspace where it was expanded, against as
+/// Measures a model on `pictures` samples with fresh noise, on the base subspace where it was expanded, against as
 /// many renderings. `done` is told how many pictures were looked at, of three times as many.
 ///
 /// # Errors
 ///
 /// Fewer than two pictures, or networks of another size.
 pub fn fidelity(
-    model: &Model,
+    subject: Subject<'_>,
     by: Evaluators<'_>,
     rendering: Rendering<'_>,
     pictures: usize,
@@ -66,7 +65,7 @@ pub fn fidelity(
             "at least 2",
         ));
     }
-    let device = model.generator().synthesis().device().clone();
+    let device = subject.generator.device().clone();
     let streams = Streams::new(seed);
     let renderings = |name: &str, done: &mut dyn FnMut(usize)| -> Result<Seen> {
         let mut stream = streams.stream(name);
@@ -78,7 +77,7 @@ pub fn fidelity(
     };
     let real = renderings("renderings", &mut done)?;
     let other = renderings("other renderings", &mut done)?;
-    let mut sampler = Sampler::new(model, &streams)?;
+    let mut sampler = Sampler::new(subject, &streams)?;
     let fake = Seen::of(by, pictures, &mut done, |n| sampler.draw(n, None))?;
     let factors = &by.judge.config().factors;
     let mut marginals = BTreeMap::new();

@@ -19,12 +19,11 @@ use domex_metrics::{
     unit_rows,
 };
 use domex_random::{Stream, Streams};
-use domex_stylegan2::Model;
 use image::RgbImage;
 use serde::Serialize;
 
 use crate::samples::Sampler;
-use crate::{Error, FeatureCache, Features, Result};
+use crate::{Error, FeatureCache, Features, Result, Subject};
 
 /// Pictures at once.
 const BATCH: usize = 32;
@@ -60,26 +59,24 @@ pub struct Likeness {
     pub diversity: f64,
 }
 
-/// Measures `model` on `count` samples against at most as many pictures of `set`, drawn at random. `done` is told how
+/// Measures a model on `count` samples against at most as many pictures of `set`, drawn at random. `done` is told how
 /// many pictures were looked at, of at most three times as many.
 ///
 /// # Errors
 ///
 /// Fewer than two pictures, pictures or labels that are not of the model's size, or ones that cannot be read.
 pub fn likeness(
-    model: &Model,
+    subject: Subject<'_>,
     networks: Networks<'_>,
     set: &dyn PictureSource,
     count: usize,
     seed: u64,
     mut done: impl FnMut(usize),
 ) -> Result<Likeness> {
-    let (size, labels) = {
-        let config = model.generator().config();
-        (config.synthesis.img_resolution, config.mapping.c_dim)
-    };
+    let generator = subject.generator;
+    let (size, labels) = (generator.resolution(), generator.label_dim());
     check(set, size, labels, count)?;
-    let device = model.generator().synthesis().device().clone();
+    let device = generator.device().clone();
     let streams = Streams::new(seed);
     let mut stream = streams.stream("pictures of the set");
     let chosen = choose(&mut stream, set.len(), 2 * count);
@@ -97,7 +94,7 @@ pub fn likeness(
         true => Some(look(others)?),
         false => None,
     };
-    let mut sampler = Sampler::new(model, &streams)?;
+    let mut sampler = Sampler::new(subject, &streams)?;
     let fake = Seen::of(networks, count, &mut done, |at| {
         let c = match labels {
             0 => None,

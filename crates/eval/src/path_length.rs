@@ -5,33 +5,32 @@ use candle_core::{DType, Tensor};
 use domex_lpips::Lpips;
 use domex_metrics::{EPSILON, PathLength, Space, Trimmed, trimmed_mean};
 use domex_random::Streams;
-use domex_stylegan2::Model;
 
 use crate::samples::Sampler;
-use crate::{Error, Result};
+use crate::{Error, Result, Subject};
 
 /// Paths at once.
 const BATCH: usize = 8;
 
-/// The path length of `model` over `paths` paths, by the perceptual network given, on the base subspace where the model was
+/// The path length of a model over `paths` paths, by the perceptual network given, on the base subspace where the model was
 /// expanded. `done` is told how many paths were walked.
 ///
 /// # Errors
 ///
 /// No path, a model that takes labels, or pictures too small for the perceptual network.
 pub fn path_length(
-    model: &Model,
+    subject: Subject<'_>,
     perceptual: &Lpips,
     paths: usize,
     seed: u64,
     mut done: impl FnMut(usize),
 ) -> Result<Trimmed> {
-    let config = model.generator().config();
-    if config.mapping.c_dim > 0 {
+    let generator = subject.generator;
+    if generator.label_dim() > 0 {
         let expected = "0: paths are not defined between labels";
         return Err(Error::config(
             "size of the model's labels",
-            config.mapping.c_dim,
+            generator.label_dim(),
             expected,
         ));
     }
@@ -40,8 +39,8 @@ pub fn path_length(
         epsilon: EPSILON,
         crop: false,
     };
-    let resolution = config.synthesis.img_resolution;
-    let mut sampler = Sampler::new(model, &Streams::new(seed))?;
+    let resolution = generator.resolution();
+    let mut sampler = Sampler::new(subject, &Streams::new(seed))?;
     let mut lengths = Vec::with_capacity(paths);
     for start in (0..paths).step_by(BATCH) {
         let n = BATCH.min(paths - start);

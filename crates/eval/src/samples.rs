@@ -1,39 +1,38 @@
 //! Samples of a generator, as people see them.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
+use domex_latent::Generator;
 use domex_latent::subspace::Subspaces;
 use domex_random::{Stream, Streams};
-use domex_stylegan2::{Generator, Model, Noise, mapping::broadcast};
 
-use crate::Result;
+use crate::{Domains, Result, Subject};
 
-/// Draws samples `[n, 3, h, w]` with fresh noise, on the base subspace where the model was expanded.
+/// Draws samples `[n, c, h, w]` with fresh noise, on the base subspace where the model was expanded.
 pub(crate) struct Sampler<'a> {
-    generator: &'a Generator,
+    generator: &'a dyn Generator,
     base: Option<(Subspaces, Tensor)>,
     latents: Stream,
     noise: Stream,
-    device: Device,
 }
 
 impl<'a> Sampler<'a> {
-    pub(crate) fn new(model: &'a Model, streams: &Streams) -> Result<Self> {
-        let generator = model.generator();
-        let device = generator.synthesis().device().clone();
-        let base = match model.expansion() {
-            Some(expansion) => {
+    pub(crate) fn new(subject: Subject<'a>, streams: &Streams) -> Result<Self> {
+        let generator = subject.generator;
+        let base = match subject.domains {
+            Some(Domains::Expanded(expansion)) => {
+                let (device, dtype) = (generator.device(), generator.dtype());
                 let layout = &expansion.layout;
-                let subspaces = layout.subspaces(&expansion.basis, &device, DType::F32)?;
-                Some((subspaces, expansion.mean.to_device(&device)?))
+                let subspaces = layout.subspaces(&expansion.basis, device, dtype)?;
+                let mean = expansion.mean.to_device(device)?.to_dtype(dtype)?;
+                Some((subspaces, mean))
             }
-            None => None,
+            Some(Domains::Adapted { .. }) | None => None,
         };
         Ok(Self {
             generator,
             base,
             latents: streams.stream("latents"),
             noise: streams.stream("noise"),
-            device,
         })
     }
 
@@ -41,20 +40,24 @@ impl<'a> Sampler<'a> {
     pub(crate) fn draw(&mut self, n: usize, labels: Option<&Tensor>) -> Result<Tensor> {
         let z = self.z(n)?;
         let w = self.latents(&z, labels)?;
-        let ws = broadcast(&w, self.generator.config().num_ws())?;
-        let noise = Noise::Random(&mut self.noise);
-        shown(&self.generator.synthesis().forward(&ws, noise)?)
+        shown(&self.generator.synthesize_anew(&w, &mut self.noise)?)
     }
 
     /// The next `n` inputs of the mapping.
     pub(crate) fn z(&mut self, n: usize) -> Result<Tensor> {
-        let dim = self.generator.config().z_dim();
-        normal(&mut self.latents, n, dim, &self.device)
+        let generator = self.generator;
+        let z = normal(
+            &mut self.latents,
+            n,
+            generator.noise_dim(),
+            generator.device(),
+        )?;
+        Ok(z.to_dtype(generator.dtype())?)
     }
 
     /// Their latents, on the base subspace where the model was expanded.
     pub(crate) fn latents(&self, z: &Tensor, labels: Option<&Tensor>) -> Result<Tensor> {
-        let w = self.generator.mapping().forward(Some(z), labels)?;
+        let w = self.generator.map(z, labels)?;
         match &self.base {
             Some((subspaces, mean)) => Ok(subspaces.project(&w, Some(mean))?),
             None => Ok(w),
@@ -63,8 +66,7 @@ impl<'a> Sampler<'a> {
 
     /// Pictures of latents with the stored noise, as the network gives them: a small step of the latent is seen in them.
     pub(crate) fn raw(&self, w: &Tensor) -> Result<Tensor> {
-        let ws = broadcast(w, self.generator.config().num_ws())?;
-        Ok(self.generator.synthesis().forward(&ws, Noise::Const)?)
+        Ok(self.generator.synthesize(w)?)
     }
 }
 

@@ -62,7 +62,9 @@ fn measured(pictures: usize, seed: u64) -> (domex_eval::Result<Fidelity>, usize)
     let config = GeneratorConfig::with_defaults(8, 12, SIZE as usize, 128, 8).unwrap();
     let model = Model::random(&config, 3, &Device::Cpu).unwrap();
     let mut seen = 0;
-    let figures = fidelity(&model, by, &rendering, pictures, seed, |n| seen += n);
+    let figures = fidelity((&model).into(), by, &rendering, pictures, seed, |n| {
+        seen += n
+    });
     (figures, seen)
 }
 

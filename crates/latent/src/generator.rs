@@ -6,6 +6,7 @@
 //! uses are read off its *acting matrices*, the linear maps that meet the latent first.
 
 use candle_core::{DType, Device, Tensor};
+use domex_random::Stream;
 
 use crate::Result;
 use crate::basis::BasisKinds;
@@ -84,4 +85,15 @@ pub trait Generator {
     ///
     /// A wrong shape.
     fn synthesize(&self, latent: &Tensor) -> Result<Tensor>;
+
+    /// The same with noise drawn from `noise`, as samples of the network have it: of a GAN that of its pixels, of a diffusion chain
+    /// where it starts. A network whose latents say all draws nothing.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape.
+    fn synthesize_anew(&self, latent: &Tensor, noise: &mut Stream) -> Result<Tensor> {
+        let _ = noise;
+        self.synthesize(latent)
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use domex_latent::{ActingMatrix, Expansion, sample::estimate_mean};
-use domex_random::Streams;
+use domex_random::{Stream, Streams};
 
 use crate::config::GeneratorConfig;
 use crate::mapping::{Mapping, Truncation, broadcast, truncate};
@@ -266,11 +266,22 @@ impl domex_latent::Generator for Generator {
     }
 
     fn synthesize(&self, latent: &Tensor) -> domex_latent::Result<Tensor> {
+        self.painted(latent, Noise::Const).map_err(foreign)
+    }
+
+    fn synthesize_anew(&self, latent: &Tensor, noise: &mut Stream) -> domex_latent::Result<Tensor> {
+        self.painted(latent, Noise::Random(noise)).map_err(foreign)
+    }
+}
+
+impl Generator {
+    /// Pictures of latents `[n, w_dim]` or `[n, rows, w_dim]`.
+    fn painted(&self, latent: &Tensor, noise: Noise<'_>) -> Result<Tensor> {
         let ws = match latent.rank() {
-            2 => broadcast(latent, self.cfg.num_ws()).map_err(foreign)?,
+            2 => broadcast(latent, self.cfg.num_ws())?,
             _ => latent.clone(),
         };
-        self.synthesis.forward(&ws, Noise::Const).map_err(foreign)
+        self.synthesis.forward(&ws, noise)
     }
 }
 

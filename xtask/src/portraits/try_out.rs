@@ -124,7 +124,7 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
         let size = judge.config().size as u32;
         let photo = |seed| world.scene(0, seed, size).picture;
         let done = |n| bar.inc(n as u64);
-        let found = fidelity(model, by, &photo, pictures, args.seed, done);
+        let found = fidelity(model.into(), by, &photo, pictures, args.seed, done);
         bar.finish_and_clear();
         Ok(found?)
     };

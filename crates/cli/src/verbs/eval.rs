@@ -7,7 +7,7 @@ mod show;
 
 use std::path::PathBuf;
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use clap::Args;
 use domex_clip::Bundle;
 use domex_data::folder::write_atomic;
@@ -100,7 +100,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     };
     let asked = Asked::new(context, args)?;
     let model = &asked.model;
-    check_kind(args, model)?;
+    check_samples(args, model)?;
     check_class(args.class, model.generator().label_dim())?;
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let judged = match asked.has_domains() {
@@ -161,8 +161,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     if args.path_length {
         let count = args.pictures as usize;
         let progress = context.progress("paths", count);
-        let model = stylegan2(model, "--path-length")?;
-        let length = path_length(model, &perceptual, count, context.seed, |n| {
+        let length = path_length(model.subject(None), &perceptual, count, context.seed, |n| {
             progress.advance(n);
         })?;
         drop(progress);
@@ -194,10 +193,16 @@ fn beside(
 ) -> domex_error::Result<Likeness> {
     let count = args.pictures as usize;
     let progress = context.progress("pictures", 3 * count);
-    let model = stylegan2(model, "--data")?;
-    let found = likeness(model, networks, set, count, context.seed, |n| {
-        progress.advance(n);
-    })?;
+    let found = likeness(
+        model.subject(None),
+        networks,
+        set,
+        count,
+        context.seed,
+        |n| {
+            progress.advance(n);
+        },
+    )?;
     Ok(found)
 }
 
@@ -224,30 +229,18 @@ fn by_texts(
     })
 }
 
-/// Refuses what only some kinds can be asked, before any work.
-fn check_kind(args: &Eval, model: &Model) -> domex_error::Result<()> {
-    for (flag, given) in [
-        ("--data", args.data.is_some()),
-        ("--path-length", args.path_length),
-    ] {
-        if given {
-            stylegan2(model, flag)?;
-        }
+/// Whether a model can be sampled from, where that is asked for: one latent is drawn before any work.
+fn check_samples(args: &Eval, model: &Model) -> domex_error::Result<()> {
+    let generator = model.generator();
+    if (args.data.is_some() || args.path_length) && generator.label_dim() == 0 {
+        let z = Tensor::zeros(
+            (1, generator.noise_dim()),
+            generator.dtype(),
+            generator.device(),
+        )?;
+        generator.map(&z, None)?;
     }
     Ok(())
-}
-
-/// The StyleGAN2 that samples with fresh pixel noise are drawn from.
-fn stylegan2<'a>(model: &'a Model, flag: &str) -> domex_error::Result<&'a domex_stylegan2::Model> {
-    match model {
-        Model::StyleGan2(model) => Ok(model),
-        Model::DiffAe(_) => Err(user_error(format!(
-            "{flag}: is measured of StyleGAN2 only; of a diffusion autoencoder the domains are, by a judge and with --clip"
-        ))),
-        Model::StyleGan3(_) => Err(user_error(format!(
-            "{flag}: is measured of StyleGAN2 only, and this is a StyleGAN3; `domex dormant` says how its directions change pictures"
-        ))),
-    }
 }
 
 /// The pictures to compare with, with labels for a model that takes them. Their size is checked where they are looked at.

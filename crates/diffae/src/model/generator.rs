@@ -1,7 +1,9 @@
 //! A model as the upper floors see it: the latent is `z_sem`, the noise of a picture is fixed.
 
 use candle_core::{DType, Device, Tensor};
+use domex_diffusion::standard_normal;
 use domex_latent::{ActingMatrix, Generator};
+use domex_random::Stream;
 
 use super::Model;
 use crate::error::expect_dims;
@@ -59,21 +61,41 @@ impl Generator for Model {
     }
 
     fn synthesize(&self, latent: &Tensor) -> domex_latent::Result<Tensor> {
-        let pictures = || -> Result<Tensor> {
-            let z = match latent.rank() {
-                3 => {
-                    expect_dims("latent", latent, &[None, Some(1), Some(self.latent_dim())])?;
-                    latent.squeeze(1)?
-                }
-                _ => latent.clone(),
-            };
-            expect_dims("latent", &z, &[None, Some(self.latent_dim())])?;
-            let noise = self.fixed_noise()?;
-            let (_, c, h, w) = noise.dims4()?;
-            let noise = noise.broadcast_as((z.dim(0)?, c, h, w))?.contiguous()?;
-            self.decode(&z, &noise, self.steps)
+        let noise = self.noise_for(latent).map_err(foreign)?;
+        self.drawn(latent, &noise).map_err(foreign)
+    }
+
+    fn synthesize_anew(&self, latent: &Tensor, noise: &mut Stream) -> domex_latent::Result<Tensor> {
+        let unet = &self.config().unet;
+        let side = unet.image_size;
+        let dims = [latent.dim(0)?, unet.in_channels, side, side];
+        let noise = standard_normal(noise, &dims, self.dtype(), self.device());
+        let noise = noise.map_err(|error| foreign(error.into()))?;
+        self.drawn(latent, &noise).map_err(foreign)
+    }
+}
+
+impl Model {
+    /// The fixed noise, for each of these codes.
+    fn noise_for(&self, latent: &Tensor) -> Result<Tensor> {
+        let noise = self.fixed_noise()?;
+        let (_, c, h, w) = noise.dims4()?;
+        let noise = noise.broadcast_as((latent.dim(0)?, c, h, w))?;
+        Ok(noise.contiguous()?)
+    }
+
+    /// Pictures of codes `[n, D]` or `[n, 1, D]` from this noise `[n, c, h, w]`.
+    fn drawn(&self, latent: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        let dim = self.latent_dim();
+        let z = match latent.rank() {
+            3 => {
+                expect_dims("latent", latent, &[None, Some(1), Some(dim)])?;
+                latent.squeeze(1)?
+            }
+            _ => latent.clone(),
         };
-        pictures().map_err(foreign)
+        expect_dims("latent", &z, &[None, Some(dim)])?;
+        self.decode(&z, noise, self.steps)
     }
 }
 
