@@ -158,9 +158,9 @@ pub fn epilogue_slope(s: &EpilogueShape, epilogue: &Epilogue) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Operands: x, gy, gx `[n, channels, pixels]`; the gradients of scale `[n, channels]`, of bias `[channels]` and of noise (as the
-/// noise); then those that `epilogue` names. A gradient is made where `wanted` (scale, bias, noise) says so; of the others no buffer
-/// is read or written. A gradient can be had of a part that is absent: of a bias of zeros, say.
+/// Operands: x, gy, gx `[n, channels, pixels]`; of the gradients of scale `[n, channels]`, of bias `[channels]` and of noise (as the
+/// noise) those that `wanted` asks for, in this order; then those that `epilogue` names. A gradient can be had of a part that is absent:
+/// of a bias of zeros, say.
 ///
 /// # Errors
 ///
@@ -170,13 +170,17 @@ pub fn epilogue_backward(
     epilogue: &Epilogue,
     wanted: [bool; 3],
 ) -> Result<Plan> {
-    let [x, gy, gx, g_scale, g_bias, g_noise] = operands();
-    let [scale_wanted, bias_wanted, noise_wanted] = wanted;
+    let [x, gy, gx] = operands();
+    let mut count = 3;
+    let [g_scale, g_bias, g_noise] = wanted.map(|wanted| {
+        count += usize::from(wanted);
+        wanted.then(|| Buffer(count - 1))
+    });
     epilogue.check(s, s.n * s.channels * s.pixels)?;
-    let mut plan = Plan::new(6 + epilogue.operands());
+    let mut plan = Plan::new(count + epilogue.operands());
     let (n, channels) = (int("n", s.n)?, int("channels", s.channels)?);
     let pixels = long("pixels", s.pixels)?;
-    let sums = bias_wanted.then(|| plan.scratch(s.n * s.channels));
+    let sums = g_bias.map(|_| plan.scratch(s.n * s.channels));
     let planes = Launch::new(
         Module::Epilogue,
         "epilogue_backward",
@@ -184,16 +188,16 @@ pub fn epilogue_backward(
     )?;
     plan.launches.push(
         planes
-            .with(args![x, gy, gx, scale_wanted.then_some(g_scale), sums])
+            .with(args![x, gy, gx, g_scale, sums])
             .with(args![channels, pixels])
             .with(epilogue.args()),
     );
-    if let Some(sums) = sums {
+    if let (Some(sums), Some(g_bias)) = (sums, g_bias) {
         let launch = Launch::elements(Module::Epilogue, "epilogue_bias_grad", s.channels)?;
         plan.launches
             .push(launch.with(args![sums, g_bias, n, channels]));
     }
-    if noise_wanted {
+    if let Some(g_noise) = g_noise {
         let len = match epilogue.noise {
             Some(Noise::Shared(_)) => s.pixels,
             _ => s.n * s.pixels,

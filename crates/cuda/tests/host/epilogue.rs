@@ -110,8 +110,24 @@ fn every_activation_agrees_with_the_cpu_both_ways() {
         let Some(got) = floats(&plan, &[&x, &gy, &scale, &shift, &bias], &outputs) else {
             return;
         };
-        for (got, want) in got.iter().zip([&gx, &g_scale, &g_bias, &g_noise]) {
+        let wants = [&gx, &g_scale, &g_bias, &g_noise];
+        for (got, want) in got.iter().zip(wants) {
             assert_close(got, want, 2e-5, &what);
+        }
+
+        // One of the small gradients alone, or none: the others have no operand.
+        for alone in 0..4 {
+            let wanted = [0, 1, 2].map(|part| part == alone);
+            let mut outputs = vec![(2, len)];
+            outputs.extend((alone < 3).then(|| (3, wants[(alone + 1) % 4].len())));
+            let plan = plan::epilogue_backward(&s, &at(2 + outputs.len()), wanted).unwrap();
+            let Some(got) = floats(&plan, &[&x, &gy, &scale, &shift, &bias], &outputs) else {
+                return;
+            };
+            assert_close(&got[0], &gx, 2e-5, &what);
+            if let Some(got) = got.get(1) {
+                assert_close(got, wants[alone + 1], 2e-5, &what);
+            }
         }
     }
 }
