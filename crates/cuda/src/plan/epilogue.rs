@@ -9,6 +9,11 @@ use crate::{
     modules::Module,
 };
 
+/// Blocks that keep a card busy, about, among which a backward pass shares out large planes.
+const BLOCKS: usize = 1024;
+/// Pixels that such a block should have at least.
+const PIXELS: usize = 4096;
+
 /// The noise of an epilogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noise {
@@ -180,22 +185,37 @@ pub fn epilogue_backward(
     let mut plan = Plan::new(count + epilogue.operands());
     let (n, channels) = (int("n", s.n)?, int("channels", s.channels)?);
     let pixels = long("pixels", s.pixels)?;
-    let sums = g_bias.map(|_| plan.scratch(s.n * s.channels));
-    let planes = Launch::new(
-        Module::Epilogue,
-        "epilogue_backward",
-        [s.n * s.channels, 1, 1],
-    )?;
+    // By the sizes alone, so that the same sizes give the same bits on every card.
+    let planes = s.n * s.channels;
+    let parts = BLOCKS.div_ceil(planes).min(s.pixels.div_ceil(PIXELS));
+    let share = s.pixels.div_ceil(parts);
+    // Rows of sums, [planes] or [channels] each, of which a gradient is made.
+    let rows = [parts, parts * s.n];
+    let mut sums = |grad: Option<Buffer>, rows: usize| match rows {
+        1 => grad,
+        _ => grad.map(|_| plan.scratch(parts * planes)),
+    };
+    let (scale_sums, bias_sums) = (sums(g_scale, rows[0]), sums(g_bias, rows[1]));
+    let blocks = Launch::new(Module::Epilogue, "epilogue_backward", [planes, parts, 1])?;
     plan.launches.push(
-        planes
-            .with(args![x, gy, gx, g_scale, sums])
-            .with(args![channels, pixels])
+        blocks
+            .with(args![x, gy, gx, scale_sums, bias_sums])
+            .with(args![long("share", share)?, channels, pixels])
             .with(epilogue.args()),
     );
-    if let (Some(sums), Some(g_bias)) = (sums, g_bias) {
-        let launch = Launch::elements(Module::Epilogue, "epilogue_bias_grad", s.channels)?;
-        plan.launches
-            .push(launch.with(args![sums, g_bias, n, channels]));
+    for (sums, grad, rows, len) in [
+        (scale_sums, g_scale, rows[0], planes),
+        (bias_sums, g_bias, rows[1], s.channels),
+    ] {
+        if grad.is_some() && rows > 1 {
+            let launch = Launch::elements(Module::Epilogue, "epilogue_sum_grad", len)?;
+            plan.launches.push(launch.with(args![
+                sums,
+                grad,
+                int("rows", rows)?,
+                int("sums", len)?
+            ]));
+        }
     }
     if let Some(g_noise) = g_noise {
         let len = match epilogue.noise {

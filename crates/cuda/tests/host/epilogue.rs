@@ -11,7 +11,7 @@ use crate::{
     runner::floats,
 };
 
-const SHAPES: [EpilogueShape; 3] = [
+const SHAPES: [EpilogueShape; 4] = [
     EpilogueShape {
         n: 2,
         channels: 3,
@@ -26,6 +26,12 @@ const SHAPES: [EpilogueShape; 3] = [
         n: 3,
         channels: 2,
         pixels: 521,
+    },
+    // Each plane in several blocks.
+    EpilogueShape {
+        n: 2,
+        channels: 2,
+        pixels: 9000,
     },
 ];
 
@@ -46,7 +52,7 @@ const ACTS: [Activation; 11] = [
 #[test]
 fn every_activation_agrees_with_the_cpu_both_ways() {
     for (i, act) in ACTS.into_iter().enumerate() {
-        let s = SHAPES[i % 3];
+        let s = SHAPES[i % SHAPES.len()];
         let (len, shared) = (s.n * s.channels * s.pixels, i % 2 == 0);
         let x: Vec<f32> = noise(len, 1).iter().map(|v| 4.0 * v).collect();
         let gy = noise(len, 2);
