@@ -194,6 +194,28 @@ mod tests {
     }
 
     #[test]
+    fn every_type_and_length_is_looked_through() {
+        for dtype in [DType::F16, DType::F64] {
+            for len in [1, 3, 2048, 3072] {
+                // The largest numbers of half precision: their sum overflows there.
+                let mut values = vec![65504f64; len];
+                let tensor = |values: &[f64]| {
+                    let tensor = Tensor::new(values, &Device::Cpu).unwrap();
+                    tensor.to_dtype(dtype).unwrap()
+                };
+                assert!(is_finite(&tensor(&values)).unwrap(), "{dtype:?} {len}");
+                for bad in [f64::NAN, f64::NEG_INFINITY] {
+                    values[len - 1] = bad;
+                    assert!(
+                        !is_finite(&tensor(&values)).unwrap(),
+                        "{dtype:?} {len} {bad}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn not_finite_is_found() {
         let parameters = pair();
         assert_eq!(parameters.first_not_finite().unwrap(), None);
