@@ -20,38 +20,41 @@ epilogue_slope(const float *x, const float *gy, float *gz, i64 len, int channels
     }
 }
 
-// One block for each plane: gx, and where wanted the plane's sums of gz x (the gradient of its scale) and of gz. z is computed anew.
+// gx, and where wanted sums of gz x (for the gradient of the scale) and of gz. A block has `share` pixels of a plane, and its sums go to
+// [parts, n, channels]. z is computed anew.
 extern "C" __global__ void __launch_bounds__(THREADS)
-epilogue_backward(const float *x, const float *gy, float *gx, float *g_scale, float *gz_sum, int channels, i64 pixels,
+epilogue_backward(const float *x, const float *gy, float *gx, float *gz_x_sum, float *gz_sum, i64 share, int channels, i64 pixels,
                   EPILOGUE_PARAMS) {
     Epilogue epilogue = EPILOGUE;
     int plane = blockIdx.x, n = plane / channels, c = plane % channels;
+    i64 from = blockIdx.y * share, to = from + share < pixels ? from + share : pixels;
     float with_x = 0.0f, alone = 0.0f;
-    for (i64 p = threadIdx.x; p < pixels; p += THREADS) {
+    for (i64 p = from + threadIdx.x; p < to; p += THREADS) {
         i64 e = plane * pixels + p;
         float gz = epilogue.back(epilogue.argument(x[e], n, c, channels, p, pixels), gy[e]);
         gx[e] = scale ? gz * scale[plane] : gz;
         with_x += gz * x[e];
         alone += gz;
     }
-    if (g_scale) {
+    i64 at = (i64)blockIdx.y * gridDim.x + plane;
+    if (gz_x_sum) {
         float sum = block_sum(with_x);
-        if (threadIdx.x == 0) g_scale[plane] = sum;
+        if (threadIdx.x == 0) gz_x_sum[at] = sum;
     }
     if (gz_sum) {
         float sum = block_sum(alone);
-        if (threadIdx.x == 0) gz_sum[plane] = sum;
+        if (threadIdx.x == 0) gz_sum[at] = sum;
     }
 }
 
-// The gradient of the bias from the sums of the planes: summed over the images.
+// The gradient of scale or bias from the sums of the blocks: those of [rows, len] over the rows, in a fixed order.
 extern "C" __global__ void __launch_bounds__(THREADS)
-epilogue_bias_grad(const float *gz_sum, float *g_bias, int n, int channels) {
-    int c = first_element();
-    if (c >= channels) return;
-    float sum = 0.0f;
-    for (int i = 0; i < n; i++) sum += gz_sum[(i64)i * channels + c];
-    g_bias[c] = sum;
+epilogue_sum_grad(const float *sums, float *grad, int rows, int len) {
+    for (i64 e = first_element(); e < len; e += element_step()) {
+        float sum = 0.0f;
+        for (int i = 0; i < rows; i++) sum += sums[(i64)i * len + e];
+        grad[e] = sum;
+    }
 }
 
 // The gradient of the noise: gz summed over the channels, and over the images where they share it. One thread for each element.

@@ -13,7 +13,7 @@ adam(float *p, float *m, float *v, const float *g, i64 len, float beta1, float b
     }
 }
 
-// average += rate (value - average).
-extern "C" __global__ void __launch_bounds__(THREADS) average(float *average, const float *value, i64 len, float rate) {
-    for (i64 e = first_element(); e < len; e += element_step()) average[e] += rate * (value[e] - average[e]);
+// average = value + beta (average - value).
+extern "C" __global__ void __launch_bounds__(THREADS) average(float *average, const float *value, i64 len, float beta) {
+    for (i64 e = first_element(); e < len; e += element_step()) average[e] = value[e] + beta * (average[e] - value[e]);
 }

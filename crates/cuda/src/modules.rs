@@ -114,7 +114,7 @@ impl Module {
                 "epilogue_forward",
                 "epilogue_slope",
                 "epilogue_backward",
-                "epilogue_bias_grad",
+                "epilogue_sum_grad",
                 "epilogue_noise_grad",
             ]),
             Self::Conv => plain(&[

@@ -4,7 +4,7 @@
 //! `q: [n, s, w]`, `k, v: [n, t, w]`, `y: [n, s, w]`; head `h` has channels `h·d .. (h+1)·d` of the `w`.
 //! [`Mask::Causal`] hides from query `i` the keys behind `i`.
 //!
-//! On the CPU forward and backward are one pass over the heads each; the weights `p` exist for a few queries at
+//! Forward and backward are one pass over the heads each; the weights `p` exist for a few queries at
 //! a time, are kept for nobody and computed again on the way back: with the gradient `g` of `y` and `gp = g vᵀ`,
 //! `gs = p (gp − Σ gp p) / √d`, `∂v = pᵀ g`, `∂q = gs k`, `∂k = gsᵀ q`. Where the graph is kept, the same is composed
 //! of differentiable operators, so any order is exact. candle's fused attention has no backward and drops the gradient.
@@ -168,6 +168,41 @@ fn composed_backward(s: &AttentionShape, [q, k, v, g]: [&Tensor; 4]) -> Result<[
 struct Attention(AttentionShape);
 
 impl Attention {
+    /// The gradients of all operands in one pass over the heads.
+    fn cpu_backward(&self, operands: [&Tensor; 3], g: &Tensor) -> candle_core::Result<[Tensor; 3]> {
+        let data = operands.map(Borrowed::new);
+        let [qs, ks, vs] = &data;
+        let gs = Borrowed::new(g);
+        by_dtype!(qs.storage()?, OP, T => {
+            let data = [qs.slice()?, ks.slice()?, vs.slice()?];
+            let [gq, gk, gv] = self.backward::<T>(data, gs.slice()?)?;
+            let like = |data, t: &Tensor| Tensor::from_vec(data, t.shape(), t.device());
+            let [q, k, v] = operands;
+            Ok([like(gq, q)?, like(gk, k)?, like(gv, v)?])
+        })
+    }
+
+    /// The same on a device, in three launches.
+    #[cfg(feature = "cuda")]
+    fn cuda_backward(
+        &self,
+        operands: [&Tensor; 3],
+        g: &Tensor,
+    ) -> candle_core::Result<[Tensor; 3]> {
+        use crate::cuda::{Input, Operand, run};
+        let [q, k, v] = operands;
+        let data = [q, k, v, g].map(Borrowed::new);
+        let read = data.iter().map(|t| Input::of(t).map(Operand::Read));
+        let new = operands.iter().map(|t| Ok(Operand::New(t.elem_count())));
+        let all = read.chain(new).collect::<candle_core::Result<_>>()?;
+        let mut made = run(domex_cuda::plan::attention_backward(&self.0), all)?;
+        Ok([
+            made.tensor(q.shape())?,
+            made.tensor(k.shape())?,
+            made.tensor(v.shape())?,
+        ])
+    }
+
     fn backward<T: Element>(
         &self,
         operands: [&[T]; 3],
@@ -229,17 +264,11 @@ impl CustomOp3 for Attention {
         _: &Tensor,
         g: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [gq, gk, gv] = if !BODIES.gradients_in_one_pass(&[q]) {
-            composed_backward(&self.0, [q, k, v, g]).map_err(candle_core::Error::wrap)?
-        } else {
-            let g = g.contiguous()?;
-            let [qs, ks, vs, gs] = [q, k, v, &g].map(Borrowed::new);
-            by_dtype!(qs.storage()?, OP, T => {
-                let operands = [qs.slice()?, ks.slice()?, vs.slice()?];
-                let [gq, gk, gv] = self.backward::<T>(operands, gs.slice()?)?;
-                let like = |data, t: &Tensor| Tensor::from_vec(data, t.shape(), t.device());
-                Ok::<_, candle_core::Error>([like(gq, q)?, like(gk, k)?, like(gv, v)?])
-            })?
+        let [gq, gk, gv] = match BODIES.gradients_in_one_pass(&[q]) {
+            Body::Cpu => self.cpu_backward([q, k, v], &g.contiguous()?)?,
+            #[cfg(feature = "cuda")]
+            Body::Cuda => self.cuda_backward([q, k, v], &g.contiguous()?)?,
+            _ => composed_backward(&self.0, [q, k, v, g]).map_err(candle_core::Error::wrap)?,
         };
         let wanted = |g: Tensor, t: &Tensor| t.track_op().then_some(g);
         Ok((wanted(gq, q), wanted(gk, k), wanted(gv, v)))

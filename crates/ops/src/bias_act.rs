@@ -178,9 +178,8 @@ impl BiasAct {
         self.alpha.unwrap_or_else(|| self.act.default_alpha())
     }
 
-    pub(crate) fn check(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-        check::float(OP, "x", x)?;
-        check::nonempty(OP, "x", x)?;
+    /// Gain, slope and clamp are numbers that make sense.
+    pub(crate) fn check_numbers(&self) -> Result<()> {
         for (name, value) in [("gain", self.gain()), ("alpha", self.alpha())] {
             if !value.is_finite() {
                 return Err(Error::parameter(OP, name, value, "a finite number"));
@@ -189,6 +188,13 @@ impl BiasAct {
         if let Some(limit) = self.clamp.filter(|c| c.is_nan() || *c < 0.0) {
             return Err(Error::parameter(OP, "clamp", limit, "at least 0"));
         }
+        Ok(())
+    }
+
+    pub(crate) fn check(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+        check::float(OP, "x", x)?;
+        check::nonempty(OP, "x", x)?;
+        self.check_numbers()?;
         let Some(bias) = bias else { return Ok(()) };
         check::alike(OP, "bias", bias, x)?;
         let Some(&size) = x.dims().get(self.dim) else {

@@ -42,14 +42,24 @@ impl Bodies {
         cpu: &[DType::F32],
         cuda: &[],
     };
-    /// A CPU kernel for float32 and float64, and a CUDA kernel for float32.
-    pub(crate) const CPU_AND_CUDA: Self = Self {
+    /// A CUDA kernel for float32 alone.
+    pub(crate) const CUDA: Self = Self {
+        cpu: &[],
         cuda: if cfg!(feature = "cuda") {
             &[DType::F32]
         } else {
             &[]
         },
+    };
+    /// A CPU kernel for float32 and float64, and a CUDA kernel for float32.
+    pub(crate) const CPU_AND_CUDA: Self = Self {
+        cuda: Self::CUDA.cuda,
         ..Self::CPU
+    };
+    /// A CPU and a CUDA kernel for float32 alone.
+    pub(crate) const F32: Self = Self {
+        cuda: Self::CUDA.cuda,
+        ..Self::CPU_F32
     };
 
     /// The body that can take all of `operands`.
@@ -82,18 +92,34 @@ impl Bodies {
             && operands.iter().all(alike)
     }
 
-    /// Whether a backward pass may use the CPU kernel that computes all its gradients in one pass. Where the graph of the
-    /// gradients is kept they are made of operators instead.
-    pub(crate) fn gradients_in_one_pass(self, operands: &[&Tensor]) -> bool {
-        !keeps_graph() && self.of(operands) == Body::Cpu
+    /// The body that computes all gradients of a backward pass at once. Where the graph of the gradients is kept there is none:
+    /// they are made of operators, which can be differentiated again.
+    pub(crate) fn gradients_in_one_pass(self, operands: &[&Tensor]) -> Body {
+        if keeps_graph() {
+            return Body::Composed;
+        }
+        self.of(operands)
+    }
+
+    /// The body that computes a whole layer at once, of which no gradient will be asked: none of `operands` tracks.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn without_graph(self, operands: &[Option<&Tensor>]) -> Body {
+        let operands: Vec<&Tensor> = operands.iter().copied().flatten().collect();
+        if operands.iter().any(|t| t.track_op()) {
+            return Body::Composed;
+        }
+        self.of(&operands)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use std::sync::{Arc, Mutex};
+
+    use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Var};
 
     use super::*;
+    use crate::autograd::backward_with_graph;
 
     fn zeros(dtype: DType) -> Tensor {
         Tensor::zeros(1, dtype, &Device::Cpu).unwrap()
@@ -123,6 +149,49 @@ mod tests {
         assert!(!Bodies::CPU.widens(&[&half, &single]));
         assert!(!Bodies::CPU.widens(&[&single]));
         assert!(!Bodies::CPU.widens(&[]));
+    }
+
+    /// The identity, which notes what its backward pass may use.
+    #[derive(Clone, Default)]
+    struct Noting(Arc<Mutex<Option<Body>>>);
+
+    impl CustomOp1 for Noting {
+        fn name(&self) -> &'static str {
+            "noting"
+        }
+
+        fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+            Ok((crate::cpu::copy(s, l)?, l.shape().clone()))
+        }
+
+        fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
+            *self.0.lock().unwrap() = Some(Bodies::CPU.gradients_in_one_pass(&[x]));
+            Ok(Some(g.clone()))
+        }
+    }
+
+    #[test]
+    fn where_the_graph_is_kept_gradients_are_made_of_operators() {
+        let noting = Noting::default();
+        let x = Var::from_tensor(&zeros(DType::F32)).unwrap();
+        let y = x.apply_op1(noting.clone()).unwrap().sum_all().unwrap();
+        y.backward().unwrap();
+        assert_eq!(noting.0.lock().unwrap().take(), Some(Body::Cpu));
+        backward_with_graph(&y).unwrap();
+        assert_eq!(noting.0.lock().unwrap().take(), Some(Body::Composed));
+    }
+
+    #[test]
+    fn an_operand_that_tracks_keeps_the_layer_apart() {
+        let (constant, half) = (zeros(DType::F32), zeros(DType::F16));
+        let var = Var::from_tensor(&constant).unwrap();
+        let body = |operands: &[Option<&Tensor>]| Bodies::CPU.without_graph(operands);
+        assert_eq!(body(&[Some(&constant), None, Some(&constant)]), Body::Cpu);
+        assert_eq!(body(&[Some(&constant), None, Some(&var)]), Body::Composed);
+        assert_eq!(body(&[Some(&constant), Some(&half)]), Body::Composed);
+        let made = (var.as_tensor() * 2.0).unwrap();
+        assert_eq!(body(&[Some(&made)]), Body::Composed);
+        assert_eq!(body(&[Some(&made.detach())]), Body::Cpu);
     }
 
     #[test]

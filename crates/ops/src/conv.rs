@@ -20,6 +20,8 @@
 //! so derivatives of any order are exact. Only operands that track get one. The transposed
 //! convolution is `I`.
 //!
+//! On a CUDA device a convolution of which no gradient will be asked adds its bias, and what else follows, in its own kernel.
+//!
 //! Half precision is that of memory: products are added up in float32, and the result is rounded once.
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
@@ -33,6 +35,14 @@ use crate::{
     check,
     cpu::{self, Element, by_dtype},
 };
+
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+
+#[cfg(feature = "cuda")]
+use self::cuda::Fused;
+#[cfg(feature = "cuda")]
+use crate::epilogue::Curve;
 
 const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
@@ -60,11 +70,61 @@ pub fn conv2d(
     if BODIES.of(&[x, weight]) == Body::Composed {
         return reference::conv2d(x, weight, bias, stride, padding);
     }
+    #[cfg(feature = "cuda")]
+    if let Some(y) = at_once(&shape, x, weight, bias, Curve::IDENTITY)? {
+        return Ok(y);
+    }
     let y = apply(Part::Forward, shape, x, weight)?;
     match bias {
         Some(_) => bias_act(&y, bias, &BiasAct::new(Activation::Linear)),
         None => Ok(y),
     }
+}
+
+/// `act` of a convolution plus `bias`.
+///
+/// # Errors
+///
+/// As [`conv2d`] and [`bias_act()`].
+pub(crate) fn activated(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    [stride, padding]: [usize; 2],
+    act: &BiasAct,
+) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(curve) = act.curve() {
+        act.check_numbers()?;
+        let shape = forward_shape(x, weight, bias, stride, padding)?;
+        if let Some(y) = at_once(&shape, x, weight, bias, curve)? {
+            return Ok(y);
+        }
+    }
+    let y = conv2d(x, weight, None, stride, padding)?;
+    bias_act(&y, bias, act)
+}
+
+/// All by one kernel, where the device has it and no gradient will be asked for; elsewhere None.
+#[cfg(feature = "cuda")]
+fn at_once(
+    s: &ConvShape,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    curve: Curve,
+) -> Result<Option<Tensor>> {
+    if BODIES.without_graph(&[Some(x), Some(weight), bias]) != Body::Cuda {
+        return Ok(None);
+    }
+    let fused = Fused {
+        style: None,
+        scale: None,
+        noise: None,
+        bias,
+        curve,
+    };
+    Ok(Some(fused.run(s, x, weight)?))
 }
 
 /// Transposed convolution of `x: [n, i, h, w]` with `weight: [i, o, kh, kw]`, giving

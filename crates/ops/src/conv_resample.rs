@@ -84,7 +84,7 @@ pub(crate) fn unfiltered(
 }
 
 /// `weight`, or its kernels turned by 180°.
-fn turned(weight: &Tensor, turn: bool) -> Result<Tensor> {
+pub(crate) fn turned(weight: &Tensor, turn: bool) -> Result<Tensor> {
     if !turn || weight.dims()[2..] == [1, 1] {
         return Ok(weight.clone());
     }

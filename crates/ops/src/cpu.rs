@@ -7,9 +7,28 @@ use candle_core::{
 use domex_kernels::Float;
 
 /// The element types with kernels of their own.
-pub(crate) trait Element: Float + WithDType {}
-impl Element for f32 {}
-impl Element for f64 {}
+pub(crate) trait Element: Float + WithDType {
+    /// The elements of a storage of this type, to be written.
+    fn elements_mut(s: &mut CpuStorage) -> Option<&mut [Self]>;
+}
+
+impl Element for f32 {
+    fn elements_mut(s: &mut CpuStorage) -> Option<&mut [Self]> {
+        match s {
+            CpuStorage::F32(elements) => Some(elements),
+            _ => None,
+        }
+    }
+}
+
+impl Element for f64 {
+    fn elements_mut(s: &mut CpuStorage) -> Option<&mut [Self]> {
+        match s {
+            CpuStorage::F64(elements) => Some(elements),
+            _ => None,
+        }
+    }
+}
 
 /// Runs `$body` with `$T` as the element type of the storage `$s`.
 macro_rules! by_dtype {
@@ -35,6 +54,17 @@ pub(crate) fn slice<'a, T: Element>(s: &'a CpuStorage, l: &Layout) -> Result<&'a
         .contiguous_offsets()
         .ok_or(Error::RequiresContiguous { op: "domex-ops" })?;
     Ok(&T::cpu_storage_as_slice(s)?[start..end])
+}
+
+/// The elements of a contiguous operand that is written in place.
+pub(crate) fn slice_mut<'a, T: Element>(s: &'a mut CpuStorage, l: &Layout) -> Result<&'a mut [T]> {
+    let (start, end) = l
+        .contiguous_offsets()
+        .ok_or(Error::RequiresContiguous { op: "domex-ops" })?;
+    let dtype = s.dtype();
+    T::elements_mut(s)
+        .map(|all| &mut all[start..end])
+        .ok_or(Error::UnsupportedDTypeForOp(dtype, "domex-ops"))
 }
 
 /// The elements from the operand's first one on; its strides say where the others are.

@@ -3,14 +3,18 @@
 use std::ops::Range;
 
 use candle_core::{
-    CudaDevice, CudaStorage, Error, Layout, Result,
+    CudaDevice, CudaStorage, Error, Layout, Result, Shape, Storage, Tensor,
     cuda_backend::cudarc::driver::{
-        CudaSlice, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg,
+        CudaSlice, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg,
     },
+    op::BackpropOp,
 };
 use domex_cuda::{Arg, Launch, Plan};
 
+use crate::cpu::Borrowed;
+
 /// An operand that a plan reads.
+#[derive(Clone)]
 pub(crate) enum Input<'a> {
     /// A contiguous operand.
     All(&'a CudaStorage, &'a Layout),
@@ -23,6 +27,12 @@ pub(crate) enum Input<'a> {
 }
 
 impl<'a> Input<'a> {
+    /// A contiguous tensor.
+    pub(crate) fn of(tensor: &'a Borrowed<'_>) -> Result<Self> {
+        let (storage, layout) = tensor.cuda()?;
+        Ok(Self::All(storage, layout))
+    }
+
     fn on_device(&self) -> Option<(&'a CudaStorage, &'a Layout)> {
         match *self {
             Self::All(s, l) | Self::Part(s, l, _) => Some((s, l)),
@@ -32,13 +42,11 @@ impl<'a> Input<'a> {
 
     /// The elements of the storage, where it is on the device.
     fn range(&self) -> Result<Range<usize>> {
-        let (start, end) = self
-            .on_device()
-            .and_then(|(_, layout)| layout.contiguous_offsets())
-            .ok_or(Error::RequiresContiguous { op: "domex-ops" })?;
+        let (_, layout) = self.on_device().ok_or_else(not_contiguous)?;
+        let all = contiguous(layout)?;
         Ok(match self {
-            Self::Part(_, _, part) => start + part.start..start + part.end,
-            _ => start..end,
+            Self::Part(_, _, part) => all.start + part.start..all.start + part.end,
+            _ => all,
         })
     }
 
@@ -55,6 +63,130 @@ impl<'a> Input<'a> {
     }
 }
 
+fn not_contiguous() -> Error {
+    Error::RequiresContiguous { op: "domex-ops" }
+}
+
+/// The elements of the storage that a contiguous layout takes.
+fn contiguous(layout: &Layout) -> Result<Range<usize>> {
+    let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
+    Ok(start..end)
+}
+
+/// An operand of a plan.
+pub(crate) enum Operand<'a> {
+    /// It is read.
+    Read(Input<'a>),
+    /// A new buffer of so many elements, all of which are written.
+    New(usize),
+    /// A contiguous operand that is written in place.
+    Written(&'a mut CudaStorage, &'a Layout),
+}
+
+impl Operand<'_> {
+    fn device(&self) -> Option<&CudaDevice> {
+        match self {
+            Self::Read(input) => input.on_device().map(|(storage, _)| &storage.device),
+            Self::New(_) => None,
+            Self::Written(storage, _) => Some(&storage.device),
+        }
+    }
+}
+
+/// An operand's memory while the kernels run.
+enum Memory<'a> {
+    Read(CudaView<'a, f32>),
+    Sent(CudaSlice<u8>),
+    New(CudaSlice<f32>),
+    Written(CudaViewMut<'a, f32>),
+}
+
+impl<'a> Memory<'a> {
+    fn of(operand: Operand<'a>, device: &CudaDevice) -> Result<Self> {
+        Ok(match operand {
+            Operand::Read(input) => match input.on_device() {
+                Some((storage, _)) => {
+                    let slice = storage.as_cuda_slice::<f32>()?;
+                    Self::Read(slice.slice(input.range()?))
+                }
+                None => Self::Sent(device.clone_htod(&input.bytes())?),
+            },
+            // SAFETY: the kernels write every element of a result: the tests on the host start it as NaN.
+            Operand::New(len) => Self::New(unsafe { device.alloc::<f32>(len)? }),
+            Operand::Written(storage, layout) => {
+                let range = contiguous(layout)?;
+                Self::Written(storage.as_cuda_slice_mut::<f32>()?.slice_mut(range))
+            }
+        })
+    }
+}
+
+/// What a plan made: its new buffers, in the order of the operands.
+pub(crate) struct Results(std::vec::IntoIter<CudaStorage>);
+
+impl Results {
+    /// The next one.
+    pub(crate) fn storage(&mut self) -> Result<CudaStorage> {
+        let next = self.0.next();
+        next.ok_or_else(|| Error::msg("more results were asked for than a plan has"))
+    }
+
+    /// The next one as a tensor without a graph.
+    pub(crate) fn tensor(&mut self, shape: &Shape) -> Result<Tensor> {
+        let storage = Storage::Cuda(self.storage()?);
+        Ok(Tensor::from_storage(
+            storage,
+            shape,
+            BackpropOp::none(),
+            false,
+        ))
+    }
+}
+
+/// Runs `plan` on `operands`.
+pub(crate) fn run(plan: domex_cuda::Result<Plan>, operands: Vec<Operand<'_>>) -> Result<Results> {
+    let plan = plan.map_err(Error::wrap)?;
+    if plan.operands != operands.len() {
+        let (takes, given) = (plan.operands, operands.len());
+        return Err(Error::msg(format!(
+            "{given} operands for a plan of {takes}"
+        )));
+    }
+    let device = operands.iter().find_map(Operand::device).cloned();
+    let device =
+        device.ok_or_else(|| Error::msg("an operator without an operand on the device"))?;
+    let stream = device.cuda_stream();
+    // SAFETY: the kernels write of scratch memory what they read: the tests on the host start it as NaN.
+    let scratch = plan
+        .scratch
+        .iter()
+        .map(|&bytes| unsafe { device.alloc::<u8>(bytes) });
+    let mut scratch = scratch.collect::<Result<Vec<CudaSlice<u8>>>>()?;
+    let memory = operands.into_iter().map(|o| Memory::of(o, &device));
+    let mut memory = memory.collect::<Result<Vec<_>>>()?;
+    // The guards tell other streams when the kernels are done with a buffer.
+    let mut bound: Vec<_> = memory
+        .iter_mut()
+        .map(|memory| match memory {
+            Memory::Read(view) => view.device_ptr(&stream),
+            Memory::Sent(slice) => slice.device_ptr(&stream),
+            Memory::New(slice) => slice.device_ptr_mut(&stream),
+            Memory::Written(view) => view.device_ptr_mut(&stream),
+        })
+        .collect();
+    bound.extend(scratch.iter_mut().map(|b| b.device_ptr_mut(&stream)));
+    let (addresses, guards): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
+    for launch in &plan.launches {
+        start(&device, launch, &addresses)?;
+    }
+    drop(guards);
+    let made = memory.into_iter().filter_map(|memory| match memory {
+        Memory::New(slice) => Some(CudaStorage::wrap_cuda_slice(slice, device.clone())),
+        _ => None,
+    });
+    Ok(Results(made.collect::<Vec<_>>().into_iter()))
+}
+
 /// Runs `plan`, of whose operands number `output` is the result, of `len` elements, and the others are `inputs` in order.
 pub(crate) fn compute(
     plan: domex_cuda::Result<Plan>,
@@ -62,49 +194,9 @@ pub(crate) fn compute(
     output: usize,
     len: usize,
 ) -> Result<CudaStorage> {
-    let plan = plan.map_err(Error::wrap)?;
-    let (first, _) = inputs
-        .iter()
-        .find_map(Input::on_device)
-        .ok_or_else(|| Error::msg("an operator without an operand on the device"))?;
-    let device = &first.device;
-    let stream = device.cuda_stream();
-    // SAFETY: the kernels write every element of a result, and of scratch memory what they read: the tests on the host start both
-    // as NaN.
-    let (mut result, mut scratch) = unsafe {
-        let scratch = plan.scratch.iter().map(|&bytes| device.alloc::<u8>(bytes));
-        (
-            device.alloc::<f32>(len)?,
-            scratch.collect::<Result<Vec<CudaSlice<u8>>>>()?,
-        )
-    };
-    let mut views = Vec::new();
-    let mut sent = Vec::new();
-    for input in inputs {
-        match input.on_device() {
-            Some((storage, _)) => {
-                views.push(storage.as_cuda_slice::<f32>()?.slice(input.range()?));
-            }
-            None => sent.push(device.clone_htod(&input.bytes())?),
-        }
-    }
-    // The guards tell other streams when the kernels are done with a buffer.
-    let (mut views, mut sent) = (views.iter(), sent.iter());
-    let mut bound: Vec<_> = inputs
-        .iter()
-        .filter_map(|input| match input.on_device() {
-            Some(_) => views.next().map(|v| v.device_ptr(&stream)),
-            None => sent.next().map(|s| s.device_ptr(&stream)),
-        })
-        .collect();
-    bound.insert(output, result.device_ptr_mut(&stream));
-    bound.extend(scratch.iter_mut().map(|b| b.device_ptr_mut(&stream)));
-    let (addresses, guards): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
-    for launch in &plan.launches {
-        start(device, launch, &addresses)?;
-    }
-    drop(guards);
-    Ok(CudaStorage::wrap_cuda_slice(result, device.clone()))
+    let mut operands: Vec<_> = inputs.iter().cloned().map(Operand::Read).collect();
+    operands.insert(output, Operand::New(len));
+    run(plan, operands)?.storage()
 }
 
 /// An argument in memory, where the launch finds it.

@@ -13,22 +13,19 @@
 //! differentiable operators. `act'` is constant almost everywhere, so `gz` is linear in `g` and its own
 //! derivative, and any order is exact.
 
+mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod join;
 mod slope;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
-use domex_kernels::{
-    Activation,
-    epilogue::{self as kernel, EpilogueGrads, EpilogueShape},
-};
+use domex_kernels::epilogue::EpilogueShape;
 
 use crate::{
     autograd::in_backward,
     body::{Bodies, Body},
     channels::{self, channel_sum, sum_outer},
-    cpu::{self, Borrowed, Element, by_dtype},
     upfirdn2d::Resample,
 };
 use join::Join;
@@ -199,54 +196,6 @@ impl Epilogue {
         }
     }
 
-    fn kernel<'a, T: Element>(
-        &self,
-        scale: Option<&'a [T]>,
-        added: Option<&'a [T]>,
-    ) -> kernel::Epilogue<'a, T> {
-        let (bias, noise) = added.unwrap_or(&[]).split_at(self.bias.len);
-        let Curve {
-            negative: alpha,
-            gain,
-            clamp,
-        } = self.curve;
-        kernel::Epilogue {
-            scale,
-            noise: (!noise.is_empty()).then_some(noise),
-            bias: (!bias.is_empty()).then_some(bias),
-            act: if alpha == 1.0 {
-                Activation::Linear
-            } else {
-                Activation::Lrelu { alpha }
-            },
-            gain,
-            clamp,
-        }
-    }
-
-    fn forward(
-        &self,
-        (s, l): (&CpuStorage, &Layout),
-        scale: Option<(&CpuStorage, &Layout)>,
-        added: Option<(&CpuStorage, &Layout)>,
-    ) -> Result<(CpuStorage, Shape)> {
-        let y = by_dtype!(s, OP, T => {
-            let small = |t: Option<_>| t.map(|(s, l)| cpu::slice::<T>(s, l)).transpose();
-            let (scale, added, x) = (small(scale)?, small(added)?, cpu::slice::<T>(s, l)?);
-            let e = self.kernel(scale, added);
-            let EpilogueShape { n, channels, pixels } = self.shape;
-            cpu::filled(n * channels * pixels, |y| match &self.filter {
-                Some(filter) => filter.then(&self.shape, &e, x, y),
-                None => kernel::forward(&self.shape, &e, x, y),
-            })
-        })?;
-        let mut shape = l.shape().clone().into_dims();
-        if let Some(filter) = &self.filter {
-            shape[2..].copy_from_slice(&filter.size());
-        }
-        Ok((y, Shape::from(shape)))
-    }
-
     fn backward(
         &self,
         x: &Tensor,
@@ -269,53 +218,31 @@ impl Epilogue {
             return Ok((for_x, for_scale, for_added));
         }
         // Without a curve there is nothing to compute for x but the scale.
-        if !BODIES.gradients_in_one_pass(&[x]) || (scale.is_none() && self.curve.is_identity()) {
+        if scale.is_none() && self.curve.is_identity() {
             return self.composed(x, scale, added, g);
         }
-        let g = g.contiguous()?;
-        let [x_data, g_data] = [x, &g].map(Borrowed::new);
-        let [scale_data, added_data] = [scale, added].map(|t| t.map(Borrowed::new));
-        by_dtype!(x_data.storage()?, OP, T => {
-            let e = self.kernel(
-                scale_data.as_ref().map(Borrowed::slice::<T>).transpose()?,
-                added_data.as_ref().map(Borrowed::slice::<T>).transpose()?,
-            );
-            let (gx, g_scale, g_added) = self.fused::<T>(
-                &e,
-                x_data.slice()?,
-                g_data.slice()?,
-                scale.is_some_and(Tensor::track_op),
-            )?;
-            let like = |t: Option<&Tensor>, data: Vec<T>| -> Result<Option<Tensor>> {
-                match t.filter(|t| t.track_op()) {
-                    Some(t) => Tensor::from_vec(data, t.shape(), t.device()).map(Some),
-                    None => Ok(None),
-                }
-            };
-            Ok((like(Some(x), gx)?, like(scale, g_scale)?, like(added, g_added)?))
-        })
+        match BODIES.gradients_in_one_pass(&[x]) {
+            Body::Cpu => self.cpu_backward(x, scale, added, g),
+            // For x alone one operator is composed, too.
+            #[cfg(feature = "cuda")]
+            Body::Cuda if scale.is_some() || self.bias.wanted || self.noise.wanted => {
+                self.cuda_backward(x, scale, added, g)
+            }
+            _ => self.composed(x, scale, added, g),
+        }
     }
 
-    /// All gradients from the kernel; those that nobody wants come empty or as zeros.
-    fn fused<T: Element>(
-        &self,
-        e: &kernel::Epilogue<'_, T>,
-        x: &[T],
-        g: &[T],
-        scale_wanted: bool,
-    ) -> Result<(Vec<T>, Vec<T>, Vec<T>)> {
-        let mut gx = vec![T::default(); x.len()];
-        let planes = self.shape.n * self.shape.channels;
-        let mut g_scale = vec![T::default(); if scale_wanted { planes } else { 0 }];
-        let mut g_added = vec![T::default(); self.bias.len + self.noise.len];
-        let (bias, noise) = g_added.split_at_mut(self.bias.len);
-        let grads = EpilogueGrads {
-            scale: scale_wanted.then_some(&mut g_scale[..]),
-            bias: self.bias.wanted.then_some(bias),
-            noise: self.noise.wanted.then_some(noise),
-        };
-        kernel::backward(&self.shape, e, x, g, &mut gx, grads).map_err(candle_core::Error::wrap)?;
-        Ok((gx, g_scale, g_added))
+    /// The gradient of what is added, from those of bias and noise. In the place of one that nobody wants are zeros, as `like`.
+    fn for_added(&self, like: &Tensor, parts: [Option<Tensor>; 2]) -> Result<Tensor> {
+        let zeros = |part: Part| Tensor::zeros(part.len, like.dtype(), like.device());
+        let [bias, noise] = parts;
+        let bias = || bias.map_or_else(|| zeros(self.bias), Ok);
+        let noise = || noise.map_or_else(|| zeros(self.noise), Ok);
+        match (self.bias.len, self.noise.len) {
+            (_, 0) => bias(),
+            (0, _) => noise(),
+            _ => bias()?.apply_op2(&noise()?, Join),
+        }
     }
 
     /// The gradients from differentiable operators.
@@ -339,30 +266,22 @@ impl Epilogue {
             };
             g.contiguous()?.apply_op1(slope)?
         };
-        let for_added = || -> Result<Tensor> {
+        let for_added = || {
             let EpilogueShape {
                 n,
                 channels,
                 pixels,
             } = self.shape;
             let gz = gz.reshape((n, channels, 1, pixels))?;
-            let sum = |part: Part, of: &dyn Fn() -> Result<Tensor>| {
-                if part.wanted {
-                    of()
-                } else {
-                    Tensor::zeros(part.len, gz.dtype(), gz.device())
-                }
-            };
-            let bias = || sum(self.bias, &|| channel_sum(&gz, 1));
-            let noise = || {
-                let len = self.noise.len;
-                sum(self.noise, &|| sum_outer(&gz, len)?.reshape(len))
-            };
-            match (self.bias.len, self.noise.len) {
-                (_, 0) => bias(),
-                (0, _) => noise(),
-                _ => bias()?.apply_op2(&noise()?, Join),
-            }
+            let noise = |len: usize| sum_outer(&gz, len)?.reshape(len);
+            let (bias, noise) = (
+                self.bias.wanted.then(|| channel_sum(&gz, 1)).transpose()?,
+                self.noise
+                    .wanted
+                    .then(|| noise(self.noise.len))
+                    .transpose()?,
+            );
+            self.for_added(&gz, [bias, noise])
         };
         let for_x = match scale {
             _ if !x.track_op() => None,
@@ -387,7 +306,7 @@ impl CustomOp1 for Epilogue {
     }
 
     fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward((s, l), None, None)
+        self.cpu_forward((s, l), None, None)
     }
 
     #[cfg(feature = "cuda")]
@@ -417,7 +336,7 @@ impl CustomOp2 for Epilogue {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward((s1, l1), None, Some((s2, l2)))
+        self.cpu_forward((s1, l1), None, Some((s2, l2)))
     }
 
     #[cfg(feature = "cuda")]
@@ -458,7 +377,7 @@ impl CustomOp3 for Epilogue {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.forward((s1, l1), Some((s2, l2)), Some((s3, l3)))
+        self.cpu_forward((s1, l1), Some((s2, l2)), Some((s3, l3)))
     }
 
     #[cfg(feature = "cuda")]

@@ -144,8 +144,7 @@ impl Weight {
                     gain: Some(1.0),
                     ..BiasAct::new(Activation::Relu)
                 };
-                let y = conv2d(x, &self.tensor, None, stride, padding)?;
-                bias_act(&y, bias, &relu)
+                conv::activated(x, &self.tensor, bias, [stride, padding], &relu)
             }
             Some(op) => {
                 let bias = bias.map(Tensor::contiguous).transpose()?;

@@ -3,7 +3,7 @@
 //! Exact: `y = x · Φ(x)` with the normal distribution function `Φ(x) = ½ (1 + erf(x/√2))` (Hendrycks and Gimpel
 //! 2016, arXiv 1606.08415). Quick: `y = x · σ(1.702 x)` with the logistic function σ, as CLIP has it.
 //!
-//! Backward: `∂x = g · y'(x)` with `Φ(x) + x φ(x)` or `σ (1 + 1.702 x (1 − σ))`, one pass each way on the CPU.
+//! Backward: `∂x = g · y'(x)` with `Φ(x) + x φ(x)` or `σ (1 + 1.702 x (1 − σ))`, one pass each way.
 //! Where the graph is kept, the slope is composed of candle's differentiable operations, so any order is exact.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
@@ -20,7 +20,7 @@ use crate::{
 };
 
 const OP: &str = "gelu";
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 /// The factor of the quick form.
 const QUICK: f64 = 1.702;
 
@@ -100,6 +100,14 @@ impl Gelu {
         cpu::filled(x.len(), |y| kernel::forward(&shape, &e, x, y))
     }
 
+    fn cpu_backward(self, x: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
+        let (x_data, g_data) = (Borrowed::new(x), Borrowed::new(g));
+        by_dtype!(x_data.storage()?, OP, T => {
+            let gx = self.backward::<T>(x_data.slice()?, g_data.slice()?)?;
+            Tensor::from_vec(gx, x.shape(), x.device())
+        })
+    }
+
     fn backward<T: Element>(self, x: &[T], g: &[T]) -> candle_core::Result<Vec<T>> {
         let (shape, e) = self.epilogue(x.len());
         let mut gx = vec![T::default(); x.len()];
@@ -127,6 +135,34 @@ impl Gelu {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Gelu {
+    fn cuda_epilogue(self, len: usize) -> (EpilogueShape, domex_cuda::plan::Epilogue) {
+        let shape = EpilogueShape {
+            n: 1,
+            channels: 1,
+            pixels: len,
+        };
+        let e = domex_cuda::plan::Epilogue {
+            act: self.activation(),
+            ..domex_cuda::plan::Epilogue::NONE
+        };
+        (shape, e)
+    }
+
+    fn cuda_backward(self, x: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
+        use crate::cuda::{Input, Operand, run};
+        let [x_data, g_data] = [x, g].map(Borrowed::new);
+        let operands = vec![
+            Operand::Read(Input::of(&x_data)?),
+            Operand::Read(Input::of(&g_data)?),
+            Operand::New(x.elem_count()),
+        ];
+        let (shape, e) = self.cuda_epilogue(x.elem_count());
+        run(domex_cuda::plan::epilogue_slope(&shape, &e), operands)?.tensor(x.shape())
+    }
+}
+
 impl CustomOp1 for Gelu {
     fn name(&self) -> &'static str {
         OP
@@ -137,16 +173,28 @@ impl CustomOp1 for Gelu {
         Ok((y, l.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s: &candle_core::CudaStorage,
+        l: &Layout,
+    ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
+        use crate::cuda::{Input, compute};
+        let len = l.shape().elem_count();
+        let (shape, e) = self.cuda_epilogue(len);
+        let plan = domex_cuda::plan::epilogue_forward(&shape, &e);
+        let y = compute(plan, &[Input::All(s, l)], 1, len)?;
+        Ok((y, l.shape().clone()))
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        if !BODIES.gradients_in_one_pass(&[x]) {
-            return (g * self.slope(x)?).map(Some);
+        match BODIES.gradients_in_one_pass(&[x]) {
+            Body::Cpu => self.cpu_backward(x, &g.contiguous()?),
+            #[cfg(feature = "cuda")]
+            Body::Cuda => self.cuda_backward(x, &g.contiguous()?),
+            _ => g * self.slope(x)?,
         }
-        let g = g.contiguous()?;
-        let (x_data, g_data) = (Borrowed::new(x), Borrowed::new(&g));
-        by_dtype!(x_data.storage()?, OP, T => {
-            let gx = self.backward::<T>(x_data.slice()?, g_data.slice()?)?;
-            Tensor::from_vec(gx, x.shape(), x.device()).map(Some)
-        })
+        .map(Some)
     }
 }
 

@@ -15,6 +15,8 @@
 //! device does, too (`domex-cuda`); convolutions and resampling of half precision widen their operands to float32; other devices and types take the composed form from candle's operations, which each module has as `reference`
 //! and which is the oracle of its tests. `body` is the one place that chooses.
 //!
+//! Not differentiable is [`optimizer`] alone: what is done to parameters after a step.
+//!
 //! Deliberately not here: layers with parameters, initialisation, losses, anything that reads a
 //! file or draws a random number.
 //!
@@ -61,6 +63,7 @@ pub mod matmul;
 pub mod minibatch_std;
 pub mod modulated_conv;
 pub mod norm;
+pub mod optimizer;
 pub mod pool;
 pub mod recompute;
 pub mod resize;

@@ -9,13 +9,24 @@
 //! Source: Karras et al., "Progressive growing of GANs" (2018), section 3; grouped as
 //! `MinibatchStdLayer` of stylegan2-ada-pytorch, `training/networks.py`.
 //!
-//! It stands on the last 4 × 4 maps of a discriminator, where it costs next to nothing, so it is
-//! composed of candle's operations on every device. Those are differentiable to any order, which R1
-//! needs: the gradient of the square root changes fast where two samples nearly agree.
+//! It stands on the last 4 × 4 maps of a discriminator, where it costs next to nothing, so on the CPU it is
+//! composed of candle's operations. Those are differentiable to any order, which R1 needs: the gradient of the square root
+//! changes fast where two samples nearly agree. On a CUDA device, where each operation is a launch of some microseconds whatever its
+//! size, it is one kernel, and one back; the gradient is composed where the graph is kept:
+//! `∂x = g + (x − mean) / σ · Σ g' / (g m')` with `g'` the gradient of the set's appended pixels in the group and `m'` the elements
+//! that the set has in a sample.
+
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::Tensor;
 
+#[cfg(feature = "cuda")]
+use crate::body::{Bodies, Body};
 use crate::{Error, Result, check};
+
+#[cfg(feature = "cuda")]
+const BODIES: Bodies = Bodies::CUDA;
 
 /// `x: [n, c, h, w]` with `channels` channels appended. Groups have `group` samples (all of them if
 /// `None`), or `n` when there are fewer. See the [module docs](self).
@@ -47,23 +58,83 @@ pub fn minibatch_std(x: &Tensor, group: Option<usize>, channels: usize) -> Resul
         return Err(Error::shape(OP, "x", x.dims(), expected));
     }
 
-    // One row per sample of a group, one column per group and set of channels: [g, m, f, c/f·h·w].
-    let groups = n / size;
-    let y = x.reshape((size, groups, channels, c / channels * h * w))?;
-    let y = y.broadcast_sub(&y.mean_keepdim(0)?)?;
-    let std = (y.sqr()?.mean(0)? + 1e-8)?.sqrt()?.mean(2)?; // [m, f]
-    let std = std
-        .reshape((1, groups, channels, 1))?
-        .broadcast_as((size, groups, channels, h * w))?
-        .reshape((n, channels, h, w))?;
-    Ok(Tensor::cat(&[x, &std], 1)?)
+    let sets = Sets {
+        n,
+        c,
+        pixels: h * w,
+        group: size,
+        channels,
+    };
+    #[cfg(feature = "cuda")]
+    if BODIES.of(&[x]) == Body::Cuda {
+        return Ok(x.contiguous()?.apply_op1(sets)?);
+    }
+    Ok(sets.append(x)?)
+}
+
+/// The sizes, which fit each other.
+#[derive(Debug, Clone, Copy)]
+struct Sets {
+    n: usize,
+    c: usize,
+    pixels: usize,
+    /// Samples of a group.
+    group: usize,
+    /// Sets of channels, each of which gives one.
+    channels: usize,
+}
+
+impl Sets {
+    /// Elements that a set has in a sample.
+    fn members(&self) -> usize {
+        self.c / self.channels * self.pixels
+    }
+
+    /// One row per sample of a group, one column per group and set of channels, `[g, m, f, members]`: the distance of each element
+    /// from the mean of its group, and of these the deviation, `[1, m, f, members]`.
+    fn moments(&self, x: &Tensor) -> candle_core::Result<[Tensor; 2]> {
+        let x = x.reshape((
+            self.group,
+            self.n / self.group,
+            self.channels,
+            self.members(),
+        ))?;
+        let centred = x.broadcast_sub(&x.mean_keepdim(0)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(0)? + 1e-8)?.sqrt()?;
+        Ok([centred, deviation])
+    }
+
+    /// x with the channels appended.
+    fn append(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        let [_, deviation] = self.moments(x)?;
+        let groups = self.n / self.group;
+        let mean = deviation.mean(3)?.unsqueeze(3)?; // [1, m, f, 1]
+        let mean = mean
+            .broadcast_as((self.group, groups, self.channels, self.pixels))?
+            .reshape((self.n, self.channels, h, w))?;
+        Tensor::cat(&[x, &mean], 1)
+    }
+
+    /// The gradient of x from that of the result, `g`, in operations that can be differentiated again.
+    #[cfg(any(test, feature = "cuda"))]
+    fn gradient(&self, x: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
+        let groups = self.n / self.group;
+        let [centred, deviation] = self.moments(x)?;
+        let appended = g.narrow(1, self.c, self.channels)?.contiguous()?;
+        let appended = appended.reshape((self.group, groups, self.channels, self.pixels))?;
+        let each = appended.sum_keepdim((0, 3))?; // [1, m, f, 1]
+        let each = (each / (self.group * self.members()) as f64)?;
+        let through = centred.broadcast_div(&deviation)?.broadcast_mul(&each)?;
+        g.narrow(1, 0, self.c)? + through.reshape(x.shape())?
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device, Tensor};
+    use candle_core::{DType, Device, Tensor, Var};
 
-    use super::minibatch_std;
+    use super::{Sets, minibatch_std};
     use crate::testing::{assert_gradients, assert_second_order, max_difference, randn};
 
     #[test]
@@ -113,6 +184,25 @@ mod tests {
             assert_gradients("minibatch_std", f, std::slice::from_ref(&x));
             assert_second_order("minibatch_std", f, std::slice::from_ref(&x));
         }
+    }
+
+    #[test]
+    fn the_composed_gradient_is_that_of_the_result_and_has_one_itself() {
+        let (x, along) = (randn(&[4, 4, 2, 3], 4), randn(&[4, 6, 2, 3], 5));
+        let sets = Sets {
+            n: 4,
+            c: 4,
+            pixels: 6,
+            group: 2,
+            channels: 2,
+        };
+        let var = Var::from_tensor(&x).unwrap();
+        let y = (sets.append(&var).unwrap() * &along).unwrap();
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        let gradient = sets.gradient(&x, &along).unwrap();
+        assert!(max_difference(grads.get(&var).unwrap(), &gradient) < 1e-12);
+        let f = |t: &[Tensor]| Ok(sets.gradient(&t[0], &t[1])?);
+        assert_gradients("gradient of minibatch_std", f, &[x, along]);
     }
 
     #[test]

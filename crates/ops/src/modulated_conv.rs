@@ -12,8 +12,9 @@
 //! `training/networks.py`, `modulated_conv2d`; its fused and unfused forms agree with this one to
 //! rounding.
 //!
-//! [`modulated_layer`] is the whole layer: on the CPU the filter of an up-sampling layer, the factor `d`, noise, bias,
-//! activation, gain and clamp are one pass over the feature map.
+//! [`modulated_layer`] is the whole layer: the filter of an up-sampling layer, the factor `d`, noise, bias, activation, gain and
+//! clamp are one pass over the feature map. On a CUDA device, where the size stays and no gradient will be asked for, the convolution
+//! itself does all of it.
 //!
 //! # A factor that demodulation does not see
 //!
@@ -36,6 +37,9 @@ use crate::{
     matmul,
     upfirdn2d::Resample,
 };
+
+#[cfg(feature = "cuda")]
+use crate::{conv, conv_resample::turned};
 
 const OP: &str = "modulated_conv2d";
 const BODIES: Bodies = Bodies::CPU_AND_CUDA;
@@ -96,6 +100,10 @@ pub fn modulated_conv2d(
     styles: &Tensor,
     how: &ModulatedConv<'_>,
 ) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(y) = at_once(x, weight, styles, how, Curve::IDENTITY, None)? {
+        return Ok(y);
+    }
     let made = convolved(x, weight, styles, how)?;
     if made.body == Body::Composed {
         return made.composed(how.noise);
@@ -119,12 +127,59 @@ pub fn modulated_layer(
     if act.dim != 1 {
         return Err(Error::parameter(OP, "dim", act.dim, "1, the channels"));
     }
+    #[cfg(feature = "cuda")]
+    if let Some(curve) = act.curve() {
+        act.check_numbers()?;
+        if let Some(y) = at_once(x, weight, styles, how, curve, bias)? {
+            return Ok(y);
+        }
+    }
     let made = convolved(x, weight, styles, how)?;
     act.check(&made.y, bias)?;
     match act.curve() {
         Some(curve) if made.body != Body::Composed => made.finish(curve, how.noise, bias),
         _ => bias_act(&made.composed(how.noise)?, bias, act),
     }
+}
+
+/// The whole layer by one kernel, and one for the factors of demodulation, where the device has them, the size stays and no gradient
+/// will be asked for; elsewhere None.
+#[cfg(feature = "cuda")]
+fn at_once(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    how: &ModulatedConv<'_>,
+    curve: Curve,
+    bias: Option<&Tensor>,
+) -> Result<Option<Tensor>> {
+    check_operands(x, weight, styles, how)?;
+    let small = [how.noise, how.channel_factor, bias];
+    let operands = [&[Some(x), Some(weight), Some(styles)][..], &small].concat();
+    if [how.up, how.down] != [1, 1] || BODIES.without_graph(&operands) != Body::Cuda {
+        return Ok(None);
+    }
+    let weight = turned(weight, !how.flip_weight)?;
+    let shape = conv::forward_shape(x, &weight, bias, 1, how.padding)?;
+    if let Some(noise) = how.noise {
+        check_noise(noise, shape.n, [shape.out_h(), shape.out_w()])?;
+    }
+    let factors = match how.demodulate {
+        true => Some(demodulation(&weight, styles)?),
+        false => None,
+    };
+    let style = match how.channel_factor {
+        Some(factor) => with_factor(styles, factor)?,
+        None => styles.clone(),
+    };
+    let fused = conv::cuda::Fused {
+        style: Some(&style),
+        scale: factors.as_ref(),
+        noise: how.noise,
+        bias,
+        curve,
+    };
+    Ok(Some(fused.run(&shape, x, &weight)?))
 }
 
 /// The convolution of the scaled input, and what is still to be done to it.
@@ -218,6 +273,12 @@ fn with_factor(styles: &Tensor, factor: &Tensor) -> Result<Tensor> {
 
 /// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`, in float32 at least.
 pub(crate) fn demodulation(weight: &Tensor, styles: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if BODIES.without_graph(&[Some(weight), Some(styles)]) == Body::Cuda
+        && weight.dim(1)? <= domex_cuda::plan::MOST_CHANNELS
+    {
+        return Ok(conv::cuda::demodulation(weight, styles)?);
+    }
     let dtype = weight.dtype();
     let (weight, styles) = if dtype.size_in_bytes() < 4 {
         (weight.to_dtype(DType::F32)?, styles.to_dtype(DType::F32)?)

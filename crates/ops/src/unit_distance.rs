@@ -203,7 +203,7 @@ impl CustomOp2 for Distance {
         g: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         let wanted = [a.track_op(), b.track_op()];
-        if !BODIES.gradients_in_one_pass(&[a]) {
+        if BODIES.gradients_in_one_pass(&[a]) == Body::Composed {
             let [ga, gb] = self.composed_backward(a, b, g)?;
             return Ok((wanted[0].then_some(ga), wanted[1].then_some(gb)));
         }

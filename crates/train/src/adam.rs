@@ -1,19 +1,13 @@
-//! Adam, in place (Kingma and Ba 2015, decoupled decay after Loshchilov and Hutter 2019), as PyTorch's `Adam`/`AdamW`.
+//! Adam over a set of parameters; one parameter's step is [`domex_ops::optimizer::adam`].
 //!
-//! ```text
-//! m ← β₁ m + (1 − β₁) g         v ← β₂ v + (1 − β₂) g²
-//! p ← p (1 − lr decay) − lr (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
-//! ```
-//!
-//! `t` counts each parameter's own steps: one without a gradient stands still, and so do its moments. A gradient that is
+//! Each parameter's own steps are counted: one without a gradient stands still, and so do its moments. A gradient that is
 //! not finite stops the whole step before anything is written.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
-use domex_kernels::adam as kernel;
+use candle_core::{DType, Device, Tensor, Var};
+use domex_ops::optimizer::{self, Moments};
 
 use crate::params::{Parameters, is_finite};
 use crate::run::Losses;
@@ -102,13 +96,6 @@ struct Slot {
     moments: Moments,
 }
 
-/// Both moments: plain memory for the CPU's kernel, tensors elsewhere.
-#[derive(Debug)]
-enum Moments {
-    Host { m: Vec<f32>, v: Vec<f32> },
-    Device { m: Tensor, v: Tensor },
-}
-
 impl Adam {
     /// Moments of zero for every parameter.
     ///
@@ -118,24 +105,10 @@ impl Adam {
     pub fn new(parameters: &Parameters, config: AdamConfig) -> Result<Self> {
         config.validate()?;
         let slot = |(name, var): (&str, &Var)| -> Result<(String, Slot)> {
-            let on_host = matches!(var.device(), Device::Cpu) && var.dtype() == DType::F32;
-            let moments = if on_host {
-                let zeros = vec![0.0; var.elem_count()];
-                Moments::Host {
-                    m: zeros.clone(),
-                    v: zeros,
-                }
-            } else {
-                let zeros = var.as_detached_tensor().zeros_like()?;
-                Moments::Device {
-                    m: zeros.clone(),
-                    v: zeros,
-                }
-            };
             let slot = Slot {
                 var: var.clone(),
                 steps: 0,
-                moments,
+                moments: Moments::new(var)?,
             };
             Ok((name.to_string(), slot))
         };
@@ -215,16 +188,7 @@ impl Adam {
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let mut out = Vec::with_capacity(3 * self.slots.len());
         for (name, slot) in &self.slots {
-            let (m, v) = match &slot.moments {
-                Moments::Host { m, v } => {
-                    let dims = slot.var.dims();
-                    (
-                        Tensor::from_slice(m, dims, &Device::Cpu)?,
-                        Tensor::from_slice(v, dims, &Device::Cpu)?,
-                    )
-                }
-                Moments::Device { m, v } => (m.clone(), v.clone()),
-            };
+            let [m, v] = slot.moments.tensors()?;
             let steps = i64::try_from(slot.steps).unwrap_or(i64::MAX);
             out.push((format!("{name}.m"), m));
             out.push((format!("{name}.v"), v));
@@ -253,8 +217,7 @@ impl Adam {
     pub fn restore(&mut self, prefix: &str, state: &State) -> Result<()> {
         for (name, slot) in &mut self.slots {
             let dims = slot.var.dims().to_vec();
-            let tensor =
-                |part: &str| state.tensor(&format!("{prefix}{name}.{part}"), slot.var.device());
+            let tensor = |part: &str| state.tensor(&format!("{prefix}{name}.{part}"), &Device::Cpu);
             let shaped = |part: &str| -> Result<Tensor> {
                 let tensor = tensor(part)?;
                 if tensor.dims() == dims {
@@ -279,13 +242,7 @@ impl Adam {
                         "a number of steps",
                     )
                 })?;
-            slot.moments = match &slot.moments {
-                Moments::Host { .. } => Moments::Host {
-                    m: m.flatten_all()?.to_vec1()?,
-                    v: v.flatten_all()?.to_vec1()?,
-                },
-                Moments::Device { .. } => Moments::Device { m, v },
-            };
+            slot.moments = Moments::of(&slot.var, &m, &v)?;
         }
         Ok(())
     }
@@ -294,7 +251,7 @@ impl Adam {
 impl Slot {
     fn step(&mut self, config: &AdamConfig, gradient: &Tensor) -> Result<()> {
         self.steps += 1;
-        let adam = kernel::Adam {
+        let how = optimizer::Adam {
             lr: config.lr,
             beta1: config.beta1,
             beta2: config.beta2,
@@ -302,77 +259,12 @@ impl Slot {
             decay: config.weight_decay,
             step: self.steps,
         };
-        match &mut self.moments {
-            Moments::Host { m, v } => {
-                let op = Host {
-                    adam,
-                    moments: RefCell::new((m, v)),
-                };
-                let gradient = gradient.detach().contiguous()?;
-                Ok(self.var.inplace_op2(&gradient, &op)?)
-            }
-            Moments::Device { m, v } => {
-                let (p, next_m, next_v) =
-                    composed(&adam, &self.var.as_detached_tensor(), m, v, gradient)?;
-                (*m, *v) = (next_m, next_v);
-                Ok(self.var.set(&p)?)
-            }
-        }
-    }
-}
-
-/// The step from candle's operations, for devices without the kernel.
-fn composed(
-    adam: &kernel::Adam,
-    p: &Tensor,
-    m: &Tensor,
-    v: &Tensor,
-    g: &Tensor,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    let g = g.detach();
-    let steps = i32::try_from(adam.step).unwrap_or(i32::MAX);
-    let m = ((m * adam.beta1)? + (&g * (1.0 - adam.beta1))?)?;
-    let v = ((v * adam.beta2)? + (g.sqr()? * (1.0 - adam.beta2))?)?;
-    let root = ((&v / (1.0 - adam.beta2.powi(steps)))?.sqrt()? + adam.eps)?;
-    let change = ((&m * (adam.lr / (1.0 - adam.beta1.powi(steps))))? / root)?;
-    let p = ((p * (1.0 - adam.lr * adam.decay))? - change)?;
-    Ok((p, m, v))
-}
-
-/// The kernel as candle's in-place operation: parameter from the gradient, moments on the side.
-struct Host<'a> {
-    adam: kernel::Adam,
-    moments: RefCell<(&'a mut Vec<f32>, &'a mut Vec<f32>)>,
-}
-
-impl InplaceOp2 for Host<'_> {
-    fn name(&self) -> &'static str {
-        "adam"
-    }
-
-    fn cpu_fwd(
-        &self,
-        p: &mut CpuStorage,
-        p_layout: &Layout,
-        g: &CpuStorage,
-        g_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (CpuStorage::F32(p), CpuStorage::F32(g)) = (p, g) else {
-            candle_core::bail!("adam: a gradient of another type than its float32 parameter")
-        };
-        let (Some((p0, p1)), Some((g0, g1))) =
-            (p_layout.contiguous_offsets(), g_layout.contiguous_offsets())
-        else {
-            candle_core::bail!("adam: a parameter that is not contiguous")
-        };
-        let mut moments = self.moments.borrow_mut();
-        let (m, v) = &mut *moments;
-        let state = kernel::AdamState {
-            parameters: &mut p[p0..p1],
-            m: m.as_mut_slice(),
-            v: v.as_mut_slice(),
-        };
-        kernel::step(&self.adam, state, &g[g0..g1]).map_err(candle_core::Error::wrap)
+        Ok(optimizer::adam(
+            &how,
+            &self.var,
+            &mut self.moments,
+            gradient,
+        )?)
     }
 }
 

@@ -4,8 +4,7 @@
 //! `min(half_life, ramp_up · images seen)`: early on, when the parameters are still poor, the average follows them faster.
 //! Follows the training loop of stylegan2-ada-pytorch.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
-use rayon::prelude::*;
+use domex_ops::optimizer;
 
 use crate::params::Parameters;
 use crate::state::State;
@@ -75,14 +74,7 @@ impl Ema {
     pub fn update(&self, batch: usize, images: u64) -> Result<()> {
         let beta = self.config.beta(batch, images);
         for ((_, average), (_, source)) in self.average.iter().zip(self.source.iter()) {
-            let source = source.as_detached_tensor();
-            if average.device().is_cpu() {
-                average.inplace_op2(&source, &Lerp { beta })?;
-            } else {
-                let old = average.as_detached_tensor();
-                let moved: Tensor = (&source + ((old - &source)? * beta)?)?;
-                average.set(&moved)?;
-            }
+            optimizer::average(average, source, beta)?;
         }
         Ok(())
     }
@@ -106,60 +98,11 @@ impl Ema {
     }
 }
 
-struct Lerp {
-    beta: f64,
-}
-
-/// Elements a thread takes at once.
-const GRAIN: usize = 1 << 15;
-
-impl InplaceOp2 for Lerp {
-    fn name(&self) -> &'static str {
-        "moving average"
-    }
-
-    fn cpu_fwd(
-        &self,
-        average: &mut CpuStorage,
-        average_layout: &Layout,
-        source: &CpuStorage,
-        source_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let (Some((a0, a1)), Some((s0, s1))) = (
-            average_layout.contiguous_offsets(),
-            source_layout.contiguous_offsets(),
-        ) else {
-            candle_core::bail!("moving average: a parameter that is not contiguous")
-        };
-        match (average, source) {
-            (CpuStorage::F32(a), CpuStorage::F32(s)) => {
-                let beta = self.beta as f32;
-                let parts = a[a0..a1]
-                    .par_chunks_mut(GRAIN)
-                    .zip(s[s0..s1].par_chunks(GRAIN));
-                parts.for_each(|(a, s)| {
-                    for (a, s) in a.iter_mut().zip(s) {
-                        *a = s + beta * (*a - s);
-                    }
-                });
-                Ok(())
-            }
-            (CpuStorage::F64(a), CpuStorage::F64(s)) => {
-                for (a, s) in a[a0..a1].iter_mut().zip(&s[s0..s1]) {
-                    *a = s + self.beta * (*a - s);
-                }
-                Ok(())
-            }
-            _ => candle_core::bail!("moving average: float32 or float64 parameters are expected"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use candle_core::{Device, Var};
+    use candle_core::{Device, Tensor, Var};
 
     use super::*;
 

@@ -17,9 +17,9 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A kernel refused its operands.
+    /// An operator refused its operands, or failed.
     #[error(transparent)]
-    Kernel(#[from] domex_kernels::Error),
+    Operator(#[from] domex_ops::Error),
     /// A container could not be read or written.
     #[error(transparent)]
     Checkpoint(#[from] domex_checkpoint::Error),
@@ -187,7 +187,7 @@ impl Error {
 impl UserError for Error {
     fn is_user_error(&self) -> bool {
         match self {
-            Self::Candle(_) | Self::Kernel(_) => false,
+            Self::Candle(_) | Self::Operator(_) => false,
             Self::Device { fault, .. } => *fault == Fault::OutOfMemory,
             Self::Checkpoint(error) => error.is_user_error(),
             Self::Data(error) => error.is_user_error(),

@@ -121,7 +121,8 @@ impl Parameters {
     }
 }
 
-/// Whether no element is NaN or infinite. A sum would do on its own, but it may overflow where no element does.
+/// Whether no element is NaN or infinite. The sum of the elements may overflow where none does; that of their products with zero is NaN
+/// exactly where one is not finite, and all that a device sends back.
 pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     use candle_core::{CpuStorage, Storage};
     use rayon::prelude::*;
@@ -139,9 +140,11 @@ pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
         return Ok(values[from..to].par_chunks(1 << 15).all(fine));
     }
     drop(storage);
-    let largest = tensor.abs()?.to_dtype(DType::F64)?.flatten_all()?;
-    let values: Vec<f64> = largest.to_vec1()?;
-    Ok(values.iter().all(|v| v.is_finite()))
+    // By rows first: a device sums all of a tensor in one block.
+    let row = 1 << tensor.elem_count().trailing_zeros().min(10);
+    let sums = (tensor * 0.0)?.reshape(((), row))?.sum(1)?;
+    let sum = sums.sum_all()?.to_dtype(DType::F64)?;
+    Ok(sum.to_scalar::<f64>()?.is_finite())
 }
 
 #[cfg(test)]
@@ -188,6 +191,28 @@ mod tests {
         parameters.load(&tensors).unwrap();
         let b = parameters.get("b").unwrap();
         assert_eq!(b.to_vec1::<f32>().unwrap(), [5.0, 6.0]);
+    }
+
+    #[test]
+    fn every_type_and_length_is_looked_through() {
+        for dtype in [DType::F16, DType::F64] {
+            for len in [1, 3, 2048, 3072] {
+                // The largest numbers of half precision: their sum overflows there.
+                let mut values = vec![65504f64; len];
+                let tensor = |values: &[f64]| {
+                    let tensor = Tensor::new(values, &Device::Cpu).unwrap();
+                    tensor.to_dtype(dtype).unwrap()
+                };
+                assert!(is_finite(&tensor(&values)).unwrap(), "{dtype:?} {len}");
+                for bad in [f64::NAN, f64::NEG_INFINITY] {
+                    values[len - 1] = bad;
+                    assert!(
+                        !is_finite(&tensor(&values)).unwrap(),
+                        "{dtype:?} {len} {bad}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

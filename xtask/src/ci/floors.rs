@@ -94,12 +94,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "domex-train",
-        &[
-            "domex-kernels",
-            "domex-checkpoint",
-            "domex-data",
-            "domex-ranks",
-        ],
+        &["domex-ops", "domex-checkpoint", "domex-data", "domex-ranks"],
     ),
     (
         "domex-clip",

@@ -8,8 +8,9 @@ use candle_core::{DType, Device, Tensor, Var};
 use domex_error::Result;
 use domex_kernels::conv::ConvShape;
 use domex_ops::{
-    Activation, BiasAct, Mask, Pool, Resize, UpFirDn, attention, bias_act, conv2d, grid_sample,
-    layer_norm, max_pool2d, minibatch_std, pixel_norm, resize, setup_filter, softmax, upfirdn2d,
+    Activation, BiasAct, Mask, ModulatedConv, Pool, Resize, UpFirDn, attention, bias_act, conv2d,
+    grid_sample, layer_norm, max_pool2d, minibatch_std, modulated_layer, pixel_norm, resize,
+    setup_filter, softmax, upfirdn2d,
 };
 use domex_train::{
     Parameters,
@@ -183,7 +184,33 @@ fn convolutions(rows: &mut Rows, n: usize, side: usize, c: usize) {
         cost,
         gradient(&shapes, 0, f),
     );
-    rows.add("conv_grad_weight", size, cost, gradient(&shapes, 1, f));
+    rows.add(
+        "conv_grad_weight",
+        size.clone(),
+        cost,
+        gradient(&shapes, 1, f),
+    );
+    // Without a graph the layer of a generator is the factors of demodulation, and one kernel.
+    let shapes: [&[usize]; 4] = [&[n, c, side, side], &[c, c, 3, 3], &[n, c], &[c]];
+    let layer = |t: &[Tensor]| {
+        let how = ModulatedConv {
+            padding: 1,
+            ..ModulatedConv::default()
+        };
+        let act = BiasAct::new(Activation::Lrelu);
+        modulated_layer(&t[0], &t[1], &t[2], &how, Some(&t[3]), &act)
+    };
+    let weights = s.w_len() as f64;
+    let cost = [
+        cost[0] + weights,
+        cost[1] + 2.0 * weights + 8.0 * s.y_len() as f64,
+    ];
+    rows.add(
+        "demodulation + conv_forward with its epilogue",
+        size,
+        cost,
+        forward(&shapes, layer),
+    );
 }
 
 fn epilogues(rows: &mut Rows, map: [usize; 4]) {
@@ -203,7 +230,12 @@ fn epilogues(rows: &mut Rows, map: [usize; 4]) {
         [3.0 * len, 9.0 * len],
         gradient(&shapes, 0, f),
     );
-    rows.add("epilogue_backward", size, [3.0 * len, 13.0 * len], None);
+    rows.add(
+        "epilogue_backward",
+        size,
+        [3.0 * len, 13.0 * len],
+        gradient(&shapes, 1, f),
+    );
 }
 
 fn resampling(rows: &mut Rows, sizes: &Sizes) {
@@ -285,11 +317,12 @@ fn transformer(rows: &mut Rows, sizes: &Sizes) {
         cost,
         forward(&[part; 3], all),
     );
+    // What the forward pass made is made anew.
     rows.add(
-        "attention_grad_queries + _keys",
+        "attention_forward + _grad_queries + _grad_keys",
         size,
-        [12.0 * row, 14.0 * scores * 64.0],
-        None,
+        [16.0 * row, 18.0 * scores * 64.0 + 6.0 * scores],
+        gradient(&[part; 3], 0, all),
     );
 }
 
@@ -342,12 +375,20 @@ fn pictures(rows: &mut Rows, sizes: &Sizes) {
         gradient(&shapes, 0, sample),
     );
     let last = (n * 512 * 16) as f64;
-    let call = forward(&[&[n, 512, 4, 4]], |t| minibatch_std(&t[0], None, 1));
+    let map: [&[usize]; 1] = [&[n, 512, 4, 4]];
+    let std = |t: &[Tensor]| minibatch_std(&t[0], None, 1);
+    let size = format!("n{n} c512 4²");
     rows.add(
         "minibatch_std",
-        format!("n{n} c512 4²"),
+        size.clone(),
         [2.0 * last, 6.0 * last],
-        call,
+        forward(&map, std),
+    );
+    rows.add(
+        "minibatch_std_backward",
+        size,
+        [3.0 * last, 8.0 * last],
+        gradient(&map, 0, std),
     );
 }
 

@@ -4,6 +4,7 @@ pub mod build;
 pub mod costs;
 mod ptx;
 pub mod roofline;
+pub mod stand_in;
 mod toolkit;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -3,7 +3,7 @@
 //! Each part is a process of its own with a limit of time: a kernel that writes where it must not takes its process's context
 //! with it, and the other parts still say what they found. What needs no card is checked without one: the kernels run on the
 //! host in the tests of `domex-cuda`, and compile for every architecture in `cargo xtask cuda ptx`. `--device cpu` rehearses the
-//! same code on the CPU, at small sizes.
+//! same code on the CPU, at small sizes; `--device stand-in` runs the operators' calls of a card, kernels and all, on the CPU.
 //!
 //! Exit code 0 when all is right, 1 when a row is wrong or a part was cut short, 3 without a card.
 
@@ -30,7 +30,7 @@ use regex::Regex;
 use self::page::Report;
 pub use self::part::Part;
 use crate::{
-    cuda::{build, target},
+    cuda::{build, stand_in, target},
     out::{say, write_json},
 };
 
@@ -40,8 +40,8 @@ const NO_CARD: u8 = 3;
 /// Arguments of `gpu-check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The card's number, or cpu for a rehearsal.
-    #[arg(long, default_value = "0", value_name = "N|cpu")]
+    /// The card's number; cpu for a rehearsal; or stand-in for the operators as on a card, with the kernels run by the CPU.
+    #[arg(long, default_value = "0", value_name = "N|cpu|stand-in")]
     device: Where,
     /// Only rows whose part/name matches, such as ^golden/stylegan2.
     #[arg(long, value_name = "REGEX")]
@@ -65,6 +65,8 @@ pub struct Args {
 enum Where {
     Cpu,
     Card(usize),
+    /// What stands for a card's libraries.
+    StandIn,
 }
 
 impl FromStr for Where {
@@ -73,10 +75,11 @@ impl FromStr for Where {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "cpu" => Ok(Self::Cpu),
+            "stand-in" => Ok(Self::StandIn),
             number => number
                 .parse()
                 .map(Self::Card)
-                .map_err(|_| "the number of a card, or cpu".to_owned()),
+                .map_err(|_| "the number of a card, cpu, or stand-in".to_owned()),
         }
     }
 }
@@ -87,9 +90,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         part::run(part, args)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if args.write && args.device == Where::Cpu {
+    if args.write && !matches!(args.device, Where::Card(_)) {
         return Err(user_error(
-            "--write: a rehearsal is no measurement; leave --write or --device cpu out",
+            "--write: a rehearsal is no measurement; leave --write or --device out",
         ));
     }
     if args.write && args.only.is_some() {
@@ -101,6 +104,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Where::Cpu => {
             say!("a rehearsal on the CPU: the same code, small sizes; nothing here is of a GPU\n");
             (None, std::env::current_exe()?)
+        }
+        Where::StandIn => {
+            say!(
+                "the operators as on a card, with the kernels run by the CPU; nothing here is of a GPU\n"
+            );
+            (None, built()?)
         }
         Where::Card(index) => match device::find(index) {
             Ok(card) => (Some(card), built()?),
@@ -118,17 +127,13 @@ fn check(args: &Args, card: Option<Card>, program: &Path) -> Result<ExitCode> {
     let start = Instant::now();
     let mut rows = Vec::new();
     say!("{}", page::HEAD);
-    for part in Part::ALL {
-        let mut command = Command::new(program);
-        command.args(["gpu-check", "--part", part.name(), "--device"]);
-        command.arg(match args.device {
-            Where::Cpu => "cpu".to_owned(),
-            Where::Card(index) => index.to_string(),
-        });
-        command.arg("--assets").arg(&args.assets);
-        if let Some(only) = &args.only {
-            command.args(["--only", only.as_str()]);
-        }
+    let (parts, libraries) = match args.device {
+        // The others are too much for it.
+        Where::StandIn => (&[Part::Operators][..], Some(stand_in::build()?)),
+        _ => (&Part::ALL[..], None),
+    };
+    for &part in parts {
+        let mut command = command(args, part, program, libraries.as_deref());
         let limit = part.limit(card.is_some());
         rows.extend(relay::rows(&mut command, part, limit, |row| {
             say!("{}", page::line(row));
@@ -152,6 +157,27 @@ fn check(args: &Args, card: Option<Card>, program: &Path) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!report.ok())))
 }
 
+/// What runs one part; `libraries` stand for CUDA's.
+fn command(args: &Args, part: Part, program: &Path, libraries: Option<&Path>) -> Command {
+    let mut command = Command::new(program);
+    command.args(["gpu-check", "--part", part.name(), "--device"]);
+    command.arg(match args.device {
+        Where::Cpu => "cpu".to_owned(),
+        Where::Card(index) => index.to_string(),
+        Where::StandIn => "0".to_owned(),
+    });
+    if let Some(folder) = libraries {
+        // What the stand-in takes for compiled kernels stays out of the cache.
+        command.env("LD_LIBRARY_PATH", folder);
+        command.env("XDG_CACHE_HOME", folder.join("cache"));
+    }
+    command.arg("--assets").arg(&args.assets);
+    if let Some(only) = &args.only {
+        command.args(["--only", only.as_str()]);
+    }
+    command
+}
+
 /// This program with CUDA support.
 fn built() -> Result<PathBuf> {
     let host = build::host()?;
@@ -169,9 +195,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_a_number_or_the_cpu() {
+    fn a_device_is_a_number_or_what_takes_its_place() {
         assert_eq!("cpu".parse(), Ok(Where::Cpu));
         assert_eq!("3".parse(), Ok(Where::Card(3)));
+        assert_eq!("stand-in".parse(), Ok(Where::StandIn));
         assert!("cuda:0".parse::<Where>().is_err());
     }
 }

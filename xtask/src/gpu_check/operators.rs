@@ -1,30 +1,47 @@
-//! Every operator on the device, values and the gradients of all operands, against the same operator in float64 on the CPU.
-//!
-//! Operands are first rounded to the precision, so that what differs is the arithmetic. In float32 the largest error counts, relative
-//! to the largest value. In half precision it is the root of the mean square, relative to that of the values: where an activation is
-//! clamped or bent, a value on the other side of the edge has a wholly different gradient.
+//! Every operator on the device against the same operator in float64 on the CPU.
+
+mod compared;
 
 use std::rc::Rc;
 
-use candle_core::{DType, Device, Tensor, Var};
-use domex_error::{Result, bail};
+use candle_core::{DType, Tensor};
 use domex_ops::{
-    Activation, BiasAct, Gelu, Mask, ModulatedConv, Pool, Resize, UnitLength, attention,
+    Activation, BiasAct, Gelu, Mask, ModulatedConv, Pool, Resize, UnitLength, Weight, attention,
     avg_pool2d, bias_act, conv_transpose2d, conv2d, gelu, grid_sample, group_norm, group_norm_silu,
-    layer_norm, linear, matmul, max_pool2d, minibatch_std, modulated_layer, pixel_norm, resize,
-    setup_filter, softmax, unit_distance, upsample_nearest, upsample2d,
+    layer_norm, linear, matmul, max_pool2d, minibatch_std, modulated_conv2d, modulated_layer,
+    pixel_norm, resize, setup_filter, softmax, unit_distance, upsample_nearest, upsample2d,
 };
-use serde_json::json;
 
-use super::part::{Found, Setup, Task};
-use crate::bench::work::noise;
+use self::compared::{Bounds, compared, optimizer};
+use super::part::Task;
 
-/// Precisions, with the error of values and of gradients that each explains: float32's sums of some thousand products, and
-/// of the others a few roundings in a row.
-const PRECISIONS: [(DType, [f64; 2]); 3] = [
-    (DType::F32, [1e-5, 1e-4]),
-    (DType::F16, [4e-3, 2e-2]),
-    (DType::BF16, [3e-2, 1e-1]),
+/// Precisions, with the errors that each explains: float32's sums of some thousand products, and of the others a few roundings in
+/// a row.
+const PRECISIONS: [(DType, Bounds); 3] = [
+    (
+        DType::F32,
+        Bounds {
+            value: 1e-5,
+            gradient: 1e-4,
+            second: Some(1e-3),
+        },
+    ),
+    (
+        DType::F16,
+        Bounds {
+            value: 4e-3,
+            gradient: 2e-2,
+            second: None,
+        },
+    ),
+    (
+        DType::BF16,
+        Bounds {
+            value: 3e-2,
+            gradient: 1e-1,
+            second: None,
+        },
+    ),
 ];
 
 /// The operator that takes places.
@@ -50,6 +67,7 @@ pub fn tasks() -> Vec<Task> {
             }));
         }
     }
+    tasks.push(Task::new("adam and average, f32", optimizer));
     tasks
 }
 
@@ -78,6 +96,11 @@ fn all() -> Vec<(String, Vec<Vec<usize>>, Operator)> {
         );
     }
     add(
+        "conv2d_relu",
+        &[map, weight, &[70]],
+        Rc::new(|t| Weight::new(t[1].clone()).conv2d_relu(&t[0], Some(&t[2]), 1, 1)),
+    );
+    add(
         "upsample2d",
         &[map],
         Rc::new(|t| upsample2d(&t[0], Some(&taps(&t[0])?), 2, [0; 4], false, 1.0)),
@@ -98,6 +121,17 @@ fn all() -> Vec<(String, Vec<Vec<usize>>, Operator)> {
             Rc::new(move |t| bias_act(&t[0], Some(&t[1]), &how)),
         );
     }
+    add(
+        "bias_act of rows",
+        &[&[3, 50, 96], &[96]],
+        Rc::new(|t| {
+            let how = BiasAct {
+                dim: 2,
+                ..BiasAct::new(Activation::Lrelu)
+            };
+            bias_act(&t[0], Some(&t[1]), &how)
+        }),
+    );
     for up in [1, 2] {
         let noise: &[usize] = &[2, 1, 19 * up, 17 * up];
         add(
@@ -106,6 +140,34 @@ fn all() -> Vec<(String, Vec<Vec<usize>>, Operator)> {
             Rc::new(move |t| modulated(t, up)),
         );
     }
+    add(
+        "modulated_layer to RGB",
+        &[map, &[3, 33, 1, 1], &[2, 33], &[3]],
+        Rc::new(|t| {
+            let how = ModulatedConv {
+                demodulate: false,
+                ..ModulatedConv::default()
+            };
+            let act = BiasAct {
+                clamp: Some(0.8),
+                ..BiasAct::new(Activation::Linear)
+            };
+            modulated_layer(&t[0], &t[1], &t[2], &how, Some(&t[3]), &act)
+        }),
+    );
+    add(
+        "modulated_conv2d turned, with a factor",
+        &[map, weight, &[2, 33], &[1, 33]],
+        Rc::new(|t| {
+            let how = ModulatedConv {
+                padding: 1,
+                flip_weight: false,
+                channel_factor: Some(&t[3]),
+                ..ModulatedConv::default()
+            };
+            modulated_conv2d(&t[0], &t[1], &t[2], &how)
+        }),
+    );
     add(
         "linear",
         &[&[3, 50, 96], &[70, 96], &[70]],
@@ -221,134 +283,4 @@ fn modulated(t: &[Tensor], up: usize) -> domex_ops::Result<Tensor> {
     };
     let act = BiasAct::new(Activation::Lrelu);
     modulated_layer(&t[0], &t[1], &t[2], &how, Some(&t[3]), &act)
-}
-
-fn compared(
-    shapes: &[Vec<usize>],
-    f: &dyn Fn(&[Tensor]) -> domex_ops::Result<Tensor>,
-    dtype: DType,
-    bounds: [f64; 2],
-    setup: &Setup,
-) -> Result<Found> {
-    let operands = shapes
-        .iter()
-        .enumerate()
-        .map(|(i, shape)| {
-            // Otherwise all would begin with the same numbers.
-            let whole = noise(&[&[i + 1], &shape[..]].concat(), &Device::Cpu)?;
-            Ok(whole.get(i)?.to_dtype(dtype)?)
-        })
-        .collect::<Result<Vec<Tensor>>>()?;
-    let truth = results(&operands, f, DType::F64, &Device::Cpu)?;
-    let ours = results(&operands, f, dtype, &setup.device)?;
-    let errors = ours
-        .iter()
-        .zip(&truth)
-        .map(|(ours, truth)| error(ours, truth, dtype == DType::F32))
-        .collect::<Result<Vec<f64>>>()?;
-    let (value, gradient) = (errors[0], errors[1..].iter().copied().fold(0.0, f64::max));
-    Ok(Found {
-        ok: value <= bounds[0] && gradient <= bounds[1],
-        text: format!(
-            "value off by {value:.1e} of {:.0e}, gradients by {gradient:.1e} of {:.0e}",
-            bounds[0], bounds[1]
-        ),
-        figures: json!({ "value": value, "gradients": gradient }),
-    })
-}
-
-/// The result, and the gradients of all operands along fixed numbers.
-fn results(
-    operands: &[Tensor],
-    f: &dyn Fn(&[Tensor]) -> domex_ops::Result<Tensor>,
-    dtype: DType,
-    device: &Device,
-) -> Result<Vec<Tensor>> {
-    let vars = operands
-        .iter()
-        .map(|t| Ok(Var::from_tensor(&t.to_device(device)?.to_dtype(dtype)?)?))
-        .collect::<Result<Vec<Var>>>()?;
-    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let y = f(&tensors)?;
-    // Other numbers than those of any operand: along itself, what has a length of 1 does not change.
-    let along = noise(&[&[9], y.dims()].concat(), device)?.get(8)?;
-    let along = along.to_dtype(dtype)?;
-    let grads = (&y * along)?.sum_all()?.backward()?;
-    let mut all = vec![y.detach()];
-    for (i, var) in vars.iter().enumerate() {
-        match grads.get(var) {
-            Some(grad) => all.push(grad.clone()),
-            None => bail!("operand {i} has no gradient"),
-        }
-    }
-    Ok(all)
-}
-
-/// The largest difference, relative to the largest value, or the root of the mean square of each; NaN counts as infinitely far.
-fn error(ours: &Tensor, truth: &Tensor, largest: bool) -> Result<f64> {
-    let flat = |t: &Tensor| -> Result<Vec<f64>> {
-        let here = t.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-        Ok(here.flatten_all()?.to_vec1()?)
-    };
-    if ours.dims() != truth.dims() {
-        bail!("shape {:?}, expected {:?}", ours.dims(), truth.dims());
-    }
-    let (ours, truth) = (flat(ours)?, flat(truth)?);
-    let of = |values: &mut dyn Iterator<Item = f64>| -> f64 {
-        match largest {
-            // `max` leaves NaN out.
-            true => values.fold(0.0, |m, v| match v.is_nan() || m.is_nan() {
-                true => f64::NAN,
-                false => v.abs().max(m),
-            }),
-            false => values.map(|v| v * v).sum::<f64>().sqrt(),
-        }
-    };
-    let off = of(&mut ours.iter().zip(&truth).map(|(a, b)| a - b));
-    let relative = off / of(&mut truth.iter().copied()).max(1e-30);
-    Ok(if relative.is_nan() {
-        f64::INFINITY
-    } else {
-        relative
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tensor(values: &[f32]) -> Tensor {
-        Tensor::new(values, &Device::Cpu).unwrap()
-    }
-
-    #[test]
-    fn errors_are_relative_and_nan_is_far() {
-        let truth = tensor(&[1.0, -4.0]);
-        assert_eq!(error(&tensor(&[1.0, -3.0]), &truth, true).unwrap(), 0.25);
-        let mean = error(&tensor(&[1.0, -3.0]), &truth, false).unwrap();
-        assert!((mean - 1.0 / 17f64.sqrt()).abs() < 1e-12);
-        for largest in [true, false] {
-            let far = error(&tensor(&[f32::NAN, -4.0]), &truth, largest).unwrap();
-            assert_eq!(far, f64::INFINITY);
-        }
-        assert!(error(&tensor(&[1.0]), &truth, true).is_err());
-    }
-
-    #[test]
-    fn a_wrong_operator_is_found() {
-        let setup = Setup {
-            device: Device::Cpu,
-            assets: "".into(),
-        };
-        let wrong = |t: &[Tensor]| match t[0].dtype() {
-            DType::F64 => matmul(&t[0], &t[1]),
-            _ => Ok((matmul(&t[0], &t[1])? * 1.001)?),
-        };
-        let shapes = [vec![3, 4], vec![4, 5]];
-        let judge = |f: &dyn Fn(&[Tensor]) -> domex_ops::Result<Tensor>| {
-            compared(&shapes, f, DType::F32, [1e-5, 1e-4], &setup).unwrap()
-        };
-        assert!(judge(&|t| matmul(&t[0], &t[1])).ok);
-        assert!(!judge(&wrong).ok);
-    }
 }

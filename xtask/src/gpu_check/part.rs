@@ -191,6 +191,9 @@ fn open(device: Where) -> Result<Device> {
     match device {
         Where::Cpu => Ok(Device::Cpu),
         Where::Card(index) => card(index),
+        Where::StandIn => Err(user_error(
+            "--part with --device stand-in: leave --part out",
+        )),
     }
 }
 

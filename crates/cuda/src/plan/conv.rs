@@ -17,8 +17,8 @@ const SLICE: usize = 16;
 const BLOCKS: usize = 256;
 /// Terms that a block of a weight's gradient should have at least, for its own sum to be worth adding up.
 const TERMS: usize = 512;
-/// Floats of dynamic shared memory that every card grants.
-const MOST_SHARED: usize = 12_000;
+/// Input channels that the demodulation takes at most: their sums stand in the shared memory that every card grants.
+pub const MOST_CHANNELS: usize = 12_000;
 
 /// What is done to input and output of a convolution on the way.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -137,14 +137,14 @@ pub fn conv_grad_weight(s: &ConvShape) -> Result<Plan> {
 ///
 /// # Errors
 ///
-/// More input channels than shared memory holds.
+/// More input channels than [`MOST_CHANNELS`].
 pub fn demodulation(n: usize, c_in: usize, c_out: usize, taps: usize) -> Result<Plan> {
     let [weights, style, factors] = operands();
-    if c_in > MOST_SHARED {
+    if c_in > MOST_CHANNELS {
         return Err(crate::Error::Size {
             name: "c_in",
             found: c_in,
-            most: MOST_SHARED,
+            most: MOST_CHANNELS,
         });
     }
     let mut plan = Plan::new(3);

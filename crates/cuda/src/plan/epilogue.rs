@@ -9,6 +9,11 @@ use crate::{
     modules::Module,
 };
 
+/// Blocks that keep a card busy, about, among which a backward pass shares out large planes.
+const BLOCKS: usize = 1024;
+/// Pixels that such a block should have at least.
+const PIXELS: usize = 4096;
+
 /// The noise of an epilogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noise {
@@ -158,9 +163,9 @@ pub fn epilogue_slope(s: &EpilogueShape, epilogue: &Epilogue) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Operands: x, gy, gx `[n, channels, pixels]`; the gradients of scale `[n, channels]`, of bias `[channels]` and of noise (as the
-/// noise); then those that `epilogue` names. A gradient is made where `wanted` (scale, bias, noise) says so; of the others no buffer
-/// is read or written. A gradient can be had of a part that is absent: of a bias of zeros, say.
+/// Operands: x, gy, gx `[n, channels, pixels]`; of the gradients of scale `[n, channels]`, of bias `[channels]` and of noise (as the
+/// noise) those that `wanted` asks for, in this order; then those that `epilogue` names. A gradient can be had of a part that is absent:
+/// of a bias of zeros, say.
 ///
 /// # Errors
 ///
@@ -170,30 +175,49 @@ pub fn epilogue_backward(
     epilogue: &Epilogue,
     wanted: [bool; 3],
 ) -> Result<Plan> {
-    let [x, gy, gx, g_scale, g_bias, g_noise] = operands();
-    let [scale_wanted, bias_wanted, noise_wanted] = wanted;
+    let [x, gy, gx] = operands();
+    let mut count = 3;
+    let [g_scale, g_bias, g_noise] = wanted.map(|wanted| {
+        count += usize::from(wanted);
+        wanted.then(|| Buffer(count - 1))
+    });
     epilogue.check(s, s.n * s.channels * s.pixels)?;
-    let mut plan = Plan::new(6 + epilogue.operands());
+    let mut plan = Plan::new(count + epilogue.operands());
     let (n, channels) = (int("n", s.n)?, int("channels", s.channels)?);
     let pixels = long("pixels", s.pixels)?;
-    let sums = bias_wanted.then(|| plan.scratch(s.n * s.channels));
-    let planes = Launch::new(
-        Module::Epilogue,
-        "epilogue_backward",
-        [s.n * s.channels, 1, 1],
-    )?;
+    // By the sizes alone, so that the same sizes give the same bits on every card.
+    let planes = s.n * s.channels;
+    let parts = BLOCKS.div_ceil(planes).min(s.pixels.div_ceil(PIXELS));
+    let share = s.pixels.div_ceil(parts);
+    // Rows of sums, [planes] or [channels] each, of which a gradient is made.
+    let rows = [parts, parts * s.n];
+    let mut sums = |grad: Option<Buffer>, rows: usize| match rows {
+        1 => grad,
+        _ => grad.map(|_| plan.scratch(parts * planes)),
+    };
+    let (scale_sums, bias_sums) = (sums(g_scale, rows[0]), sums(g_bias, rows[1]));
+    let blocks = Launch::new(Module::Epilogue, "epilogue_backward", [planes, parts, 1])?;
     plan.launches.push(
-        planes
-            .with(args![x, gy, gx, scale_wanted.then_some(g_scale), sums])
-            .with(args![channels, pixels])
+        blocks
+            .with(args![x, gy, gx, scale_sums, bias_sums])
+            .with(args![long("share", share)?, channels, pixels])
             .with(epilogue.args()),
     );
-    if let Some(sums) = sums {
-        let launch = Launch::elements(Module::Epilogue, "epilogue_bias_grad", s.channels)?;
-        plan.launches
-            .push(launch.with(args![sums, g_bias, n, channels]));
+    for (sums, grad, rows, len) in [
+        (scale_sums, g_scale, rows[0], planes),
+        (bias_sums, g_bias, rows[1], s.channels),
+    ] {
+        if grad.is_some() && rows > 1 {
+            let launch = Launch::elements(Module::Epilogue, "epilogue_sum_grad", len)?;
+            plan.launches.push(launch.with(args![
+                sums,
+                grad,
+                int("rows", rows)?,
+                int("sums", len)?
+            ]));
+        }
     }
-    if noise_wanted {
+    if let Some(g_noise) = g_noise {
         let len = match epilogue.noise {
             Some(Noise::Shared(_)) => s.pixels,
             _ => s.n * s.pixels,

@@ -90,15 +90,20 @@ pub fn norm(line: &Line, affine: Option<Affine>) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Operands: x, gy, gx, and with `affine` weight and the gradients of weight and of bias.
+/// Operands: x, gy, gx, with `affine` the weight, and where `wanted` the gradients of weight and of bias.
 ///
 /// # Errors
 ///
 /// As [`norm`].
-pub fn norm_backward(line: &Line, affine: Option<Affine>) -> Result<Plan> {
+pub fn norm_backward(line: &Line, affine: Option<Affine>, wanted: bool) -> Result<Plan> {
     let [x, gy, gx, weight, g_weight, g_bias] = operands();
-    let mut plan = Plan::new(if affine.is_some() { 6 } else { 3 });
-    let normal = affine.map(|_| plan.scratch(line.len()));
+    let wanted = affine.filter(|_| wanted);
+    let mut plan = Plan::new(match (affine, wanted) {
+        (None, _) => 3,
+        (Some(_), None) => 4,
+        (Some(_), Some(_)) => 6,
+    });
+    let normal = wanted.map(|_| plan.scratch(line.len()));
     let launch = line.launch(
         "norm_rows_backward",
         "norm_lines_backward",
@@ -106,7 +111,7 @@ pub fn norm_backward(line: &Line, affine: Option<Affine>) -> Result<Plan> {
     )?;
     let with = affine.map(|affine| (affine, Some(weight), None));
     plan.launches.push(launch.with(line.args(x, with)?));
-    if let (Some(affine), Some(normal)) = (affine, normal) {
+    if let (Some(affine), Some(normal)) = (wanted, normal) {
         let outer = line.len() / (affine.channels * affine.repeat);
         let launch = Launch::new(Module::Norm, "norm_affine_grad", [affine.channels, 1, 1])?;
         plan.launches.push(launch.with(args![

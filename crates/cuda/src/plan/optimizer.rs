@@ -37,16 +37,16 @@ pub fn adam(adam: &Adam, len: usize) -> Result<Plan> {
     Ok(plan)
 }
 
-/// `average += rate (value − average)`. Operands: average (updated in place), value.
+/// `average ← value + beta (average − value)`. Operands: average (updated in place), value.
 ///
 /// # Errors
 ///
 /// As [`adam`].
-pub fn average(rate: f64, len: usize) -> Result<Plan> {
+pub fn average(beta: f64, len: usize) -> Result<Plan> {
     let [average, value] = operands();
     let mut plan = Plan::new(2);
     let launch = Launch::elements(Module::Optimizer, "average", len)?;
     plan.launches
-        .push(launch.with(args![average, value, long("weights", len)?, rate as f32]));
+        .push(launch.with(args![average, value, long("weights", len)?, beta as f32]));
     Ok(plan)
 }

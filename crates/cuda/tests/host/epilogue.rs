@@ -11,7 +11,7 @@ use crate::{
     runner::floats,
 };
 
-const SHAPES: [EpilogueShape; 3] = [
+const SHAPES: [EpilogueShape; 4] = [
     EpilogueShape {
         n: 2,
         channels: 3,
@@ -26,6 +26,12 @@ const SHAPES: [EpilogueShape; 3] = [
         n: 3,
         channels: 2,
         pixels: 521,
+    },
+    // Each plane in several blocks.
+    EpilogueShape {
+        n: 2,
+        channels: 2,
+        pixels: 9000,
     },
 ];
 
@@ -46,7 +52,7 @@ const ACTS: [Activation; 11] = [
 #[test]
 fn every_activation_agrees_with_the_cpu_both_ways() {
     for (i, act) in ACTS.into_iter().enumerate() {
-        let s = SHAPES[i % 3];
+        let s = SHAPES[i % SHAPES.len()];
         let (len, shared) = (s.n * s.channels * s.pixels, i % 2 == 0);
         let x: Vec<f32> = noise(len, 1).iter().map(|v| 4.0 * v).collect();
         let gy = noise(len, 2);
@@ -110,8 +116,24 @@ fn every_activation_agrees_with_the_cpu_both_ways() {
         let Some(got) = floats(&plan, &[&x, &gy, &scale, &shift, &bias], &outputs) else {
             return;
         };
-        for (got, want) in got.iter().zip([&gx, &g_scale, &g_bias, &g_noise]) {
+        let wants = [&gx, &g_scale, &g_bias, &g_noise];
+        for (got, want) in got.iter().zip(wants) {
             assert_close(got, want, 2e-5, &what);
+        }
+
+        // One of the small gradients alone, or none: the others have no operand.
+        for alone in 0..4 {
+            let wanted = [0, 1, 2].map(|part| part == alone);
+            let mut outputs = vec![(2, len)];
+            outputs.extend((alone < 3).then(|| (3, wants[(alone + 1) % 4].len())));
+            let plan = plan::epilogue_backward(&s, &at(2 + outputs.len()), wanted).unwrap();
+            let Some(got) = floats(&plan, &[&x, &gy, &scale, &shift, &bias], &outputs) else {
+                return;
+            };
+            assert_close(&got[0], &gx, 2e-5, &what);
+            if let Some(got) = got.get(1) {
+                assert_close(got, wants[alone + 1], 2e-5, &what);
+            }
         }
     }
 }

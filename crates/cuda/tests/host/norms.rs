@@ -111,7 +111,7 @@ fn norms_along_any_axis_agree_with_the_formula() {
             g_weight[e / affine.repeat % affine.channels] += f64::from(g[e]) * normal[e];
             g_bias[e / affine.repeat % affine.channels] += f64::from(g[e]);
         }
-        let plan = plan::norm_backward(&l, Some(affine)).unwrap();
+        let plan = plan::norm_backward(&l, Some(affine), true).unwrap();
         let outputs = [(2, len), (4, affine.channels), (5, affine.channels)];
         let Some(got) = floats(&plan, &[&x, &g, &weight], &outputs) else {
             return;
@@ -119,6 +119,13 @@ fn norms_along_any_axis_agree_with_the_formula() {
         for (got, want) in got.iter().zip([&gx, &g_weight, &g_bias]) {
             assert_close(got, want, 2e-5, &what);
         }
+        // A frozen weight: gx alone.
+        let plan = plan::norm_backward(&l, Some(affine), false).unwrap();
+        assert_eq!((plan.launches.len(), plan.scratch.len()), (1, 0));
+        let Some(got) = floats(&plan, &[&x, &g, &weight], &[(2, len)]) else {
+            return;
+        };
+        assert_close(&got[0], &gx, 2e-5, &what);
 
         let [y, gx, _] = by_hand(&l, &wide(&x), &vec![1.0; len], &vec![0.0; len], &wide(&g));
         let Some(got) = floats(&plan::norm(&l, None).unwrap(), &[&x], &[(1, len)]) else {
@@ -126,7 +133,7 @@ fn norms_along_any_axis_agree_with_the_formula() {
         };
         assert_close(&got[0], &y, 1e-5, &what);
         let Some(got) = floats(
-            &plan::norm_backward(&l, None).unwrap(),
+            &plan::norm_backward(&l, None, false).unwrap(),
             &[&x, &g],
             &[(2, len)],
         ) else {

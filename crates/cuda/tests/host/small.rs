@@ -98,10 +98,10 @@ fn three_steps_of_adam_agree_with_the_cpu() {
 }
 
 #[test]
-fn an_average_moves_by_its_rate() {
+fn an_average_moves_by_its_share() {
     let (average, value) = (noise(300, 1), noise(300, 2));
     let Some(after) = run(
-        &plan::average(0.1, 300).unwrap(),
+        &plan::average(0.9, 300).unwrap(),
         &[bytes(&average), bytes(&value)],
     ) else {
         return;
@@ -109,7 +109,7 @@ fn an_average_moves_by_its_rate() {
     let want: Vec<f64> = average
         .iter()
         .zip(&value)
-        .map(|(&a, &v)| f64::from(a) + 0.1 * (f64::from(v) - f64::from(a)))
+        .map(|(&a, &v)| f64::from(v) + 0.9 * (f64::from(a) - f64::from(v)))
         .collect();
     assert_close(&from_bytes(&after[0]), &want, 1e-6, "average");
 }

@@ -2,15 +2,34 @@
 
 use std::ops::Range;
 
-use candle_core::{CudaStorage, Layout, Result, Shape};
+use candle_core::{CudaStorage, Layout, Result, Shape, Tensor};
 use domex_cuda::{Buffer, plan};
 use domex_kernels::{Activation, epilogue::EpilogueShape};
 
-use super::{Curve, Epilogue};
+use super::{Curve, Epilogue, Gradients, Part};
 use crate::{
-    cuda::{Input, compute},
+    cpu::Borrowed,
+    cuda::{Input, Operand, compute, run},
     upfirdn2d::Resample,
 };
+
+impl Curve {
+    /// The curve alone, as the kernels take it.
+    pub(crate) fn cuda(self) -> plan::Epilogue {
+        plan::Epilogue {
+            act: if self.negative == 1.0 {
+                Activation::Linear
+            } else {
+                Activation::Lrelu {
+                    alpha: self.negative,
+                }
+            },
+            gain: self.gain,
+            clamp: self.clamp,
+            ..plan::Epilogue::NONE
+        }
+    }
+}
 
 impl Epilogue {
     /// The curve, and where its small operands are in a plan: from number `first` on, scale, noise, bias.
@@ -25,22 +44,11 @@ impl Epilogue {
             true => plan::Noise::Shared(at),
             false => plan::Noise::Each(at),
         });
-        let Curve {
-            negative: alpha,
-            gain,
-            clamp,
-        } = self.curve;
         plan::Epilogue {
             scale,
             noise,
             bias: take(self.bias.len > 0),
-            act: if alpha == 1.0 {
-                Activation::Linear
-            } else {
-                Activation::Lrelu { alpha }
-            },
-            gain,
-            clamp,
+            ..self.curve.cuda()
         }
     }
 
@@ -89,5 +97,52 @@ impl Epilogue {
         inputs.extend(self.cuda_inputs(scale, added));
         let y = compute(plan, &inputs, output, n * channels * pixels)?;
         Ok((y, Shape::from(shape)))
+    }
+    /// All gradients that are wanted, and that of x, in one pass.
+    pub(super) fn cuda_backward(
+        &self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        added: Option<&Tensor>,
+        g: &Tensor,
+    ) -> Result<Gradients> {
+        let g = g.contiguous()?;
+        let [x_data, g_data] = [x, &g].map(Borrowed::new);
+        let [scale_data, added_data] = [scale, added].map(|t| t.map(Borrowed::new));
+        let scale_data = scale_data.as_ref().map(Borrowed::cuda).transpose()?;
+        let added_data = added_data.as_ref().map(Borrowed::cuda).transpose()?;
+        let tracked = scale.filter(|scale| scale.track_op());
+        let wanted = [tracked.is_some(), self.bias.wanted, self.noise.wanted];
+        let lens = [
+            self.shape.n * self.shape.channels,
+            self.bias.len,
+            self.noise.len,
+        ];
+        let made = wanted.into_iter().zip(lens).filter(|(wanted, _)| *wanted);
+        let mut operands = vec![
+            Operand::Read(Input::of(&x_data)?),
+            Operand::Read(Input::of(&g_data)?),
+            Operand::New(x.elem_count()),
+        ];
+        operands.extend(made.map(|(_, len)| Operand::New(len)));
+        let parts = self.cuda_parts(operands.len(), scale.is_some());
+        let small = self.cuda_inputs(scale_data, added_data);
+        operands.extend(small.into_iter().map(Operand::Read));
+        let plan = plan::epilogue_backward(&self.shape, &parts, wanted);
+        let mut made = run(plan, operands)?;
+        let for_x = made.tensor(x.shape())?;
+        let for_scale = tracked
+            .map(|scale| made.tensor(scale.shape()))
+            .transpose()?;
+        let mut part = |part: Part| {
+            let made = || made.tensor(&Shape::from(part.len));
+            part.wanted.then(made).transpose()
+        };
+        let parts = [part(self.bias)?, part(self.noise)?];
+        let for_added = match added.filter(|added| added.track_op()) {
+            Some(_) => Some(self.for_added(&for_x, parts)?),
+            None => None,
+        };
+        Ok((x.track_op().then_some(for_x), for_scale, for_added))
     }
 }

@@ -1,5 +1,8 @@
 //! The bodies of the normalisations and their derivatives. Formulas: the [parent module](super).
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor,
 };
@@ -10,6 +13,7 @@ use super::BODIES;
 use crate::{
     autograd::in_backward,
     axis::{self, Axis},
+    body::Body,
     cpu::{self, Borrowed, Element, by_dtype},
 };
 
@@ -122,18 +126,6 @@ impl Line {
             y = y.broadcast_add(&affine.spread(&wide(bias)?, x)?)?;
         }
         y.to_dtype(x.dtype())
-    }
-
-    /// The same for the CUDA kernels.
-    #[cfg(feature = "cuda")]
-    fn cuda(&self) -> domex_cuda::plan::Line {
-        domex_cuda::plan::Line {
-            outer: self.axis.outer,
-            len: self.axis.len,
-            inner: self.axis.inner,
-            centre: self.centre,
-            eps: self.eps,
-        }
     }
 
     /// The sizes for the kernel of layer norms, where that serves.
@@ -326,11 +318,7 @@ impl CustomOp3 for NormaliseAffine {
         l3: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
         use crate::cuda::{Input, compute};
-        let affine = domex_cuda::plan::Affine {
-            channels: self.affine.channels,
-            repeat: self.affine.repeat,
-        };
-        let plan = domex_cuda::plan::norm(&self.line.cuda(), Some(affine));
+        let plan = domex_cuda::plan::norm(&self.line.cuda(), Some(self.affine.cuda()));
         let inputs = [Input::All(s1, l1), Input::All(s2, l2), Input::All(s3, l3)];
         let y = compute(plan, &inputs, 1, l1.shape().elem_count())?;
         Ok((y, l1.shape().clone()))
@@ -344,9 +332,15 @@ impl CustomOp3 for NormaliseAffine {
         _: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let one_pass = x.track_op() && BODIES.gradients_in_one_pass(&[x]);
-        if let Some(s) = self.rows().filter(|_| one_pass) {
-            return self.fused(&s, [x, weight, bias], &g.contiguous()?);
+        let body = match x.track_op() {
+            true => BODIES.gradients_in_one_pass(&[x]),
+            false => Body::Composed,
+        };
+        match (body, self.rows()) {
+            (Body::Cpu, Some(s)) => return self.fused(&s, [x, weight, bias], &g.contiguous()?),
+            #[cfg(feature = "cuda")]
+            (Body::Cuda, _) => return self.cuda_backward([x, weight, bias], &g.contiguous()?),
+            _ => {}
         }
         let xd = in_backward(x);
         let for_x = || {
@@ -435,7 +429,7 @@ impl CustomOp2 for NormaliseGrad {
         l2: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
         use crate::cuda::{Input, compute};
-        let plan = domex_cuda::plan::norm_backward(&self.0.cuda(), None);
+        let plan = domex_cuda::plan::norm_backward(&self.0.cuda(), None, false);
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
         let out = compute(plan, &inputs, 2, l1.shape().elem_count())?;
         Ok((out, l1.shape().clone()))

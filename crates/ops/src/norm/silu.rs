@@ -188,7 +188,7 @@ impl CustomOp3 for GroupNormSilu {
         _: &Tensor,
         g: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [gx, g_scale, g_shift] = if !BODIES.gradients_in_one_pass(&[x]) {
+        let [gx, g_scale, g_shift] = if BODIES.gradients_in_one_pass(&[x]) == Body::Composed {
             let [xd, scaled, shifted] = [x, scale, shift].map(in_backward);
             self.composed_backward([&xd, &scaled, &shifted, g])?
         } else {
