@@ -137,7 +137,11 @@ fn its_samples_are_compared_with_pictures() {
     let found = world.json(&format!("{line} --out measured --json"));
     let distance = &found["likeness"]["frechet"];
     assert!(distance.as_f64().is_some_and(|d| d > 0.0), "{found}");
-    assert!(found["path_length"]["mean"].as_f64().is_some_and(|l| l > 0.0));
+    assert!(
+        found["path_length"]["mean"]
+            .as_f64()
+            .is_some_and(|l| l > 0.0)
+    );
     let again = world.json(&format!("{line} --out repeated --json"));
     assert_eq!(again["likeness"], found["likeness"]);
 }

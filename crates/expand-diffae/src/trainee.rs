@@ -9,7 +9,7 @@ use domex_data::source::PictureSource;
 use domex_diffae::{Autoencoder, Model, Overwrite, Tensors};
 use domex_diffusion::{Diffusion, standard_normal, uniform_timesteps};
 use domex_error::AnyError;
-use domex_expand::trainee::PictureGroups;
+use domex_expand::trainee::{PictureGroups, in_one_batch};
 use domex_expand::{Config, Error, Noise, Result, SourceStep, Trainee, Weights};
 use domex_latent::modulation::Modulator;
 use domex_latent::{Expansion, Generator};
@@ -166,30 +166,6 @@ impl DiffAe {
         let share = n as f64 / step.batch as f64;
         Ok(sum.add("loss/noise", &loss, share, self.settings.src)?)
     }
-
-    /// Pictures of all groups in one batch, row `i` of each from the same noise.
-    fn groups(
-        &self,
-        latents: &[&Tensor],
-        noise: &Tensor,
-        make: impl FnOnce(&Tensor, &Tensor) -> domex_diffae::Result<Tensor>,
-    ) -> Result<PictureGroups> {
-        if latents.is_empty() {
-            return Ok(Vec::new());
-        }
-        let counts = latents.iter().map(|latents| latents.dim(0));
-        let counts = counts.collect::<candle_core::Result<Vec<_>>>()?;
-        let noises = counts.iter().map(|&n| noise.narrow(0, 0, n));
-        let noises = noises.collect::<candle_core::Result<Vec<_>>>()?;
-        let (latents, noises) = (Tensor::cat(latents, 0)?, Tensor::cat(&noises, 0)?);
-        let pictures = make(&latents, &noises).map_err(own)?;
-        let mut start = 0;
-        let group = |&n: &usize| {
-            start += n;
-            Ok(pictures.narrow(0, start - n, n)?)
-        };
-        counts.iter().map(group).collect()
-    }
 }
 
 impl Trainee for DiffAe {
@@ -284,10 +260,10 @@ impl Trainee for DiffAe {
         };
         let unet = &self.source.model.networks.unet;
         Ok((
-            self.groups(latents, &noise, |z, x_t| {
+            groups(latents, &noise, |z, x_t| {
                 self.chain.pictures(network, constant, z, x_t)
             })?,
-            self.groups(source, &noise, |z, x_t| {
+            groups(source, &noise, |z, x_t| {
                 self.chain.pictures(unet, unet, z, x_t)
             })?,
         ))
@@ -341,6 +317,19 @@ impl Trainee for DiffAe {
         }
         model.save(path, Overwrite::Replace).map_err(own)
     }
+}
+
+/// Pictures of all groups in one batch, row `i` of each from the same noise.
+fn groups(
+    latents: &[&Tensor],
+    noise: &Tensor,
+    make: impl FnOnce(&Tensor, &Tensor) -> domex_diffae::Result<Tensor>,
+) -> Result<PictureGroups> {
+    in_one_batch(latents, |all| {
+        let noises = latents.iter().map(|z| noise.narrow(0, 0, z.dim(0)?));
+        let noises = noises.collect::<candle_core::Result<Vec<_>>>()?;
+        make(all, &Tensor::cat(&noises, 0)?).map_err(own)
+    })
 }
 
 /// The model with constants for weights.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use domex_data::source::PictureSource;
 use domex_error::AnyError;
-use domex_expand::trainee::PictureGroups;
+use domex_expand::trainee::{PictureGroups, in_one_batch};
 use domex_expand::{
     Config, Error, Noise, ParametrisationKind, Result, SourceStep, Trainee, Weights,
 };
@@ -243,17 +243,17 @@ impl Trainee for StyleGan2 {
         source: &[&Tensor],
         noise: Noise<'_>,
     ) -> Result<(PictureGroups, PictureGroups)> {
-        let network = self.network(weights);
-        Ok(match noise {
-            Noise::Fixed => (
-                groups(network, latents, stylegan2::Noise::Const)?,
-                groups(&self.source, source, stylegan2::Noise::Const)?,
+        let (live, from) = match noise {
+            Noise::Fixed => (stylegan2::Noise::Const, stylegan2::Noise::Const),
+            Noise::Fresh { live, source } => (
+                stylegan2::Noise::Random(live),
+                stylegan2::Noise::Random(source),
             ),
-            Noise::Fresh { live, source: from } => (
-                groups(network, latents, stylegan2::Noise::Random(live))?,
-                groups(&self.source, source, stylegan2::Noise::Random(from))?,
-            ),
-        })
+        };
+        Ok((
+            in_one_batch(latents, |all| painted(self.network(weights), all, live))?,
+            in_one_batch(source, |all| painted(&self.source, all, from))?,
+        ))
     }
 
     fn discriminator(&self) -> Option<&Discriminator> {
@@ -375,35 +375,15 @@ impl Adversarial for StyleGan2 {
     }
 
     fn synthesize(&self, weights: Weights, latents: &Tensor, noise: &mut Stream) -> Result<Tensor> {
-        let network = self.network(weights);
-        let ws = broadcast(latents, network.config().num_ws()).map_err(own)?;
         let noise = stylegan2::Noise::Random(noise);
-        network.synthesis().forward(&ws, noise).map_err(own)
+        painted(self.network(weights), latents, noise)
     }
 }
 
-/// Pictures of groups of latents `[n, D]`, made in one batch.
-fn groups(
-    network: &Generator,
-    latents: &[&Tensor],
-    noise: stylegan2::Noise<'_>,
-) -> Result<PictureGroups> {
-    if latents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let all = match latents {
-        [one] => (*one).clone(),
-        several => Tensor::cat(several, 0)?,
-    };
-    let ws = broadcast(&all, network.config().num_ws()).map_err(own)?;
-    let pictures = network.synthesis().forward(&ws, noise).map_err(own)?;
-    let mut start = 0;
-    let mut group = |latents: &&Tensor| {
-        let n = latents.dim(0)?;
-        start += n;
-        Ok(pictures.narrow(0, start - n, n)?)
-    };
-    latents.iter().map(&mut group).collect()
+/// Pictures of latents `[n, D]`.
+fn painted(network: &Generator, latents: &Tensor, noise: stylegan2::Noise<'_>) -> Result<Tensor> {
+    let ws = broadcast(latents, network.config().num_ws()).map_err(own)?;
+    network.synthesis().forward(&ws, noise).map_err(own)
 }
 
 /// Standard normal numbers.

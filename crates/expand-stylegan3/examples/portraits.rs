@@ -27,7 +27,7 @@ const BATCH: usize = 8;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut given = std::env::args().skip(1);
     let path = given.next().ok_or("expected FILE [STEPS]")?;
-    let steps: u64 = given.next().map_or(Ok(3000), |steps| steps.parse())?;
+    let steps: u64 = given.next().map_or(Ok(1500), |steps| steps.parse())?;
     let asset = |name: &str| Path::new(ASSETS).join(name);
     let shown =
         domex_stylegan2::Model::load_generator(asset("generator.safetensors"), &Device::Cpu)?;
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut config = GeneratorConfig::from_kwargs(&json!({
         "z_dim": shown.noise_dim(), "w_dim": shown.latent_dim(), "img_resolution": shown.resolution(),
-        "num_layers": 8, "channel_base": 2048, "channel_max": 64, "margin_size": 4,
+        "num_layers": 6, "channel_base": 1024, "channel_max": 48, "margin_size": 4,
     }))?;
     config.mapping = shown.config().mapping.clone();
     let mut tensors = init::generator(&config, 0, shown.dtype(), &Device::Cpu)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use domex_data::source::PictureSource;
 use domex_error::AnyError;
-use domex_expand::trainee::PictureGroups;
+use domex_expand::trainee::{PictureGroups, in_one_batch};
 use domex_expand::{Config, Error, Noise, Result, SourceStep, Trainee, Weights};
 use domex_expand_stylegan2::adversarial::{Adversarial, Data};
 use domex_expand_stylegan2::{Adversary, Reals, SourceConfig, activations};
@@ -176,8 +176,13 @@ impl Trainee for StyleGan3 {
         source: &[&Tensor],
         _: Noise<'_>,
     ) -> Result<(PictureGroups, PictureGroups)> {
-        let own = groups(self.network(weights), latents)?;
-        Ok((own, groups(&self.source, source)?))
+        let by = |network: &Generator, latents: &[&Tensor]| {
+            in_one_batch(latents, |all| Ok(network.synthesize(all)?))
+        };
+        Ok((
+            by(self.network(weights), latents)?,
+            by(&self.source, source)?,
+        ))
     }
 
     fn discriminator(&self) -> Option<&Discriminator> {
@@ -283,21 +288,6 @@ impl Adversarial for StyleGan3 {
     fn synthesize(&self, weights: Weights, latents: &Tensor, _: &mut Stream) -> Result<Tensor> {
         Ok(self.network(weights).synthesize(latents)?)
     }
-}
-
-/// Pictures of groups of latents `[n, D]`, made in one batch.
-fn groups(network: &Generator, latents: &[&Tensor]) -> Result<PictureGroups> {
-    if latents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let pictures = network.synthesize(&Tensor::cat(latents, 0)?)?;
-    let mut start = 0;
-    let mut group = |latents: &&Tensor| {
-        let n = latents.dim(0)?;
-        start += n;
-        Ok(pictures.narrow(0, start - n, n)?)
-    };
-    latents.iter().map(&mut group).collect()
 }
 
 /// The same tensors, on the same memory, without variables.

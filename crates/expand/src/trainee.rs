@@ -105,6 +105,29 @@ impl SourceStep<'_> {
 /// Pictures of several groups of latents, `[n, c, h, w]` each.
 pub type PictureGroups = Vec<Tensor>;
 
+/// Pictures of all groups of latents `[n, D]`, made in one batch.
+///
+/// # Errors
+///
+/// Those of `make`.
+pub fn in_one_batch(
+    latents: &[&Tensor],
+    make: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<PictureGroups> {
+    let pictures = match latents {
+        [] => return Ok(Vec::new()),
+        [one] => make(one)?,
+        several => make(&Tensor::cat(several, 0)?)?,
+    };
+    let mut start = 0;
+    let group = |latents: &&Tensor| {
+        let n = latents.dim(0)?;
+        start += n;
+        Ok(pictures.narrow(0, start - n, n)?)
+    };
+    latents.iter().map(group).collect()
+}
+
 /// A generator that can be expanded. See the [module docs](self).
 pub trait Trainee {
     /// `kind` of its files, such as `stylegan2`.
