@@ -46,8 +46,12 @@ fn judged(report: &CaseReport) -> Found {
     ] {
         if let Some(group) = group {
             let (rel, worst) = (group.rel, &group.worst);
+            let of = match worst.used > 1.0 {
+                true => format!(" of {}", worst.name),
+                false => String::new(),
+            };
             parts.push(format!(
-                "{what} off by {rel:.1e}, {:.0} % of the tolerance",
+                "{what} off by {rel:.1e}, {:.0} % of the tolerance{of}",
                 100.0 * worst.used
             ));
         }

@@ -40,7 +40,8 @@ const NO_CARD: u8 = 3;
 /// Arguments of `gpu-check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The card's number; cpu for a rehearsal; or stand-in for the operators as on a card, with the kernels run by the CPU.
+    /// The card's number; cpu for a rehearsal; or stand-in for the operators as on a card, with the kernels run by the CPU, and for
+    /// reference cases, those of --only.
     #[arg(long, default_value = "0", value_name = "N|cpu|stand-in")]
     device: Where,
     /// Only rows whose part/name matches, such as ^golden/stylegan2.
@@ -127,9 +128,13 @@ fn check(args: &Args, card: Option<Card>, program: &Path) -> Result<ExitCode> {
     let start = Instant::now();
     let mut rows = Vec::new();
     say!("{}", page::HEAD);
-    let (parts, libraries) = match args.device {
-        // The others are too much for it.
-        Where::StandIn => (&[Part::Operators][..], Some(stand_in::build()?)),
+    // A fibre for each thread takes its time: reference cases take seconds to minutes each, the other parts too long.
+    let (parts, libraries) = match (args.device, &args.only) {
+        (Where::StandIn, None) => (&[Part::Operators][..], Some(stand_in::build()?)),
+        (Where::StandIn, Some(_)) => {
+            let parts = &[Part::Operators, Part::Golden][..];
+            (parts, Some(stand_in::build()?))
+        }
         _ => (&Part::ALL[..], None),
     };
     for &part in parts {

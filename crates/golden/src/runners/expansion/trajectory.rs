@@ -105,7 +105,8 @@ fn norm(vars: &Vars, grads: &GradStore) -> Result<f64> {
     let mut sum = 0.0;
     for (name, var) in vars {
         if let (true, Some(grad)) = (name.starts_with("synthesis."), grads.get(var)) {
-            sum += scalar(&grad.to_dtype(DType::F64)?.sqr()?.sum_all()?)?;
+            // candle sums a scalar by a buffer of no bytes, which CUDA does not give.
+            sum += scalar(&grad.flatten_all()?.to_dtype(DType::F64)?.sqr()?.sum_all()?)?;
         }
     }
     Ok(sum.sqrt())
