@@ -63,7 +63,7 @@ fn measured(pictures: usize, seed: u64) -> (domex_eval::Result<Fidelity>, usize)
     let model = Model::random(&config, 3, &Device::Cpu).unwrap();
     let mut seen = 0;
     let figures = fidelity((&model).into(), by, &rendering, pictures, seed, |n| {
-        seen += n
+        seen += n;
     });
     (figures, seen)
 }
