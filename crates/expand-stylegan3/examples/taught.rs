@@ -1,5 +1,5 @@
 //! A small StyleGAN3 that draws what the shipped StyleGAN2 draws of the same w, to try an expansion on where no published weights are at hand:
-//! `cargo run --release -p domex-expand-stylegan3 --example portraits -- FILE [STEPS]`.
+//! `cargo run --release -p domex-expand-stylegan3 --example taught -- FILE [STEPS]`.
 //!
 //! The mapping network is that of the StyleGAN2. The synthesis network is trained to make its pictures, by squares and a perceptual distance,
 //! and the moving average of its weights is what the file holds.
