@@ -2,7 +2,7 @@
 //! `cargo run --release -p domex-expand-stylegan3 --example taught -- FILE [STEPS]`.
 //!
 //! The mapping network is that of the StyleGAN2. The synthesis network is trained to make its pictures, by squares and a perceptual distance,
-//! and the moving average of its weights is what the file holds.
+//! and the moving average of its weights is what the file holds. After 300 steps its pictures are blurs of the right colours.
 
 use std::path::Path;
 
