@@ -169,6 +169,14 @@ fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error:
         .map(|(side, n)| format!("{side}²:{n}"))
         .collect();
     writeln!(out, "  features       {}", features.join(" "))?;
+    sizes(&mut out, networks)?;
+    domains(&mut out, model.expansion(), all)?;
+    origin(&mut out, &model.provenance, all)?;
+    Ok(out)
+}
+
+/// A line for each network.
+fn sizes(out: &mut String, networks: &[(&str, Tensors)]) -> std::fmt::Result {
     for (name, tensors) in networks {
         writeln!(
             out,
@@ -177,9 +185,7 @@ fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error:
             count(tensors) as f64 / 1e6
         )?;
     }
-    domains(&mut out, model.expansion(), all)?;
-    origin(&mut out, &model.provenance, all)?;
-    Ok(out)
+    Ok(())
 }
 
 fn domains(out: &mut String, expansion: Option<&Expansion>, all: bool) -> std::fmt::Result {

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use domex_diffae::{Model, Resampling};
 use serde_json::{Value, json};
 
-use super::{Info, count, domains, listed, numbers, origin, print_tensors};
+use super::{Info, domains, listed, numbers, origin, print_tensors, sizes};
 use crate::context::Context;
 use crate::stdout;
 
@@ -110,14 +110,7 @@ fn table(model: &Model, networks: &Networks, all: bool) -> domex_error::Result<S
         Resampling::Plain => "means and repetition",
     };
     writeln!(out, "  resampling     {resampling}")?;
-    for (name, tensors) in networks {
-        writeln!(
-            out,
-            "  {name:<14} {} tensors, {:.2} million numbers",
-            tensors.len(),
-            count(tensors) as f64 / 1e6
-        )?;
-    }
+    sizes(&mut out, networks)?;
     writeln!(
         out,
         "  averaged       {}",

@@ -6,7 +6,7 @@ use domex_stylegan2::{Discriminator, Tensors};
 use domex_stylegan3::Model;
 use serde_json::{Value, json};
 
-use super::{Info, count, domains, listed, numbers, origin, print_tensors};
+use super::{Info, domains, listed, numbers, origin, print_tensors, sizes};
 use crate::context::Context;
 use crate::stdout;
 
@@ -84,14 +84,7 @@ fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error:
     )?;
     let names: Vec<String> = layers(model).collect();
     writeln!(out, "  layers         {}", names.join(" "))?;
-    for (name, tensors) in networks {
-        writeln!(
-            out,
-            "  {name:<14} {} tensors, {:.2} million numbers",
-            tensors.len(),
-            count(tensors) as f64 / 1e6
-        )?;
-    }
+    sizes(&mut out, networks)?;
     if model.left_out {
         writeln!(
             out,
