@@ -133,6 +133,15 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A file that would stop the run at once, in a folder where no run was.
+    #[error(
+        "{} is there, and a file of this name stops a run, which then removes it: move it, or choose another folder",
+        path.display()
+    )]
+    Stop {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no snapshot to resume from.
     #[error("{} holds no snapshot to resume from", path.display())]
     NoSnapshot {
@@ -201,6 +210,7 @@ impl UserError for Error {
             | Self::Locked { .. }
             | Self::Input { .. }
             | Self::NotOurs { .. }
+            | Self::Stop { .. }
             | Self::NoSnapshot { .. }
             | Self::NotFinite { .. } => true,
         }

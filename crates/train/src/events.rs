@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::{Error, Result};
+use crate::{Clock, Error, Result};
 use tensorboard::EventWriter;
 
 /// The file of JSON lines.
@@ -70,18 +70,18 @@ pub struct Events {
 }
 
 impl Events {
-    /// Opens the files below `folder`. Lines after `from_step` are dropped.
+    /// Opens the files below `folder`. What they say of steps after `from` is dropped.
     ///
     /// # Errors
     ///
     /// A file that cannot be read or written.
-    pub fn open(folder: &Path, from_step: u64) -> Result<Self> {
+    pub fn open(folder: &Path, from: &Clock) -> Result<Self> {
         let path = folder.join(JSONL);
         if path.exists() {
             let bytes = fs::read(&path).map_err(Error::io(&path))?;
             // A power cut can leave half a character, or zeros.
             let old = String::from_utf8_lossy(&bytes);
-            let kept = kept_lines(&old, from_step);
+            let kept = kept_lines(&old, from.step);
             if kept.as_bytes() != bytes {
                 domex_data::folder::write_atomic(&path, kept.as_bytes())?;
             }
@@ -94,7 +94,7 @@ impl Events {
         Ok(Self {
             path,
             lines,
-            board: EventWriter::create(folder, from_step)?,
+            board: EventWriter::create(folder, from.images)?,
         })
     }
 
@@ -149,10 +149,27 @@ mod tests {
         }
     }
 
+    /// The steps that TensorBoard shows: at each start but the first it forgets those from the mark's on.
+    fn shown(folder: &Path) -> Vec<u64> {
+        let files = fs::read_dir(folder).unwrap().flatten();
+        let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
+        files.retain(|path| path.to_string_lossy().contains(BOARD));
+        files.sort();
+        let (mut steps, mut starts) = (Vec::new(), 0);
+        for (step, is_start) in files.iter().flat_map(|path| tensorboard::events(path)) {
+            match is_start {
+                true if starts == 0 => starts = 1,
+                true => steps.retain(|known| *known < step),
+                false => steps.push(step),
+            }
+        }
+        steps
+    }
+
     #[test]
     fn a_resumed_run_records_each_step_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut events = Events::open(folder.path(), 0).unwrap();
+        let mut events = Events::open(folder.path(), &Clock::default()).unwrap();
         for step in [10, 20, 30] {
             events.write(&record(step)).unwrap();
         }
@@ -164,8 +181,14 @@ mod tests {
         bytes.extend(&torn.as_bytes()[..torn.len() - 1]);
         assert!(std::str::from_utf8(&bytes).is_err());
         fs::write(&path, bytes).unwrap();
-        let mut events = Events::open(folder.path(), 20).unwrap();
+        let from = Clock {
+            step: 20,
+            images: 16 * 20,
+            ..Clock::default()
+        };
+        let mut events = Events::open(folder.path(), &from).unwrap();
         events.write(&record(25)).unwrap();
+        assert_eq!(shown(folder.path()), [160, 320, 400]);
         let text = fs::read_to_string(&path).unwrap();
         let steps: Vec<u64> = text
             .lines()

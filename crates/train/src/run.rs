@@ -232,7 +232,7 @@ impl<'a> Running<'a> {
             job.prepare().map_err(Error::Job)?;
         }
         Ok(Self {
-            events: Events::open(folder.path(), clock.step)?,
+            events: Events::open(folder.path(), &clock)?,
             progress: Progress::new(config.show, config.images, clock.images),
             pace: Pace::new(clock),
             guard: saved.guard,

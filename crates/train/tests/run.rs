@@ -300,3 +300,26 @@ fn force_removes_no_input_and_nothing_that_no_run_wrote() {
         assert!(foreign.join("snapshots/mine.txt").is_file());
     }
 }
+
+#[test]
+fn a_file_of_somebody_that_is_called_stop_is_neither_removed_nor_obeyed() {
+    let root = tempfile::tempdir().unwrap();
+    let (out, stop) = (root.path().join("run"), root.path().join("run/stop"));
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(&stop, "mine").unwrap();
+    let plan = Plan {
+        force: true,
+        ..Plan::new(&out, 4)
+    };
+    let error = run(&mut Walk::new(&plan), &plan.config(false)).unwrap_err();
+    assert!(matches!(error, Error::Stop { .. }), "{error}");
+    assert!(error.to_string().contains("run/stop"), "{error}");
+    assert_eq!(model(&stop), "mine");
+    // In the folder of a run it is what asked that one to stop.
+    std::fs::remove_file(&stop).unwrap();
+    run(&mut Walk::new(&plan), &plan.config(false)).unwrap();
+    std::fs::write(&stop, "").unwrap();
+    let outcome = run(&mut Walk::new(&plan), &plan.config(false)).unwrap();
+    assert_eq!((outcome.clock.step, outcome.signal), (4, None));
+    assert!(!stop.exists());
+}

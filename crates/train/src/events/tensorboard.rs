@@ -21,13 +21,15 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// A new file `events.out.tfevents.*` in `folder`. With `from_step` above 0 a mark tells TensorBoard to forget
-    /// what earlier files say about later steps.
+    /// A new file `events.out.tfevents.*` in `folder`, of a run, or a part of one, that begins after `images`.
+    ///
+    /// Each file has a mark of a session's start. TensorBoard passes over the first one of a run; at a later one it forgets
+    /// what earlier files say of the mark's step and beyond. Its steps are images here, as those of the scalars are.
     ///
     /// # Errors
     ///
     /// The file cannot be made.
-    pub fn create(folder: &Path, from_step: u64) -> Result<Self> {
+    pub fn create(folder: &Path, images: u64) -> Result<Self> {
         let now = now();
         // Names sort by time; a second part of a run in the same second needs another one.
         let (path, file) = (0..1000)
@@ -46,14 +48,12 @@ impl EventWriter {
         double(&mut version, 1, now);
         bytes(&mut version, 3, b"brain.Event:2");
         writer.record(&version)?;
-        if from_step > 0 {
-            // SessionLog { status: START }.
-            let mut start = Vec::new();
-            double(&mut start, 1, now);
-            varint(&mut start, 2, from_step);
-            bytes(&mut start, 7, &[0x08, 1]);
-            writer.record(&start)?;
-        }
+        // SessionLog { status: START }.
+        let mut start = Vec::new();
+        double(&mut start, 1, now);
+        varint(&mut start, 2, images + 1);
+        bytes(&mut start, 7, &[0x08, 1]);
+        writer.record(&start)?;
         Ok(writer)
     }
 
@@ -138,6 +138,38 @@ fn crc32c(data: &[u8]) -> u32 {
     !crc
 }
 
+/// The records of a file, whose sums must fit.
+#[cfg(test)]
+fn records(path: &Path) -> Vec<Vec<u8>> {
+    let data = std::fs::read(path).unwrap();
+    let mut rest = data.as_slice();
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+        let crc = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
+        assert_eq!(crc(8), masked(&rest[..8]));
+        let record = &rest[12..12 + length];
+        assert_eq!(crc(12 + length), masked(record));
+        records.push(record.to_vec());
+        rest = &rest[16 + length..];
+    }
+    records
+}
+
+/// Each event of a file but the first: its step, and whether it marks a start.
+#[cfg(test)]
+pub(super) fn events(path: &Path) -> Vec<(u64, bool)> {
+    let event = |record: &Vec<u8>| {
+        // Behind the wall time and the step's key; the last digit of the step is below 0x80.
+        let step = &record[10..];
+        let last = step.iter().position(|digit| *digit < 0x80).unwrap();
+        let digits = step[..=last].iter().rev();
+        let step_is = digits.fold(0, |sum, digit| sum << 7 | u64::from(digit & 0x7f));
+        (step_is, step[last + 1] == 7 << 3 | 2)
+    };
+    records(path)[1..].iter().map(event).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,27 +184,18 @@ mod tests {
     #[test]
     fn records_hold_their_scalars() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = EventWriter::create(folder.path(), 7).unwrap();
+        let mut writer = EventWriter::create(folder.path(), 299).unwrap();
         writer
             .scalars(300, [("loss/G", 0.5), ("broken", f64::NAN)])
             .unwrap();
         let other = EventWriter::create(folder.path(), 0).unwrap();
         assert_ne!(writer.path, other.path);
 
-        let data = std::fs::read(&writer.path).unwrap();
-        let mut rest = data.as_slice();
-        let mut records = Vec::new();
-        while !rest.is_empty() {
-            let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
-            let crc = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
-            assert_eq!(crc(8), masked(&rest[..8]));
-            let record = &rest[12..12 + length];
-            assert_eq!(crc(12 + length), masked(record));
-            records.push(record.to_vec());
-            rest = &rest[16 + length..];
-        }
+        let records = records(&writer.path);
         assert_eq!(records.len(), 3);
         assert!(records[0].ends_with(b"brain.Event:2"));
+        // Behind the wall time: what was told of 299 images stays.
+        assert_eq!(records[1][9..], [0x10, 0xac, 0x02, 0x3a, 2, 0x08, 1]);
         // After the wall time: step 300, then the summary with its one value.
         let expected = [
             &[0x10, 0xac, 0x02, 0x2a, 15, 0x0a, 13, 0x0a, 6][..],

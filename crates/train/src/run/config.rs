@@ -146,26 +146,24 @@ impl RunConfig {
         }
     }
 
-    /// Removes what a process that was killed left half written and, for a run that is forced into the folder of another,
-    /// what that one wrote: its snapshots and events are not this one's. Other files stay, and all files of a folder
-    /// where no run was.
+    /// Removes what a process that was killed left half written, what asked an earlier part of the run to stop and, for a run
+    /// that is forced into the folder of another, what that one wrote: its snapshots and events are not this one's. Other files
+    /// stay, and all files of a folder where no run was.
     pub(super) fn clear(&self, folder: &RunFolder, job: &dyn Job) -> Result<()> {
         remove(&folder.file(snapshots::FOLDER), half_written)?;
-        remove(folder.path(), |name| half_written(name) || name == STOP)?;
-        if !self.force || self.goes_on() {
+        remove(folder.path(), half_written)?;
+        if self.goes_on() {
+            return remove(folder.path(), |name| name == STOP);
+        }
+        if !self.force {
             return Ok(());
         }
         if !models::is_run(folder.path()) {
-            return match snapshots::any(folder.path()) {
-                true => Err(Error::NotOurs {
-                    path: self.out.clone(),
-                }),
-                false => Ok(()),
-            };
+            return folder.check_foreign();
         }
         snapshots::remove_all(folder.path())?;
         remove(folder.path(), |name| {
-            [events::JSONL, SETTINGS].contains(&name)
+            [events::JSONL, SETTINGS, STOP].contains(&name)
                 || name.starts_with(events::BOARD)
                 || models::writes(name)
                 || job.writes(name)
@@ -221,12 +219,26 @@ impl RunFolder {
         self.folder.file(name)
     }
 
+    /// Refuses what a run in a folder where none was would remove.
+    fn check_foreign(&self) -> Result<()> {
+        let stop = self.file(STOP);
+        if stop.is_file() {
+            return Err(Error::Stop { path: stop });
+        }
+        match snapshots::any(self.path()) {
+            true => Err(Error::NotOurs {
+                path: self.path().to_path_buf(),
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// The signal that the file [`STOP`] stands for, where it is there.
     pub(super) fn asked_to_stop(&self) -> Option<u8> {
         // SIGTERM.
         const NUMBER: u8 = 15;
         let file = self.file(STOP);
-        let is_there = file.exists();
+        let is_there = file.is_file();
         if is_there {
             drop(std::fs::remove_file(file));
         }
