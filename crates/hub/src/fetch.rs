@@ -112,13 +112,16 @@ impl<'a> Fetcher<'a> {
         let mut pinned = Vec::new();
         if entry.sha256.is_none() && lock.sha256(&entry.name, &place).is_none() {
             let sha256 = domex_checkpoint::sha256_file(&file)?;
-            pinned.push((entry.name.clone(), sha256.clone()));
             let pin = Pin {
-                place,
-                sha256,
+                place: place.clone(),
+                sha256: sha256.clone(),
                 commit,
             };
             lock.pin(&entry.name, pin)?;
+            // Another process may have pinned another one.
+            let known = verify(entry, &lock, &place, &sha256);
+            known.map_err(|mismatch| wrong(&place, mismatch, false))?;
+            pinned.push((entry.name.clone(), sha256));
         }
         Ok(Fetched {
             path: file,
