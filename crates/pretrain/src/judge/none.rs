@@ -290,7 +290,8 @@ fn filtered(photo: &[f32], stream: &mut Stream) -> Vec<f32> {
     match pick(5, stream) {
         // A tint: one colour is taken away and another added, more than a jitter does.
         0 => {
-            let (down, up) = (pick(3, stream), pick(3, stream));
+            let down = pick(3, stream);
+            let up = (down + 1 + pick(2, stream)) % 3;
             let strength = 0.35 + 0.4 * stream.uniform_f32();
             for at in 0..pixels {
                 out[down * pixels + at] -= strength;
@@ -331,6 +332,15 @@ mod tests {
             assert!(moments(&x).1 > 0.02, "{kind:?}");
             assert_eq!(x, drawn(kind, 1), "{kind:?}");
             assert_ne!(x, drawn(kind, 2), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_filter_changes_the_picture() {
+        let photo: Vec<f32> = (0..3 * 16).map(|x| x as f32 / 40.0 - 0.7).collect();
+        let mut stream = Streams::new(0).stream("filters");
+        for _ in 0..100 {
+            assert!(rms(&filtered(&photo, &mut stream), &photo) > 0.1);
         }
     }
 
