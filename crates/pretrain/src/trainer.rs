@@ -28,8 +28,8 @@ pub struct Learning {
     pub weight_decay: f64,
     /// A gradient longer than this is shortened to it; the length is over all variables.
     pub longest_gradient: f64,
-    /// Half-life of the average that is exported, in thousands of images.
-    pub ema_kimg: f64,
+    /// Half-life of the average that is exported, in thousands of images; without one the weights are exported as they are.
+    pub ema_kimg: Option<f64>,
 }
 
 impl Learning {
@@ -57,7 +57,7 @@ pub(crate) struct Trainer {
     parameters: Parameters,
     fixed: Tensors,
     adam: Adam,
-    ema: Ema,
+    ema: Option<Ema>,
     device: Device,
 }
 
@@ -86,13 +86,16 @@ impl Trainer {
             beta2: 0.99,
             ..AdamConfig::default()
         };
-        let ema = EmaConfig {
-            kimg: learning.ema_kimg,
-            ramp_up: Some(0.1),
+        let ema = |kimg| {
+            let config = EmaConfig {
+                kimg,
+                ramp_up: Some(0.1),
+            };
+            Ema::new(&parameters, config)
         };
         Ok(Self {
             adam: Adam::new(&parameters, adam)?,
-            ema: Ema::new(&parameters, ema)?,
+            ema: learning.ema_kimg.map(ema).transpose()?,
             learning,
             parameters,
             fixed,
@@ -117,14 +120,22 @@ impl Trainer {
             .collect()
     }
 
-    /// The average.
-    pub(crate) fn averaged(&self) -> VarBuilder<'static> {
-        self.builder(self.ema.average().frozen())
+    /// The average, else the variables.
+    fn average(&self) -> Tensors {
+        match &self.ema {
+            Some(ema) => ema.average().frozen(),
+            None => self.trainable_tensors(),
+        }
     }
 
-    /// The average and what is fixed.
+    /// The average and what is fixed, for a network.
+    pub(crate) fn averaged(&self) -> VarBuilder<'static> {
+        self.builder(self.average())
+    }
+
+    /// The same by name.
     pub(crate) fn averaged_tensors(&self) -> Tensors {
-        let mut tensors = self.ema.average().frozen();
+        let mut tensors = self.average();
         tensors.extend(self.fixed.clone());
         tensors
     }
@@ -139,10 +150,13 @@ impl Trainer {
         if !loss.to_scalar::<f32>()?.is_finite() {
             return Ok(Step::Skipped("loss".into()));
         }
-        self.apply(loss.backward()?, at)
+        let step = self.apply(loss.backward()?, at)?;
+        self.move_average(at)?;
+        Ok(step)
     }
 
-    /// The same, with the gradient of another variable out of the same pass; none if the loss is not finite.
+    /// One of several steps down a loss for the same images, with the gradient of another variable out of the same pass; none if the
+    /// loss is not finite. After the last of them the average [moves](Self::move_average).
     pub(crate) fn descend_beside(
         &mut self,
         loss: &Tensor,
@@ -160,10 +174,16 @@ impl Trainer {
     fn apply(&mut self, mut gradients: GradStore, at: &Clock) -> Result<Step> {
         self.shorten(&mut gradients)?;
         self.adam.set_lr(self.learning.lr_at(at.images));
-        let step = self.adam.step(&gradients)?;
+        Ok(self.adam.step(&gradients)?)
+    }
+
+    /// The average's step, once for the images of a batch.
+    pub(crate) fn move_average(&self, at: &Clock) -> Result<()> {
         let batch = self.learning.batch;
-        self.ema.update(batch, at.images + batch as u64)?;
-        Ok(step)
+        match &self.ema {
+            Some(ema) => Ok(ema.update(batch, at.images + batch as u64)?),
+            None => Ok(()),
+        }
     }
 
     fn shorten(&self, gradients: &mut GradStore) -> Result<()> {
@@ -199,13 +219,19 @@ impl Trainer {
     pub(crate) fn save(&self, state: &mut State) -> Result<()> {
         state.put_parameters("model.", &self.parameters)?;
         self.adam.save("adam.", state)?;
-        Ok(self.ema.save("ema.", state)?)
+        match &self.ema {
+            Some(ema) => Ok(ema.save("ema.", state)?),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn restore(&mut self, state: &State) -> Result<()> {
         state.load_parameters("model.", &self.parameters)?;
         self.adam.restore("adam.", state)?;
-        Ok(self.ema.restore("ema.", state)?)
+        match &self.ema {
+            Some(ema) => Ok(ema.restore("ema.", state)?),
+            None => Ok(()),
+        }
     }
 }
 
@@ -213,16 +239,67 @@ impl Trainer {
 mod tests {
     use super::*;
 
+    const LEARNING: Learning = Learning {
+        images: 10_000,
+        batch: 10,
+        lr: 1.0,
+        weight_decay: 0.0,
+        longest_gradient: 1.0,
+        ema_kimg: None,
+    };
+
+    /// Of one variable, `x`.
+    fn trainer(ema_kimg: Option<f64>) -> Trainer {
+        let x = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+        let tensors = Tensors::from([("x".to_owned(), x)]);
+        let learning = Learning {
+            ema_kimg,
+            ..LEARNING
+        };
+        Trainer::new(tensors, |_| false, learning, &Device::Cpu).unwrap()
+    }
+
+    fn x(tensors: &Tensors) -> f32 {
+        tensors["x"].to_vec1::<f32>().unwrap()[0]
+    }
+
+    #[test]
+    fn the_average_moves_once_a_batch_however_many_steps_it_has() {
+        // An average without inertia.
+        let (mut trainer, at) = (trainer(Some(0.0)), Clock::default());
+        let beside = candle_core::Var::new(&[0f32], &Device::Cpu).unwrap();
+        for _ in 0..2 {
+            let x = trainer.trainable().get(1, "x").unwrap();
+            let loss = (x + beside.as_tensor()).unwrap().sqr().unwrap();
+            let loss = loss.sum_all().unwrap();
+            let (_, gradient) = trainer.descend_beside(&loss, &at, &beside).unwrap();
+            assert!(gradient.is_some());
+        }
+        assert_eq!(x(&trainer.averaged_tensors()), 1.0);
+        trainer.move_average(&at).unwrap();
+        let now = x(&trainer.trainable_tensors());
+        assert!(now < 1.0);
+        assert_eq!(x(&trainer.averaged_tensors()), now);
+    }
+
+    #[test]
+    fn without_an_average_a_snapshot_that_has_one_is_taken_up() {
+        let mut with = trainer(Some(1.0));
+        let loss = with.trainable().get(1, "x").unwrap().sum_all().unwrap();
+        let step = with.descend(&loss, &Clock::default()).unwrap();
+        assert!(!matches!(step, Step::Skipped(_)));
+        let mut state = State::new();
+        with.save(&mut state).unwrap();
+        let mut without = trainer(None);
+        without.restore(&state).unwrap();
+        let now = x(&with.trainable_tensors());
+        assert!(now < 1.0);
+        assert_eq!(x(&without.averaged_tensors()), now);
+    }
+
     #[test]
     fn the_rate_rises_and_falls() {
-        let learning = Learning {
-            images: 10_000,
-            batch: 10,
-            lr: 1.0,
-            weight_decay: 0.0,
-            longest_gradient: 1.0,
-            ema_kimg: 1.0,
-        };
+        let learning = LEARNING;
         assert!(learning.lr_at(0) < 0.02);
         assert!((learning.lr_at(1000) - 0.5).abs() < 1e-9);
         assert!((learning.lr_at(2000) - 1.0).abs() < 1e-9);

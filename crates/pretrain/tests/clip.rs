@@ -42,7 +42,7 @@ fn config(images: u64) -> ClipConfig {
             lr: 3e-3,
             weight_decay: 0.0,
             longest_gradient: 2.0,
-            ema_kimg: 0.05,
+            ema_kimg: Some(0.05),
         },
         feed: Feed {
             size: 32,

@@ -44,7 +44,7 @@ fn learning(images: u64, batch: usize, lr: f64) -> Learning {
         lr,
         weight_decay: 0.0,
         longest_gradient: 1.0,
-        ema_kimg: 0.02,
+        ema_kimg: Some(0.02),
     }
 }
 

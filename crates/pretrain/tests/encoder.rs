@@ -33,7 +33,7 @@ fn config(world: &World, images: u64) -> EncoderConfig {
     config.network.widths = [8, 16, 16, 16];
     config.learning.batch = 16;
     config.learning.lr = 4e-3;
-    config.learning.ema_kimg = 0.05;
+    config.learning.ema_kimg = Some(0.05);
     config.measured = 32;
     config
 }

@@ -24,7 +24,7 @@ fn with_nones(images: u64, nones: f64) -> JudgeJob {
     config.feed.size = 16;
     config.learning.batch = 16;
     config.learning.lr = 4e-3;
-    config.learning.ema_kimg = 0.05;
+    config.learning.ema_kimg = Some(0.05);
     config.nones = nones;
     JudgeJob::new(config, Arc::new(world), &Device::Cpu).unwrap()
 }

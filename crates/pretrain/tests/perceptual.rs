@@ -17,7 +17,7 @@ fn job(images: u64) -> PerceptualJob {
     let mut config = PerceptualConfig::new(images);
     config.feed.size = 16;
     config.learning.batch = 8;
-    config.learning.ema_kimg = 0.02;
+    config.learning.ema_kimg = Some(0.02);
     config.triplets = 8;
     config.measured = 64;
     PerceptualJob::new(config, Arc::new(SmallWorld::new()), &Device::Cpu).unwrap()

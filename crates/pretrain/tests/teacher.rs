@@ -33,7 +33,7 @@ fn job(folder: &Path, images: u64) -> TeacherJob {
     config.network = Config::new(16, texts.dim(), &[8, 16]);
     config.learning.batch = 8;
     config.learning.lr = 4e-3;
-    config.learning.ema_kimg = 0.05;
+    config.learning.ema_kimg = Some(0.05);
     config.measured = 64;
     TeacherJob::new(config, Arc::new(SmallWorld::new()), texts, &Device::Cpu).unwrap()
 }

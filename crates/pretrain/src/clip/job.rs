@@ -254,6 +254,7 @@ impl ClipJob {
                 negatives.climb(&rest, &self.config.feed, &*self.scenes)?;
             }
         }
+        self.trainer.move_average(at)?;
         Ok(report)
     }
 

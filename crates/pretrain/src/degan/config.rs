@@ -95,7 +95,7 @@ impl DeganConfig {
                 lr: 1e-3,
                 weight_decay: 0.0,
                 longest_gradient: 1.0,
-                ema_kimg: 1.0,
+                ema_kimg: Some(1.0),
             },
             expand: 4,
             fade_in: FadeIn {

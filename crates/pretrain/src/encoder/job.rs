@@ -57,7 +57,7 @@ impl EncoderConfig {
                 lr: 2e-3,
                 weight_decay: 1e-2,
                 longest_gradient: 5.0,
-                ema_kimg: 3.0,
+                ema_kimg: Some(3.0),
             },
             pictured: 0.25,
             perceptual: 2.0,

@@ -110,7 +110,7 @@ impl HyperdomainConfig {
                 lr: 1e-3,
                 weight_decay: 0.0,
                 longest_gradient: 1.0,
-                ema_kimg: 1.0,
+                ema_kimg: None,
             },
             weights: Weights::default(),
             augment: Augment {

@@ -22,7 +22,7 @@ use super::measure;
 use super::{Augmentation, HyperdomainConfig, TextPictures};
 use crate::domains::{self, Terms};
 use crate::init::Tensors;
-use crate::trainer::Trainer;
+use crate::trainer::{Learning, Trainer};
 use crate::{Error, Result};
 
 /// What a step learns from, a row for each of its texts.
@@ -76,7 +76,7 @@ impl Embedded {
 
 /// Frozen networks that say what a domain should look like, and what is known of it.
 pub struct Networks {
-    /// CLIP models, at least one: the network reads embeddings of the first.
+    /// CLIP models, at least one: the network reads embeddings of the first. Others are asked without augmentation only.
     pub guides: Vec<Guide>,
     /// Pictures of the texts, if there are any: half of each batch is learnt by them.
     pub pictures: Option<Box<dyn TextPictures>>,
@@ -135,6 +135,12 @@ impl HyperdomainJob {
             .collect::<Result<_>>()?;
         let streams = Streams::new(config.seed);
         let tensors: Tensors = init(&config.network, &mut streams.stream("hypernetwork"))?;
+        // Statistics of its batch normalisation are those of the weights as they are. Runs of earlier versions kept an average that
+        // nothing read.
+        let learning = Learning {
+            ema_kimg: None,
+            ..config.learning
+        };
         let purpose = Purpose {
             generator: generator_hash,
             clip: clip_hash,
@@ -142,7 +148,7 @@ impl HyperdomainJob {
             texts: config.texts.clone(),
         };
         Ok(Self {
-            trainer: Trainer::new(tensors, is_statistic, config.learning, device)?,
+            trainer: Trainer::new(tensors, is_statistic, learning, device)?,
             stream: streams.stream("domains"),
             config,
             generator,

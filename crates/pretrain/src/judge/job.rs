@@ -53,7 +53,7 @@ impl JudgeConfig {
                 lr: 1e-3,
                 weight_decay: 1e-2,
                 longest_gradient: 5.0,
-                ema_kimg: 5.0,
+                ema_kimg: Some(5.0),
             },
             feed: Feed {
                 size: 64,

@@ -65,7 +65,7 @@ impl PerceptualConfig {
                 lr: 1e-3,
                 weight_decay: 1e-2,
                 longest_gradient: 5.0,
-                ema_kimg: 5.0,
+                ema_kimg: Some(5.0),
             },
             feed: Feed {
                 size: 64,

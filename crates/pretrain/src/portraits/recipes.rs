@@ -135,7 +135,7 @@ pub fn autoencoder(side: usize, images: u64) -> AutoencoderConfig {
             lr: 4e-4,
             weight_decay: 0.0,
             longest_gradient: 1.0,
-            ema_kimg: 2.0,
+            ema_kimg: Some(2.0),
         },
         shift: 2.0,
         steps: 10,
@@ -170,7 +170,7 @@ pub fn prior(images: u64) -> PriorConfig {
             lr: 1e-3,
             weight_decay: 0.0,
             longest_gradient: 1.0,
-            ema_kimg: 30.0,
+            ema_kimg: Some(30.0),
         },
         codes: 8192,
         steps: 10,
@@ -261,7 +261,7 @@ fn contrastive(world: &World, encoder: ImageEncoder, images: u64) -> Result<Clip
             lr: 5e-4, // twice that collapses both encoders to a constant
             weight_decay: 1e-2,
             longest_gradient: 2.0,
-            ema_kimg: 5.0,
+            ema_kimg: Some(5.0),
         },
         feed: Feed {
             size: 64,

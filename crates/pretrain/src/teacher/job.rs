@@ -58,7 +58,7 @@ impl TeacherConfig {
                 lr: 1e-3,
                 weight_decay: 0.0,
                 longest_gradient: 1.0,
-                ema_kimg: 3.0,
+                ema_kimg: Some(3.0),
             },
             domains,
             source_share: 0.15,
