@@ -242,6 +242,25 @@ fn pictures_of_any_kind_become_a_data_set() {
 }
 
 #[test]
+fn a_data_set_is_not_written_over_the_pictures_that_it_is_made_of() {
+    let world = world();
+    for folders in [
+        "set --out set",
+        "set --out set/00000",
+        "set/00000 --out set",
+    ] {
+        let line = format!("data prepare {folders} --force");
+        world.refused(&line, &["--out", "give another folder"]);
+    }
+    let zip = "data prepare set --out set.zip";
+    world.ok(zip);
+    let before = world.read("set.zip");
+    // The old zip is read until the new one is whole.
+    world.ok("data prepare set.zip --out set.zip --force");
+    assert!(world.read("set.zip") == before);
+}
+
+#[test]
 fn a_model_without_a_discriminator_gets_a_new_one_and_nothing_of_it_is_frozen() {
     let world = World::empty(env!("CARGO_BIN_EXE_domex"));
     networks::generator(&world.path("alone.safetensors"), 5, false);

@@ -96,6 +96,15 @@ impl OutputFolder {
     }
 }
 
+/// Whether `path` is `folder` or lies in it. What is not there lies nowhere.
+#[must_use]
+pub fn holds(folder: &Path, path: &Path) -> bool {
+    match (folder.canonicalize(), path.canonicalize()) {
+        (Ok(folder), Ok(path)) => path.starts_with(folder),
+        _ => false,
+    }
+}
+
 /// Checks that a single output file can be written: its folder exists or can be made, and the file is absent
 /// unless `force` is given.
 ///
@@ -121,6 +130,20 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = temporary_beside(path)?;
     file.write_all(bytes).map_err(Error::write(path))?;
     persist(file, path)
+}
+
+/// Copies a file in full or not at all, as [`write_atomic`] writes one. Where the file system can, the copy shares its blocks with the
+/// original until one of them changes.
+///
+/// # Errors
+///
+/// [`Error::Read`] with `from`, [`Error::Write`] with `to`; the old file, if any, is then untouched.
+pub fn copy_atomic(from: &Path, to: &Path) -> Result<()> {
+    let mut source = fs::File::open(from).map_err(Error::read(from))?;
+    let mut file = temporary_beside(to)?;
+    // Between files the kernel copies.
+    std::io::copy(&mut source, file.as_file_mut()).map_err(Error::write(to))?;
+    persist(file, to)
 }
 
 /// A temporary file in the folder of `path`, readable by others once it is renamed.
@@ -202,6 +225,10 @@ mod tests {
         let file = root.path().join("x.bin");
         write_atomic(&file, b"1").unwrap();
         write_atomic(&file, b"22").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"22");
+        let absent = root.path().join("absent.bin");
+        let err = copy_atomic(&absent, &file).unwrap_err();
+        assert!(err.to_string().contains("absent.bin"), "{err}");
         assert_eq!(fs::read(&file).unwrap(), b"22");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
         assert!(matches!(

@@ -1,11 +1,12 @@
 //! `domex data prepare`: a data set of one form from pictures of any.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
 use domex_data::dataset::Writer;
+use domex_data::folder::holds;
 use domex_data::picture::Background;
 use domex_data::source::{Cutter, LabelsFrom, Opened, Options, batch};
 use domex_error::{Context as _, user_error};
@@ -90,6 +91,7 @@ pub fn run(context: &Context, args: &PrepareArgs) -> domex_error::Result<()> {
         background: args.background,
         resize: args.size,
     };
+    refuse_own_folder(&args.from, &args.out)?;
     let opened = open(context, args, options)?;
     tell(context, &opened);
     let source = &*opened.source;
@@ -119,6 +121,21 @@ pub fn run(context: &Context, args: &PrepareArgs) -> domex_error::Result<()> {
     context.say(&format!("data set  {}", args.out.display()));
     context.result(&summary);
     Ok(())
+}
+
+/// Pictures are read as they are written, and a folder is cleared of the set before: one of these would clear the other.
+/// A zip is put in its place when it is whole.
+fn refuse_own_folder(from: &str, out: &Path) -> domex_error::Result<()> {
+    let from = Path::new(from);
+    let is_one = from.is_dir() && out.is_dir() && (holds(from, out) || holds(out, from));
+    match is_one {
+        true => Err(user_error(format!(
+            "--out {}: is the folder of the pictures, {}, or one lies in the other; give another folder, or a name that ends in .zip",
+            out.display(),
+            from.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn open(context: &Context, args: &PrepareArgs, options: Options) -> domex_error::Result<Opened> {
