@@ -1,6 +1,6 @@
 //! What of a photograph a network is shown: `--crop` and `--face`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use clap::{Args, ValueEnum};
@@ -57,6 +57,22 @@ pub struct Given {
 pub fn name(file: &Path) -> String {
     let name = file.file_stem().unwrap_or_default();
     name.to_string_lossy().into_owned()
+}
+
+/// Refuses pictures that their own results, `NAME.png` in this folder, would be written over.
+pub fn refuse_overwriting(files: &[PathBuf], folder: &Path) -> domex_error::Result<()> {
+    let is_over = |file: &&PathBuf| {
+        let result = folder.join(format!("{}.png", name(file)));
+        let places = result.canonicalize().ok().zip(file.canonicalize().ok());
+        places.is_some_and(|(result, file)| result == file)
+    };
+    match files.iter().find(is_over) {
+        None => Ok(()),
+        Some(file) => Err(user_error(format!(
+            "--image {}: its result would be written over it; give another --out",
+            file.display()
+        ))),
+    }
 }
 
 /// Reads pictures, and crops them.

@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 use super::invert::{Invert, SpaceChoice, invert, maps, subject, synthesize};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::crop::CropArgs;
+use crate::crop::{self, CropArgs};
 use crate::domains::Domains;
 use crate::kinds::Model;
 use crate::models;
@@ -84,14 +84,21 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     }
     let domains = Domains::of(model.generator(), model.expansion(), "edit")?;
     let parts = domains.parts("--set", &args.set)?;
-    let given = args.latents.as_deref().map(files).transpose()?;
+    let given = match &args.latents {
+        Some(path) => files(path)?,
+        None => super::invert::files(&args.image)?,
+    };
+    refuse_grid(&given)?;
     let folder = args.out.folder()?;
-    let files = match given {
-        Some(files) => files,
+    let files = match args.latents {
+        Some(_) => given,
         None => {
+            crop::refuse_overwriting(&given, folder.path())?;
             let inverted = folder.file("inverted");
             invert(context, &search(args, &inverted), 300)?;
-            files(&inverted.join("latents"))?
+            // Not those that an earlier call left there.
+            let latent = |file| inverted.join(format!("latents/{}.safetensors", crop::name(file)));
+            given.iter().map(|file| latent(file)).collect()
         }
     };
 
@@ -101,13 +108,13 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         let code = Code::read(file, subject(&model))?;
         let base = domains.base(&code.latent)?;
         let edited = domains.moved(&base, &parts)?;
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let name = crop::name(file);
         let path = folder.file(format!("{name}.png"));
         cells.push(paint(&model, &base, &code.noise, None)?);
         let outside = region.as_ref().map(|region| (region, &base));
         cells.push(paint(&model, &edited, &code.noise, outside)?);
         write_png(&path, &cells[cells.len() - 1])?;
-        labels.push(name.into_owned());
+        labels.push(name);
         written.push(path);
         progress.advance(1);
     }
@@ -120,6 +127,20 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     Ok(())
 }
 
+/// The grid's file without its ending.
+const GRID: &str = "grid";
+
+/// Results are called as pictures and latents are, and one name is taken.
+fn refuse_grid(files: &[PathBuf]) -> domex_error::Result<()> {
+    match files.iter().find(|file| crop::name(file) == GRID) {
+        None => Ok(()),
+        Some(file) => Err(user_error(format!(
+            "{}: its result would be called {GRID}.png, as the grid of all results is; give it another name",
+            file.display()
+        ))),
+    }
+}
+
 /// `grid.png`: base and edited pictures by turns, in rows with these labels.
 fn grid(
     folder: &OutputFolder,
@@ -129,7 +150,7 @@ fn grid(
 ) -> domex_error::Result<PathBuf> {
     let set = parts.iter().map(|(name, alpha)| format!("{name} {alpha}"));
     let set: Vec<String> = set.collect();
-    let path = folder.file("grid.png");
+    let path = folder.file(format!("{GRID}.png"));
     let drawing = Grid::new(2)
         .column_labels(["base".to_owned(), set.join(" + ")])
         .row_labels(labels)
@@ -181,7 +202,7 @@ fn search(args: &Edit, folder: &Path) -> Invert {
     }
 }
 
-/// The file itself, or the latents of a folder, sorted by name.
+/// The file itself, or the latents of a folder, sorted by name; no two of one name.
 pub fn files(path: &Path) -> domex_error::Result<Vec<PathBuf>> {
     let problem = |reason: String| user_error(format!("--latents {}: {reason}", path.display()));
     if !path.is_dir() {
@@ -197,13 +218,21 @@ pub fn files(path: &Path) -> domex_error::Result<Vec<PathBuf>> {
         })
         .collect();
     files.sort();
-    match files.is_empty() {
-        true => Err(problem(format!(
+    if files.is_empty() {
+        return Err(problem(format!(
             "holds no latent; expected files that end in .{}",
             EXTENSIONS.join(", .")
-        ))),
-        false => Ok(files),
+        )));
     }
+    for (index, file) in files.iter().enumerate() {
+        let name = crop::name(file);
+        if files[..index].iter().any(|other| crop::name(other) == name) {
+            return Err(problem(format!(
+                "holds two latents that are called {name}, and results are written under that name"
+            )));
+        }
+    }
+    Ok(files)
 }
 
 /// The picture of one latent with its pixel noise, or with the generator's own; outside a region, of another latent.

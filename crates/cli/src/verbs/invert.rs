@@ -3,6 +3,7 @@
 mod inputs;
 mod outputs;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -27,7 +28,7 @@ pub(super) use self::inputs::files;
 use self::outputs::{draw, report};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::crop::{CropArgs, Cropper, Given};
+use crate::crop::{self, CropArgs, Cropper, Given};
 use crate::domains::{Domains, slugs};
 use crate::kinds::{self, Model};
 use crate::{assets, models};
@@ -174,8 +175,10 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         (Some(_), _) => None,
         (None, wanted) => models::encoder(context, wanted.as_deref(), &model)?,
     };
+    refuse_equal_results(&given, &names(domains.as_ref()))?;
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let folder = args.out.folder()?;
+    crop::refuse_overwriting(&files, &folder.file(PICTURES))?;
 
     let search = Search {
         context,
@@ -210,6 +213,34 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     Ok(json)
 }
 
+/// The folder for pictures of what is found.
+const PICTURES: &str = "pictures";
+
+/// The names of an expanded model's domains.
+fn names(domains: Option<&Domains<'_>>) -> Vec<String> {
+    let domains = domains.map(|domains| domains.layout().domains());
+    let domains = domains.unwrap_or_default().iter();
+    domains.map(|domain| domain.name.clone()).collect()
+}
+
+/// Each picture becomes `NAME.png`, and `NAME-DOMAIN.png` in every domain.
+fn refuse_equal_results(given: &[Given], domains: &[String]) -> domex_error::Result<()> {
+    let domains = slugs(domains);
+    let mut all = HashSet::new();
+    for Given { name, .. } in given {
+        let in_domains = domains.iter().map(|domain| format!("{name}-{domain}"));
+        for result in in_domains.chain([name.clone()]) {
+            if !all.insert(result.clone()) {
+                return Err(user_error(format!(
+                    "--image: two results would be called {result}.png, as pictures in domains are called after both; give {name} \
+                     another name, or search for it by itself"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What a search works with.
 struct Search<'a> {
     context: &'a Context,
@@ -237,7 +268,7 @@ impl Search<'_> {
         };
         let force = self.args.out.force;
         let codes = OutputFolder::create(folder.file("latents"), force)?;
-        let made = OutputFolder::create(folder.file("pictures"), force)?;
+        let made = OutputFolder::create(folder.file(PICTURES), force)?;
         let projected = match self.args.npz {
             true => Some(OutputFolder::create(folder.file("projected"), force)?),
             false => None,
@@ -334,11 +365,8 @@ impl Search<'_> {
         Ok(all)
     }
 
-    /// The domains of an expanded model.
     fn names(&self) -> Vec<String> {
-        let domains = self.domains.map(|domains| domains.layout().domains());
-        let domains = domains.unwrap_or_default().iter();
-        domains.map(|domain| domain.name.clone()).collect()
+        names(self.domains)
     }
 
     fn tensor(&self, given: &[Given]) -> domex_error::Result<Tensor> {

@@ -8,9 +8,9 @@ use domex_error::{AnyError, user_error};
 use image::RgbImage;
 use serde_json::json;
 
-use super::{Edit, grid, set, told};
+use super::{Edit, grid, refuse_grid, set, told};
 use crate::context::Context;
-use crate::crop::{Cropper, Given};
+use crate::crop::{self, Cropper, Given};
 use crate::diffae::{self, read_picture};
 use crate::domains::Domains;
 use crate::interrupt::Interrupt;
@@ -39,10 +39,12 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
         Some(_) => Vec::new(),
         None => invert::files(&args.image)?,
     };
+    refuse_grid(&files)?;
     let cropper = Cropper::new(args.crop)?;
     let pictures = files.iter().map(|file| read_picture(model, file, &cropper));
     let pictures = pictures.collect::<domex_error::Result<Vec<_>>>()?;
     let folder = args.out.folder()?;
+    crop::refuse_overwriting(&files, folder.path())?;
     let count = match &codes {
         Some((codes, _)) => codes.dim(0)?,
         None => pictures.len(),
