@@ -57,6 +57,37 @@ pub const DEGAN: &str = "degan.safetensors";
 /// The network that makes domains of texts.
 pub const HYPERDOMAIN: &str = "hyperdomain.safetensors";
 
+/// A network that ships, beside the CLIP models.
+pub struct Shipped {
+    /// Its file.
+    pub file: &'static str,
+    /// What people call it.
+    pub words: &'static str,
+    /// Whether verbs for the shipped generator cannot do without it.
+    pub needed: bool,
+}
+
+/// All of them.
+pub const NETWORKS: [Shipped; 8] = {
+    const fn network(file: &'static str, words: &'static str, needed: bool) -> Shipped {
+        Shipped {
+            file,
+            words,
+            needed,
+        }
+    }
+    [
+        network(GENERATOR, "generator", true),
+        network(PERCEPTUAL, "perceptual network", true),
+        network(JUDGE, "judge", true),
+        network(ENCODER, "encoder", false),
+        network(TEACHER, "teacher", false),
+        network(DIFFAE, "diffusion autoencoder", false),
+        network(HYPERDOMAIN, "hypernetwork", false),
+        network(DEGAN, "domain encoder", false),
+    ]
+};
+
 /// What `--clip` calls the CLIP model whose texts the teacher learnt.
 pub const TEACHER_CLIP: &str = "plain";
 
@@ -226,6 +257,18 @@ fn places() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_file_of_the_program_is_a_network_that_is_known_or_settings() {
+        let source = include_str!("assets/embedded.rs");
+        let (_, list) = source.split_once("shipped![").unwrap();
+        let mut files: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+        files.retain(|file| !file.starts_with(CLIP));
+        let networks = NETWORKS.iter().map(|network| network.file);
+        let mut known: Vec<&str> = networks.chain([RECIPE, DIFFAE_RECIPE]).collect();
+        known.sort_unstable();
+        assert_eq!(files, known);
+    }
 
     #[test]
     fn what_is_part_of_the_program_is_written_once_and_again_if_it_was_damaged() {

@@ -137,25 +137,15 @@ fn gpu() -> Row {
 
 /// Networks that come with the program. Damaged ones are found where they are read.
 fn shipped(problems: &mut Vec<String>) -> domex_error::Result<Row> {
-    let needed = [
-        ("generator", assets::GENERATOR),
-        ("perceptual network", assets::PERCEPTUAL),
-        ("judge", assets::JUDGE),
-    ];
-    let others = [
-        ("encoder", assets::ENCODER),
-        ("teacher", assets::TEACHER),
-        ("diffusion autoencoder", assets::DIFFAE),
-    ];
     let (mut found, mut here, mut missing) = (serde_json::Map::new(), Vec::new(), Vec::new());
-    for (at, (what, name)) in needed.into_iter().chain(others).enumerate() {
-        let file = assets::file(name)?;
+    for network in assets::NETWORKS {
+        let file = assets::file(network.file)?;
         match &file {
-            Some(_) => here.push(what.to_owned()),
-            None if at < needed.len() => missing.push(what),
+            Some(_) => here.push(network.words.to_owned()),
+            None if network.needed => missing.push(network.words),
             None => {}
         }
-        found.insert(name.to_owned(), json!(file.map(text)));
+        found.insert(network.file.to_owned(), json!(file.map(text)));
     }
     let clip: Vec<String> = assets::clip_models()?
         .into_iter()
