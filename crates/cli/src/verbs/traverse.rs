@@ -13,7 +13,7 @@ use domex_latent::subspace::choose_dimension;
 use image::RgbImage;
 use serde_json::json;
 
-use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
+use crate::args::{ModelArgs, OutArgs, SynthesisArgs, ending};
 use crate::context::Context;
 use crate::kinds::Model;
 use crate::paths::text;
@@ -56,15 +56,15 @@ pub struct Traverse {
         default_value_t = 1.0
     )]
     pub distance: f64,
-    /// Columns of the grid
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(2..))]
-    pub steps: u16,
-    /// Frames of the animation
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(2..=600))]
-    pub frames: u16,
-    /// Frames of the animation in a second
-    #[arg(long, value_name = "N", default_value_t = 16.0)]
-    pub fps: f64,
+    /// Columns of the grid [default: 7]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
+    pub steps: Option<u16>,
+    /// Frames of the animation [default: 24]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=600))]
+    pub frames: Option<u16>,
+    /// Frames of the animation in a second [default: 16]
+    #[arg(long, value_name = "N")]
+    pub fps: Option<f64>,
     /// Height of the animation's pictures [default: their own, small ones enlarged]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=4096))]
     pub size: Option<u32>,
@@ -104,7 +104,8 @@ struct Way {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
-    for (flag, number) in [("--distance", args.distance), ("--fps", args.fps)] {
+    let fps = args.fps.unwrap_or(16.0);
+    for (flag, number) in [("--distance", args.distance), ("--fps", fps)] {
         if !(number.is_finite() && number > 0.0) {
             return Err(user_error(format!(
                 "{flag} {number}: give a number above 0"
@@ -117,8 +118,15 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
     let ws = painter.latents(args.seeds.values())?;
     let way = way(&model, args, ws)?;
 
-    let grid_steps = steps(&way, args.steps.into());
-    let frame_steps = steps(&way, args.frames.into());
+    let none = Vec::new;
+    let grid_steps = places
+        .grid
+        .as_ref()
+        .map_or_else(none, |_| steps(&way, args.steps.unwrap_or(7).into()));
+    let frame_steps = places
+        .animation
+        .as_ref()
+        .map_or_else(none, |_| steps(&way, args.frames.unwrap_or(24).into()));
     let all_steps: Vec<f64> = grid_steps.iter().chain(&frame_steps).copied().collect();
     let latents = all_steps
         .iter()
@@ -131,7 +139,8 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
         write_png(grid, &draw_grid(args, &way, &grid_steps, for_grid)?)?;
     }
     if let Some((file, format)) = &places.animation {
-        animate(args, &way, &frame_steps, for_frames).write(file, *format)?;
+        let animation = animate(args, &way, &frame_steps, for_frames);
+        animation.fps(fps).write(file, *format)?;
     }
     let animation = places.animation.as_ref().map(|(file, _)| file);
     let files = [places.grid.as_ref(), animation].into_iter().flatten();
@@ -158,12 +167,22 @@ fn places(args: &Traverse) -> domex_error::Result<Places> {
                 file.display()
             )));
         }
+        refuse_unused(file, "animation", &[("--steps", args.steps.is_some())])?;
         prepare_file(file, args.out.force)?;
         return Ok(Places {
             _folder: None,
             grid: None,
             animation: Some((file.to_owned(), format)),
         });
+    }
+    if let Some(file) = named.filter(|out| ending(out).is_some()) {
+        let of_animation = [
+            ("--format", args.format.is_some()),
+            ("--fps", args.fps.is_some()),
+            ("--frames", args.frames.is_some()),
+            ("--size", args.size.is_some()),
+        ];
+        refuse_unused(file, "grid", &of_animation)?;
     }
     if let Some(file) = args.out.picture()? {
         return Ok(Places {
@@ -180,6 +199,17 @@ fn places(args: &Traverse) -> domex_error::Result<Places> {
         animation: Some((folder.file(name), format)),
         _folder: Some(folder),
     })
+}
+
+/// Refuses flags of what is not written.
+fn refuse_unused(out: &Path, what: &str, flags: &[(&str, bool)]) -> domex_error::Result<()> {
+    match flags.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(user_error(format!(
+            "{flag}: changes nothing, as --out {} takes the {what} alone; leave it out, or give a folder",
+            out.display()
+        ))),
+    }
 }
 
 fn way(model: &Model, args: &Traverse, ws: Tensor) -> domex_error::Result<Way> {
@@ -318,7 +348,6 @@ fn animate(args: &Traverse, way: &Way, steps: &[f64], pictures: &[RgbImage]) -> 
     let count = args.seeds.values().len();
     let frames = pictures.chunks(count).map(side_by_side).collect();
     let animation = Animation::new(frames)
-        .fps(args.fps)
         .ping_pong(true)
         .slider(way.name.clone(), steps);
     match args.size {
