@@ -111,4 +111,16 @@ fn a_run_is_resumed_with_its_settings() {
         "train-hyperdomain --resume short --seed 7",
         &["--seed", "keeps its settings"],
     );
+    world.refused(
+        "train-hyperdomain --clip one --clip two --texts texts.txt --out y",
+        &["--clip", "--augmentation none"],
+    );
+    let other = world.path("other-clip.safetensors");
+    domex_test_support::networks::clip(&other, 1);
+    world.ok("train-hyperdomain --clip other-clip.safetensors --texts texts.txt --out own --kimg 0.004 --batch 4 --tick 0.004");
+    std::fs::copy(world.path("shipped/clip-two.safetensors"), other).unwrap();
+    world.refused(
+        "train-hyperdomain --resume own",
+        &["other-clip.safetensors", "has changed"],
+    );
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use domex_test_support::networks;
-use domex_test_support::program::{World, ok};
+use domex_test_support::program::{World, ok, refused};
 
 /// Nothing is shipped: where no file is named, `--random` makes pictures.
 fn world() -> World {
@@ -107,11 +107,25 @@ fn traverse_goes_along_a_dimension() {
 #[test]
 fn an_animations_name_gets_the_animation_alone() {
     let world = world();
-    world.ok("traverse --random --dim 0 --seeds 0 --steps 2 --frames 2 --size 40 --fps 10 --out way.webp");
+    let line = "traverse --random --dim 0 --seeds 0";
+    world.ok(&format!(
+        "{line} --frames 2 --size 40 --fps 10 --out way.webp"
+    ));
     let bytes = std::io::Cursor::new(world.read("way.webp"));
     let decoder = image::codecs::webp::WebPDecoder::new(bytes).unwrap();
     assert!(decoder.has_animation());
     assert!(!world.has("out"));
+    world.ok(&format!("{line} --steps 2 --out way.png"));
+    for (flags, flag) in [
+        ("--steps 3 --out a/way.mp4", "--steps"),
+        ("--format gif --out a/way.png", "--format"),
+        ("--fps 9 --out a/way.png", "--fps"),
+        ("--frames 9 --out a/way.png", "--frames"),
+        ("--size 90 --out a/way.png", "--size"),
+    ] {
+        world.refused(&format!("{line} {flags}"), &[flag, "leave it out"]);
+    }
+    assert!(!world.has("a"));
 }
 
 #[test]
@@ -177,6 +191,10 @@ fn bad_flags_are_refused_with_what_is_allowed() {
         ("mix --random --styles 99 --force", &["99", "allowed"]),
         ("traverse --random --dim 100000 --force", &["100000"]),
         ("traverse --random --distance=-3 --force", &["--distance"]),
+        (
+            "dormant --random --random-directions 4 --threshold 0.1",
+            &["--random-directions", "--threshold"],
+        ),
         ("generat", &["generate"]),
     ] {
         world.refused(line, texts);
@@ -253,8 +271,35 @@ fn no_verb_makes_pictures_of_random_weights_unasked() {
 }
 
 #[test]
+fn the_variable_names_the_model_where_nothing_else_does() {
+    let world = world();
+    let with = |value: &str, line: &str| {
+        let mut command = world.command(line);
+        command.env("DOMEX_MODEL", value).output().unwrap()
+    };
+    ok(&with("absent.pkl", "info --random"));
+    ok(&with(
+        "absent.pkl",
+        &format!("info -m {}", golden(EXPANDED)),
+    ));
+    ok(&with(&golden(EXPANDED), "info"));
+    for line in [
+        "info",
+        "expand --domain elf --out x",
+        "train-encoder --out x",
+        "train-degan --out x",
+    ] {
+        refused(&with("absent.pkl", line), &["DOMEX_MODEL absent.pkl"]);
+        refused(&with("", line), &["the shipped generator.safetensors"]);
+    }
+}
+
+#[test]
 fn a_model_that_is_not_there_is_refused_with_what_is_known() {
     let world = world();
+    let source = format!("dormant --model {} --source nope.pkl", golden(EXPANDED));
+    world.refused(&source, &["--source nope.pkl: no such file"]);
+    world.refused("domains merge nope.pkl b.pkl --out x", &["MODEL nope.pkl"]);
     for (line, texts) in [
         (
             "info --model no-such-file.pkl",

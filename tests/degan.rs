@@ -207,7 +207,9 @@ fn what_does_not_fit_is_refused() {
 fn pictures_of_a_folder_are_styles_and_a_run_is_resumed_with_its_settings() {
     let world = world();
     world.ok("data portraits --out set --count 3 --size 16");
-    let line = "train-degan --clip one --styles set --unseen set --out short --kimg 0.016 --batch 8 --tick 0.008";
+    let model = world.path("own.safetensors");
+    networks::generator(&model, 3, false);
+    let line = "train-degan --model own.safetensors --clip one --styles set --unseen set --out short --kimg 0.016 --batch 8 --tick 0.008";
     let dry = world.json(&format!("{line} --dry-run --json"));
     assert!(dry["settings"]["perceptual"].is_null() && !world.has("short"));
     let done = world.json(&format!("{line} --json"));
@@ -218,4 +220,17 @@ fn pictures_of_a_folder_are_styles_and_a_run_is_resumed_with_its_settings() {
     let longer = world.json("train-degan --resume short --kimg 0.024 --json");
     assert_eq!(longer["step"], 3);
     assert!(world.has("short/styles000000016.png"));
+    std::fs::copy(&model, world.path("kept.safetensors")).unwrap();
+    std::fs::remove_file(&model).unwrap();
+    networks::generator(&model, 4, false);
+    world.refused(
+        "train-degan --resume short",
+        &["own.safetensors", "has changed"],
+    );
+    std::fs::rename(world.path("kept.safetensors"), &model).unwrap();
+    std::fs::copy(world.path("red.png"), world.path("set/00000/red.png")).unwrap();
+    world.refused(
+        "train-degan --resume short",
+        &["set", "has 4 pictures", "began with"],
+    );
 }

@@ -134,6 +134,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_written() {
             "--data set --judge shipped/perceptual.safetensors",
             &["--judge", "expanded"],
         ),
+        ("--data set --class 0", &["--class", "no domains"]),
         (
             "--data set --perceptual shipped/clip-one.safetensors",
             &["clip-one", "a perceptual network is needed"],
@@ -232,6 +233,10 @@ fn a_model_that_was_adapted_as_a_whole_is_beside_its_source() {
     for (line, texts) in [
         (format!("{model} --out x"), &["no domains", "--domain"][..]),
         (format!("{model} --domain zombie --out x"), &["--source"]),
+        (
+            format!("{model} --domain zombie --source nope.pkl --out x"),
+            &["--source nope.pkl"],
+        ),
         (
             format!("{model} --source portraits --domain \"=>\" --out x"),
             &["source=>target"],

@@ -158,10 +158,22 @@ mod embedded {
         assert!(left.is_empty(), "{left:?}");
 
         // A run remembers files of the cache; it is resumed where the cache was cleared.
-        std::fs::remove_dir_all(world.path("cache")).unwrap();
-        ok(&command(&world, "expand --resume run --steps 2 -n --quiet")
-            .output()
-            .unwrap());
+        let short = "--kimg 0.004 --tick 0.004 --batch 4 --quiet";
+        for verb in ["train-degan", "train-hyperdomain", "train-encoder"] {
+            let line = format!("{verb} --out {verb} {short}");
+            ok(&command(&world, &line).output().unwrap());
+        }
+        for run in [
+            "expand --resume run",
+            "train-degan --resume train-degan",
+            "train-hyperdomain --resume train-hyperdomain",
+            "train-encoder --resume train-encoder",
+        ] {
+            drop(std::fs::remove_dir_all(world.path("cache")));
+            ok(&command(&world, &format!("{run} -n --quiet"))
+                .output()
+                .unwrap());
+        }
         // Another folder, where one is given, has nothing to do with the program's own files.
         world.refused("generate --out x", &["generator.safetensors"]);
     }

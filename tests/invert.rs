@@ -194,6 +194,43 @@ fn a_picture_is_shown_in_a_domain_from_the_file_or_from_its_latent() {
 }
 
 #[test]
+fn no_result_is_written_over_another_or_over_a_picture() {
+    let root = world();
+    ok(&root.run("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet"));
+    std::fs::create_dir_all(root.path("made")).unwrap();
+    for name in ["anna", "anna-zombie", "grid"] {
+        let file = root.path(&format!("made/{name}.png"));
+        image::RgbImage::new(16, 16).save(file).unwrap();
+    }
+    let model = "--model run/model.safetensors --steps 1";
+    let edit = |rest: &str| root.run(&format!("edit {model} --set zombie=1 {rest}"));
+    refused(
+        &root.run(&format!("invert {model} --image made --out x")),
+        &["anna-zombie.png", "another name"],
+    );
+    refused(
+        &edit("--image made/grid.png --out x"),
+        &["grid.png", "another name"],
+    );
+    let over = "--image made/anna.png --out made --force";
+    refused(&edit(over), &["made/anna.png", "written over it"]);
+    ok(&edit("--image made/anna.png --out one"));
+    let again = json(&edit(
+        "--image made/anna-zombie.png --out one --force --json",
+    ));
+    assert_eq!(again["pictures"].as_array().unwrap().len(), 1);
+
+    let found = root.path("one/inverted/latents/anna.safetensors");
+    std::fs::create_dir_all(root.path("both")).unwrap();
+    for file in ["anna.safetensors", "anna.pt"] {
+        std::fs::copy(&found, root.path(&format!("both/{file}"))).unwrap();
+    }
+    let line = "edit --model run/model.safetensors --set zombie=1 --latents both --out x";
+    refused(&root.run(line), &["two latents", "anna"]);
+    assert!(!root.path("x").exists());
+}
+
+#[test]
 fn latents_are_written_as_the_projector_does() {
     let root = world();
     ok(&root.run("generate --seeds 0 --no-grid --out made"));
@@ -221,6 +258,18 @@ fn an_encoder_is_trained_resumed_and_gives_the_start_of_a_search() {
         &root.run("train-encoder --resume enc --batch 8"),
         &["--batch", "keeps its settings"],
     );
+    for input in ["--model portraits", "--perceptual lpips-vgg"] {
+        let line = format!("train-encoder --resume enc {input}");
+        refused(&root.run(&line), &["--resume"]);
+    }
+    let perceptual = root.path("shipped/perceptual.safetensors");
+    let before = std::fs::read(&perceptual).unwrap();
+    std::fs::write(&perceptual, "another").unwrap();
+    refused(
+        &root.run("train-encoder --resume enc --kimg 0.016"),
+        &["perceptual.safetensors", "has changed"],
+    );
+    std::fs::write(&perceptual, before).unwrap();
 
     ok(&root.run("generate --seeds 0-1 --no-grid --out made"));
     let found = |rest: &str| {

@@ -1,6 +1,7 @@
 //! Flags that several verbs share, with their help. A verb's own flags stand in its module.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use clap::{Args, ValueEnum};
 use domex_data::folder::{OutputFolder, prepare_file};
@@ -47,12 +48,34 @@ pub enum LogFormat {
 pub struct ModelArgs {
     /// A checkpoint (domex or plain safetensors, stylegan2-ada-pytorch or Domain Expansion .pkl,
     /// rosinality .pt, TensorFlow .pkl, stylegan3 .pkl, Diffusion Autoencoder .ckpt) or a fetched model's name
-    /// [default: portraits, the shipped generator]
-    #[arg(short, long, value_name = "FILE|NAME", env = "DOMEX_MODEL")]
+    /// [default: $DOMEX_MODEL, else portraits, the shipped generator]
+    #[arg(short, long, value_name = "FILE|NAME")]
     pub model: Option<String>,
     /// No model, but a small network with random weights, to try the program with
     #[arg(long, conflicts_with = "model")]
     pub random: bool,
+}
+
+impl ModelArgs {
+    /// What is wanted, with what said so; nothing with `--random`, and for the shipped generator where nothing is said.
+    pub fn wanted(&self) -> Option<(&'static str, &str)> {
+        match self.random {
+            true => None,
+            false => wanted_model(self.model.as_deref()),
+        }
+    }
+}
+
+/// The model of a verb that cannot do without one, and what names it: the flag, else the variable `DOMEX_MODEL` where that is not
+/// empty. A run that is resumed has its own, so nobody asks.
+pub fn wanted_model(flag: Option<&str>) -> Option<(&'static str, &str)> {
+    const VARIABLE: &str = "DOMEX_MODEL";
+    static VALUE: LazyLock<Option<String>> = LazyLock::new(|| {
+        let value = std::env::var_os(VARIABLE).filter(|value| !value.is_empty())?;
+        Some(value.to_string_lossy().into_owned())
+    });
+    let variable = || VALUE.as_deref().map(|value| (VARIABLE, value));
+    flag.map(|flag| ("--model", flag)).or_else(variable)
 }
 
 /// Where results go.

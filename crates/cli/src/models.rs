@@ -34,9 +34,9 @@ fn load_with(
     args: &ModelArgs,
     networks: Networks,
 ) -> domex_error::Result<Model> {
-    let path = match &args.model {
+    let path = match args.wanted() {
         _ if args.random => return random(&context.device),
-        Some(wanted) => resolve(wanted)?,
+        Some((flag, wanted)) => resolve(flag, wanted)?,
         None => assets::expect(assets::GENERATOR).map_err(|error| {
             user_error(format!(
                 "no --model, and {error}; `--random` does with random weights"
@@ -61,16 +61,16 @@ pub fn diffae(context: &Context, args: &ModelArgs) -> domex_error::Result<domex_
 
 /// What the flags name, in words.
 pub fn name(args: &ModelArgs) -> &str {
-    match &args.model {
+    match args.wanted() {
         _ if args.random => "random weights",
-        Some(name) => name,
+        Some((_, name)) => name,
         None => PORTRAITS,
     }
 }
 
-/// Loads a model by name or file, with all its networks.
-pub fn open(device: &Device, wanted: &str) -> domex_error::Result<Model> {
-    open_file(device, &resolve(wanted)?, Networks::All)
+/// Loads the model that a flag names, by name or file, with all its networks.
+pub fn open(device: &Device, flag: &str, wanted: &str) -> domex_error::Result<Model> {
+    open_file(device, &resolve(flag, wanted)?, Networks::All)
 }
 
 fn open_file(device: &Device, path: &Path, networks: Networks) -> domex_error::Result<Model> {
@@ -112,15 +112,15 @@ fn random(device: &Device) -> domex_error::Result<Model> {
     Ok(Model::StyleGan2(Box::new(model)))
 }
 
-/// A path as given, the shipped generator, or the file of a fetched model.
-pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
+/// A path as given by a flag, the shipped generator, or the file of a fetched model.
+pub fn resolve(flag: &str, wanted: &str) -> domex_error::Result<PathBuf> {
     let path = Path::new(wanted);
     if path.is_file() {
         return Ok(path.to_owned());
     }
     if path.is_dir() {
         return Err(user_error(format!(
-            "--model {wanted}: is a folder; give a checkpoint file"
+            "{flag} {wanted}: is a folder; give a checkpoint file"
         )));
     }
     if wanted == PORTRAITS {
@@ -129,19 +129,19 @@ pub fn resolve(wanted: &str) -> domex_error::Result<PathBuf> {
     if wanted == DIFFAE {
         return assets::expect(assets::DIFFAE);
     }
-    if let Some(path) = fetched("--model", wanted)? {
+    if let Some(path) = fetched(flag, wanted)? {
         return Ok(path);
     }
     let is_name = !wanted.contains(['/', '\\']) && path.extension().is_none();
     if !is_name {
-        return Err(user_error(format!("--model {wanted}: no such file")));
+        return Err(user_error(format!("{flag} {wanted}: no such file")));
     }
     let shipped = match assets::file(assets::DIFFAE)? {
         Some(_) => format!("{PORTRAITS}, {DIFFAE}"),
         None => PORTRAITS.to_owned(),
     };
     Err(user_error(format!(
-        "--model {wanted}: neither a file nor the name of a model (known: {shipped}, {}, {})",
+        "{flag} {wanted}: neither a file nor the name of a model (known: {shipped}, {}, {})",
         fetchable("stylegan2")?,
         fetchable("stylegan3")?
     )))

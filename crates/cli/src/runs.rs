@@ -1,4 +1,4 @@
-//! The folder of a run: where a new one goes, and the settings of one that is resumed.
+//! The folder of a run: where a new one goes, the settings of one that is resumed, and the files that it began with.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +7,11 @@ use domex_train::snapshots::{self, latest};
 use serde::de::DeserializeOwned;
 
 use domex_error::user_error;
+
+use crate::assets;
+
+/// Files that a run reads, and their SHA-256 when it began.
+pub type Hashes = Vec<(PathBuf, String)>;
 
 /// The run's folder: as given, or that of the resumed run.
 pub fn folder(out: Option<&Path>, resume: Option<&Path>) -> domex_error::Result<PathBuf> {
@@ -69,4 +74,36 @@ pub fn settings<T: DeserializeOwned>(path: &Path, verb: &str) -> domex_error::Re
             file.display()
         ))
     })
+}
+
+/// Of these files.
+pub fn hashes(files: Vec<PathBuf>) -> domex_error::Result<Hashes> {
+    let hash = |path: PathBuf| {
+        let hash = domex_checkpoint::sha256_file(&path)?;
+        Ok((path, hash))
+    };
+    files.into_iter().map(hash).collect()
+}
+
+/// Before a resumed run reads its files: shipped ones that are gone from the cache are unpacked again, and none may have changed.
+/// Runs of earlier versions remember no hashes.
+pub fn reopen(files: &[PathBuf], hashes: &[(PathBuf, String)]) -> domex_error::Result<()> {
+    for path in files {
+        assets::restore(path)?;
+    }
+    for (path, before) in hashes {
+        refuse_changed(path, before)?;
+    }
+    Ok(())
+}
+
+/// A run is resumed with the files that it began with.
+pub fn refuse_changed(path: &Path, before: &str) -> domex_error::Result<()> {
+    match domex_checkpoint::sha256_file(path)? == before {
+        true => Ok(()),
+        false => Err(user_error(format!(
+            "{}: has changed since the run began with it; put the old file back, or start a new run",
+            path.display()
+        ))),
+    }
 }

@@ -10,10 +10,9 @@ use crate::program;
 /// Runs `domex train-…` with the folder of assets as what ships.
 pub fn train(args: &Args, what: What) -> Result<ExitCode> {
     // Its length in thousands of pictures, if nothing is said of it.
-    let (verb, clip, kimg) = match what {
-        // The renderings say more than a second contrastive model.
-        What::Degan => ("train-degan", ["robust"].as_slice(), 60.0),
-        What::Hyperdomain => ("train-hyperdomain", ["robust", "fine"].as_slice(), 24.0),
+    let (verb, kimg) = match what {
+        What::Degan => ("train-degan", 60.0),
+        What::Hyperdomain => ("train-hyperdomain", 24.0),
         _ => return Err(user_error("the program does not train this")),
     };
     if args.minutes.is_some() || !args.set.is_empty() {
@@ -32,8 +31,8 @@ pub fn train(args: &Args, what: What) -> Result<ExitCode> {
         false => {
             let seed = args.seed.to_string();
             command.arg("--out").arg(&folder).args(["--seed", &seed]);
-            clip.iter()
-                .fold(&mut command, |command, name| command.args(["--clip", name]))
+            // The renderings say more than a second contrastive model.
+            command.args(["--clip", "robust"])
         }
     };
     if args.kimg.is_some() || !args.resume {

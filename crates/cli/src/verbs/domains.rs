@@ -303,7 +303,7 @@ fn tell_moved(context: &Context, moved: &[String]) {
 
 fn merge(context: &Context, names: &[String], out: &FileArgs) -> domex_error::Result<()> {
     out.check()?;
-    let open = |name: &String| models::open(&context.device, name)?.stylegan2(name);
+    let open = |name: &String| models::open(&context.device, "MODEL", name)?.stylegan2(name);
     let mut model = open(&names[0])?;
     let generator = file::fingerprint(&model)?;
     let (mut added, mut moved) = (0, Vec::new());

@@ -12,7 +12,6 @@ use serde_json::json;
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::kinds::Model;
-use crate::verbs::expand::inputs;
 use crate::{basis, models};
 
 /// Lines of the table on the screen; dormant.json has them all.
@@ -37,7 +36,7 @@ pub struct Dormant {
     #[arg(long, value_name = "all|none|N", default_value = "64")]
     pub probe: ProbeCount,
     /// The model before it was expanded, to count how many of the same directions were dormant then
-    #[arg(long, value_name = "FILE|NAME", conflicts_with = "random_directions")]
+    #[arg(long, value_name = "FILE|NAME")]
     pub source: Option<String>,
     /// How far to move along each direction, both ways, as a share of a domain's distance
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
@@ -49,7 +48,7 @@ pub struct Dormant {
     #[arg(long, value_name = "E", default_value_t = 0.02)]
     pub threshold: f64,
     /// Instead of a basis, draw N random unit directions and keep the dormant ones
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["basis", "probe", "threshold", "source"])]
     pub random_directions: Option<usize>,
     /// With --random-directions: keep a direction whose pictures stay at least this similar (cosine)
     #[arg(
@@ -120,7 +119,7 @@ fn source_of(
             "--source: compares probed directions; leave out --probe none",
         ));
     }
-    let source = models::open(&context.device, &inputs::model(Some(name))?)?;
+    let source = models::open(&context.device, "--source", name)?;
     match source.is_of_the_shape_of(model) {
         true => Ok(source),
         false => Err(user_error(

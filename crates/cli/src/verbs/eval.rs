@@ -117,6 +117,11 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
             "--features: says on what samples are compared with pictures; give the pictures, as --data",
         ));
     }
+    if args.class.is_some() && judged.is_none() && args.clip.is_none() {
+        return Err(user_error(
+            "--class: is the class in which domains are judged, or scored by --clip; neither is done here, and samples are compared with pictures of all classes",
+        ));
+    }
     let (features, cache) = args.features.load(context)?;
     let clip = args.clip.as_deref();
     let clip = clip.map(|name| clip_model(context, name)).transpose()?;

@@ -5,7 +5,7 @@
 //! and [`judged`] report the result.
 
 mod beginning;
-mod dataset;
+pub(super) mod dataset;
 mod ending;
 pub(super) mod inputs;
 mod judged;
@@ -45,7 +45,8 @@ const MANY: usize = 20;
     after_help = "Examples:\n  domex expand --domain \"pencil sketch\" --domain zombie --out runs/two\n  domex expand --domain \"photo=>watercolour painting\" --steps 2000 --out runs/one\n  domex expand --model ffhq.pkl --tasks tasks.toml --clip ViT-B-32.pt --clip ViT-B-16.pt:0.5 --out runs/faces\n  domex expand --domain \"my style=@a.png,b.png\" --out runs/style\n  domex expand --domain \"my style=@folder\" --method adversarial --out runs/folder\n  domex expand --model runs/two/model.safetensors --domain robot --out runs/three\n  domex expand --resume runs/two --steps 4000\n\nA file of tasks is TOML ([[tasks]] with target, source, name, pictures, clip, dimension, distance; clip; [settings]; all keys are in docs/expansion.md) or the JSON of adobe-research/domain-expansion, unchanged. For the shipped generator assets/portraits/expand.toml replaces the defaults above, for the shipped diffusion autoencoder (--model diffae) expand-diffae.toml. A model that has domains keeps them. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143); a resumed run ends with the same bits as one that was never stopped. The run's folder has model.safetensors for the other verbs, report.html, aligned*.png, events.jsonl, TensorBoard events and snapshots/."
 )]
 pub struct Expand {
-    /// The generator to expand: a checkpoint, or the name of a fetched model [default: the shipped portraits]
+    /// The generator to expand: a checkpoint, or the name of a fetched model [default: $DOMEX_MODEL, else portraits, the shipped
+    /// generator]
     #[arg(short, long, value_name = "FILE|NAME")]
     pub model: Option<String>,
     /// A file of tasks, .toml or .json
@@ -55,7 +56,7 @@ pub struct Expand {
     /// "name=@folder" or "name=@file.zip"; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub domain: Vec<String>,
-    /// Text of the source domain, for domains that do not give one [default: photo]
+    /// Text of the source domain, for domains in words that do not give one, those of --tasks too [default: photo]
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
     /// The run's folder, created if absent [default with --resume: the folder of that run]
@@ -368,11 +369,11 @@ fn settings_and_model(
         let settings = before.resumed(context, args)?;
         let kept = settings.kept(args).map(|path| path.display().to_string());
         let name = kept.as_ref().unwrap_or(&settings.model);
-        let model = models::open(&context.device, name)?;
+        let model = models::open(&context.device, "--model", name)?;
         return Ok((settings, model, Vec::new()));
     }
     let name = inputs::model(args.model.as_deref())?;
-    let model = models::open(&context.device, &name)?;
+    let model = models::open(&context.device, "--model", &name)?;
     let portraits = inputs::is_portraits(&name, &model, &context.device)?;
     let recipe = match model {
         Model::StyleGan2(_) | Model::StyleGan3(_) => assets::RECIPE,

@@ -7,7 +7,7 @@ use domex_nada::Guide;
 use domex_stylegan2::Generator;
 
 use super::domains::file::fingerprint;
-use super::expand::inputs::named;
+use super::expand::inputs::{self, named};
 use super::expand::settings::ClipModel;
 use crate::context::Context;
 use crate::paths::text;
@@ -35,13 +35,10 @@ impl Frozen {
     ) -> domex_error::Result<Self> {
         let path = match old {
             Some(old) => old.to_owned(),
-            None => {
-                let wanted = wanted.unwrap_or(models::PORTRAITS);
-                std::path::absolute(models::resolve(wanted)?)?
-            }
+            None => inputs::model(wanted)?.into(),
         };
         let shown = text(&path);
-        let model = models::open(&context.device, &shown)?.stylegan2(&shown)?;
+        let model = models::open(&context.device, "--model", &shown)?.stylegan2(&shown)?;
         Ok(Self {
             generator: Generator::from_tensors(&model.g_ema.tensors(), model.config())?,
             hash: fingerprint(&model)?,

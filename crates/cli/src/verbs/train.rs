@@ -236,7 +236,7 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
         ..
     } = open(context, &data)?;
     let model = match &args.model {
-        Some(name) => Some(models::open(&context.device, name)?.stylegan2(name)?),
+        Some(name) => Some(models::open(&context.device, "--model", name)?.stylegan2(name)?),
         None => None,
     };
     if model
@@ -297,7 +297,9 @@ fn run_config(
 ) -> domex_error::Result<RunConfig> {
     let length = &settings.length;
     let pictures = Some(&settings.data.path).filter(|path| *path != PORTRAITS);
-    let model = args.model.as_deref().map(models::resolve).transpose()?;
+    let model = args.model.as_deref();
+    let model = model.map(|name| models::resolve("--model", name));
+    let model = model.transpose()?;
     Ok(RunConfig {
         force: args.force,
         inputs: pictures

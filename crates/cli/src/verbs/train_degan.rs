@@ -15,12 +15,13 @@ use domex_pretrain::degan::{DeganConfig, DeganJob, Networks, PictureStyles, Styl
 use domex_pretrain::portraits::{DomainStyles, Shares, recipes};
 use serde::{Deserialize, Serialize};
 
+use super::expand::dataset::Fingerprint;
 use super::expand::settings::ClipModel;
 use super::frozen::{self, Frozen};
 use super::network_run::{self, NetworkRun, RunFlags, Ticks, images};
 use crate::context::Context;
 use crate::paths::text;
-use crate::{assets, datasets};
+use crate::{assets, datasets, runs};
 
 /// What is drawn in the portrait world.
 const SHARES: Shares = Shares {
@@ -36,7 +37,7 @@ const SHARES: Shares = Shares {
 pub struct TrainDegan {
     #[command(flatten)]
     run: RunFlags,
-    /// The generator, which stays as it is: a StyleGAN2 [default: portraits, the shipped generator]
+    /// The generator, which stays as it is: a StyleGAN2 [default: $DOMEX_MODEL, else portraits, the shipped generator]
     #[arg(short, long, value_name = "FILE|NAME", conflicts_with = "resume")]
     pub model: Option<String>,
     /// Folder or zip file of pictures to learn from, each a style of its own [default: renderings for the shipped generator]
@@ -91,12 +92,7 @@ impl Weights {
     }
 
     fn read(&self) -> domex_error::Result<BTreeMap<String, Tensor>> {
-        if domex_checkpoint::sha256_file(&self.path)? != self.sha256 {
-            return Err(user_error(format!(
-                "{}: has changed since the run began; bring the old file back, or start a new run",
-                self.path.display()
-            )));
-        }
+        runs::refuse_changed(&self.path, &self.sha256)?;
         let file = foreign::read(&self.path)?;
         let tensors = file.weights(&file.value)?.into_iter();
         let tensor = |(name, data): (String, domex_checkpoint::TensorData)| {
@@ -119,6 +115,12 @@ struct Settings {
     perceptual: Option<PathBuf>,
     backbone: Option<Weights>,
     vgg: Option<Weights>,
+    /// What the pictures were when the run began, by the paths of `styles` and `unseen`.
+    #[serde(default)]
+    sets: BTreeMap<PathBuf, Fingerprint>,
+    /// What the other files were.
+    #[serde(default)]
+    sha256: runs::Hashes,
     ticks: Ticks,
     training: DeganConfig,
 }
@@ -126,6 +128,9 @@ struct Settings {
 /// Runs the verb.
 pub fn run(context: &Context, args: &TrainDegan) -> domex_error::Result<ExitCode> {
     let (out, old): (_, Option<Settings>) = args.run.begin("train-degan")?;
+    if let Some(old) = &old {
+        runs::reopen(&old.files(), &old.sha256)?;
+    }
     let old_model = old.as_ref().map(|old| old.model.as_path());
     let frozen = Frozen::open(context, args.model.as_deref(), old_model)?;
     let mut settings = match old {
@@ -136,6 +141,7 @@ pub fn run(context: &Context, args: &TrainDegan) -> domex_error::Result<ExitCode
     if let Some(kimg) = args.kimg {
         settings.training.learning.images = images("--kimg", kimg)?;
     }
+    let styles = styles(context, &mut settings, &frozen)?;
     let run = NetworkRun {
         out: &out,
         images: settings.training.learning.images,
@@ -145,7 +151,7 @@ pub fn run(context: &Context, args: &TrainDegan) -> domex_error::Result<ExitCode
         settings: &settings,
     };
     let run = args.run.config(context, run)?;
-    let mut job = job(context, &settings, frozen)?;
+    let mut job = job(context, &settings, frozen, styles)?;
     tell(context, &settings);
     if args.run.ends_dry(context, &out, &settings) {
         return Ok(ExitCode::SUCCESS);
@@ -155,15 +161,22 @@ pub fn run(context: &Context, args: &TrainDegan) -> domex_error::Result<ExitCode
 }
 
 impl Settings {
-    /// The files that a run reads.
-    fn inputs(&self) -> Vec<PathBuf> {
-        let weights = [&self.backbone, &self.vgg].into_iter().flatten();
-        let others = [&self.styles, &self.unseen, &self.perceptual];
+    /// The files of the networks that come with the program or as a model does.
+    fn files(&self) -> Vec<PathBuf> {
         let clip = self.clip.iter().map(|clip| clip.path.clone());
-        clip.chain(others.into_iter().flatten().cloned())
-            .chain(weights.map(|weights| weights.path.clone()))
+        clip.chain(self.perceptual.clone())
             .chain([self.model.clone()])
             .collect()
+    }
+
+    /// All that a run reads.
+    fn inputs(&self) -> Vec<PathBuf> {
+        let weights = [&self.backbone, &self.vgg].into_iter().flatten();
+        let sets = [&self.styles, &self.unseen].into_iter().flatten();
+        let mut inputs = self.files();
+        inputs.extend(weights.map(|weights| weights.path.clone()));
+        inputs.extend(sets.cloned());
+        inputs
     }
 }
 
@@ -196,7 +209,7 @@ fn settings(
     training.fade_in.steps = args.fade_in.unwrap_or(training.fade_in.steps);
     training.seed = context.seed;
     training.validate()?;
-    Ok(Settings {
+    let mut settings = Settings {
         model: frozen.path.clone(),
         clip: frozen.clip_models(&args.clip)?,
         styles: absolute(&args.styles)?,
@@ -207,12 +220,41 @@ fn settings(
         },
         backbone,
         vgg: weights(&args.vgg)?,
+        sets: BTreeMap::new(),
+        sha256: Vec::new(),
         ticks: args.run.ticks(None)?,
         training,
+    };
+    settings.sha256 = runs::hashes(settings.files())?;
+    Ok(settings)
+}
+
+/// What is learnt from. A new run's settings remember the pictures; those of a resumed run must match them.
+fn styles(
+    context: &Context,
+    settings: &mut Settings,
+    frozen: &Frozen,
+) -> domex_error::Result<Box<dyn Styles>> {
+    let config = frozen.generator.config();
+    let side = config.synthesis.img_resolution as u32;
+    let sets = &mut settings.sets;
+    let mut open = |path: &Path| pictures(context, path, side, sets);
+    Ok(match &settings.styles {
+        Some(path) => {
+            let trained = open(path)?;
+            let unseen = settings.unseen.as_deref().map(open).transpose()?;
+            Box::new(PictureStyles::new(trained, unseen)?)
+        }
+        None => Box::new(DomainStyles::new(side, config.z_dim(), SHARES)),
     })
 }
 
-fn job(context: &Context, settings: &Settings, frozen: Frozen) -> domex_error::Result<DeganJob> {
+fn job(
+    context: &Context,
+    settings: &Settings,
+    frozen: Frozen,
+    styles: Box<dyn Styles>,
+) -> domex_error::Result<DeganJob> {
     let device = &context.device;
     let (guides, hashes) = frozen::guides(context, &settings.clip)?;
     let perceptual = settings.perceptual.as_deref();
@@ -229,19 +271,6 @@ fn job(context: &Context, settings: &Settings, frozen: Frozen) -> domex_error::R
     let backbone = match &settings.backbone {
         Some(weights) => Some(layout::backbone(&weights.read()?)?),
         None => None,
-    };
-    let config = frozen.generator.config();
-    let side = config.synthesis.img_resolution as u32;
-    let styles: Box<dyn Styles> = match &settings.styles {
-        Some(path) => {
-            let trained = pictures(context, path, side)?;
-            let unseen = settings.unseen.as_deref();
-            let unseen = unseen
-                .map(|path| pictures(context, path, side))
-                .transpose()?;
-            Box::new(PictureStyles::new(trained, unseen)?)
-        }
-        None => Box::new(DomainStyles::new(side, config.z_dim(), SHARES)),
     };
     let hashes = (frozen.hash, hashes);
     Ok(DeganJob::new(
@@ -260,6 +289,7 @@ fn pictures(
     context: &Context,
     path: &Path,
     side: u32,
+    sets: &mut BTreeMap<PathBuf, Fingerprint>,
 ) -> domex_error::Result<Box<dyn PictureSource>> {
     let options = Options {
         resize: Some(side),
@@ -269,6 +299,11 @@ fn pictures(
     for notice in &opened.notices {
         context.say(&format!("{}: {notice}", path.display()));
     }
+    let found = Fingerprint::of(&*opened.source)?;
+    if let Some(before) = sets.get(path) {
+        found.check(&text(path), before)?;
+    }
+    sets.insert(path.to_owned(), found);
     Ok(opened.source)
 }
 

@@ -10,9 +10,10 @@ use domex_lpips::Lpips;
 use domex_pretrain::encoder::{EncoderConfig, EncoderJob};
 use serde::{Deserialize, Serialize};
 
+use super::expand::inputs;
 use super::network_run::{self, NetworkRun, RunFlags, Ticks, images, kept};
 use crate::context::Context;
-use crate::{assets, models};
+use crate::{assets, models, runs};
 
 /// Length of a run of which nothing is said, in thousands of pictures.
 const KIMG: f64 = 60.0;
@@ -24,8 +25,8 @@ const KIMG: f64 = 60.0;
 )]
 pub struct TrainEncoder {
     /// The StyleGAN2 whose latents are to be found: a checkpoint or a fetched model's name
-    /// [default: portraits, the shipped generator]
-    #[arg(short, long, value_name = "FILE|NAME", env = "DOMEX_MODEL")]
+    /// [default: $DOMEX_MODEL, else portraits, the shipped generator]
+    #[arg(short, long, value_name = "FILE|NAME", conflicts_with = "resume")]
     pub model: Option<String>,
     #[command(flatten)]
     run: RunFlags,
@@ -39,7 +40,7 @@ pub struct TrainEncoder {
     #[arg(long, value_name = "LR")]
     pub lr: Option<f64>,
     /// The perceptual network: a file, or a fetched one's name [default: the shipped one]
-    #[arg(long, value_name = "FILE|NAME")]
+    #[arg(long, value_name = "FILE|NAME", conflicts_with = "resume")]
     pub perceptual: Option<PathBuf>,
 }
 
@@ -48,8 +49,11 @@ pub struct TrainEncoder {
 #[serde(deny_unknown_fields)]
 struct Settings {
     model: String,
-    /// The shipped network where none was given.
+    /// Of runs of earlier versions none where it is the shipped one.
     perceptual: Option<PathBuf>,
+    /// What both files were when the run began.
+    #[serde(default)]
+    sha256: runs::Hashes,
     ticks: Ticks,
     config: EncoderConfig,
 }
@@ -57,24 +61,32 @@ struct Settings {
 /// Runs the verb.
 pub fn run(context: &Context, args: &TrainEncoder) -> domex_error::Result<ExitCode> {
     let (out, old): (_, Option<Settings>) = args.run.begin("train-encoder")?;
-    let name = args.model.clone();
-    let name = name.or(old.as_ref().map(|old| old.model.clone()));
-    let name = name.unwrap_or_else(|| models::PORTRAITS.to_owned());
-    let file = models::resolve(&name)?;
-    let given = args.perceptual.clone();
-    let given = given.or(old.as_ref().and_then(|old| old.perceptual.clone()));
+    let (name, given) = match &old {
+        Some(old) => {
+            let files = old.sha256.iter().map(|(path, _)| path.clone());
+            runs::reopen(&files.collect::<Vec<_>>(), &old.sha256)?;
+            (old.model.clone(), old.perceptual.clone())
+        }
+        None => (
+            inputs::model(args.model.as_deref())?,
+            args.perceptual.clone(),
+        ),
+    };
+    let file = models::resolve("--model", &name)?;
     let perceptual = match &given {
         Some(wanted) => models::perceptual(wanted)?,
         None => assets::expect(assets::PERCEPTUAL)
             .map_err(|error| user_error(format!("no --perceptual, and {error}")))?,
     };
-    let model = models::open(&context.device, &name)?.stylegan2(&name)?;
+    let perceptual = std::path::absolute(perceptual)?;
+    let model = models::open(&context.device, "--model", &name)?.stylegan2(&name)?;
     let mut settings = match old {
         Some(old) => resumed(old, args)?,
         None => Settings {
             config: config(args, context, EncoderConfig::new(&model, 0)?)?,
             model: name,
-            perceptual: given,
+            perceptual: Some(perceptual.clone()),
+            sha256: runs::hashes(vec![file.clone(), perceptual.clone()])?,
             ticks: args.run.ticks(None)?,
         },
     };

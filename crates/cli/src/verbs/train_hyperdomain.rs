@@ -18,8 +18,8 @@ use serde_json::json;
 use super::expand::settings::ClipModel;
 use super::frozen::{self, Frozen};
 use super::network_run::{self, NetworkRun, RunFlags, Ticks, images};
-use crate::assets;
 use crate::context::Context;
+use crate::{assets, runs};
 
 /// The text of the shipped generator's own pictures.
 const SOURCE: &str = "photo";
@@ -32,11 +32,11 @@ const SOURCE: &str = "photo";
 pub struct TrainHyperdomain {
     #[command(flatten)]
     run: RunFlags,
-    /// The generator, which stays as it is: a StyleGAN2 [default: portraits, the shipped generator]
+    /// The generator, which stays as it is: a StyleGAN2 [default: $DOMEX_MODEL, else portraits, the shipped generator]
     #[arg(short, long, value_name = "FILE|NAME", conflicts_with = "resume")]
     pub model: Option<String>,
-    /// CLIP models: a file, or a shipped or fetched name. The network reads embeddings of the first [default: robust and fine for
-    /// the shipped generator]
+    /// The CLIP model whose embeddings the network reads: a file, or a shipped or fetched name. With --augmentation none others may
+    /// follow, which the loss asks too [default: robust for the shipped generator; with --augmentation none robust and fine]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "resume")]
     pub clip: Vec<String>,
     /// File with a text on each line: the domains that it learns
@@ -81,6 +81,9 @@ struct Settings {
     /// For renderings of the built-in domains, if the texts are theirs.
     #[serde(default)]
     perceptual: Option<PathBuf>,
+    /// What the files were when the run began.
+    #[serde(default)]
+    sha256: runs::Hashes,
     ticks: Ticks,
     training: HyperdomainConfig,
 }
@@ -88,17 +91,17 @@ struct Settings {
 /// Runs the verb.
 pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<ExitCode> {
     let (out, old): (_, Option<Settings>) = args.run.begin("train-hyperdomain")?;
+    if let Some(old) = &old {
+        runs::reopen(&old.files(), &old.sha256)?;
+    }
     let old_model = old.as_ref().map(|old| old.model.as_path());
     let frozen = Frozen::open(context, args.model.as_deref(), old_model)?;
-    let clip = match &old {
-        Some(old) => old.clip.clone(),
-        None => frozen.clip_models(&args.clip)?,
-    };
+    let clip = clip(args, &frozen, old.as_ref())?;
     let (guides, hashes) = frozen::guides(context, &clip)?;
     let first = guides.first().zip(hashes.first());
     let (first, clip_hash) = first.context("no CLIP model")?;
     let mut settings = match old {
-        Some(old) => old,
+        Some(old) => Settings { clip, ..old },
         None => settings(context, args, &frozen, clip, first.clip.config().embed_dim)?,
     };
     settings.ticks = args.run.ticks(Some(settings.ticks))?;
@@ -107,14 +110,12 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
     }
     let hashes = [frozen.hash, clip_hash.clone()];
     let training = settings.training.clone();
-    let inputs = settings.clip.iter().map(|clip| clip.path.clone());
-    let inputs = inputs.chain(settings.perceptual.clone());
     let run = NetworkRun {
         out: &out,
         images: training.learning.images,
         seed: training.seed,
         ticks: settings.ticks,
-        inputs: inputs.chain([settings.model.clone()]).collect(),
+        inputs: settings.files(),
         settings: &settings,
     };
     let run = args.run.config(context, run)?;
@@ -137,6 +138,41 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
         &out,
         &outcome,
     ))
+}
+
+impl Settings {
+    /// The files that a run reads.
+    fn files(&self) -> Vec<PathBuf> {
+        let clip = self.clip.iter().map(|clip| clip.path.clone());
+        clip.chain(self.perceptual.clone())
+            .chain([self.model.clone()])
+            .collect()
+    }
+}
+
+/// The CLIP models of the flags, of the resumed run, or those that know the shipped generator's pictures. Points between the
+/// embeddings of texts are points of one model's, the first one's: others would look at nothing.
+fn clip(
+    args: &TrainHyperdomain,
+    frozen: &Frozen,
+    old: Option<&Settings>,
+) -> domex_error::Result<Vec<ClipModel>> {
+    let (mut clip, augmentation) = match old {
+        Some(old) => (old.clip.clone(), old.training.augmentation),
+        None => (
+            frozen.clip_models(&args.clip)?,
+            args.augmentation.unwrap_or_default(),
+        ),
+    };
+    if augmentation != Augmentation::None {
+        if args.clip.len() > 1 {
+            return Err(user_error(
+                "--clip: embeddings between those of the texts are of one CLIP model, the first; leave the others out, or give --augmentation none",
+            ));
+        }
+        clip.truncate(1);
+    }
+    Ok(clip)
 }
 
 fn settings(
@@ -172,16 +208,19 @@ fn settings(
     training.learning.lr = args.lr.unwrap_or(training.learning.lr);
     training.seed = context.seed;
     training.validate()?;
-    Ok(Settings {
+    let mut settings = Settings {
         model: frozen.path.clone(),
         clip,
         perceptual: match is_rendered {
             true => Some(assets::expect(assets::PERCEPTUAL)?),
             false => None,
         },
+        sha256: Vec::new(),
         ticks: args.run.ticks(None)?,
         training,
-    })
+    };
+    settings.sha256 = runs::hashes(settings.files())?;
+    Ok(settings)
 }
 
 /// What a run learns from: with the texts of built-in domains their renderings too, and what these are compared by.

@@ -140,8 +140,11 @@ fn clip_models(
             .map(|name| Ok(inputs::named(name, 1.0)?.path))
             .collect();
     }
-    let path = inputs::model(args.model.model.as_deref())?;
-    if args.model.random || !inputs::is_portraits(&path, model, &context.device)? {
+    let is_portraits = !args.model.random && {
+        let path = inputs::model(args.model.model.as_deref())?;
+        inputs::is_portraits(&path, model, &context.device)?
+    };
+    if !is_portraits {
         return Err(user_error(
             "--model: is neither the shipped generator nor expanded from it, and the shipped CLIP models know its portraits only; give one with --clip (a file, or ViT-B/32 after `domex fetch ViT-B/32`)",
         ));

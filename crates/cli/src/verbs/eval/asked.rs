@@ -36,7 +36,7 @@ impl Asked {
         }
         let source = args.source.as_deref();
         let source = source
-            .map(|wanted| models::open(&context.device, wanted))
+            .map(|wanted| models::open(&context.device, "--source", wanted))
             .transpose()?;
         if let Some(source) = &source
             && !source.is_of_the_shape_of(&model)
@@ -117,6 +117,7 @@ fn without_domains(args: &Eval) -> domex_error::Result<()> {
         ("--source", args.source.is_some()),
         ("--judge", args.judge.is_some()),
         ("--clip", args.clip.is_some()),
+        ("--class", args.class.is_some()),
     ] {
         if given {
             let problem =

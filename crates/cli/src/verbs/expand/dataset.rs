@@ -46,6 +46,36 @@ impl Fingerprint {
             sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
         })
     }
+
+    /// Refuses them where a run began with others; `place` is what the message calls them.
+    pub fn check(&self, place: &str, before: &Self) -> domex_error::Result<()> {
+        match self == before {
+            true => Ok(()),
+            false => Err(user_error(format!(
+                "{place}: has {} pictures and is not the set of {} that the run began with; put the old one back, or start a new \
+                 run",
+                self.count, before.count
+            ))),
+        }
+    }
+}
+
+/// Refuses flags for pictures in files where there are none. A mirror image of a rendering is one more portrait.
+pub fn refuse_unused(settings: &Settings) -> domex_error::Result<()> {
+    let rendered = settings.data.as_deref() == Some(PORTRAITS);
+    let in_files = settings.data.is_some() && !rendered || !settings.paths_of_sets()?.is_empty();
+    let flags = [
+        ("--mirror", settings.mirror && !rendered),
+        ("--skip-bad", settings.skip_bad),
+        ("--background", settings.background != Background::default()),
+        ("--resize", settings.resize),
+    ];
+    match flags.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) if !in_files => Err(user_error(format!(
+            "{flag}: is for pictures in files, and the run has none; leave it out, or give a folder or a zip file as --data"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The pictures, or a notice of what will be off without them. A new run's settings remember them; those of a resumed run
@@ -101,16 +131,10 @@ pub fn open(
     notices.extend(opened.notices);
     // Pictures of another size are refused by the run, which says more.
     let found = Fingerprint::of(&*opened.source)?;
-    match &settings.pictures {
-        Some(before) if *before != found => {
-            return Err(user_error(format!(
-                "--data {path}: has {} pictures and is not the set of {} that the run began with; put the old one back, or \
-                 start a new run",
-                found.count, before.count
-            )));
-        }
-        _ => settings.pictures = Some(found),
+    if let Some(before) = &settings.pictures {
+        found.check(&format!("--data {path}"), before)?;
     }
+    settings.pictures = Some(found);
     Ok(Some(opened.source))
 }
 
@@ -120,13 +144,6 @@ fn read(
     settings: &Settings,
     (side, classes): (usize, usize),
 ) -> domex_error::Result<Opened> {
-    // Both may be meant for the folders of new domains.
-    let for_files = settings.resize || settings.background != Background::default();
-    if path == PORTRAITS && for_files && settings.paths_of_sets()?.is_empty() {
-        return Err(user_error(
-            "--resize and --background: are for pictures in files; rendered portraits need neither",
-        ));
-    }
     if path != PORTRAITS {
         let options = Options {
             skip_bad: settings.skip_bad,

@@ -9,7 +9,9 @@ use domex_expand::methods::Needs;
 
 use super::Expand;
 use super::settings::{ClipModel, TeacherFiles};
+use crate::args::wanted_model;
 use crate::kinds::Model;
+use crate::paths::text;
 use crate::{assets, kinds, models};
 
 /// The word for the built-in renderer, in place of a path.
@@ -21,18 +23,15 @@ const STABLE_DIFFUSION: &str = "stable-diffusion";
 /// The word for no pictures.
 const NONE: &str = "none";
 
-/// The model's file, as an absolute path: a resumed run may be typed in another folder.
+/// The file of the model that the flag names, or what is taken without it, as an absolute path: a resumed run may be typed in
+/// another folder.
 pub fn model(wanted: Option<&str>) -> domex_error::Result<String> {
-    let wanted = match wanted {
-        Some(wanted) => wanted.to_owned(),
-        None => std::env::var("DOMEX_MODEL").unwrap_or_default(),
-    };
-    let path = match wanted.as_str() {
-        "" | models::PORTRAITS => assets::expect(assets::GENERATOR)
+    let path = match wanted_model(wanted) {
+        Some((flag, wanted)) => models::resolve(flag, wanted)?,
+        None => assets::expect(assets::GENERATOR)
             .map_err(|error| user_error(format!("no --model, and {error}")))?,
-        wanted => models::resolve(wanted)?,
     };
-    Ok(std::path::absolute(path)?.display().to_string())
+    Ok(text(&std::path::absolute(path)?))
 }
 
 /// Whether this is the shipped generator of its kind or one that was expanded from it: an expansion leaves a mapping network

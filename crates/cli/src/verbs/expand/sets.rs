@@ -52,18 +52,10 @@ pub fn open(
         tell(&path, settings, side, opened.skipped.len(), notices);
         notices.extend(opened.notices);
         let fingerprint = Fingerprint::of(&*opened.source)?;
-        match settings.sets.get(&path) {
-            Some(before) if *before != fingerprint => {
-                return Err(user_error(format!(
-                    "{}: has {} pictures and is not the set of {} that the run began with; put the old one back, or start a \
-                     new run",
-                    path.display(),
-                    fingerprint.count,
-                    before.count
-                )));
-            }
-            _ => settings.sets.insert(path.clone(), fingerprint),
-        };
+        if let Some(before) = settings.sets.get(&path) {
+            fingerprint.check(&text(&path), before)?;
+        }
+        settings.sets.insert(path.clone(), fingerprint);
         sets.insert(path, Arc::from(opened.source));
     }
     Ok(sets)

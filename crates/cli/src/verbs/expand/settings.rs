@@ -21,7 +21,7 @@ use domex_train::stderr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::dataset::Fingerprint;
+use super::dataset::{self, Fingerprint};
 use super::{Expand, inputs};
 use crate::context::Context;
 use crate::interrupt::Interrupt;
@@ -63,7 +63,7 @@ pub struct Settings {
     pub config: Config,
     pub length: Length,
     /// SHA-256 of the files above, by their paths: a run is resumed with what it began with.
-    pub sha256: Vec<(PathBuf, String)>,
+    pub sha256: runs::Hashes,
 }
 
 /// A CLIP model and its weight.
@@ -206,10 +206,8 @@ impl Settings {
             },
             sha256: Vec::new(),
         };
-        for path in settings.files()? {
-            let hash = domex_checkpoint::sha256_file(&path)?;
-            settings.sha256.push((path, hash));
-        }
+        dataset::refuse_unused(&settings)?;
+        settings.sha256 = runs::hashes(settings.files()?)?;
         Ok(settings)
     }
 
@@ -229,11 +227,8 @@ impl Settings {
         for (path, before) in &self.sha256 {
             assets::restore(path)?;
             let is_kept = path.as_os_str() == self.model.as_str() && self.kept(args).is_some();
-            if !is_kept && domex_checkpoint::sha256_file(path)? != *before {
-                return Err(user_error(format!(
-                    "{}: has changed since the run began with it; put the old file back, or start a new run",
-                    path.display()
-                )));
+            if !is_kept {
+                runs::refuse_changed(path, before)?;
             }
         }
         Ok(self)
