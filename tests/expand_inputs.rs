@@ -121,6 +121,19 @@ fn a_task_cannot_choose_a_clip_model_that_the_run_does_not_have() {
     assert!(!world.has("x"));
 }
 
+#[test]
+fn a_source_is_for_the_tasks_that_have_none() {
+    let world = world();
+    let (own, none) = ("source = \"oil\"\ntarget = \"elf\"", "target = \"b\"");
+    world.write(
+        "tasks.toml",
+        format!("[[tasks]]\n{own}\n[[tasks]]\n{none}\n"),
+    );
+    let found = settings(&world, "--tasks tasks.toml --source wax");
+    let sources = [0, 1].map(|at| found["tasks"][at]["source"].as_str().unwrap());
+    assert_eq!(sources, ["oil", "wax"]);
+}
+
 /// A world whose shipped generator comes with settings, and a file of tasks with another learning rate.
 fn recommended() -> World {
     let world = world();
@@ -457,6 +470,10 @@ fn what_cannot_be_trained_is_refused_and_nothing_is_written() {
         ("--tasks nowhere.toml", &["nowhere.toml"]),
         ("--domain elf --data set", &["32 × 32", "16 × 16"]),
         ("--domain elf --data nowhere", &["nowhere"]),
+        ("--domain elf --data none --mirror", &["--mirror"]),
+        ("--domain elf --background black", &["--background"]),
+        ("--domain elf --skip-bad", &["--skip-bad"]),
+        ("--domain a=>b --source c", &["--source", "leave it out"]),
     ] {
         world.refused(&format!("expand --out run {flags}"), texts);
     }

@@ -29,6 +29,7 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<(TaskFile, V
     for task in &mut file.tasks {
         task.kind()?.resolve(task, &folder)?;
     }
+    name_source(&mut file, args)?;
     let mut notices = Vec::new();
     for text in &args.domain {
         file.tasks.push(domain(text, args, &mut notices)?);
@@ -47,6 +48,30 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<(TaskFile, V
     recipe.complete(&mut file)?;
     file.validate()?;
     Ok((file, notices))
+}
+
+/// Gives the text of the source domain to the tasks in words that have none. [`domain`] does so for those of flags.
+fn name_source(file: &mut TaskFile, args: &Expand) -> domex_error::Result<()> {
+    const KEY: &str = "source";
+    let Some(source) = &args.source else {
+        return Ok(());
+    };
+    let is_alone = |text: &String| !text.contains(SHOWN) && !text.contains("=>");
+    let mut is_used = args.domain.iter().any(is_alone);
+    for task in &mut file.tasks {
+        let is_in_words =
+            task.kind()?.keys().contains(&KEY) && !task.keys().contains_key("pictures");
+        if is_in_words && !task.keys().contains_key(KEY) {
+            task.set(KEY, json!(source));
+            is_used = true;
+        }
+    }
+    match is_used {
+        true => Ok(()),
+        false => Err(user_error(format!(
+            "--source {source:?}: every domain has a source of its own or is said by pictures; leave it out"
+        ))),
+    }
 }
 
 /// "source=>target", "name=@pictures" or a target.
