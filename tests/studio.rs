@@ -71,7 +71,7 @@ impl Drop for Running {
     }
 }
 
-/// The page in a window of this size, with its first picture.
+/// The page in a window of this size, with its first picture. Behind the workspace's name further flags may stand.
 fn opened(name: &str, width: u32, height: u32) -> Option<(Running, Browser)> {
     let mut browser = Browser::start(&browser::find()?);
     let running = Running::expanded(name);
@@ -252,7 +252,7 @@ fn a_photo_is_found_saved_and_loaded_again() {
 
 #[test]
 fn a_domain_is_learnt_in_a_process_of_its_own() {
-    let Some((running, mut browser)) = opened("learnt", 1200, 800) else {
+    let Some((running, mut browser)) = opened("learnt --seed 7", 1200, 800) else {
         return;
     };
     let begin = |browser: &mut Browser, name: &str, words: &str, steps: u32| {
@@ -271,6 +271,7 @@ fn a_domain_is_learnt_in_a_process_of_its_own() {
     browser.wait_for(&says(0, "Learnt."));
     browser.wait_for("document.querySelector('.run img').naturalWidth > 100");
     assert!(world().has("learnt/runs/elves/model.safetensors"));
+    assert_eq!(world().document("learnt/runs/elves/run.json")["seed"], 7);
 
     // Its model is shown, with the settings that were there.
     slide(&mut browser, "#domains input", 0.5);

@@ -24,6 +24,8 @@ pub struct Context {
     pub json: bool,
     /// The processes that share this one's work.
     pub team: Team,
+    /// The flags that say where to compute, for processes that this one begins.
+    pub compute: Vec<String>,
     quiet: bool,
     show: Show,
 }
@@ -44,6 +46,9 @@ impl Context {
             given_seed: common.seed,
             json: common.json,
             team,
+            compute: std::iter::once(format!("--device={}", common.device))
+                .chain(common.threads.map(|threads| format!("--threads={threads}")))
+                .collect(),
             quiet: common.quiet || common.log_format == LogFormat::Json,
             show: match (common.quiet, common.log_format) {
                 (true, _) => Show::Nothing,

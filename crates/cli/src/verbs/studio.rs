@@ -54,7 +54,7 @@ pub struct Studio {
     /// Folder for presets and expansions, made when the first is saved [default: studio, beside the model's file]
     #[arg(long, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
-    /// Class label of a class-conditional generator
+    /// Class label of a class-conditional generator, which expansions that the page begins learn for too
     #[arg(long = "class", value_name = "N")]
     pub class: Option<usize>,
     /// Sampling steps of a diffusion autoencoder [default: 20]
@@ -76,7 +76,7 @@ pub struct Studio {
 pub fn run(context: &Context, args: &Studio) -> domex_error::Result<()> {
     // A port that is taken is known before a large model is read.
     let page = Page::bind(config(args)?)?;
-    let learner = Arc::new(Expansions::new(args));
+    let learner = Arc::new(Expansions::new(context, args));
     let mut models = Opener {
         context,
         args,
@@ -182,7 +182,7 @@ fn config(args: &Studio) -> domex_error::Result<Config> {
 
 /// Beside the model's file, where it is one that the user named.
 fn workspace(args: &Studio) -> PathBuf {
-    let file = args.model.model.as_deref().map(Path::new);
+    let file = args.model.wanted().map(|(_, model)| Path::new(model));
     let folder = file.filter(|file| file.is_file()).and_then(Path::parent);
     folder.unwrap_or(Path::new("")).join(WORKSPACE)
 }

@@ -14,6 +14,7 @@ use domex_train::{STOP, events, is_taken, snapshots};
 use serde_json::Value as Json;
 
 use super::Studio;
+use crate::context::Context;
 use crate::paths::text;
 
 /// The model of a run.
@@ -24,8 +25,12 @@ const TAIL: usize = 64 << 10;
 
 /// See the [module docs](self).
 pub struct Expansions {
-    /// What of the command line is the same for all: the networks of the losses.
-    flags: Vec<String>,
+    /// Where to compute.
+    compute: Vec<String>,
+    /// What of the studio's flags decides what a new domain becomes.
+    new: Vec<String>,
+    /// The networks of the losses of an expansion.
+    networks: Vec<String>,
     /// What expansions begin with: a file or a name. `None`: random weights, which learn nothing.
     model: Mutex<Option<String>>,
     /// Processes that this studio began, by their folders.
@@ -33,13 +38,17 @@ pub struct Expansions {
 }
 
 impl Expansions {
-    /// With the networks of these flags; of no model yet.
-    pub fn new(args: &Studio) -> Self {
+    /// With what these flags say; of no model yet.
+    pub fn new(context: &Context, args: &Studio) -> Self {
         let clip = args.clip.iter().map(|clip| format!("--clip={clip}"));
         let perceptual = args.perceptual.iter();
         let perceptual = perceptual.map(|file| format!("--perceptual={}", file.display()));
+        let seed = context.given_seed.map(|seed| format!("--seed={seed}"));
+        let class = args.class.map(|class| format!("--class={class}"));
         Self {
-            flags: clip.chain(perceptual).collect(),
+            compute: context.compute.clone(),
+            new: seed.into_iter().chain(class).collect(),
+            networks: clip.chain(perceptual).collect(),
             model: Mutex::default(),
             children: Mutex::default(),
         }
@@ -61,7 +70,7 @@ impl Expansions {
         let path = log(folder);
         let file = File::create(&path).with_context(|| text(&path))?;
         let mut command = program()?;
-        command.arg("expand").args(flags);
+        command.arg("expand").args(&self.compute).args(flags);
         command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -73,6 +82,38 @@ impl Expansions {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.insert(folder.to_owned(), child);
         Ok(())
+    }
+
+    /// Domains by `domex adapt`, a file each, and the model that has them.
+    fn in_one_pass(&self, given: &Given, model: &str, folder: &Path) -> domex_error::Result<()> {
+        let model = format!("--model={model}");
+        let asked = match given {
+            Given::Words(words) => {
+                let words = words.iter().map(|words| words.trim());
+                words.map(|words| vec![format!("--text={words}")]).collect()
+            }
+            Given::Picture(picture, name) => {
+                let path = folder.join("style.png");
+                picture::write_png(&path, picture)?;
+                vec![vec![
+                    format!("--image={}", path.display()),
+                    format!("--name={name}"),
+                ]]
+            }
+        };
+        let mut files = Vec::new();
+        for (number, flags) in asked.iter().enumerate() {
+            let file = folder.join(format!("domain{number}.safetensors"));
+            let out = format!("--out={}", file.display());
+            let mut command = program()?;
+            command.arg("adapt").args(&self.compute).args(&self.new);
+            called(command.args(flags).args([&model, &out]))?;
+            files.push(file);
+        }
+        let out = format!("--out={}", folder.join(MODEL).display());
+        let mut command = program()?;
+        command.args(["domains", "add"]).args(&self.compute);
+        called(command.args(&files).args([&model, &out]))
     }
 
     fn is_running(&self, folder: &Path) -> bool {
@@ -93,7 +134,8 @@ impl Learner for Expansions {
             .domains
             .iter()
             .map(|words| format!("--domain={}", words.trim()));
-        let mut flags: Vec<String> = self.flags.iter().cloned().chain(domains).collect();
+        let own = self.networks.iter().chain(&self.new).cloned();
+        let mut flags: Vec<String> = own.chain(domains).collect();
         flags.push(format!("--model={model}"));
         flags.push(format!("--steps={}", wanted.steps));
         flags.push(format!("--out={}", folder.display()));
@@ -117,7 +159,7 @@ impl Learner for Expansions {
     fn adapt(&self, given: &Given, folder: &Path) -> domex_error::Result<()> {
         let model = self.model()?;
         fs::create_dir_all(folder).with_context(|| text(folder))?;
-        let made = in_one_pass(given, &model, folder);
+        let made = self.in_one_pass(given, &model, folder);
         if made.is_err() {
             // What failed is told, and nothing of it is worth keeping.
             let _ = fs::remove_dir_all(folder);
@@ -183,39 +225,6 @@ impl Learner for Expansions {
         let (_, newest) = newest_picture(folder)?;
         fs::read(newest).ok()
     }
-}
-
-/// Domains by `domex adapt`, a file each, and the model that has them.
-fn in_one_pass(given: &Given, model: &str, folder: &Path) -> domex_error::Result<()> {
-    let model = format!("--model={model}");
-    let asked = match given {
-        Given::Words(words) => {
-            let words = words.iter().map(|words| words.trim());
-            words.map(|words| vec![format!("--text={words}")]).collect()
-        }
-        Given::Picture(picture, name) => {
-            let path = folder.join("style.png");
-            picture::write_png(&path, picture)?;
-            vec![vec![
-                format!("--image={}", path.display()),
-                format!("--name={name}"),
-            ]]
-        }
-    };
-    let mut files = Vec::new();
-    for (number, flags) in asked.iter().enumerate() {
-        let file = folder.join(format!("domain{number}.safetensors"));
-        let out = format!("--out={}", file.display());
-        called(program()?.arg("adapt").args(flags).args([&model, &out]))?;
-        files.push(file);
-    }
-    let out = format!("--out={}", folder.join(MODEL).display());
-    called(
-        program()?
-            .args(["domains", "add"])
-            .args(&files)
-            .args([&model, &out]),
-    )
 }
 
 /// This program, to be called again.
