@@ -2,12 +2,14 @@
 //!
 //! A run is resumed with the model it began with. That may be the model of another run, which each of its snapshots
 //! replaces, or a file that its owner overwrites or tidies away: so a run keeps a copy. Where the file system can, the
-//! copy shares its blocks with the original until one of them changes (`std::fs::copy` asks for that), and costs nothing;
+//! copy shares its blocks with the original until one of them changes, and costs nothing;
 //! a hard link would be the same file, and lost when it is written to.
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use domex_data::folder::copy_atomic;
+
+use crate::Result;
 
 /// How the kept file is called, but for its extension.
 const STEM: &str = "source";
@@ -36,15 +38,7 @@ pub(crate) fn keep(file: &Path, place: &Path) -> Result<()> {
     if is_it(place) == Some(true) {
         return Ok(());
     }
-    let mut part = place.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let copied = std::fs::copy(file, &part).and_then(|_| std::fs::rename(&part, place));
-    copied.map_err(|error| {
-        // What was written of it is of no use.
-        let _ = std::fs::remove_file(&part);
-        Error::file(place, format!("cannot keep the source model here: {error}"))
-    })
+    Ok(copy_atomic(file, place)?)
 }
 
 #[cfg(test)]
@@ -73,8 +67,12 @@ mod tests {
         std::fs::write(&file, "third").unwrap();
         assert_eq!(std::fs::read_to_string(&place).unwrap(), "second");
         let error = keep(&next, &place).unwrap_err().to_string();
-        assert!(error.contains("source.pkl"), "{error}");
+        assert!(error.contains("next"), "{error}");
+        let taken = folder.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        let error = keep(&file, &taken).unwrap_err().to_string();
+        assert!(error.contains("taken"), "{error}");
         let names = std::fs::read_dir(folder.path()).unwrap();
-        assert_eq!(names.count(), 2, "nothing else is left behind");
+        assert_eq!(names.count(), 3, "nothing else is left behind");
     }
 }
