@@ -10,11 +10,13 @@
 
 use candle_core::Tensor;
 use domex_expand::{Result, SourceStep, Trainee, Weights};
+use domex_gan::Discriminator;
 use domex_random::Stream;
+use domex_train::Losses;
 use domex_train::accumulate::Accumulator;
 use domex_train::lazy::Lazy;
 
-use crate::networks::{Adversary, Reals};
+use crate::networks::{Adversary, Reals, judge};
 use crate::settings::SourceConfig;
 use crate::trainee::own;
 
@@ -57,6 +59,35 @@ pub trait Adversarial: Trainee + Sized {
     ///
     /// A wrong shape.
     fn synthesize(&self, weights: Weights, latents: &Tensor, noise: &mut Stream) -> Result<Tensor>;
+
+    /// What [`Trainee::judge_edited`] says: by the live network, the discriminator as it has been trained; by others, as the
+    /// source's file has it, which stays the same.
+    ///
+    /// # Errors
+    ///
+    /// A wrong shape.
+    fn opinion(
+        &self,
+        weights: Weights,
+        edited: &Tensor,
+        labels: Option<&Tensor>,
+        losses: &mut Losses,
+    ) -> Result<Option<Tensor>> {
+        let weight = self.settings().realism;
+        let learning = self.adversary().filter(|_| weights == Weights::Live);
+        let learning = learning.map(|adversary| &adversary.frozen);
+        let by = learning.or(self.discriminator());
+        let said = by
+            .filter(|_| weight > 0.0)
+            .map(|by| judge(by, edited, labels, weight, losses));
+        said.transpose()
+    }
+
+    /// The discriminator that goes into the model's file: as it has been trained, or as the source's file has it.
+    fn kept_discriminator(&self) -> Option<&Discriminator> {
+        let learning = self.adversary().map(|adversary| &adversary.live);
+        learning.or(self.discriminator())
+    }
 
     /// The generator's adversarial loss on the base subspace.
     ///

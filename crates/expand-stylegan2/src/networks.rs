@@ -32,12 +32,12 @@ pub struct Adversary {
 }
 
 impl Adversary {
-    /// What a model's discriminator is in a run: as the file has it, for domains of their own to begin from, and the one that goes on
-    /// learning, where there are pictures for it (`trains`) or its opinion of edited pictures counts.
+    /// What a model's discriminator is in a run: as the file has it, for domains of their own to begin from and to judge by, and
+    /// the one that goes on learning, where there are pictures for it (`trains`, which needs [`trains`](Self::trains)).
     ///
     /// # Errors
     ///
-    /// A weight of that opinion where there is no discriminator; passes in which it cannot compare pictures.
+    /// A weight of its opinion where there is no discriminator; passes in which it cannot compare pictures.
     pub fn of(
         discriminator: Option<&Discriminator>,
         settings: &SourceConfig,
@@ -52,13 +52,19 @@ impl Adversary {
             return Ok((None, None));
         };
         own.set_activations(activations(config));
-        if trains {
+        if trains || settings.realism > 0.0 {
             check_groups(&own, config)?;
         }
         let r1 = Lazy::new(settings.r1_interval)?;
-        let used = trains || settings.realism > 0.0;
-        let adversary = used.then(|| Self::new(&own, r1.corrected(config.adam())));
+        let adversary = trains.then(|| Self::new(&own, r1.corrected(config.adam())));
         Ok((Some(own), adversary.transpose()?))
+    }
+
+    /// Whether pictures of the source domain would be trained on: where their loss counts, and there is a base subspace that
+    /// moves.
+    #[must_use]
+    pub fn trains(settings: &SourceConfig, config: &Config) -> bool {
+        settings.src > 0.0 && config.moves_base()
     }
 
     fn new(discriminator: &Discriminator, adam: AdamConfig) -> Result<Self> {
@@ -79,28 +85,7 @@ impl Adversary {
     /// The labels, where the discriminator takes some.
     #[must_use]
     pub fn takes<'a>(&self, labels: Option<&'a Tensor>) -> Option<&'a Tensor> {
-        labels.filter(|_| self.live.config().c_dim() > 0)
-    }
-
-    /// How little it takes edited pictures for real, `weight` times and with their graph. `labels` are those of the latents.
-    ///
-    /// # Errors
-    ///
-    /// A wrong shape.
-    pub fn judge(
-        &self,
-        edited: &Tensor,
-        labels: Option<&Tensor>,
-        weight: f64,
-        losses: &mut Losses,
-    ) -> Result<Tensor> {
-        let judged = domex_gan::realism(&self.frozen, edited, self.takes(labels), None);
-        let loss = judged.map_err(own)?.loss;
-        losses.put(
-            "loss/realism",
-            loss.detach().to_dtype(DType::F64)?.to_scalar()?,
-        );
-        Ok((loss * weight)?)
+        taken(&self.live, labels)
     }
 
     /// Scales the rate that it began with.
@@ -127,6 +112,43 @@ impl Adversary {
         state.load_parameters(D, &self.parameters)?;
         Ok(self.adam.restore(ADAM, state)?)
     }
+}
+
+/// How little a discriminator takes edited pictures `[n, c, h, w]` for real, `weight` times and with their graph. `labels` are
+/// those of the latents.
+pub(crate) fn judge(
+    discriminator: &Discriminator,
+    edited: &Tensor,
+    labels: Option<&Tensor>,
+    weight: f64,
+    losses: &mut Losses,
+) -> Result<Tensor> {
+    let labels = taken(discriminator, labels);
+    let said = |start: usize, count: usize| -> Result<Tensor> {
+        let labels = labels.map(|all| all.narrow(0, start, count)).transpose()?;
+        let pictures = edited.narrow(0, start, count)?;
+        let judged = domex_gan::realism(discriminator, &pictures, labels.as_ref(), None);
+        Ok(judged.map_err(own)?.loss)
+    };
+    // Whole groups, and what is left: the passes of a step are even, what a tick measures need not be.
+    let n = edited.dim(0)?;
+    let group = discriminator.config().mbstd_group_size.unwrap_or(n).min(n);
+    let even = n - n % group;
+    let mut loss = said(0, even)?;
+    if even < n {
+        let share = even as f64 / n as f64;
+        loss = ((loss * share)? + (said(even, n - even)? * (1.0 - share))?)?;
+    }
+    losses.put(
+        "loss/realism",
+        loss.detach().to_dtype(DType::F64)?.to_scalar()?,
+    );
+    Ok((loss * weight)?)
+}
+
+/// The labels, where the discriminator takes some.
+fn taken<'a>(discriminator: &Discriminator, labels: Option<&'a Tensor>) -> Option<&'a Tensor> {
+    labels.filter(|_| discriminator.config().c_dim() > 0)
 }
 
 /// Pictures of the source domain, and their labels where the generator has classes.

@@ -62,14 +62,17 @@ pub struct Purposes {
     labels: Stream,
 }
 
+/// How the names of the maps of noise end, one for each layer that has some.
+const NOISE: &str = ".noise_const";
+
 /// Keys of a snapshot.
 const STREAMS: &str = "source streams";
 const MEAN: &str = "mean_w";
 pub(crate) const MEAN_LENGTH: &str = "mean_path_length";
 
 impl StyleGan2 {
-    /// The model at its beginning. `pictures` of its source domain are used where `config` weighs its own training and the
-    /// model has a discriminator.
+    /// The model at its beginning. `pictures` of its source domain are used where `config` weighs its own training, the base
+    /// subspace moves and the model has a discriminator.
     ///
     /// # Errors
     ///
@@ -89,7 +92,7 @@ impl StyleGan2 {
             .map(|pictures| Reals::new(pictures, side, labels, config.class))
             .transpose()?;
         refuse_both(&settings, config)?;
-        let adversarial = settings.src > 0.0 && reals.is_some();
+        let adversarial = reals.is_some() && Adversary::trains(&settings, config);
         let given = model.discriminator.as_ref();
         let (discriminator, adversary) = Adversary::of(given, &settings, config, adversarial)?;
         let streams = Streams::new(seed);
@@ -256,21 +259,25 @@ impl Trainee for StyleGan2 {
         ))
     }
 
+    fn skip_noise(&self, pictures: usize, stream: &mut Stream) {
+        let tensors = self.live.tensors();
+        let maps = tensors.iter().filter(|(name, _)| name.ends_with(NOISE));
+        let each: usize = maps.map(|(_, map)| map.elem_count()).sum();
+        stream.fill_normal(&mut vec![0.0; pictures * each]);
+    }
+
     fn discriminator(&self) -> Option<&Discriminator> {
         self.discriminator.as_ref()
     }
 
     fn judge_edited(
         &self,
+        weights: Weights,
         edited: &Tensor,
         labels: Option<&Tensor>,
         losses: &mut Losses,
     ) -> Result<Option<Tensor>> {
-        let adversary = self.adversary.as_ref();
-        let weight = self.settings.realism;
-        let judging = adversary.filter(|_| weight > 0.0);
-        let loss = judging.map(|adversary| adversary.judge(edited, labels, weight, losses));
-        loss.transpose()
+        self.opinion(weights, edited, labels, losses)
     }
 
     fn trains_source(&self) -> bool {
@@ -327,8 +334,8 @@ impl Trainee for StyleGan2 {
         averaged.set_mean_w(&self.mean()?).map_err(own)?;
         let mut model = Model::new(averaged);
         // The discriminator goes with a generator of the same source domain.
-        let adversary = self.adversary.as_ref().filter(|_| expansion.is_some());
-        model.discriminator = adversary.map(|adversary| adversary.live.clone());
+        let kept = self.kept_discriminator().filter(|_| expansion.is_some());
+        model.discriminator = kept.cloned();
         model.expansion = expansion;
         model.provenance["source"] = self.provenance.clone();
         for (key, value) in made {

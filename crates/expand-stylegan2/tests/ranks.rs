@@ -19,7 +19,7 @@ use domex_test_support::ranks::{Stepped, stepped, together};
 use domex_train::{Job as _, State, Team};
 use serde_json::json;
 
-const BATCH: usize = 5;
+const BATCH: usize = 6;
 
 /// Passes of two samples, with all that a step can have.
 fn config() -> Config {

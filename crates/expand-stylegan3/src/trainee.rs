@@ -50,8 +50,8 @@ pub struct Purposes {
 const STREAMS: &str = "source streams";
 
 impl StyleGan3 {
-    /// The model at its beginning. `pictures` of its source domain are used where `config` weighs its own training and the
-    /// model has a discriminator.
+    /// The model at its beginning. `pictures` of its source domain are used where `config` weighs its own training, the base
+    /// subspace moves and the model has a discriminator.
     ///
     /// # Errors
     ///
@@ -70,7 +70,8 @@ impl StyleGan3 {
         })?;
         let (side, labels) = (model.g_ema.resolution(), model.g_ema.label_dim());
         let reals = pictures.map(|pictures| Reals::new(pictures, side, labels, config.class));
-        let reals = reals.transpose()?.filter(|_| settings.src > 0.0);
+        let trains = Adversary::trains(&settings, config);
+        let reals = reals.transpose()?.filter(|_| trains);
         let given = model.discriminator.as_ref();
         let (discriminator, adversary) = Adversary::of(given, &settings, config, reals.is_some())?;
         let streams = Streams::new(seed);
@@ -191,14 +192,12 @@ impl Trainee for StyleGan3 {
 
     fn judge_edited(
         &self,
+        weights: Weights,
         edited: &Tensor,
         labels: Option<&Tensor>,
         losses: &mut Losses,
     ) -> Result<Option<Tensor>> {
-        let weight = self.settings.realism;
-        let judging = self.adversary.as_ref().filter(|_| weight > 0.0);
-        let loss = judging.map(|adversary| adversary.judge(edited, labels, weight, losses));
-        loss.transpose()
+        self.opinion(weights, edited, labels, losses)
     }
 
     fn trains_source(&self) -> bool {
@@ -240,8 +239,8 @@ impl Trainee for StyleGan3 {
     ) -> Result<()> {
         let mut model = Model::new(self.averaged.clone());
         // The discriminator goes with a generator of the same source domain.
-        let adversary = self.adversary.as_ref().filter(|_| expansion.is_some());
-        model.discriminator = adversary.map(|adversary| adversary.live.clone());
+        let kept = self.kept_discriminator().filter(|_| expansion.is_some());
+        model.discriminator = kept.cloned();
         model.expansion = expansion;
         model.provenance["source"] = self.provenance.clone();
         for (key, value) in made {

@@ -226,6 +226,22 @@ fn without_a_discriminator_replay_alone_holds_the_base() {
 }
 
 #[test]
+fn a_discriminator_that_is_not_trained_stays_in_the_file() {
+    let root = tempfile::tempdir().unwrap();
+    let model = model(true);
+    let mut config = config();
+    config.source.insert("src".to_owned(), json!(0.0));
+    let run = job(&model, config, &["zombie"]).unwrap();
+    assert!(!run.trainee().trains_source());
+    let kept = export(&run, &root.path().join("model.safetensors"));
+    let [kept, begun] = [kept, model].map(|model| model.discriminator.unwrap().tensors());
+    assert!(kept.keys().eq(begun.keys()));
+    for (name, tensor) in &begun {
+        assert_eq!(apart(tensor, &kept[name]), 0.0, "{name}");
+    }
+}
+
+#[test]
 fn an_adaptation_gets_the_whole_latent_space() {
     let root = tempfile::tempdir().unwrap();
     let config = Config {

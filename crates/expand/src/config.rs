@@ -208,6 +208,7 @@ impl Config {
         }
         self.styledomain.validate(self.parametrisation)?;
         self.objective.validate()?;
+        self.check_compared("objective.diversity", self.objective.diversity, 2)?;
         self.mystyle.validate()?;
         self.diffusion.validate()?;
         self.adversarial.validate()?;
@@ -219,6 +220,25 @@ impl Config {
     pub fn passes(&self) -> Vec<usize> {
         let most = if self.low_memory { 1 } else { self.batch };
         accumulate::passes(self.batch, self.micro_batch.unwrap_or(most))
+    }
+
+    /// Refuses the weight of a term that compares so many samples of a pass or more, where a pass has fewer: it would count for
+    /// nothing there.
+    pub(crate) fn check_compared(&self, key: &str, weight: f64, needed: usize) -> Result<()> {
+        let fewest = self.passes().into_iter().min().unwrap_or(0);
+        if weight == 0.0 || fewest >= needed {
+            return Ok(());
+        }
+        let expected = format!(
+            "0, or passes of {needed} samples or more, which it compares; the smallest has {fewest} (batch, micro_batch, low_memory)"
+        );
+        Err(Error::setting(key, weight, expected))
+    }
+
+    /// Whether a base subspace moves as domains are learnt, so that training on the source domain holds something.
+    #[must_use]
+    pub fn moves_base(&self) -> bool {
+        self.placement == Placement::Subspaces && self.parametrisation.changes_base()
     }
 
     /// What could be changed so that a step needs less memory, in words.

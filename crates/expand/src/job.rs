@@ -7,7 +7,7 @@ use domex_latent::subspace::Layout;
 use domex_latent::{Expansion, ImageDistance};
 use domex_random::{Stream, Streams};
 use domex_train::adam::Adam;
-use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State, Team};
+use domex_train::{Clock, Job, JobResult, Losses, Measures, Parameters, RunFolder, State, Team};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
@@ -169,7 +169,7 @@ impl Expand {
             basis: &domains.basis,
         };
         let trained = parametrisation::attach(&config, &mut *trainee, among, seed)?;
-        if config.reserve > 0 && !trained.changes_base() {
+        if config.reserve > 0 && !config.parametrisation.changes_base() {
             let expected = "0: this parametrisation leaves free directions as they are";
             return Err(Error::setting("reserve", config.reserve, expected));
         }
@@ -231,6 +231,11 @@ impl Expand {
         &*self.trainee
     }
 
+    /// What is trained, by name.
+    pub fn parameters(&self) -> &Parameters {
+        self.trained.parameters()
+    }
+
     /// The same people in every domain, by the averaged generator.
     fn draw(&self, path: &Path) -> Result<()> {
         let generator = self.trainee.generator(Weights::Averaged);
@@ -279,7 +284,7 @@ impl Job for Expand {
         self.optimizer.set_lr(self.learning_rate * factor);
         self.trainee.scale_learning_rates(factor);
         self.expand_phase(factor, &mut losses)?;
-        let trains_source = self.trainee.trains_source() && self.trained.changes_base();
+        let trains_source = self.trainee.trains_source();
         if let (true, Some(subspaces)) = (trains_source, self.objective.subspaces()) {
             self.trainee.source_phases(SourceStep {
                 at,

@@ -9,7 +9,8 @@
 //!
 //! Which layer reads which row, the [trainee](crate::Trainee::row_of) knows; rows that no such layer reads are not chosen. The
 //! published program has its first ToRGB in the list of layers too, so from the third row on it trains the convolution of
-//! the row before the one that moved; here it is the row's own.
+//! the row before the one that moved; here it is the row's own. A domain's mapping, which stands before all layers, is trained
+//! in each step.
 
 use std::collections::BTreeSet;
 
@@ -156,10 +157,11 @@ impl Layers {
             let value = f64::from(u8::from(chosen.contains(&row)));
             losses.put(&format!("layers/{row:02}"), value);
         }
-        let still = trained
-            .parameters()
-            .iter()
-            .filter(|(name, _)| !row_of(name).is_some_and(|row| chosen.contains(&row)));
+        let moves = |name: &str| {
+            let is_chosen = row_of(name).is_some_and(|row| chosen.contains(&row));
+            is_chosen || trained.is_before_layers(name)
+        };
+        let still = trained.parameters().iter().filter(|(name, _)| !moves(name));
         Ok(still.map(|(_, var)| var.clone()).collect())
     }
 

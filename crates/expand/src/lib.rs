@@ -87,7 +87,7 @@ pub use config::{Config, Dimensions, Placement};
 pub use error::{Error, Result};
 pub use job::{Expand, Parts};
 pub use layers::AdaptiveLayers;
-pub use method::{LossPart, Method, Sampled, Samples, SourcePictures, Turn};
+pub use method::{LossPart, Method, Sampled, Samples, Shown, SourcePictures, Turn};
 pub use methods::{Networks, Sets};
 pub use objective::{Latents, Losses, Objective, ObjectiveConfig, Pictures, Place};
 pub use parametrisation::{Parametrisation, ParametrisationKind, StyleDomainConfig};

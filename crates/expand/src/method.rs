@@ -12,7 +12,7 @@
 
 use candle_core::Tensor;
 use domex_random::Stream;
-use domex_train::{Losses, Measures, State};
+use domex_train::{Losses, Measures, State, Team};
 
 use crate::Result;
 
@@ -47,11 +47,22 @@ pub struct LossPart {
     pub per_sample: Tensor,
 }
 
+/// What a pass of a step has for a method that trains something itself.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The method's own number of each of its samples' tasks; it may have none here.
+    pub tasks: Vec<usize>,
+    /// Their edited pictures `[m, c, h, w]` without a graph; `None` where there are none, or another rank made them.
+    pub edited: Option<Tensor>,
+}
+
 /// A step of what a method trains itself.
 #[derive(Debug)]
 pub struct Turn<'a> {
     /// What learning rates are multiplied by, as the run cools down.
     pub factor: f64,
+    /// Who computes which pass.
+    pub team: &'a Team,
     /// What is reported.
     pub losses: &'a mut Losses,
 }
@@ -125,14 +136,14 @@ pub trait Method {
         false
     }
 
-    /// A step of what it trains itself, after the generator's step: `samples` are those of that step, their pictures
-    /// without a graph. Not called where a step has no sample of it.
+    /// A step of what it trains itself, after the generator's step and in the same passes, whose gradients are added up. Not
+    /// called where a step has no sample of it.
     ///
     /// # Errors
     ///
     /// When a network or a picture fails.
-    fn learn(&mut self, samples: &Samples<'_>, turn: &mut Turn<'_>) -> Result<()> {
-        let _ = (samples, turn);
+    fn learn(&mut self, passes: &[Shown], turn: &mut Turn<'_>) -> Result<()> {
+        let _ = (passes, turn);
         Ok(())
     }
 

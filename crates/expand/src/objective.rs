@@ -240,6 +240,16 @@ impl Objective {
         latents: &Latents,
         make: impl FnOnce(&[&Tensor], &[&Tensor]) -> Result<(PictureGroups, PictureGroups)>,
     ) -> Result<Pictures> {
+        self.pictures_with(latents, !self.config.alignment.is_off(), make)
+    }
+
+    /// The same, `aligned` with those by the source or not.
+    pub(crate) fn pictures_with(
+        &self,
+        latents: &Latents,
+        aligned: bool,
+        make: impl FnOnce(&[&Tensor], &[&Tensor]) -> Result<(PictureGroups, PictureGroups)>,
+    ) -> Result<Pictures> {
         let Latents { base, edited } = latents;
         let base_source = base.detach();
         let missing = || {
@@ -257,9 +267,9 @@ impl Objective {
                 source: None,
             });
         }
-        let wanted: &[&Tensor] = match self.config.alignment.is_off() {
-            true => &[],
-            false => &[&base_source],
+        let wanted: &[&Tensor] = match aligned {
+            true => &[&base_source],
+            false => &[],
         };
         let (own, source) = make(&[base, edited], wanted)?;
         if source.len() != wanted.len() {

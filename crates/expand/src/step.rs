@@ -13,7 +13,7 @@ use domex_train::accumulate::Accumulator;
 
 use crate::job::Expand;
 use crate::method::Turn;
-use crate::objective::{Latents, Pictures};
+use crate::objective::Latents;
 use crate::trainee::{Noise, Weights};
 use crate::{Error, Result};
 
@@ -46,7 +46,7 @@ impl Expand {
         let latents = self.objective.latents(&w, &mean, &tasks)?;
         let passes = self.config.passes();
         let mut sum = Accumulator::shared(&self.team, passes.len());
-        let mut shown = Vec::new();
+        let mut shown = vec![None; passes.len()];
         let mut start = 0;
         for (index, &count) in passes.iter().enumerate() {
             // Streams of its own, so that a pass which another rank computes need not be drawn for.
@@ -62,13 +62,11 @@ impl Expand {
                         .transpose()?,
                 };
                 let outer = own.map(|own| std::mem::replace(&mut self.streams, own));
-                let pictures = self.expand_pass(pass, &mut sum)?;
+                let edited = self.expand_pass(pass, &mut sum)?;
                 if let Some(outer) = outer {
                     self.streams = outer;
                 }
-                if self.objective.learns() {
-                    shown.push(pictures);
-                }
+                shown[index] = Some(edited).filter(|_| self.objective.learns());
             }
             start += count;
         }
@@ -76,15 +74,16 @@ impl Expand {
         if !self.objective.learns() {
             return Ok(());
         }
-        self.objective.learn(
-            &Pictures::joined(&shown, &self.team)?,
-            &tasks,
-            &mut Turn { factor, losses },
-        )
+        let mut turn = Turn {
+            factor,
+            team: &self.team,
+            losses,
+        };
+        self.objective.learn(&shown, &passes, &tasks, &mut turn)
     }
 
-    /// Adds the loss of some samples of a step; gives their pictures without a graph.
-    fn expand_pass(&mut self, pass: Pass<'_>, sum: &mut Accumulator) -> Result<Pictures> {
+    /// Adds the loss of some samples of a step; gives their edited pictures without a graph.
+    fn expand_pass(&mut self, pass: Pass<'_>, sum: &mut Accumulator) -> Result<Tensor> {
         let Pass {
             tasks,
             targets,
@@ -100,13 +99,18 @@ impl Expand {
         let make = |latents: &[&_], source: &[&_]| {
             self.trainee.pictures(Weights::Live, latents, source, noise)
         };
-        let pictures = self.objective.pictures(&latents, make)?;
+        // What cannot move needs nothing that holds it.
+        let moves = self.config.parametrisation.changes_base();
+        let aligned = moves && !self.config.objective.alignment.is_off();
+        let pictures = self.objective.pictures_with(&latents, aligned, make)?;
         let step = self
             .objective
             .loss(&pictures, tasks, targets, n, &mut self.streams.methods)?;
         sum.tell("loss/expand", share * number(&step.expand)?);
-        sum.tell("loss/l2", share * number(&step.alignment.l2)?);
-        sum.tell("loss/lpips", share * number(&step.alignment.perceptual)?);
+        if moves {
+            sum.tell("loss/l2", share * number(&step.alignment.l2)?);
+            sum.tell("loss/lpips", share * number(&step.alignment.perceptual)?);
+        }
         // What is not finite is told of by the sum, and must not enter the means.
         let mut told = Losses::default();
         let finite = tasks.iter().zip(&step.per_sample);
@@ -118,27 +122,33 @@ impl Expand {
         if let Some(diversity) = &step.diversity {
             sum.tell("loss/diversity", share * number(diversity)?);
         }
-        if let Some(earlier) = self.earlier_domains() {
+        if let (false, Some(_)) = (moves, self.earlier_domains()) {
+            // A run of a seed stays what it was when these pictures were made.
+            self.trainee.skip_noise(n, &mut self.streams.noise);
+        }
+        if let (true, Some(earlier)) = (moves, self.earlier_domains()) {
             let domains = draw(&mut self.streams.earlier, earlier, n)?;
             let term = self.hold(&self.moved(&latents.base, &domains)?)?;
             sum.tell("loss/earlier", share * number(&term)?);
             total = (total + term)?;
         }
         if let Some(reserved) = self.domains.reserved.clone() {
-            let moved = self.along_reserved(&latents.base, &reserved)?;
+            let moved = along(&latents.base, &reserved, &mut self.streams.earlier)?;
             let term = self.hold(&moved)?;
             sum.tell("loss/reserve", share * number(&term)?);
             total = (total + term)?;
         }
-        if let Some(opinion) =
-            self.trainee
-                .judge_edited(&pictures.edited, labels.as_ref(), &mut told)?
-        {
+        if let Some(opinion) = self.trainee.judge_edited(
+            Weights::Live,
+            &pictures.edited,
+            labels.as_ref(),
+            &mut told,
+        )? {
             total = (total + opinion)?;
         }
         sum.report(told);
         sum.descend(&total, share)?;
-        Ok(pictures.detached())
+        Ok(pictures.edited.detach())
     }
 
     /// Labels of a step's samples, where the generator has classes.
@@ -153,16 +163,6 @@ impl Expand {
         let held =
             self.objective.subspaces().is_some() && !self.config.objective.alignment.is_off();
         Some(self.domains.earlier).filter(|&earlier| held && earlier > 0)
-    }
-
-    /// Base latents `[n, D]`, each moved along a direction that no domain has.
-    fn along_reserved(&mut self, base: &Tensor, reserved: &Tensor) -> Result<Tensor> {
-        let rows = draw(&mut self.streams.earlier, reserved.dim(0)?, base.dim(0)?)?;
-        let rows: Vec<u32> = rows.into_iter().map(|row| row as u32).collect();
-        let rows = Tensor::new(rows, reserved.device())?;
-        let steps = reserved.index_select(&rows, 0)?;
-        let steps = steps.to_device(base.device())?.to_dtype(base.dtype())?;
-        Ok((base + steps)?)
     }
 
     /// Alignment with the source's pictures of latents `[n, D]`.
@@ -212,6 +212,16 @@ fn draw(stream: &mut Stream, count: usize, n: usize) -> Result<Vec<usize>> {
     drawn.map_err(|error| Error::setting("tasks", error, "at least one"))
 }
 
+/// Base latents `[n, D]`, each moved along one of the `reserved` steps `[k, D]` in directions that no domain has.
+pub(crate) fn along(base: &Tensor, reserved: &Tensor, stream: &mut Stream) -> Result<Tensor> {
+    let rows = draw(stream, reserved.dim(0)?, base.dim(0)?)?;
+    let rows: Vec<u32> = rows.into_iter().map(|row| row as u32).collect();
+    let rows = Tensor::new(rows, reserved.device())?;
+    let steps = reserved.index_select(&rows, 0)?;
+    let steps = steps.to_device(base.device())?.to_dtype(base.dtype())?;
+    Ok((base + steps)?)
+}
+
 /// Latents `[n, D]` of noise from a stream, and of a class or of classes at random where there are some.
 pub(crate) fn latents(
     generator: &dyn Generator,
@@ -219,9 +229,19 @@ pub(crate) fn latents(
     n: usize,
     stream: &mut Stream,
 ) -> Result<Tensor> {
+    Ok(labelled(generator, class, n, stream)?.0)
+}
+
+/// The same with their labels.
+pub(crate) fn labelled(
+    generator: &dyn Generator,
+    class: Option<usize>,
+    n: usize,
+    stream: &mut Stream,
+) -> Result<(Tensor, Option<Tensor>)> {
     let z = normal(stream, &[n, generator.noise_dim()], generator.device())?;
     let labels = draw_labels(generator, class, n, stream)?;
-    Ok(generator.map(&z, labels.as_ref())?.detach())
+    Ok((generator.map(&z, labels.as_ref())?.detach(), labels))
 }
 
 /// Standard normal numbers.

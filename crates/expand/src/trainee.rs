@@ -207,19 +207,24 @@ pub trait Trainee {
         noise: Noise<'_>,
     ) -> Result<(PictureGroups, PictureGroups)>;
 
-    /// The discriminator of its source domain, where it has one: others begin from it.
+    /// Draws from the live network's stream what so many pictures would take of it, where none are made.
+    fn skip_noise(&self, _pictures: usize, _stream: &mut Stream) {}
+
+    /// The discriminator of its source domain as its file has it, where it has one: others begin from it.
     fn discriminator(&self) -> Option<&Discriminator> {
         None
     }
 
-    /// What the trainee itself adds to the loss of pictures moved into new domains, weighted; `None` where it adds nothing.
-    /// `labels` are those of the latents.
+    /// What the trainee itself adds to the loss of pictures moved into new domains, weighted, by what has been trained with the
+    /// live network ([`Weights::Live`]) or by what stays the same ([`Weights::Source`]); `None` where it adds nothing. `labels` are
+    /// those of the latents.
     ///
     /// # Errors
     ///
     /// When a network fails.
     fn judge_edited(
         &self,
+        _weights: Weights,
         _edited: &Tensor,
         _labels: Option<&Tensor>,
         _losses: &mut Losses,

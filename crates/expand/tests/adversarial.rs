@@ -14,7 +14,7 @@ use domex_expand::methods::adversarial::{AdversarialConfig, folder};
 use domex_expand::{Config, Expand, ObjectiveConfig, Sets, TaskSpec, Weights};
 use domex_latent::toy::DIM;
 use domex_replay::AlignmentConfig;
-use domex_train::{Clock, Job, State};
+use domex_train::{Clock, Job, Losses, State};
 use image::{Rgb, RgbImage};
 use toy::{ToyTrainee, job_with};
 
@@ -214,6 +214,58 @@ fn a_model_is_not_the_best_by_a_discriminator_that_learns() {
     };
     let outcome = domex_train::run(&mut new(), &config).unwrap();
     assert!(outcome.best.is_none());
+}
+
+/// The losses of a first step in passes of so many samples, without correspondence and augmentation: those of the edited
+/// pictures, and what the discriminator's of the same pictures should be by them.
+fn first_step(micro_batch: Option<usize>) -> (Losses, f64) {
+    let mut config = Config {
+        micro_batch,
+        ..config()
+    };
+    config.adversarial.correspondence = 0.0;
+    let losses = run_of(config).step(&Clock::default()).unwrap();
+    let told = losses.values.iter();
+    let each = told.filter(|(name, _)| name.starts_with("domain/"));
+    // softplus(−D) of each, and so D.
+    let logits: Vec<f64> = each.map(|(_, value)| -value.exp_m1().ln()).collect();
+    assert_eq!(logits.len(), 4);
+    let fake = logits.iter().map(|logit| logit.exp().ln_1p()).sum::<f64>() / 4.0;
+    (losses, fake)
+}
+
+#[test]
+fn the_discriminator_learns_on_passes_by_which_the_generator_is_told() {
+    let fakes = [None, Some(2), Some(1)].map(|micro_batch| {
+        let (losses, expected) = first_step(micro_batch);
+        let mut told = losses.values.iter();
+        let fake = told.find(|(name, _)| name == "adversarial/fake").unwrap().1;
+        assert!((fake - expected).abs() < 1e-5, "{fake} and {expected}");
+        fake
+    });
+    // Statistics of a minibatch are those of a pass.
+    assert!((fakes[0] - fakes[2]).abs() > 1e-4, "{fakes:?}");
+}
+
+#[test]
+fn correspondence_that_was_asked_for_needs_three_pictures_in_a_pass() {
+    let with = |correspondence: f64, micro_batch: usize| {
+        let mut config = Config {
+            micro_batch: Some(micro_batch),
+            ..config()
+        };
+        config.adversarial.correspondence = correspondence;
+        let (tasks, sets) = two();
+        let job = job_with(ToyTrainee::new(), config, &tasks, sets);
+        job.err().map(|error| error.to_string())
+    };
+    let error = with(5.0, 2).unwrap();
+    for words in ["adversarial.correspondence: 5", "passes of 3", "has 2"] {
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!(with(5.0, 4), None);
+    // The default one, which nobody asked for.
+    assert_eq!(with(20.0, 1), None);
 }
 
 /// What is said of a run of one set.

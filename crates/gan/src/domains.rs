@@ -13,7 +13,9 @@
 //! whose pictures should be of one domain.
 
 use candle_core::{DType, Device, Tensor};
-use domex_stylegan2::{Discriminator, DiscriminatorConfig, Vars, config::channels, init};
+use domex_stylegan2::{
+    Activations, Discriminator, DiscriminatorConfig, Vars, config::channels, init,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -78,10 +80,11 @@ impl DomainDiscriminator {
                 *tensor = known.to_dtype(DType::F32)?;
             }
         }
-        let mut begun = Self::build(&config, &tensors, domains, layers)?;
-        begun.live.set_activations(source.activations());
-        begun.frozen.set_activations(source.activations());
-        Ok(begun)
+        let begun = Self::build(&config, &tensors, domains, layers)?;
+        Ok(match source.activations() {
+            Activations::Kept => begun,
+            Activations::Recomputed => begun.recomputed(),
+        })
     }
 
     /// At random, for pictures `[n, channels, size, size]`.
@@ -101,6 +104,14 @@ impl DomainDiscriminator {
         let config = conditional(config, domains)?;
         let tensors = init::discriminator(&config, seed, DType::F32, device)?;
         Self::build(&config, &tensors, domains, 0)
+    }
+
+    /// With activations that are computed again on the way back.
+    #[must_use]
+    pub fn recomputed(mut self) -> Self {
+        self.live.set_activations(Activations::Recomputed);
+        self.frozen.set_activations(Activations::Recomputed);
+        self
     }
 
     fn build(

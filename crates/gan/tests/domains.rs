@@ -97,6 +97,17 @@ fn the_generators_loss_gives_it_no_gradient() {
 }
 
 #[test]
+fn activations_that_are_computed_again_leave_the_gradients_as_they_are() {
+    let gradients = |d: &DomainDiscriminator| {
+        let loss = d.fake_loss(&pictures(2), 0, None).unwrap().loss;
+        let gradients = loss.backward().unwrap();
+        let of = |var: &candle_core::Var| values(gradients.get(var).unwrap());
+        d.vars().values().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(gradients(&random(1).recomputed()), gradients(&random(1)));
+}
+
+#[test]
 fn a_domain_that_is_not_there_is_refused() {
     let error = random(2).realism(&pictures(1), 2, None).unwrap_err();
     assert!(error.to_string().contains("below 2"), "{error}");

@@ -16,7 +16,7 @@ use domex_latent::ImageDistance;
 use crate::{Error, Result};
 
 /// The fewest pictures whose distances say something of each other.
-const FEWEST: usize = 3;
+pub const FEWEST: usize = 3;
 
 /// Added to a mean distance, so that equal pictures divide by something.
 const EPSILON: f64 = 1e-8;

@@ -6,6 +6,7 @@ use candle_core::Device;
 use domex_expand::{Config, Expand, TaskSpec, kept_source};
 use domex_stylegan2::Model;
 use domex_train::{Clock, Outcome, Resume, RunConfig};
+use serde_json::json;
 
 use crate::world::{ONE, World, config, moved, step, zombie};
 
@@ -108,4 +109,42 @@ fn a_run_validates_the_domains_that_the_model_had() {
     let value = |name: &str| measured(&second, &format!("validation/{name}")).unwrap();
     let parts = value("expand") + 10.0 * (value("l2") + value("lpips")) + earlier;
     assert!((value("loss") / parts - 1.0).abs() < 1e-5, "{parts}");
+}
+
+#[test]
+fn the_score_of_a_run_counts_all_that_a_step_weighs() {
+    let world = World::new();
+    let mut config = Config {
+        reserve: 2,
+        ..config()
+    };
+    config.source.insert("realism".to_owned(), json!(0.5));
+    // Fourteen samples, eight and six at once, which are no groups of four.
+    let tasks = ["a", "b", "c", "d", "e", "f", "g"].map(|name| TaskSpec::texts("photo", name));
+    let mut job = world.job(config, &tasks, &[ONE], None).unwrap();
+    let outcome = run(&mut job, &world.file("run"));
+    let values = outcome.last.unwrap().values;
+    let value = |name: &str| values[&format!("validation/{name}")];
+    assert!(value("reserve") > 0.0 && value("realism") > 0.0);
+    let parts = value("expand") + 10.0 * (value("l2") + value("lpips")) + value("reserve");
+    let parts = parts + 0.5 * value("realism");
+    assert!((value("loss") / parts - 1.0).abs() < 1e-5, "{parts}");
+    assert_eq!(outcome.best.unwrap().1.score, value("loss"));
+}
+
+#[test]
+fn a_model_keeps_its_discriminator_where_none_is_trained() {
+    let world = World::new();
+    let mut job = world.job(config(), &[zombie()], &[ONE], None).unwrap();
+    let outcome = run(&mut job, &world.file("run"));
+    let kept = Model::load(&outcome.model, &Device::Cpu).unwrap();
+    let tensors = |model: &Model| {
+        let tensors = model.discriminator.as_ref().unwrap().tensors();
+        let values = tensors.into_iter().map(|(name, tensor)| {
+            let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            (name, values)
+        });
+        values.collect::<Vec<_>>()
+    };
+    assert!(tensors(&kept) == tensors(&world.model));
 }

@@ -118,6 +118,25 @@ fn adaptive_layers_never_train_torgb_or_the_constant() {
     assert!(!moved("torgb") && !moved("const"));
 }
 
+#[test]
+fn adaptive_layers_train_the_mapping_before_them_in_each_step() {
+    let world = World::new();
+    let dorm = Config {
+        parametrisation: ParametrisationKind::Dorm,
+        ..adaptive(1)
+    };
+    let mut job = world.job(dorm, &[zombie()], &[ONE], None).unwrap();
+    let before = tensors(&job, &world.file("before"));
+    step(&mut job, 0);
+    let after = tensors(&job, &world.file("after"));
+    let moved = |part: &str| {
+        let names = before.keys().filter(|name| name.starts_with(part));
+        names.filter(|name| before[*name] != after[*name]).count()
+    };
+    assert!(moved("generator.mapping.") > 0);
+    assert_eq!(moved("generator.affine."), 1, "of the one layer");
+}
+
 /// With the layers of one of StyleGAN-NADA's phases.
 fn phased(phase: &str) -> Config {
     let mut config = config();

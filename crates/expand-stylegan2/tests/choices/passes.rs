@@ -2,10 +2,11 @@
 
 use candle_core::{Device, Tensor};
 use domex_data::portraits::Domain;
-use domex_data::source::Portraits;
-use domex_expand::{Config, Expand};
+use domex_data::source::{PictureSource, Portraits};
+use domex_expand::{Config, Expand, ParametrisationKind, Trainee as _};
 use domex_expand_stylegan2::StyleGan2;
 use domex_test_support::networks::SIDE;
+use domex_train::State;
 use serde_json::json;
 
 use crate::world::{ONE, World, config, refused, step, tensors, value, zombie};
@@ -88,14 +89,68 @@ fn passes_that_do_not_fit_are_refused() {
     };
     let built = world.job(wrong, &[zombie()], &[ONE], None);
     refused(built, &["micro_batch: 3", "1 to the batch, which is 2"]);
+}
 
-    // The discriminator compares the pictures of a pass in groups of four.
-    let mut uneven = Config {
+/// Settings of six samples, which are no groups of four.
+fn uneven(source: &[(&str, f64)]) -> Config {
+    let mut config = Config {
         batch: 6,
         ..config()
     };
-    uneven.source.insert("src".to_owned(), json!(1.0));
-    let pictures = Portraits::new(1, Domain::Photo, SIDE as u32).unwrap();
-    let built = StyleGan2::new(&world.model, &uneven, Some(Box::new(pictures)), 7);
-    refused(built, &["pictures in one pass: 6", "a multiple of 4"]);
+    for (key, value) in source {
+        config.source.insert((*key).to_owned(), json!(value));
+    }
+    config
+}
+
+fn photos() -> Option<Box<dyn PictureSource>> {
+    let portraits = Portraits::new(1, Domain::Photo, SIDE as u32).unwrap();
+    Some(Box::new(portraits))
+}
+
+#[test]
+fn passes_in_which_the_discriminator_cannot_compare_are_refused_where_it_is_asked() {
+    let world = World::new();
+    let model = &world.model;
+    let words = ["pictures in one pass: 6", "a multiple of 4"];
+    let trains = StyleGan2::new(model, &uneven(&[("src", 1.0)]), photos(), 7);
+    refused(trains, &words);
+    let judges = StyleGan2::new(model, &uneven(&[("realism", 1.0)]), None, 7);
+    refused(judges, &words);
+    // Vectors leave the base as it is, so there is nothing for it to do.
+    let vectors = Config {
+        parametrisation: ParametrisationKind::Gated,
+        ..uneven(&[("src", 1.0)])
+    };
+    let idle = StyleGan2::new(model, &vectors, photos(), 7).unwrap();
+    assert!(!idle.trains_source());
+    let mut state = State::new();
+    idle.save(&mut state).unwrap();
+    assert!(!state.has_tensor("adam.discriminator.b4.out.weight.v"));
+}
+
+#[test]
+fn a_weight_of_what_compares_more_samples_than_a_pass_has_is_refused() {
+    let world = World::new();
+    let job = |change: &dyn Fn(&mut Config)| {
+        let mut config = Config {
+            low_memory: true,
+            ..config()
+        };
+        change(&mut config);
+        world.job(config, &[zombie()], &[ONE], None)
+    };
+    job(&|_| ()).unwrap();
+    refused(
+        job(&|config| config.objective.diversity = 0.1),
+        &["objective.diversity: 0.1", "passes of 2 samples", "has 1"],
+    );
+    refused(
+        job(&|config| config.nada.weights.in_domain = 0.2),
+        &["nada.weights.in_domain: 0.2", "micro_batch"],
+    );
+    refused(
+        job(&|config| config.nada.weights.target_direction = 0.2),
+        &["nada.weights.target_direction"],
+    );
 }

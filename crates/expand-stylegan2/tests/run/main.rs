@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod still;
 mod vectors;
 
 use domex_test_support::networks as tiny;

@@ -19,7 +19,7 @@ fn stylespace(world: &Path, kill_at: Option<u64>) -> Model {
 }
 
 /// What has a smooth gate: vectors, changes of affine maps with offsets of a block's weights or after a mapping, and styles of kernels.
-const GATED: [ParametrisationKind; 5] = [
+pub const GATED: [ParametrisationKind; 5] = [
     ParametrisationKind::Gated,
     ParametrisationKind::Affine,
     ParametrisationKind::AffineLight,
@@ -28,7 +28,7 @@ const GATED: [ParametrisationKind; 5] = [
 ];
 
 /// Settings by which a parametrisation trains all that it can.
-fn settings(kind: ParametrisationKind) -> Config {
+pub fn settings(kind: ParametrisationKind) -> Config {
     let affine = [
         ParametrisationKind::Affine,
         ParametrisationKind::AffineLight,
@@ -44,7 +44,7 @@ fn settings(kind: ParametrisationKind) -> Config {
 }
 
 /// Two domains as vectors beside the weights.
-fn vectors(kind: ParametrisationKind, world: &Path, kill_at: Option<u64>) -> Model {
+pub fn vectors(kind: ParametrisationKind, world: &Path, kill_at: Option<u64>) -> Model {
     trained(&settings(kind), world, kill_at)
 }
 
@@ -164,7 +164,7 @@ fn offsets_of_new_domains_stand_beside_those_of_earlier_ones() {
 }
 
 /// Latents on the base of a model, and the same moved by so much of the zombie.
-fn moved(model: &Model, strength: f64) -> Tensor {
+pub fn moved(model: &Model, strength: f64) -> Tensor {
     let expansion = model.expansion().unwrap();
     let layout = &expansion.layout;
     let spaces = layout

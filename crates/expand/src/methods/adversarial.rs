@@ -10,7 +10,8 @@
 //! ([`correspondence`](domex_replay::correspondence())) keeps people as unlike each other as the source has them.
 //!
 //! The samples that the method has in a step are of one domain, drawn anew for each step: minibatch statistics and
-//! correspondence compare them with one another.
+//! correspondence compare them with one another, pass by pass where a step has several. What the generator is told is then what
+//! the discriminator has learnt by: both see one pass at a time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,9 +28,9 @@ use domex_train::{Measures, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::discriminator::TrainedDiscriminator;
+use super::discriminator::{TrainedDiscriminator, pick};
 use super::{Kind, ListFiles, Needs, World, file_names, keys, resolve_path};
-use crate::method::Turn;
+use crate::method::{Shown, Turn};
 use crate::{Config, Error, LossPart, Method, Result, Samples, TaskSpec};
 
 /// The method's line of registration.
@@ -272,22 +273,17 @@ impl Method for ByDiscriminator {
         Ok(LossPart { total, per_sample })
     }
 
-    fn learn(&mut self, samples: &Samples<'_>, turn: &mut Turn<'_>) -> Result<()> {
-        let sets = &self.pictures;
-        let draw =
-            |discriminator: &mut TrainedDiscriminator, domain: usize, n: usize| -> Result<Tensor> {
-                let pictures = &*sets[domain];
-                let len = usize::try_from(pictures.len()).unwrap_or(usize::MAX);
-                let numbers = discriminator.pick(len, n)?.into_iter();
-                let numbers: Vec<u64> = numbers.map(|number| number as u64).collect();
-                let (pictures, _) = source::batch(pictures, &numbers)?;
-                Ok(picture::from_rgb(
-                    &pictures,
-                    DType::F32,
-                    discriminator.device(),
-                )?)
-            };
-        self.discriminator.learn(samples, turn, draw)
+    fn learn(&mut self, passes: &[Shown], turn: &mut Turn<'_>) -> Result<()> {
+        let (sets, device) = (&self.pictures, self.discriminator.device().clone());
+        let draw = |stream: &mut Stream, domain: usize, n: usize| -> Result<Tensor> {
+            let pictures = &*sets[domain];
+            let len = usize::try_from(pictures.len()).unwrap_or(usize::MAX);
+            let numbers = pick(stream, len, n)?.into_iter();
+            let numbers: Vec<u64> = numbers.map(|number| number as u64).collect();
+            let (pictures, _) = source::batch(pictures, &numbers)?;
+            Ok(picture::from_rgb(&pictures, DType::F32, &device)?)
+        };
+        self.discriminator.learn(passes, turn, draw)
     }
 
     fn measures(&self, measures: &mut Measures) {

@@ -25,10 +25,10 @@ use domex_train::{Measures, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::discriminator::TrainedDiscriminator;
+use super::discriminator::{TrainedDiscriminator, pick};
 use super::nada::ByClip;
 use super::{Kind, ListFiles, Needs, World, keys};
-use crate::method::{SourcePictures, Turn};
+use crate::method::{Shown, SourcePictures, Turn};
 use crate::step::normal;
 use crate::{Config, Error, LossPart, Method, Result, Sampled, Samples, TaskSpec};
 
@@ -424,14 +424,14 @@ impl Method for ByTranslation {
         self.discriminator.is_some()
     }
 
-    fn learn(&mut self, samples: &Samples<'_>, turn: &mut Turn<'_>) -> Result<()> {
+    fn learn(&mut self, passes: &[Shown], turn: &mut Turn<'_>) -> Result<()> {
         let Some(discriminator) = &mut self.discriminator else {
             return Ok(());
         };
         let pools = &self.pools;
-        discriminator.learn(samples, turn, |discriminator, domain, n| {
+        discriminator.learn(passes, turn, |stream, domain, n| {
             let pictures = &pools[domain].pictures;
-            let rows = discriminator.pick(pictures.dim(0)?, n)?.into_iter();
+            let rows = pick(stream, pictures.dim(0)?, n)?.into_iter();
             let rows: Vec<u32> = rows.map(|row| row as u32).collect();
             let rows = Tensor::new(rows, pictures.device())?;
             Ok(pictures.contiguous()?.index_select(&rows, 0)?)

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use domex_gan::augment::{Ada, Augment, Drawn};
+use domex_gan::augment::{Ada, Augment, Drawn, Signs};
 use domex_gan::{DomainDiscriminator, PictureTransform, Widths};
 use domex_latent::ImageDistance;
 use domex_random::{Stream, Streams};
-use domex_replay::correspondence;
+use domex_replay::correspondence::{self, correspondence};
+use domex_train::accumulate::Accumulator;
 use domex_train::adam::Adam;
 use domex_train::lazy::Lazy;
 use domex_train::{Measures, Parameters, State};
@@ -15,10 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::World;
 use super::adversarial::AdversarialConfig;
-use crate::method::Turn;
+use crate::method::{Shown, Turn};
 use crate::objective::rows;
-use crate::step::number;
-use crate::{Error, Result, Samples};
+use crate::{Config, Error, Result, Samples};
 
 /// What changes from step to step, but for weights and moments.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +64,7 @@ impl TrainedDiscriminator {
                 "0, or a perceptual network",
             ));
         }
+        check_correspondence(&config, world.config)?;
         let (seed, count) = (world.seed, domains.len());
         let discriminator = match world.discriminator {
             Some(source) => DomainDiscriminator::from_source(source, count, config.freeze_d, seed)?,
@@ -73,7 +74,12 @@ impl TrainedDiscriminator {
                     channel_max: config.channel_max,
                 };
                 let pictures = (world.resolution, 3);
-                DomainDiscriminator::random(pictures, widths, count, seed, world.device)?
+                let begun =
+                    DomainDiscriminator::random(pictures, widths, count, seed, world.device)?;
+                match world.config.low_memory {
+                    true => begun.recomputed(),
+                    false => begun,
+                }
             }
         };
         let parameters = Parameters::new(discriminator.vars().clone());
@@ -124,9 +130,8 @@ impl TrainedDiscriminator {
         stream: &mut Stream,
     ) -> Result<Tensor> {
         let drawn = self.change(domain, edited, stream)?;
-        let apply = drawn.as_ref().map(|drawn| |x: &Tensor| drawn.apply(x));
-        let apply = apply.as_ref().map(|apply| apply as PictureTransform<'_>);
-        let said = self.discriminator.realism(edited, domain, apply)?;
+        let say = |change: Change<'_>| self.discriminator.realism(edited, domain, change);
+        let said = changed(drawn.as_ref(), say)?;
         let loss = said.per_sample.flatten_all()?;
         let weight = self.config.correspondence;
         let Some(distance) = self.distance.as_deref().filter(|_| weight > 0.0) else {
@@ -136,15 +141,6 @@ impl TrainedDiscriminator {
             Some(divergence) => Ok((loss + (divergence * weight)?)?),
             None => Ok(loss),
         }
-    }
-
-    /// Numbers of `n` pictures among `len` to be shown as true ones.
-    pub fn pick(&mut self, len: usize, n: usize) -> Result<Vec<usize>> {
-        let stream = &mut self.progress.pictures;
-        let numbers = (0..n)
-            .map(|_| stream.index(len))
-            .collect::<std::result::Result<_, _>>();
-        numbers.map_err(|error| Error::setting("pictures", error, "at least one"))
     }
 
     /// What the edited pictures of these samples lack to be taken for their domains', summed, and for each `[n]`.
@@ -172,68 +168,128 @@ impl TrainedDiscriminator {
         ))
     }
 
-    /// A step on each domain of these samples; `reals` gives so many true pictures of a domain.
+    /// A step on each domain of these passes; `reals` draws so many true pictures of a domain.
     pub fn learn(
         &mut self,
-        samples: &Samples<'_>,
+        passes: &[Shown],
         turn: &mut Turn<'_>,
-        mut reals: impl FnMut(&mut Self, usize, usize) -> Result<Tensor>,
+        reals: impl Fn(&mut Stream, usize, usize) -> Result<Tensor>,
     ) -> Result<()> {
-        self.check(samples.tasks)?;
-        for (domain, own) in by_domain(samples.tasks) {
-            let reals = reals(self, domain, own.len())?;
-            self.step(domain, &rows(samples.edited, &own)?, &reals, turn)?;
+        let tasks: Vec<usize> = passes.iter().flat_map(|pass| pass.tasks.clone()).collect();
+        self.check(&tasks)?;
+        for (domain, own) in by_domain(&tasks) {
+            let batches = self.batches(domain, own.len(), passes, &reals)?;
+            self.step(domain, &batches, turn)?;
+            self.regularise(domain, &batches, turn)?;
+            self.progress.steps[domain] += 1;
+            self.progress.ada[domain].step(own.len());
         }
         Ok(())
     }
 
-    /// A step of the discriminator on one domain.
+    /// What each pass shows of a domain, which has so many samples in the step; `None` of one that has none of it or is another
+    /// rank's.
+    fn batches(
+        &mut self,
+        domain: usize,
+        samples: usize,
+        passes: &[Shown],
+        reals: &impl Fn(&mut Stream, usize, usize) -> Result<Tensor>,
+    ) -> Result<Vec<Option<Batch>>> {
+        let mut batches = Vec::with_capacity(passes.len());
+        for pass in passes {
+            // Streams of its own, as in the generator's step.
+            let mut streams = match passes.len() {
+                1 => (
+                    self.progress.pictures.clone(),
+                    self.progress.changes.clone(),
+                ),
+                _ => (self.progress.pictures.fork(), self.progress.changes.fork()),
+            };
+            let own = (0..pass.tasks.len()).filter(|&at| pass.tasks[at] == domain);
+            let own: Vec<usize> = own.collect();
+            let edited = pass.edited.as_ref().filter(|_| !own.is_empty());
+            let batch = edited.map(|edited| -> Result<Batch> {
+                let fakes = rows(edited, &own)?;
+                let reals = reals(&mut streams.0, domain, own.len())?;
+                Ok(Batch {
+                    changes: [
+                        self.change(domain, &fakes, &mut streams.1)?,
+                        self.change(domain, &reals, &mut streams.1)?,
+                    ],
+                    share: own.len() as f64 / samples as f64,
+                    fakes,
+                    reals,
+                })
+            });
+            batches.push(batch.transpose()?);
+            if passes.len() == 1 {
+                (self.progress.pictures, self.progress.changes) = streams;
+            }
+        }
+        Ok(batches)
+    }
+
+    /// A step of the discriminator on one domain, and what it says of true pictures for ADA.
     fn step(
         &mut self,
         domain: usize,
-        fakes: &Tensor,
-        reals: &Tensor,
+        batches: &[Option<Batch>],
         turn: &mut Turn<'_>,
     ) -> Result<()> {
-        let mut stream = self.progress.changes.clone();
-        let drawn = [
-            self.change(domain, fakes, &mut stream)?,
-            self.change(domain, reals, &mut stream)?,
-        ];
-        self.progress.changes = stream;
-        let apply = drawn
-            .each_ref()
-            .map(|drawn| drawn.as_ref().map(|drawn| |x: &Tensor| drawn.apply(x)));
-        let [of_fakes, of_reals] = apply
-            .each_ref()
-            .map(|apply| apply.as_ref().map(|apply| apply as PictureTransform<'_>));
-        let fake = self.discriminator.fake_loss(fakes, domain, of_fakes)?;
-        let real = self.discriminator.real_loss(reals, domain, of_reals)?;
-        self.put(turn, "fake", &fake.loss)?;
-        self.put(turn, "real", &real.loss)?;
-        self.adam.set_lr(self.learning_rate * turn.factor);
-        let loss = (fake.loss + real.loss)?;
-        self.adam.descend(&loss, 1.0, &[], turn.losses)?;
-
-        let lazy = Lazy::new(self.config.r1_interval)?;
-        if self.config.gamma > 0.0 && lazy.due(self.progress.steps[domain]) {
-            let gamma = self.config.gamma;
-            let r1 = self.discriminator.r1(reals, domain, gamma, of_reals)?;
-            self.put(turn, "r1", &r1.loss)?;
-            self.adam.descend(&r1.loss, lazy.gain(), &[], turn.losses)?;
+        let mut sum = Accumulator::shared(turn.team, batches.len());
+        for (index, batch) in batches.iter().enumerate() {
+            let (true, Some(batch)) = (sum.begin(index), batch) else {
+                continue;
+            };
+            let [of_fakes, of_reals] = batch.changes.each_ref().map(Option::as_ref);
+            let own = &self.discriminator;
+            let fake = changed(of_fakes, |t| own.fake_loss(&batch.fakes, domain, t))?;
+            sum.add(&self.called("fake"), &fake.loss, batch.share, 1.0)?;
+            // One graph at a time.
+            drop(fake);
+            let real = changed(of_reals, |t| own.real_loss(&batch.reals, domain, t))?;
+            sum.add(&self.called("real"), &real.loss, batch.share, 1.0)?;
+            let signs = Signs::of(&real.logits)?;
+            sum.carry(SIGNS, signs.sum);
+            sum.carry(COUNT, signs.count as f64);
         }
-        self.progress.steps[domain] += 1;
-        let ada = &mut self.progress.ada[domain];
-        ada.observe(&real.logits)?;
-        ada.step(fakes.dim(0)?);
-        Ok(())
+        sum.exchange()?;
+        self.progress.ada[domain].note(Signs {
+            sum: sum.carried(SIGNS),
+            count: sum.carried(COUNT) as u64,
+        });
+        self.adam.set_lr(self.learning_rate * turn.factor);
+        Ok(sum.apply(&mut self.adam, &[], turn.losses)?)
     }
 
-    /// Reports a loss.
-    fn put(&self, turn: &mut Turn<'_>, what: &str, loss: &Tensor) -> Result<()> {
-        let name = format!("{}/{what}", self.name);
-        turn.losses.put(&name, number(loss)?);
-        Ok(())
+    /// R1 on one domain, where it is due.
+    fn regularise(
+        &mut self,
+        domain: usize,
+        batches: &[Option<Batch>],
+        turn: &mut Turn<'_>,
+    ) -> Result<()> {
+        let (gamma, lazy) = (self.config.gamma, Lazy::new(self.config.r1_interval)?);
+        if gamma == 0.0 || !lazy.due(self.progress.steps[domain]) {
+            return Ok(());
+        }
+        let mut sum = Accumulator::shared(turn.team, batches.len());
+        for (index, batch) in batches.iter().enumerate() {
+            let (true, Some(batch)) = (sum.begin(index), batch) else {
+                continue;
+            };
+            let own = &self.discriminator;
+            let r1 = |t: Change<'_>| own.r1(&batch.reals, domain, gamma, t);
+            let r1 = changed(batch.changes[1].as_ref(), r1)?;
+            sum.add(&self.called("r1"), &r1.loss, batch.share, lazy.gain())?;
+        }
+        Ok(sum.apply(&mut self.adam, &[], turn.losses)?)
+    }
+
+    /// What a loss is reported as.
+    fn called(&self, what: &str) -> String {
+        format!("{}/{what}", self.name)
     }
 
     fn check(&self, tasks: &[usize]) -> Result<()> {
@@ -279,6 +335,52 @@ impl TrainedDiscriminator {
         self.progress = progress;
         Ok(())
     }
+}
+
+/// Refuses a weight of correspondence that was asked for and has too few pictures in a pass to compare; of the default one, which
+/// nobody asked for, a notice is enough.
+fn check_correspondence(config: &AdversarialConfig, run: &Config) -> Result<()> {
+    let (key, weight) = ("adversarial.correspondence", config.correspondence);
+    let checked = run.check_compared(key, weight, correspondence::FEWEST);
+    match &checked {
+        Err(why) if weight == AdversarialConfig::default().correspondence => {
+            tracing::warn!("it counts for nothing: {why}");
+            Ok(())
+        }
+        _ => checked,
+    }
+}
+
+/// What the discriminator is shown of a domain in one pass, and its share of the step.
+struct Batch {
+    fakes: Tensor,
+    reals: Tensor,
+    /// Of either.
+    changes: [Option<Drawn>; 2],
+    share: f64,
+}
+
+/// What passes tell one another for ADA.
+const SIGNS: &str = "signs";
+const COUNT: &str = "count";
+
+/// A change of what the discriminator is shown.
+type Change<'a> = Option<PictureTransform<'a>>;
+
+/// What is said by `say` of pictures that are changed so.
+fn changed<T>(drawn: Option<&Drawn>, say: impl FnOnce(Change<'_>) -> T) -> T {
+    match drawn {
+        None => say(None),
+        Some(drawn) => say(Some(&|x: &Tensor| drawn.apply(x))),
+    }
+}
+
+/// Numbers of `n` pictures among `len` to be shown as true ones.
+pub fn pick(stream: &mut Stream, len: usize, n: usize) -> Result<Vec<usize>> {
+    let numbers = (0..n)
+        .map(|_| stream.index(len))
+        .collect::<std::result::Result<_, _>>();
+    numbers.map_err(|error| Error::setting("pictures", error, "at least one"))
 }
 
 /// Each domain that occurs, with the places of its samples, in the order of their first ones.

@@ -173,6 +173,13 @@ impl ByClip {
         world: &World<'_>,
         tasks: impl FnOnce(&[Guide]) -> Result<Vec<Task>>,
     ) -> Result<Self> {
+        let weights = &world.config.nada.weights;
+        for (key, weight) in [
+            ("nada.weights.in_domain", weights.in_domain),
+            ("nada.weights.target_direction", weights.target_direction),
+        ] {
+            world.config.check_compared(key, weight, 2)?;
+        }
         let mut guides = world.networks.clip.clone();
         let mut texture = world.networks.texture.clone();
         for guide in guides.iter_mut().chain(&mut texture) {

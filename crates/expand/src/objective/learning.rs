@@ -1,10 +1,11 @@
 //! What methods train themselves: their steps, their measures, their part of a snapshot.
 
+use candle_core::Tensor;
 use domex_train::{Measures, State};
 
-use super::{Objective, Pictures, rows};
+use super::{Objective, rows};
 use crate::Result;
-use crate::method::{Samples, Turn};
+use crate::method::{Shown, Turn};
 
 impl Objective {
     /// Gives the samples of a method that [wants it](crate::Method::wants_one_task) one task, that of the first of them.
@@ -28,36 +29,39 @@ impl Objective {
         Ok(())
     }
 
-    /// Lets the methods take a step of what they train themselves, by the pictures of the generator's step.
+    /// Lets the methods take a step of what they train themselves, by the edited pictures of the generator's step: `shown` are
+    /// those of each pass that this rank has made, without a graph, and `passes` how many samples each has.
     ///
     /// # Errors
     ///
     /// A wrong shape, a task that is not there, or a failing method.
     pub fn learn(
         &mut self,
-        pictures: &Pictures,
+        shown: &[Option<Tensor>],
+        passes: &[usize],
         tasks: &[usize],
         turn: &mut Turn<'_>,
     ) -> Result<()> {
-        self.check_tasks(tasks, pictures.edited.dims(), "edited pictures")?;
-        let (base, edited) = (pictures.base.detach(), pictures.edited.detach());
+        self.check_tasks(tasks, &[passes.iter().sum()], "tasks")?;
         for index in 0..self.methods.len() {
-            let (own, numbers) = self.samples_of(index, tasks);
-            if own.is_empty() {
-                continue;
+            let (mut own_passes, mut start) = (Vec::with_capacity(passes.len()), 0);
+            for (edited, &count) in shown.iter().zip(passes) {
+                let (own, numbers) = self.samples_of(index, &tasks[start..start + count]);
+                let edited = edited.as_ref().filter(|_| !own.is_empty());
+                own_passes.push(Shown {
+                    tasks: numbers,
+                    edited: edited.map(|all| rows(all, &own)).transpose()?,
+                });
+                start += count;
             }
-            let samples = Samples {
-                tasks: &numbers,
-                base: &rows(&base, &own)?,
-                edited: &rows(&edited, &own)?,
-                targets: None,
-            };
-            self.methods[index].learn(&samples, turn)?;
+            if own_passes.iter().any(|pass| !pass.tasks.is_empty()) {
+                self.methods[index].learn(&own_passes, turn)?;
+            }
         }
         Ok(())
     }
 
-    /// Whether a method trains something itself, and needs the pictures of the whole step.
+    /// Whether a method trains something itself, and needs the pictures of a step.
     #[must_use]
     pub fn learns(&self) -> bool {
         !self.is_comparable()

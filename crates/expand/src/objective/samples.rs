@@ -1,7 +1,6 @@
 //! What a step's samples are made of: their latents, and their pictures.
 
 use candle_core::Tensor;
-use domex_train::Team;
 
 use crate::Result;
 
@@ -37,45 +36,4 @@ pub struct Pictures {
     pub edited: Tensor,
     /// Of the base latents, by the source generator; `None` where nothing is compared with it.
     pub source: Option<Tensor>,
-}
-
-impl Pictures {
-    /// Without a graph, and without those by the source.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        Self {
-            base: self.base.detach(),
-            edited: self.edited.detach(),
-            source: None,
-        }
-    }
-
-    /// The base and edited pictures of several passes as one, with those of other ranks.
-    ///
-    /// # Errors
-    ///
-    /// No pass, or a rank that is lost.
-    pub fn joined(passes: &[Self], team: &Team) -> Result<Self> {
-        let own = Self::joined_here(passes)?;
-        Ok(Self {
-            base: team.join_rows(&own.base)?,
-            edited: team.join_rows(&own.edited)?,
-            source: None,
-        })
-    }
-
-    fn joined_here(passes: &[Self]) -> Result<Self> {
-        if let [one] = passes {
-            return Ok(one.clone());
-        }
-        let join = |part: fn(&Self) -> &Tensor| {
-            let parts: Vec<&Tensor> = passes.iter().map(part).collect();
-            Tensor::cat(&parts, 0)
-        };
-        Ok(Self {
-            base: join(|pictures| &pictures.base)?,
-            edited: join(|pictures| &pictures.edited)?,
-            source: None,
-        })
-    }
 }

@@ -87,6 +87,13 @@ impl ParametrisationKind {
         }
     }
 
+    /// Whether what is trained changes pictures of the base subspace, so that replay and training on the source domain hold
+    /// something.
+    #[must_use]
+    pub fn changes_base(self) -> bool {
+        self == Self::Full
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -178,9 +185,9 @@ pub trait Parametrisation {
     /// never train.
     fn row_of(&self, parameter: &str, trainee: &dyn Trainee) -> Option<usize>;
 
-    /// Whether what is trained changes pictures of the base subspace, so that training on the source domain holds something.
-    fn changes_base(&self) -> bool {
-        true
+    /// Whether this parameter is of no layer but before all of them, and trained in each step whichever layers are chosen.
+    fn is_before_layers(&self, _parameter: &str) -> bool {
+        false
     }
 
     /// The domains as they go into the model's file: with what of the parametrisation is not the generator's own weights.

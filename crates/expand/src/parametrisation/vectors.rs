@@ -133,9 +133,12 @@ fn beginning(part: Part, shape: &[usize], like: &Tensor, stream: &mut Stream) ->
     Ok(values.to_dtype(like.dtype())?)
 }
 
+/// How the variables of mappings begin.
+const MAPPING: &str = "mapping.";
+
 /// The variable of a part of all mappings.
 fn mapping_key(part: &str) -> String {
-    format!("mapping.{part}")
+    format!("{MAPPING}{part}")
 }
 
 /// Mappings of so many domains that change nothing yet: the last layer is zero, weights before it are normal numbers, divided by the
@@ -388,8 +391,8 @@ impl Parametrisation for Vectors {
         trainee.row_of(layer)
     }
 
-    fn changes_base(&self) -> bool {
-        false
+    fn is_before_layers(&self, parameter: &str) -> bool {
+        parameter.starts_with(MAPPING)
     }
 
     fn record(&self, expansion: Expansion) -> Result<Expansion> {
