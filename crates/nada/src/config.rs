@@ -10,7 +10,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Weights {
-    /// [`directional`](crate::direction::directional).
+    /// [`along`](crate::direction::along).
     pub direction: f64,
     /// [`global`](crate::terms::global).
     pub global: f64,

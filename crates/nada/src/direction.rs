@@ -8,7 +8,6 @@
 //! with a huge gradient. [`Guard`] says what keeps its length from being divided by.
 
 use candle_core::{D, Tensor};
-use domex_clip::unit_length;
 
 use crate::{Error, Result};
 
@@ -59,24 +58,7 @@ pub fn cosine(x: &Tensor, y: &Tensor, guard: Guard) -> Result<Tensor> {
     Ok(guard.unit(x)?.broadcast_mul(&y)?.sum(D::Minus1)?)
 }
 
-/// The loss `[n]` of each edit, for features `base, edited: [n, d]` of any length and `directions: [n, d]`,
-/// or `[1, d]` for all.
-///
-/// # Errors
-///
-/// Shapes that do not fit.
-pub fn directional(
-    base: &Tensor,
-    edited: &Tensor,
-    directions: &Tensor,
-    guard: Guard,
-) -> Result<Tensor> {
-    same_shape(base, edited)?;
-    let edit = (unit_length(edited)? - unit_length(base)?)?;
-    along(&edit, directions, guard)
-}
-
-/// `1 − cos` `[n]` of edits `[n, d]` with `directions: [n, d]` or `[1, d]`.
+/// The loss `1 − cos` `[n]` of edits `[n, d]` with `directions: [n, d]` or `[1, d]`.
 ///
 /// # Errors
 ///

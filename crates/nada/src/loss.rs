@@ -21,7 +21,7 @@ use crate::part::Part;
 use crate::patches::{cut, draw_centres};
 use crate::sum::Sum;
 use crate::task::{Prepared, Rows, Task, rows};
-use crate::terms::{angle, contrastive, global_of, patch_direction, texture};
+use crate::terms::{angle, contrastive, global, patch_direction, texture};
 use crate::{Error, Result};
 
 /// Networks and settings. See the [module docs](self).
@@ -241,7 +241,7 @@ impl Nada {
         }
         if weights.global > 0.0 {
             let cosines = (&edited * of_tasks(&rows.sides("global")?.prompts)?)?.sum(D::Minus1)?;
-            let loss = global_of(&cosines, guide.clip.logit_scale())?;
+            let loss = global(&cosines, guide.clip.logit_scale())?;
             sum.each(w * weights.global, &part.spread(loss)?)?;
         }
         if weights.manifold > 0.0 {
@@ -314,7 +314,8 @@ impl Nada {
     }
 
     /// The global term of `pictures: [n, 3, h, w]` alone, `[]`: the weighted sum over networks of the mean
-    /// over pictures. What [`choose_layers`](crate::layers::choose_layers) goes down.
+    /// over pictures. What [`choose_layers`](crate::layers::choose_layers) goes down, and as there published to the target text as
+    /// it is: [`loss`](Self::loss) shows it in the sentence *a {}*.
     ///
     /// # Errors
     ///
@@ -332,9 +333,9 @@ impl Nada {
                 continue;
             };
             let images = unit_length(&guide.features(&part.pick(pictures)?)?)?;
-            let prompts = of(&rows.sides("global")?.prompts, &part.numbers, pictures)?;
-            let cosines = (images * prompts)?.sum(D::Minus1)?;
-            let loss = global_of(&cosines, guide.clip.logit_scale())?.mean_all()?;
+            let texts = of(&rows.sides("global")?.plain, &part.numbers, pictures)?;
+            let cosines = (images * texts)?.sum(D::Minus1)?;
+            let loss = global(&cosines, guide.clip.logit_scale())?.mean_all()?;
             sum.all(guide.weight, &loss)?;
         }
         Ok(sum.finish(1)?.0)

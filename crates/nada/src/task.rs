@@ -107,6 +107,8 @@ pub(crate) struct Sides {
     pub cosines: Tensor,
     /// What the global term is drawn to, `[rows, d]`, unit.
     pub prompts: Tensor,
+    /// The target text as it is, or the target side of pictures, `[rows, d]`, unit.
+    pub plain: Tensor,
 }
 
 impl Rows {
@@ -193,6 +195,7 @@ struct Row {
     target: Tensor,
     cosine: Tensor,
     prompt: Tensor,
+    plain: Tensor,
     parts: Option<Tensor>,
 }
 
@@ -236,6 +239,7 @@ pub(crate) fn rows(
             targets: stack(|row| &row.target)?,
             cosines: stack(|row| &row.cosine)?,
             prompts: stack(|row| &row.prompt)?,
+            plain: stack(|row| &row.plain)?,
         }),
         parts: parts
             .map(|parts| guide.bring(parts))
@@ -250,6 +254,7 @@ fn in_words(texts: &TextMeans<'_>, source: &str, target: &str, weights: &Weights
         texts.mean(&templates, target)?,
     ];
     let mut row = between(&sides)?;
+    row.plain = unit_length(&texts.mean(&Prompts::plain(), target)?)?;
     if weights.global > 0.0 {
         row.prompt = unit_length(&texts.mean(&Prompts::new(&[TARGET])?, target)?)?;
     }
@@ -295,6 +300,7 @@ fn between([source, target]: &[Tensor; 2]) -> Result<Row> {
         cosine: (&unit[0] * &unit[1])?.sum_all()?,
         target: unit[1].clone(),
         prompt: unit[1].clone(),
+        plain: unit[1].clone(),
         parts: None,
     })
 }

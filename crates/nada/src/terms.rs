@@ -23,19 +23,13 @@ pub fn distances(images: &Tensor, texts: &Tensor) -> Result<Tensor> {
     Ok((1.0 - matmul(&unit_length(images)?, &texts)?)?)
 }
 
-/// The global term `1 − s/100 · u(x)·u(t)`, `[n, m]`, for `images: [n, d]`, `texts: [m, d]` and the scale
-/// `s: []` of the network's logits.
+/// The global term `1 − s/100 · c` of cosines `c` between pictures and texts, of any shape, with the scale `s: []` of the
+/// network's logits.
 ///
 /// # Errors
 ///
-/// Shapes that do not fit.
-pub fn global(images: &Tensor, texts: &Tensor, logit_scale: &Tensor) -> Result<Tensor> {
-    let cosines = matmul(&unit_length(images)?, &unit_length(texts)?.t()?)?;
-    global_of(&cosines, logit_scale)
-}
-
-/// [`global`] from the cosines.
-pub(crate) fn global_of(cosines: &Tensor, logit_scale: &Tensor) -> Result<Tensor> {
+/// candle's own.
+pub fn global(cosines: &Tensor, logit_scale: &Tensor) -> Result<Tensor> {
     let logits = cosines.broadcast_mul(&logit_scale.to_dtype(cosines.dtype())?)?;
     Ok(logits.affine(-LOGITS.recip(), 1.0)?)
 }

@@ -285,8 +285,8 @@ fn text_features_are_kept_once_for_each_text_and_network() {
     let dir = tempfile::tempdir().unwrap();
     let nada = Nada::new(vec![guide(1), guide(2)], Config::default()).unwrap();
     let first = nada.prepare(&tasks(), Some(dir.path())).unwrap();
-    // "photo", "sketch" and "statue", twice; pictures are not kept.
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 6);
+    // "photo", "sketch" and "statue" in the templates, and the targets as they are, twice; pictures are not kept.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 10);
     let again = nada.prepare(&tasks(), Some(dir.path())).unwrap();
     assert_eq!(again.names(), ["sketch", "statue", "snow"]);
     for guide in 0..2 {

@@ -6,6 +6,7 @@ mod common;
 
 use candle_core::Tensor;
 use common::{files, guide, pictures, scalar};
+use domex_clip::{Prompts, TextMeans, unit_length};
 use domex_nada::{Config, Error, LayerChoice, Nada, Task, choose_layers};
 use domex_ops::testing::randn;
 
@@ -65,6 +66,26 @@ fn going_down_lowers_the_global_term() {
     choose_layers(&ws, &choice, synthesize, loss).unwrap();
     let seen = seen.into_inner();
     assert!(seen.windows(2).all(|pair| pair[1] < pair[0]), "{seen:?}");
+}
+
+#[test]
+fn the_text_to_go_to_is_the_target_as_it_is_whatever_the_loss_weighs() {
+    let (guide, seen) = (guide(1), pictures(2, 4));
+    let texts = TextMeans::new(&guide.clip, &guide.tokenizer, None).unwrap();
+    let text = texts.mean(&Prompts::plain(), "sketch").unwrap();
+    let features = unit_length(&guide.features(&seen).unwrap()).unwrap();
+    let cosines = features.broadcast_mul(&text).unwrap().sum_all().unwrap();
+    let scale = scalar(guide.clip.logit_scale());
+    let expected = 1.0 - scale / 100.0 * scalar(&cosines) / 2.0;
+    for global in [0.0, 0.5] {
+        let mut config = Config::default();
+        config.weights.global = global;
+        let nada = Nada::new(vec![guide.clone()], config).unwrap();
+        let task = [Task::texts("photo", "sketch")];
+        let prepared = nada.prepare(&task, None).unwrap();
+        let found = scalar(&nada.global(&prepared, &seen, &[0, 0]).unwrap());
+        assert!((found - expected).abs() < 1e-12, "{found} and {expected}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use domex_clip::{direction, mean_of_units, unit_length};
-use domex_nada::direction::{Guard, directional};
+use domex_nada::direction::{Guard, along};
 use serde::Deserialize;
 
 use super::{Inputs, number};
@@ -44,7 +44,8 @@ pub(in crate::runners) fn losses(case: &Case) -> Result<Computed> {
         .collect::<Result<Vec<_>>>()?;
     let directions = Tensor::cat(&directions, 0)?;
     let guard = Guard::Floor(config.cosine_eps);
-    let loss = directional(base, edited, &directions, guard)?.sum_all()?;
+    let edits = edits(base, edited)?;
+    let loss = along(&edits, &directions, guard)?.sum_all()?;
     inputs.answer(&mut computed, "direction_sum", &loss)?;
     computed.out("direction_sum.directions", directions);
 
@@ -53,7 +54,7 @@ pub(in crate::runners) fn losses(case: &Case) -> Result<Computed> {
         ("direction_mean", guard),
         ("direction_mean_eps1e7", Guard::Added(1e-7)),
     ] {
-        let loss = directional(base, edited, &one, guard)?.mean_all()?;
+        let loss = along(&edits, &one, guard)?.mean_all()?;
         inputs.answer(&mut computed, name, &loss)?;
     }
     computed.out("direction_mean.direction", one);
@@ -76,9 +77,14 @@ pub(in crate::runners) fn by_models(case: &Case) -> Result<Computed> {
         let base = inputs.get(&format!("src_features{n}"))?;
         let edited = inputs.get(&format!("tgt_features{n}"))?;
         let one = inputs.between(model, &config.pair)?;
-        let loss = directional(base, edited, &one, Guard::default())?.sum_all()?;
+        let loss = along(&edits(base, edited)?, &one, Guard::default())?.sum_all()?;
         total = (total + (loss * *weight)?)?;
     }
     inputs.answer(&mut computed, "nada_task", &total)?;
     Ok(computed)
+}
+
+/// The way from base to edited features, both brought to length 1.
+fn edits(base: &Tensor, edited: &Tensor) -> Result<Tensor> {
+    Ok((unit_length(edited)? - unit_length(base)?)?)
 }

@@ -7,6 +7,7 @@ use domex_nada::{
     patches::cut,
     terms::{angle, distances, global, patch_direction, patch_similarity, texture},
 };
+use domex_ops::matmul;
 use serde::Deserialize;
 
 use super::Inputs;
@@ -36,7 +37,9 @@ pub(in crate::runners) fn run(case: &Case) -> Result<Computed> {
     let config: Config = case.config()?;
     let (base, edited) = (inputs.get("src_features")?, inputs.get("tgt_features")?);
     let scale = inputs.get("logit_scale")?.exp()?.reshape(())?;
-    let loss = global(edited, inputs.get("prompt_features")?, &scale)?.mean_all()?;
+    let prompts = unit_length(inputs.get("prompt_features")?)?;
+    let cosines = matmul(&unit_length(edited)?, &prompts.t()?)?;
+    let loss = global(&cosines, &scale)?.mean_all()?;
     inputs.answer(&mut computed, "global", &loss)?;
 
     let side = |class: &str| -> Result<Tensor> {
