@@ -12,9 +12,6 @@ pub enum Error {
     /// An operator failed.
     #[error(transparent)]
     Ops(#[from] domex_ops::Error),
-    /// The latent maths failed.
-    #[error(transparent)]
-    Latent(#[from] domex_latent::Error),
     /// A network failed.
     #[error(transparent)]
     StyleGan2(Box<domex_stylegan2::Error>),
@@ -85,7 +82,6 @@ impl UserError for Error {
         match self {
             Self::Candle(_) | Self::Shape { .. } | Self::Constant => false,
             Self::Ops(error) => error.is_user_error(),
-            Self::Latent(error) => error.is_user_error(),
             Self::StyleGan2(error) => error.is_user_error(),
             Self::Transform(error) => error.is_user_error(),
             Self::Setting { .. } => true,

@@ -1,16 +1,10 @@
-//! Latents for the phases, as the two kinds of training draw them.
-//!
-//! ```text
-//! plain training   ws = every row w;  with style mixing: rows from a cutoff on are w'
-//! expansion        ws = every row base(w), with the running mean in the repurposed directions
-//! path length      ws as in plain training, in both
-//! ```
+//! Latents for the phases, as training draws them: `ws` is w in every row; with style mixing rows from a cutoff on are w'.
+//! An expansion projects w on the base subspace first, but for path length.
 //!
 //! [`map`] is the mapping network of a training step: it moves the running mean of w *before* the
 //! mean is used, once per call. The second latent of style mixing does not move it.
 
 use candle_core::Tensor;
-use domex_latent::subspace::Subspaces;
 use domex_random::Stream;
 use domex_stylegan2::{Generator, mapping::broadcast, style_mixing};
 
@@ -37,19 +31,6 @@ pub fn map(generator: &mut Generator, z: &Tensor, label: Option<&Tensor>) -> Res
 /// A wrong shape.
 pub fn plain(generator: &Generator, w: &Tensor) -> Result<Tensor> {
     Ok(broadcast(w, generator.config().num_ws())?)
-}
-
-/// `w: [n, w_dim]` projected on the base subspace, in every row: `[n, rows, w_dim]`. The
-/// repurposed coordinates are those of the generator's mean as it is now.
-///
-/// # Errors
-///
-/// A wrong shape or type.
-pub fn base(generator: &Generator, w: &Tensor, subspaces: &Subspaces) -> Result<Tensor> {
-    plain(
-        generator,
-        &subspaces.project(w, Some(&generator.mean_w()?))?,
-    )
 }
 
 /// Style mixing: the rows of `ws: [n, rows, w_dim]` from `cutoff` on come from

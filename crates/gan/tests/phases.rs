@@ -8,7 +8,6 @@ use domex_gan::{
     Error, PathLengthConfig, fake_loss, frozen, generator_loss, latents, path_length, r1,
     real_loss, realism,
 };
-use domex_latent::{basis::Basis, subspace::Subspaces};
 use domex_random::Streams;
 use domex_stylegan2::{
     Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, Noise, Vars, config::channels,
@@ -143,28 +142,6 @@ fn a_failing_change_says_so() {
     for gamma in [-1.0, f64::NAN] {
         let error = text(r1(&d, &pictures, None, gamma, None).unwrap_err());
         assert!(error.contains("gamma"), "{error}");
-    }
-}
-
-#[test]
-fn base_latents_have_the_mean_where_repurposed() {
-    let (mut g, _) = generator();
-    let basis = Tensor::eye(DIM, DType::F64, &Device::Cpu).unwrap();
-    let basis = Basis::given(basis).unwrap();
-    let spaces = Subspaces::new(&basis, &[5, 1], None, &Device::Cpu, DType::F64).unwrap();
-    let before = g.mean_w().unwrap();
-    let w = latents::map(&mut g, &normal(&[4, 4], "z"), None).unwrap();
-    let mean: Vec<f64> = g.mean_w().unwrap().to_vec1().unwrap();
-    assert_ne!(mean, before.to_vec1::<f64>().unwrap());
-    let ws: Vec<Vec<Vec<f64>>> = latents::base(&g, &w, &spaces).unwrap().to_vec3().unwrap();
-    let w: Vec<Vec<f64>> = w.to_vec2().unwrap();
-    for (rows, w) in ws.iter().zip(&w) {
-        for row in rows {
-            for j in 0..DIM {
-                let want = if [5, 1].contains(&j) { mean[j] } else { w[j] };
-                assert!((row[j] - want).abs() < 1e-12);
-            }
-        }
     }
 }
 

@@ -30,11 +30,6 @@ impl Lazy {
         Ok(Self { interval })
     }
 
-    /// Steps from one time to the next.
-    pub fn interval(self) -> u64 {
-        self.interval
-    }
-
     /// Whether the regulariser is computed in step number `step`, from 0 on.
     pub fn due(self, step: u64) -> bool {
         step.is_multiple_of(self.interval)

@@ -72,31 +72,6 @@ impl Team {
         }
     }
 
-    /// The rows `[n, ..]` of all ranks as one tensor, on every rank, in the order of ranks. They go through float32.
-    ///
-    /// # Errors
-    ///
-    /// A rank that is lost, or candle's own.
-    pub fn join_rows(&self, mine: &Tensor) -> Result<Tensor> {
-        if self.is_alone() {
-            return Ok(mine.clone());
-        }
-        let bytes: Vec<u8> = numbers(mine)?
-            .iter()
-            .flat_map(|number| number.to_le_bytes())
-            .collect();
-        let all = self.gather(&bytes)?.concat();
-        let numbers = all.chunks_exact(4);
-        let numbers: Vec<f32> = numbers
-            .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-            .collect();
-        let mut dims = mine.dims().to_vec();
-        let row: usize = dims[1..].iter().product();
-        dims[0] = numbers.len() / row.max(1);
-        let joined = Tensor::from_vec(numbers, dims, mine.device())?;
-        Ok(joined.to_dtype(mine.dtype())?)
-    }
-
     /// The gradients of these variables, summed over the parts of all ranks in their order. A variable that no part has a
     /// gradient for has none.
     pub(crate) fn sum(&self, variables: &[&Var], parts: Vec<GradStore>) -> Result<GradStore> {

@@ -113,19 +113,6 @@ fn a_pass_that_is_not_finite_stops_the_step_of_every_rank() {
     }
 }
 
-#[test]
-fn rows_of_all_ranks_are_joined_in_the_order_of_ranks() {
-    let all = together(3, |team| {
-        let rank = team.rank();
-        let rows = Tensor::full(rank as f32, (rank + 1, 2), &Device::Cpu).unwrap();
-        team.join_rows(&rows).unwrap().to_vec2::<f32>().unwrap()
-    });
-    let expected = [0.0, 1.0, 1.0, 2.0, 2.0, 2.0].map(|x| vec![x, x]);
-    for found in all {
-        assert_eq!(found, expected);
-    }
-}
-
 /// The walk as the work of several ranks: each takes the same steps.
 struct Shared {
     walk: Walk,

@@ -241,32 +241,3 @@ fn component(x: &Tensor, rows: &Tensor) -> Result<Tensor> {
     let coordinates = domex_ops::matmul(&flat, &rows.t()?)?;
     Ok(domex_ops::matmul(&coordinates, rows)?.reshape(x.dims())?)
 }
-
-/// A straight path between two latents of one shape: `from + α (to − from)`, `[alphas.len(), *from]`.
-/// From a base latent to its edit this is the transition of one picture into the domain; between two
-/// edits it blends domains.
-///
-/// # Errors
-///
-/// [`Error::Shape`] when the shapes differ; [`Error::Setting`] without any α.
-pub fn transition(from: &Tensor, to: &Tensor, alphas: &[f64]) -> Result<Tensor> {
-    if from.dims() != to.dims() {
-        return Err(Error::shape(
-            "end of the transition",
-            format!("{:?}", from.dims()),
-            to.dims(),
-        ));
-    }
-    if alphas.is_empty() {
-        return Err(Error::setting("alphas", "none", "at least one"));
-    }
-    let difference = (to - from)?;
-    // One product per α keeps both ends exact: 0 gives `from`, 1 gives `to`.
-    let points = alphas.iter().map(|&alpha| {
-        Ok(match alpha {
-            1.0 => to.clone(),
-            alpha => (from + (&difference * alpha)?)?,
-        })
-    });
-    Ok(Tensor::stack(&points.collect::<Result<Vec<_>>>()?, 0)?)
-}

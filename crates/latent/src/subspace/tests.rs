@@ -168,18 +168,6 @@ fn composition_extends_projection_and_traversal() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_transition_starts_and_ends_exactly() -> Result<()> {
-    let (from, to) = (random(&[2, DIM], "from"), random(&[2, DIM], "to"));
-    let path = transition(&from, &to, &[0.0, 0.25, 1.0])?;
-    assert_eq!(path.get(0)?.to_vec2::<f64>()?, from.to_vec2::<f64>()?);
-    assert_eq!(path.get(2)?.to_vec2::<f64>()?, to.to_vec2::<f64>()?);
-    assert!(close(&path.get(1)?, &((&from * 0.75)? + (&to * 0.25)?)?)?);
-    assert!(transition(&from, &to.narrow(0, 0, 1)?, &[0.5]).is_err());
-    assert!(transition(&from, &to, &[]).is_err());
-    Ok(())
-}
-
 /// d/dw of a weighted sum of project, traverse, compose and shift, against central differences.
 #[test]
 fn gradients_reach_the_latent_the_mean_and_the_coefficients() -> Result<()> {

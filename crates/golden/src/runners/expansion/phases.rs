@@ -103,7 +103,8 @@ pub(crate) fn generator_regularizer(case: &Case) -> Result<Computed> {
 /// The mapping network moves the mean, then the base subspace takes it.
 fn base_latents(case: &Case, generator: &mut Generator) -> Result<Tensor> {
     let w = latents::map(generator, case.input("z")?, None)?;
-    Ok(latents::base(generator, &w, &subspaces(case)?)?)
+    let base = subspaces(case)?.project(&w, Some(&generator.mean_w()?))?;
+    Ok(latents::plain(generator, &base)?)
 }
 
 fn mean_after(generator: &Generator, computed: &mut Computed) -> Result<()> {

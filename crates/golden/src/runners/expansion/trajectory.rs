@@ -17,8 +17,9 @@ pub(crate) fn run(case: &Case) -> Result<Computed> {
     let mut computed = Computed::default();
     let setting = step::Setting::new(case)?;
     let trained = generator(case)?;
-    let parameters =
-        Parameters::new(trained.vars.clone()).filter(|name| name.starts_with("synthesis."));
+    let mut vars = trained.vars.clone();
+    vars.retain(|name, _| name.starts_with("synthesis."));
+    let parameters = Parameters::new(vars);
     let mut adam = Adam::new(&parameters, adam(case)?)?;
     let (ema, batch) = ema(case, &parameters)?;
     let mut logged = Log::default();
