@@ -50,7 +50,7 @@ impl FeatureCache {
         })
     }
 
-    /// The features `[n, d]` of these pictures, from disk or by `compute`. A folder that cannot be written costs time and a
+    /// The features `[n, d]` of these pictures on the CPU, from disk or by `compute`. A folder that cannot be written costs time and a
     /// warning.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl FeatureCache {
                 ),
             }
         }
-        let features = compute()?;
+        let features = compute()?.to_device(&Device::Cpu)?;
         if let Err(error) = write(&path, &key, &features) {
             self.told.call_once(|| {
                 tracing::warn!("features are computed anew each time: {error}");
@@ -108,7 +108,7 @@ fn read(path: &Path, key: &str, pictures: usize) -> Option<Tensor> {
 }
 
 fn write(path: &Path, key: &str, features: &Tensor) -> Result<()> {
-    let features = features.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+    let features = features.to_dtype(DType::F32)?;
     let data = TensorData::from_tensor(&features.contiguous()?)?;
     let config = json!({ "key": key, "sha256": hex(&Sha256::digest(&data.bytes()[..])) });
     let mut writer = Writer::new(KIND, &config);

@@ -54,7 +54,7 @@ pub fn pairs(
                 character: names[0].to_owned(),
                 rendering: names[1].to_owned(),
                 composed: composed(model, judge, pair, names, pictures, seed)?,
-                rendered: rendered(judge, pair, pictures, seed)?,
+                rendered: rendered(judge, pair, pictures, seed, model.generator.device())?,
             });
         }
     }
@@ -79,7 +79,13 @@ fn composed(
 }
 
 /// The same share of renderings: `pair` is a character and a technique.
-fn rendered(judge: &Judge, pair: [Domain; 2], pictures: usize, seed: u64) -> Result<f64> {
+fn rendered(
+    judge: &Judge,
+    pair: [Domain; 2],
+    pictures: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<f64> {
     let mut stream = Streams::new(seed).stream("rendered");
     let side = judge.config().size as u32;
     share(judge, pair, pictures, |n| {
@@ -94,7 +100,7 @@ fn rendered(judge: &Judge, pair: [Domain; 2], pictures: usize, seed: u64) -> Res
             )
         };
         let pictures: Vec<_> = (0..n).map(|_| draw()).collect();
-        Ok(picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?)
+        Ok(picture::from_rgb(&pictures, DType::F32, device)?)
     })
 }
 

@@ -7,6 +7,7 @@
 //! | how near are its domains to renderings of the same latents? | [`truth()`] | judge |
 //! | how well does it make the source domain's scenes? | [`fidelity()`] | judge, perceptual network, fresh renderings |
 //! | how near are its samples to any set of pictures? | [`likeness()`] | [`Features`] of a network, perceptual network |
+//! | does it copy the handful of pictures that it learnt from? | [`clusters()`] | perceptual network |
 //! | how evenly do pictures change along paths? | [`path_length()`] | perceptual network |
 //! | do its domains show their texts, and each other's? | [`text_scores()`] | CLIP model |
 //!
@@ -16,6 +17,7 @@
 //! Deliberately not here: training, of anything; the files that figures are written to.
 
 mod cache;
+mod clusters;
 mod composed;
 mod error;
 mod features;
@@ -30,6 +32,7 @@ mod text_scores;
 mod truth;
 
 pub use cache::FeatureCache;
+pub use clusters::clusters;
 pub use composed::{Pair, pairs};
 pub use error::{Error, Result};
 pub use features::Features;

@@ -101,12 +101,7 @@ pub fn likeness(
             _ => Some(label_batch(set, &chosen, at.clone(), &device)?),
         };
         let made = sampler.draw(at.len(), c.as_ref())?;
-        // The network sees three colours: grey is three equal ones.
-        let made = match made.dim(1)? {
-            1 => made.repeat((1, 3, 1, 1))?,
-            _ => made,
-        };
-        Ok((made, None))
+        Ok((three_colours(made)?, None))
     })?;
     let (samples, pictures) = (fake.features()?, real.features()?);
     let score = |inception: &domex_inception::Inception| -> Result<InceptionScore> {
@@ -135,7 +130,20 @@ pub fn likeness(
     })
 }
 
-fn check(set: &dyn PictureSource, size: usize, labels: usize, count: usize) -> Result<()> {
+/// Pictures `[n, c, h, w]` as networks see them: grey is three equal colours.
+pub(crate) fn three_colours(pictures: Tensor) -> Result<Tensor> {
+    Ok(match pictures.dim(1)? {
+        1 => pictures.repeat((1, 3, 1, 1))?,
+        _ => pictures,
+    })
+}
+
+pub(crate) fn check(
+    set: &dyn PictureSource,
+    size: usize,
+    labels: usize,
+    count: usize,
+) -> Result<()> {
     let found = set.resolution() as usize;
     if found != size {
         let expected = format!("{size} × {size}, as the model's");
@@ -173,7 +181,7 @@ fn choose(stream: &mut Stream, len: u64, n: usize) -> Vec<u64> {
 }
 
 /// Labels `[n, c]` of pictures of the set, in turns.
-fn label_batch(
+pub(crate) fn label_batch(
     set: &dyn PictureSource,
     chosen: &[u64],
     at: std::ops::Range<usize>,

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! with means over the latents: 0 where nothing changed, 1 where the domain is as close to its truth as the base is to its own.
-//! Beside it stand the unbiased kernel distance of the domain's pictures and its renderings on the judge's features, how often
+//! Beside it stand the unbiased kernel distance of the domain's pictures and its renderings (pairs of one latent) on the judge's features, how often
 //! the judge says *none of these*, and form without colour.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use candle_core::{D, DType, Tensor};
 use domex_data::picture;
 use domex_data::portraits::Domain;
 use domex_judge::Judge;
-use domex_metrics::kernel_distance;
+use domex_metrics::{kernel_distance, kernel_distance_of_pairs};
 use domex_random::Streams;
 use image::RgbImage;
 use rayon::prelude::*;
@@ -49,7 +49,7 @@ pub struct Truth {
     pub pictures: usize,
     /// Kernel distance of the base and renderings of the source domain.
     pub base_kernel: f64,
-    /// The same of two halves of those renderings: about 0, and what its size is by chance.
+    /// The same of two halves of those renderings: about 0, and as far from it as chance takes half as many pictures.
     pub floor_kernel: f64,
     /// One for each domain whose name speaks of one that can be rendered.
     pub domains: Vec<DomainTruth>,
@@ -153,7 +153,7 @@ pub fn truth<'a>(
     let own = own_distance / pictures as f64;
     Ok(Truth {
         pictures,
-        base_kernel: kernel_distance(&base_seen.features()?, &photo_features)?,
+        base_kernel: kernel_distance_of_pairs(&base_seen.features()?, &photo_features)?,
         floor_kernel: kernel_distance(&first, &second)?,
         domains: rows
             .iter()
@@ -248,7 +248,7 @@ impl<'a> Row<'a> {
             paired: (before - after) / (before - own),
             none: self.judge.none().map(share),
             reached: class.map(share),
-            kernel: kernel_distance(&self.made.features()?, &self.true_ones.features()?)?,
+            kernel: kernel_distance_of_pairs(&self.made.features()?, &self.true_ones.features()?)?,
             edges: forms.map(|form| form.edge_energy()),
             high_frequency: forms.map(|form| form.high_frequency()),
         })

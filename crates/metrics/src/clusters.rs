@@ -22,30 +22,25 @@ pub struct ClusterDiversity {
     pub clusters: Vec<(usize, Option<f64>)>,
 }
 
-/// Diversity of n samples from their distances `[n, k]` to k training pictures. `between` gives the distance of two samples
-/// and is asked only for pairs of one cluster, of the first `most` samples of each.
+/// Diversity of n samples from their distances `[n, k]` to k training pictures. `pairs` gives the distances of all pairs of these
+/// samples; it is asked for the first `most` samples of each cluster.
 ///
 /// # Errors
 ///
-/// No cluster with a pair, a distance that is not finite, or `between`'s error.
+/// No cluster with a pair, a distance that is not finite, or `pairs`' error.
 pub fn cluster_diversity<E: From<Error>>(
     to_training: &Tensor,
     most: usize,
-    mut between: impl FnMut(usize, usize) -> std::result::Result<f64, E>,
+    mut pairs: impl FnMut(&[usize]) -> std::result::Result<Vec<f64>, E>,
 ) -> std::result::Result<ClusterDiversity, E> {
-    let mut members: Vec<Vec<usize>> = nearest(to_training)?;
-    let mut clusters = Vec::with_capacity(members.len());
-    for members in &mut members {
-        let count = members.len();
-        members.truncate(most);
-        let (mut sum, mut pairs) = (0.0, 0usize);
-        for (at, &i) in members.iter().enumerate() {
-            for &j in &members[at + 1..] {
-                sum += between(i, j)?;
-                pairs += 1;
-            }
-        }
-        clusters.push((count, (pairs > 0).then(|| sum / pairs as f64)));
+    let mut clusters = Vec::new();
+    for members in nearest(to_training)? {
+        let found = match members.len().min(most) {
+            0 | 1 => Vec::new(),
+            some => pairs(&members[..some])?,
+        };
+        let mean = found.iter().sum::<f64>() / found.len() as f64;
+        clusters.push((members.len(), (!found.is_empty()).then_some(mean)));
     }
     let found: Vec<f64> = clusters.iter().filter_map(|cluster| cluster.1).collect();
     if found.is_empty() {
@@ -88,13 +83,17 @@ mod tests {
             .flat_map(|x| [0.0, 10.0, 100.0].map(|y: f64| (x - y).abs()))
             .collect();
         let distances = Tensor::from_vec(values, (6, 3), &Device::Cpu).unwrap();
-        let between = |i: usize, j: usize| Ok::<_, Error>((places[i] - places[j]).abs());
-        let found = cluster_diversity(&distances, MEMBERS, between).unwrap();
+        let pairs = |members: &[usize]| {
+            let after = |at: usize| members[at + 1..].iter().map(move |&j| (members[at], j));
+            let pairs = (0..members.len()).flat_map(after);
+            Ok::<_, Error>(pairs.map(|(i, j)| (places[i] - places[j]).abs()).collect())
+        };
+        let found = cluster_diversity(&distances, MEMBERS, pairs).unwrap();
         // Of 1, 2, 4: (1 + 3 + 2) / 3; of 9, 12: 3; of 99: no pair.
         assert_eq!(found.clusters, [(3, Some(2.0)), (2, Some(3.0)), (1, None)]);
         assert_eq!((found.mean, found.std), (2.5, 0.5));
-        let first_two = cluster_diversity(&distances, 2, between).unwrap();
+        let first_two = cluster_diversity(&distances, 2, pairs).unwrap();
         assert_eq!(first_two.clusters[0], (3, Some(1.0)));
-        assert!(cluster_diversity(&distances, 1, between).is_err());
+        assert!(cluster_diversity(&distances, 1, pairs).is_err());
     }
 }

@@ -1,10 +1,10 @@
-//! Features at the door: rows of float64, finite, of one size.
+//! Features at the door: rows of float64 on the CPU, finite, of one size.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::{Error, Result};
 
-/// Features `[n, d]` in float64.
+/// Features `[n, d]` in float64, on the CPU from whatever device: few numbers, and a card is slow at them.
 ///
 /// # Errors
 ///
@@ -17,7 +17,8 @@ pub(crate) fn rows(features: &Tensor) -> Result<Tensor> {
             return Err(Error::unfit("features", found, "[n, d], neither of them 0"));
         }
     };
-    let features = features.to_dtype(DType::F64)?.detach();
+    let features = features.detach().to_device(&Device::Cpu)?;
+    let features = features.to_dtype(DType::F64)?;
     // One number that is not finite makes the sum so.
     if !features.sum_all()?.to_scalar::<f64>()?.is_finite() {
         let values: Vec<f64> = features.flatten_all()?.to_vec1()?;

@@ -7,7 +7,8 @@
 //! mean over i ≠ j of k(aᵢ, aⱼ) + mean over i ≠ j of k(bᵢ, bⱼ) − 2 · mean over i, j of k(aᵢ, bⱼ)
 //! ```
 //!
-//! KID is the mean of that over subsets. With the Gaussian kernel `exp(−|x − y|² / 2σ²)` all pairs count, i = j too, as
+//! KID is the mean of that over subsets. Where the sets are pairs, aᵢ and bᵢ of one latent, they are not independent, and i = j is left
+//! out of the last mean too (Gretton et al. 2012, JMLR 13, lemma 6): pairs that resemble each other would make it less than 0. With the Gaussian kernel `exp(−|x − y|² / 2σ²)` all pairs count, i = j too, as
 //! published: never negative, and too large by about (2 − 2k̄)/n.
 
 use candle_core::Tensor;
@@ -29,18 +30,41 @@ pub fn kernel_distance(a: &Tensor, b: &Tensor) -> Result<f64> {
     unbiased(&a, &b)
 }
 
-fn unbiased(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let ((n, d), m) = (a.dims2()?, b.dim(0)?);
-    if n.min(m) < 2 {
-        return Err(Error::unfit("rows of a set", n.min(m), "at least 2"));
+/// The same where row i of `a: [n, d]` and row i of `b: [n, d]` belong together, such as two pictures of one latent.
+///
+/// # Errors
+///
+/// As [`kernel_distance`], or sets of other numbers of rows.
+pub fn kernel_distance_of_pairs(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let (a, b) = pair(a, b)?;
+    rows(&a, &b)?;
+    let (n, m) = (a.dim(0)?, b.dim(0)?);
+    if n != m {
+        return Err(Error::unfit("rows of the second set", m, n));
     }
-    let within = |x: &Tensor, n: usize| -> Result<f64> {
-        let own = cubic(&x.sqr()?.sum(1)?, d)?.sum_all()?;
-        let off = cubic_sum(x, x)? - own.to_scalar::<f64>()?;
-        Ok(off / (n as f64 * (n - 1) as f64))
-    };
-    let between = cubic_sum(a, b)? / (n as f64 * m as f64);
-    Ok(within(a, n)? + within(b, m)? - 2.0 * between)
+    Ok(others(&a, &a)? + others(&b, &b)? - 2.0 * others(&a, &b)?)
+}
+
+fn unbiased(a: &Tensor, b: &Tensor) -> Result<f64> {
+    rows(a, b)?;
+    let between = cubic_sum(a, b)? / (a.dim(0)? as f64 * b.dim(0)? as f64);
+    Ok(others(a, a)? + others(b, b)? - 2.0 * between)
+}
+
+/// The rows of the smaller set.
+fn rows(a: &Tensor, b: &Tensor) -> Result<usize> {
+    match a.dim(0)?.min(b.dim(0)?) {
+        n @ 0..2 => Err(Error::unfit("rows of a set", n, "at least 2")),
+        n => Ok(n),
+    }
+}
+
+/// The mean of the kernel over i ≠ j.
+fn others(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let (n, d) = a.dims2()?;
+    let own = cubic(&(a * b)?.sum(1)?, d)?.sum_all()?;
+    let off = cubic_sum(a, b)? - own.to_scalar::<f64>()?;
+    Ok(off / (n as f64 * (n - 1) as f64))
 }
 
 /// The sum of the kernel over all pairs of rows.
@@ -107,8 +131,8 @@ impl KernelDistance {
         })
     }
 
-    /// Over `count` subsets of `size` rows of each set, or of all rows of the smaller set where that is less, drawn at
-    /// random without repeats.
+    /// Over `count` subsets of `size` rows of each set, drawn at random without repeats; of half the rows of the smaller set where
+    /// it has no more than `size`, for subsets that are the whole set would not tell how far they are apart.
     ///
     /// # Errors
     ///
@@ -121,7 +145,11 @@ impl KernelDistance {
         stream: &mut Stream,
     ) -> Result<Self> {
         let (n, m) = (a.dim(0)?, b.dim(0)?);
-        let size = size.min(n).min(m);
+        let smaller = n.min(m);
+        let size = match smaller > size {
+            true => size,
+            false => (smaller / 2).max(2),
+        };
         let mut draw = |n: usize| -> Vec<u32> {
             let all = stream.permutation(n).into_iter();
             all.take(size).map(|row| row as u32).collect()
@@ -225,13 +253,32 @@ mod tests {
     }
 
     #[test]
-    fn subsets_as_large_as_the_sets_are_the_sets() {
+    fn pairs_are_no_nearer_than_strangers() {
+        // 200 pairs of one kind, each nearly the same twice: no distance, but the same rows against each other say less than none.
+        let mean = |distance: fn(&Tensor, &Tensor) -> Result<f64>| {
+            let of = |seed: u64| {
+                let mut stream = Streams::new(seed).stream("pairs");
+                let values: Vec<f64> = (0..400).map(|_| stream.normal_f64()).collect();
+                let a = Tensor::from_vec(values, (200, 2), &Device::Cpu).unwrap();
+                distance(&a, &(&a * 1.0001).unwrap()).unwrap()
+            };
+            (0..20).map(of).sum::<f64>() / 20.0
+        };
+        let (pairs, strangers) = (mean(kernel_distance_of_pairs), mean(kernel_distance));
+        assert!(
+            pairs.abs() < 1e-3 && strangers < -0.01,
+            "{pairs} {strangers}"
+        );
+    }
+
+    #[test]
+    fn subsets_are_smaller_than_the_sets() {
         let (a, b) = (set(0, 0.0), set(5000, 0.2));
         let mut stream = Streams::new(1).stream("subsets");
-        let found = KernelDistance::random(&a, &b, 3, 1000, &mut stream).unwrap();
+        let found = KernelDistance::random(&a, &b, 20, 1000, &mut stream).unwrap();
         let whole = kernel_distance(&a, &b).unwrap();
-        assert_eq!((found.subset, found.values.len()), (600, 3));
-        assert!((found.mean - whole).abs() < 1e-10 && found.std < 1e-10);
+        assert_eq!((found.subset, found.values.len()), (300, 20));
+        assert!(found.std > 1e-3 && (found.mean - whole).abs() < found.std);
         let smaller = KernelDistance::random(&a, &b, 20, 50, &mut stream).unwrap();
         assert!(smaller.std > 1e-3 && (smaller.mean - whole).abs() < smaller.std);
     }
@@ -240,6 +287,8 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let two = rows(&[[0.0, 0.0], [1.0, 0.0]]);
         assert!(kernel_distance(&two, &rows(&[[1.0, 1.0]])).is_err());
+        let error = kernel_distance_of_pairs(&two, &set(0, 0.0)).unwrap_err();
+        assert!(error.to_string().contains("600"), "{error}");
         let three = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
         assert!(kernel_distance(&two, &three).is_err());
         assert!(cmmd(&two, &three, Gaussian::default()).is_err());

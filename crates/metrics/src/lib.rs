@@ -3,12 +3,12 @@
 //! | measure | here | source |
 //! | --- | --- | --- |
 //! | Fréchet distance (FID), extrapolated to infinitely many pictures (FD∞) | [`frechet()`], [`frechet_infinity`] on [`Moments`] | arXiv 1706.08500, 1911.07023 |
-//! | kernel distance (KID), CLIP-MMD | [`KernelDistance`], [`kernel_distance`], [`cmmd`] | arXiv 1801.01401, 2401.09603 |
+//! | kernel distance (KID), CLIP-MMD | [`KernelDistance`], [`kernel_distance`], [`kernel_distance_of_pairs`], [`cmmd`] | arXiv 1801.01401, 2401.09603 |
 //! | improved precision and recall | [`PrecisionRecall`], [`precision_recall`] | arXiv 1904.06991 |
 //! | density and coverage | [`density_coverage`] | arXiv 2002.09797 |
 //! | Inception score | [`inception_score()`] | arXiv 1606.03498 |
 //! | perceptual path length | [`PathLength`], [`trimmed_mean`] | arXiv 1812.04948 |
-//! | text score, directional score, identity distance | [`ClipScore`], [`directional_scores`], [`identity_distance`] | arXiv 2104.08718, 2108.00946 |
+//! | text score, directional score | [`ClipScore`], [`directional_scores`] | arXiv 2104.08718, 2108.00946 |
 //! | diversity, also within clusters | [`pairwise_diversity`], [`cluster_diversity`] | arXiv 2104.06820 |
 //! | what domains do to each other | [`Leakage`] | |
 //! | shares of labels, and how far two such distributions are apart | [`shares()`], [`total_variation`] | |
@@ -56,7 +56,7 @@ pub use error::{Error, Result};
 pub use features::unit_rows;
 pub use frechet::{Extrapolation, FEWEST, POINTS, frechet, frechet_biased, frechet_infinity};
 pub use inception_score::{InceptionScore, SPLITS, inception_score};
-pub use kernel::{Gaussian, KernelDistance, cmmd, kernel_distance};
+pub use kernel::{Gaussian, KernelDistance, cmmd, kernel_distance, kernel_distance_of_pairs};
 pub use leakage::Leakage;
 pub use manifold::{
     COVERAGE_NEIGHBOUR, Manifold, NEIGHBOUR, PrecisionRecall, Rounding, density_coverage,
@@ -65,8 +65,6 @@ pub use manifold::{
 pub use moments::Moments;
 pub use path_length::{EPSILON, PathLength, Space, Trimmed, slerp, trimmed_mean};
 pub use shares::{shares, total_variation};
-pub use similarity::{
-    ClipScore, cosines, directional_scores, identity_distance, pairwise_diversity,
-};
+pub use similarity::{ClipScore, cosines, directional_scores, pairwise_diversity};
 pub use table::{Better, Measure, Spread, markdown};
 pub use warning::Warning;

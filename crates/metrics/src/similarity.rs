@@ -111,16 +111,6 @@ pub fn directional_scores(
     )
 }
 
-/// The mean of `1 − cosine` of faces before and after, from features `[n, d]` of a face recogniser: 0 for the same person.
-///
-/// # Errors
-///
-/// As [`cosines`].
-pub fn identity_distance(before: &Tensor, after: &Tensor) -> Result<f64> {
-    let cosines = cosines(before, after)?;
-    Ok(cosines.iter().map(|x| 1.0 - x).sum::<f64>() / cosines.len() as f64)
-}
-
 /// The mean of `1 − cosine` over all pairs of rows of `features: [n, d]`: 0 where all pictures are one.
 ///
 /// # Errors
@@ -153,7 +143,6 @@ mod tests {
         let a = rows(&[[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]]);
         let b = rows(&[[1.0, 0.0]]);
         assert_eq!(cosines(&a, &b).unwrap(), [1.0, 0.0, -1.0]);
-        assert_eq!(identity_distance(&a, &a).unwrap(), 0.0);
         // Pairs: 1, 1 and 2.
         assert!((pairwise_diversity(&a).unwrap() - 4.0 / 3.0).abs() < 1e-12);
         let score = ClipScore::new(&[0.5, -0.1]).unwrap();
