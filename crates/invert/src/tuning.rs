@@ -82,7 +82,7 @@ impl TuneConfig {
 }
 
 /// A copy of `generator` whose synthesis network gives `pictures: [n, 3, h, w]` at `latents: [n, num_ws, D]`, with its own
-/// pixel noise. `on_step` gets the number of steps done and the mean loss of the last one's pictures.
+/// pixel noise and under the same modulators. `on_step` gets the number of steps done and the mean loss of the last one's pictures.
 ///
 /// # Errors
 ///
@@ -172,7 +172,7 @@ fn trainable(generator: &Generator, lr: f64) -> Result<(Generator, Adam)> {
         ..AdamConfig::default()
     };
     let adam = Adam::new(&parameters, config)?;
-    Ok((Generator::from_tensors(&tensors, generator.config())?, adam))
+    Ok((generator.with_tensors(&tensors)?, adam))
 }
 
 /// The same generator on tensors of its own, without variables.
@@ -181,7 +181,7 @@ fn frozen(generator: &Generator) -> Result<Generator> {
     for tensor in tensors.values_mut() {
         *tensor = tensor.detach().copy()?;
     }
-    Ok(Generator::from_tensors(&tensors, generator.config())?)
+    Ok(generator.with_tensors(&tensors)?)
 }
 
 /// Latents at `distance` from the pivots `[m, num_ws, D]`, towards random ones.

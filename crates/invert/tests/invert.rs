@@ -1,11 +1,14 @@
 //! Inversion and tuning on a small random generator, whose own pictures are looked for.
 #![allow(clippy::unwrap_used)] // In helpers of tests too.
 
+use std::sync::Arc;
+
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::safetensors::Overwrite;
 use domex_invert::{Code, Config, Inversion, Place, Projector, Space, TuneConfig, tune};
 use domex_latent::basis::Basis;
+use domex_latent::modulation::{Modulation, Modulations, Modulator};
 use domex_latent::subspace::Subspaces;
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
 use domex_mystyle::Anchors;
@@ -405,6 +408,42 @@ fn a_tuned_generator_gives_the_pictures_and_the_given_one_is_as_it_was() {
             .unwrap()
     };
     assert_eq!(apart(&mapped(&tuned), &mapped(&generator)), 0.0);
+}
+
+/// The styles of a layer moved, as a domain behind an open gate does.
+#[derive(Debug)]
+struct Moved;
+
+impl Modulator for Moved {
+    fn modulate(&self, _: &Tensor) -> domex_latent::Result<Modulations> {
+        let moved = Modulation {
+            style_offset: Some(Tensor::ones((1, 8), DType::F32, &Device::Cpu)?),
+            ..Modulation::default()
+        };
+        Ok([("b8.conv0".to_owned(), moved)].into())
+    }
+}
+
+#[test]
+fn what_changes_the_layers_changes_them_in_a_tuned_generator_too() {
+    let (plain, perceptual) = (generator(), perceptual());
+    let (_, ws) = pictures(&plain);
+    let mut moved = plain.clone();
+    moved.synthesis_mut().add_modulator(Arc::new(Moved));
+    let wanted = synthesize(&moved, &ws);
+    assert!(apart(&wanted, &synthesize(&plain, &ws)) > 0.01);
+    // It gives these pictures already, so it is left as it is.
+    let tuned = tune(
+        &moved,
+        &perceptual,
+        &ws,
+        &wanted,
+        &TuneConfig::default(),
+        &mut Streams::new(0).stream("tune"),
+        &mut |_, _| {},
+    )
+    .unwrap();
+    assert_eq!(apart(&synthesize(&tuned, &ws), &wanted), 0.0);
 }
 
 #[test]
