@@ -2,7 +2,8 @@
 //!
 //! A job may belong to a *view* of a page, such as its large picture. Only the newest job of a view waits: an older one gives it its place.
 //!
-//! When another model is wanted, the engine's work ends with that, and what waits is dropped: it was asked of the model before.
+//! When another model is wanted, the engine's work ends with that, and what waits is dropped: it was asked of the model before. What
+//! comes before that model is there waits for it; who asked for more than one turn of the engine asks in the end which model it was.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

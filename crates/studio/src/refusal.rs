@@ -39,8 +39,8 @@ pub enum Refusal {
     /// A picture or file that cannot be used.
     #[error("{0}")]
     Unusable(String),
-    /// A newer request of the same view took its place.
-    #[error("a newer request took the place of this one")]
+    /// A newer request of the same view took its place, or another model that of the one it was asked of.
+    #[error("a newer request or another model took the place of this one")]
     Superseded,
     /// Too many requests wait.
     #[error("too many pictures are waiting; try again in a moment")]

@@ -172,7 +172,8 @@ async fn model(State(shared): Studio, body: Body) -> Answer {
 /// Whether the engine can draw it: what is in the file of a photo only it can tell.
 async fn try_out(shared: &Shared, settings: &Settings) -> Result<(), Refusal> {
     let frame = Frame::still(settings.clone());
-    shared.draw(vec![frame], None, true).await.map(drop)
+    let shown = shared.shown();
+    shared.draw(&shown, vec![frame], None, true).await.map(drop)
 }
 
 #[derive(Deserialize)]
@@ -200,12 +201,13 @@ async fn pictures(State(shared): Studio, body: Body) -> Answer {
     {
         return Err(Refusal::Malformed("the view's name is too long".into()));
     }
+    let shown = shared.shown();
     asked
         .settings
         .iter()
-        .try_for_each(|settings| settings.check(&shared.info()))?;
+        .try_for_each(|settings| settings.check(&shown.info))?;
     let frames: Vec<Frame> = asked.settings.into_iter().map(Frame::still).collect();
-    let pictures = shared.draw_all(&frames, asked.view.as_deref(), asked.draft);
+    let pictures = shared.draw_all(&shown, &frames, asked.view.as_deref(), asked.draft);
     let pictures = pictures.await?;
     let bytes = shared
         .apart(move || Ok(encode_png(&side_by_side(&pictures)?)?))
@@ -220,17 +222,21 @@ async fn download(State(shared): Studio, body: Body) -> Answer {
 
 async fn sheet(State(shared): Studio, body: Body) -> Answer {
     let sheet: Sheet = shared.json(body).await?;
-    sheet.check(&shared.info())?;
-    let pictures = shared.draw_all(&sheet.frames(), None, false).await?;
-    let stamp = shared.stamp(sheet.settings.clone())?;
+    let shown = shared.shown();
+    sheet.check(&shown.info)?;
+    let frames = sheet.frames();
+    let pictures = shared.draw_all(&shown, &frames, None, false).await?;
+    let stamp = shared.stamp(&shown, sheet.settings.clone())?;
     let bytes = shared.apart(move || stamp.encode(&sheet.draw(&pictures)?));
     Ok(file("image/png", bytes.await?))
 }
 
 async fn film(State(shared): Studio, body: Body) -> Answer {
     let film: Film = shared.json(body).await?;
-    film.check(&shared.info())?;
-    let pictures = shared.draw_all(&film.frames(), None, false).await?;
+    let shown = shared.shown();
+    film.check(&shown.info)?;
+    let frames = film.frames();
+    let pictures = shared.draw_all(&shown, &frames, None, false).await?;
     let kind = film.media_type();
     Ok(file(
         kind,

@@ -96,9 +96,10 @@ impl Shared {
         self.photos.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pictures of frames, in one turn of the engine.
+    /// Pictures of frames by the model that is shown, in one turn of the engine.
     pub async fn draw(
         &self,
+        shown: &Shown,
         frames: Vec<Frame>,
         view: Option<String>,
         draft: bool,
@@ -107,21 +108,27 @@ impl Shared {
         let work = self.queue.ask(view, self.limits.draw, move |engine, stop| {
             engine.draw(&frames, &photos, draft, stop)
         });
-        work.await
+        let pictures = work.await?;
+        // One that came in between may have drawn them.
+        match Arc::ptr_eq(&shown.info, &self.info()) {
+            true => Ok(pictures),
+            false => Err(Refusal::Superseded),
+        }
     }
 
     /// Pictures of many frames. Other requests get their turn in between.
     pub async fn draw_all(
         &self,
+        shown: &Shown,
         frames: &[Frame],
         view: Option<&str>,
         draft: bool,
     ) -> Result<Vec<RgbImage>, Refusal> {
         // Where drafts are worth their while a picture takes long.
-        let turn = if self.info().drafts { 1 } else { TURN };
+        let turn = if shown.info.drafts { 1 } else { TURN };
         let mut pictures = Vec::with_capacity(frames.len());
         for turn in frames.chunks(turn) {
-            let drawn = self.draw(turn.to_vec(), view.map(str::to_owned), draft);
+            let drawn = self.draw(shown, turn.to_vec(), view.map(str::to_owned), draft);
             pictures.extend(drawn.await?);
         }
         Ok(pictures)
@@ -129,21 +136,21 @@ impl Shared {
 
     /// A picture with its settings in it.
     pub async fn stamped(&self, settings: Settings) -> Result<Vec<u8>, Refusal> {
-        settings.check(&self.info())?;
-        let mut pictures = self
-            .draw(vec![Frame::still(settings.clone())], None, false)
-            .await?;
+        let shown = self.shown();
+        settings.check(&shown.info)?;
+        let frames = vec![Frame::still(settings.clone())];
+        let mut pictures = self.draw(&shown, frames, None, false).await?;
         let picture = pictures.pop().ok_or_else(no_picture)?;
-        let stamp = self.stamp(settings)?;
+        let stamp = self.stamp(&shown, settings)?;
         self.apart(move || stamp.encode(&picture)).await
     }
 
-    pub fn stamp(&self, settings: Settings) -> Result<Stamp, Refusal> {
+    pub fn stamp(&self, shown: &Shown, settings: Settings) -> Result<Stamp, Refusal> {
         let photo = settings
             .photo()
             .map(|id| self.photos().get(id))
             .transpose()?;
-        Ok(Stamp::new(&self.info().model, settings, photo))
+        Ok(Stamp::new(&shown.info.model, settings, photo))
     }
 
     /// Work on pictures' bytes, which would keep all other answers waiting.

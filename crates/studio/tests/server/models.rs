@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use crate::client::{Answer, Request};
-use crate::painter::{BROKEN, OTHER, Served, png};
-use crate::{asked, refused, seed};
+use crate::painter::{BROKEN, HELD, OTHER, Served, png};
+use crate::{ARRIVED, asked, refused, seed};
 
 fn opened(studio: &Served, name: &str, settings: &Json) -> Answer {
     let asked = json!({ "name": name, "settings": settings });
@@ -31,6 +31,24 @@ fn another_model_is_shown_with_what_of_the_settings_it_has() {
         [&json!(OTHER), &json!(OTHER), &json!(["owl"])]
     );
     refused(&studio.ask(&asked(&elf)), 422, "owl");
+}
+
+#[test]
+fn pictures_of_two_models_are_not_put_into_one_answer() {
+    let studio = Served::new();
+    // More than the engine draws in one turn.
+    let mut settings = vec![seed(1); 12];
+    settings[0] = seed(HELD);
+    let held = studio.hold(&Request::post(
+        "/api/pictures",
+        &json!({ "settings": settings }),
+    ));
+    let change = json!({ "name": OTHER, "settings": seed(1) });
+    let change = studio.ask_later(&Request::post("/api/model", &change));
+    std::thread::sleep(ARRIVED);
+    studio.release();
+    assert_eq!(change.join().unwrap().status, 200);
+    refused(&held.join().unwrap(), 409, "another model");
 }
 
 #[test]
