@@ -16,6 +16,7 @@ typedef unsigned char u8;
 
 #ifndef INFINITY
 #define INFINITY __int_as_float(0x7f800000) // As <math.h>, which NVRTC has not.
+#define NAN __int_as_float(0x7fffffff)
 #endif
 
 // Threads of every block that reduces; a multiple of the warp.

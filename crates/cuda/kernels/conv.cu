@@ -17,7 +17,8 @@ struct Conv {
     int n, int c_in, int h, int w, int c_out, int kh, int kw, int stride, int padding, int oh, int ow
 #define CONV Conv{n, c_in, h, w, c_out, kh, kw, stride, padding, oh, ow}
 
-// sums[u][v] += the product of two slices; thread t holds rows t / 16 + 16 u and columns t % 16 + 16 v.
+// sums[u][v] += the product of two slices, added up by itself first: a long sum rounds less where it is one of short ones. Thread t
+// holds rows t / 16 + 16 u and columns t % 16 + 16 v.
 struct Tile {
     float (*a)[TILE], (*b)[TILE]; // [SLICE][TILE]
     float sums[EACH][EACH];
@@ -31,6 +32,7 @@ struct Tile {
     }
 
     __device__ void multiply() {
+        float part[EACH][EACH] = {};
         __syncthreads();
 #pragma unroll
         for (int k = 0; k < SLICE; k++) {
@@ -38,8 +40,10 @@ struct Tile {
             for (int u = 0; u < EACH; u++) left[u] = a[k][row(u)];
             for (int v = 0; v < EACH; v++) right[v] = b[k][col(v)];
             for (int u = 0; u < EACH; u++)
-                for (int v = 0; v < EACH; v++) sums[u][v] += left[u] * right[v];
+                for (int v = 0; v < EACH; v++) part[u][v] += left[u] * right[v];
         }
+        for (int u = 0; u < EACH; u++)
+            for (int v = 0; v < EACH; v++) sums[u][v] += part[u][v];
         __syncthreads();
     }
 };

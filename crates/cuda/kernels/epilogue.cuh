@@ -3,10 +3,7 @@
 #include "common.cuh"
 
 // The activations, numbered as in the crate's `epilogue` module.
-enum Act { LINEAR, LRELU, TANH, SIGMOID, ELU, SELU, SOFTPLUS, SWISH, GELU, QUICK_GELU };
-
-#define SELU_SCALE 1.0507009873554805f
-#define SELU_ALPHA 1.6732632423543772f
+enum Act { LINEAR, LRELU, SWISH, GELU, QUICK_GELU };
 
 __device__ inline float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
 
@@ -15,11 +12,6 @@ __device__ inline float act_value(int act, float alpha, float z) {
     case LINEAR: return z;
     // Not z * 0 for a slope of zero: that is NaN for minus infinity.
     case LRELU: return z > 0.0f ? z : (alpha == 0.0f && z <= 0.0f ? 0.0f : z * alpha);
-    case TANH: return tanhf(z);
-    case SIGMOID: return sigmoid(z);
-    case ELU: return z > 0.0f ? z : alpha * expm1f(z);
-    case SELU: return SELU_SCALE * (z > 0.0f ? z : SELU_ALPHA * expm1f(z));
-    case SOFTPLUS: return fmaxf(z, 0.0f) + log1pf(expf(-fabsf(z)));
     case SWISH: return z * sigmoid(z);
     case GELU: return 0.5f * z * (1.0f + erff(z * 0.70710678118654752f));
     default: return z * sigmoid(1.702f * z);
@@ -31,11 +23,6 @@ __device__ inline float act_slope(int act, float alpha, float z) {
     switch (act) {
     case LINEAR: return 1.0f;
     case LRELU: return z > 0.0f ? 1.0f : alpha;
-    case TANH: { float t = tanhf(z); return 1.0f - t * t; }
-    case SIGMOID: { float s = sigmoid(z); return s * (1.0f - s); }
-    case ELU: return z > 0.0f ? 1.0f : alpha * expf(z);
-    case SELU: return SELU_SCALE * (z > 0.0f ? 1.0f : SELU_ALPHA * expf(z));
-    case SOFTPLUS: return sigmoid(z);
     case SWISH: { float s = sigmoid(z); return s * (1.0f + z * (1.0f - s)); }
     case GELU: return 0.5f * (1.0f + erff(z * 0.70710678118654752f)) + z * 0.39894228040143268f * expf(-0.5f * z * z);
     default: { float s = sigmoid(1.702f * z); return s * (1.0f + 1.702f * z * (1.0f - s)); }
@@ -59,10 +46,10 @@ struct Epilogue {
         return y > limit ? limit : (y < -limit ? -limit : y); // A NaN stays one.
     }
 
-    // The gradient of z from that of y.
+    // The gradient of z from that of y: zero beyond the limit, and where the slope is zero also for an infinite gy.
     __device__ float back(float z, float gy) const {
-        float y = gain * act_value(act, alpha, z);
-        return y > limit || y < -limit ? 0.0f : gy * gain * act_slope(act, alpha, z);
+        float y = gain * act_value(act, alpha, z), slope = act_slope(act, alpha, z);
+        return y > limit || y < -limit || slope == 0.0f ? 0.0f : gy * gain * slope;
     }
 };
 

@@ -37,16 +37,22 @@ grid_sample(const float *x, const float *points, float *y, int n, int c, int h, 
 
 // The adjoint adds where samples fall. Atomic additions of floats would come in another order each time; integers do not care: the
 // gradients are scaled so that the largest is 2^30, which leaves room for 2^33 of them, rounded to whole numbers, and added as such.
+// Where one is not finite there is no such scale, and all that comes out is NaN: no step is taken of it.
 extern "C" __global__ void __launch_bounds__(THREADS) largest_magnitude(const float *g, float *parts, i64 len) {
     float most = 0.0f;
-    for (i64 e = first_element(); e < len; e += element_step()) most = fmaxf(most, fabsf(g[e]));
+    for (i64 e = first_element(); e < len; e += element_step()) {
+        float size = fabsf(g[e]);
+        most = size < INFINITY ? fmaxf(most, size) : INFINITY; // Which fmaxf does not do for a NaN.
+    }
     most = block_max(most);
     if (threadIdx.x == 0) parts[blockIdx.x] = most;
 }
 
+// NaN where a gradient is not finite.
 __device__ inline float scale_of(const float *parts, int count) {
     float most = 0.0f;
     for (int i = 0; i < count; i++) most = fmaxf(most, parts[i]);
+    if (most == INFINITY) return NAN;
     return most > 0.0f ? 1073741824.0f / most : 0.0f;
 }
 
@@ -54,6 +60,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 grid_sample_scatter(const float *g, const float *points, const float *parts, int count, u64 *sums, int n, int c, int h, int w,
                     int samples) {
     float scale = scale_of(parts, count);
+    if (!(scale > 0.0f)) return;
     for (i64 e = first_element(); e < (i64)n * samples; e += element_step()) {
         Corners corners(points[2 * e], points[2 * e + 1], h, w);
         i64 image = e / samples, sample = e % samples;
@@ -72,5 +79,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) clear(u64 *sums, i64 len) 
 extern "C" __global__ void __launch_bounds__(THREADS)
 grid_sample_finish(const u64 *sums, const float *parts, int count, float *gx, i64 len) {
     float scale = scale_of(parts, count);
-    for (i64 e = first_element(); e < len; e += element_step()) gx[e] = scale > 0.0f ? (float)(i64)sums[e] / scale : 0.0f;
+    for (i64 e = first_element(); e < len; e += element_step()) gx[e] = scale == 0.0f ? 0.0f : (float)(i64)sums[e] / scale;
 }

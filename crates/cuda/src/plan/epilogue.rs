@@ -96,19 +96,14 @@ impl Epilogue {
     }
 }
 
-/// The activation's number in `kernels/epilogue.cuh`, and its slope or limit.
+/// The activation's number in `kernels/epilogue.cuh`, and its slope below zero.
 fn number(act: Activation) -> (i32, f32) {
     match act {
         Activation::Linear => (0, 0.0),
         Activation::Lrelu { alpha } => (1, alpha as f32),
-        Activation::Tanh => (2, 0.0),
-        Activation::Sigmoid => (3, 0.0),
-        Activation::Elu { alpha } => (4, alpha as f32),
-        Activation::Selu => (5, 0.0),
-        Activation::Softplus => (6, 0.0),
-        Activation::Swish => (7, 0.0),
-        Activation::Gelu => (8, 0.0),
-        Activation::QuickGelu => (9, 0.0),
+        Activation::Swish => (2, 0.0),
+        Activation::Gelu => (3, 0.0),
+        Activation::QuickGelu => (4, 0.0),
     }
 }
 

@@ -180,4 +180,13 @@ fn sampling_at_positions_agrees_with_the_cpu_both_ways() {
         };
         assert_close(&got[0], &want, 3e-6, "the adjoint of sampling");
     }
+    for wrong in [f32::NAN, f32::INFINITY] {
+        let mut gy = noise(len, 3);
+        gy[7] = wrong;
+        let plan = plan::grid_sample_adjoint(&s).unwrap();
+        let Some(got) = floats(&plan, &[&gy, &points], &[(2, x.len())]) else {
+            return;
+        };
+        assert!(got[0].iter().all(|g| g.is_nan()), "{wrong}");
+    }
 }

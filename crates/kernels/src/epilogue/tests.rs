@@ -8,7 +8,7 @@ const ACTS: [Activation; 5] = [
     Activation::Lrelu { alpha: 0.2 },
     Activation::Gelu,
     Activation::QuickGelu,
-    Activation::Tanh,
+    Activation::Swish,
 ];
 
 fn plain(s: &EpilogueShape, e: &Epilogue<'_, f64>, x: &[f64]) -> Vec<f64> {
