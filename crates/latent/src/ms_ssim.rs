@@ -19,6 +19,7 @@
 
 use candle_core::{DType, Tensor};
 use domex_ops::upfirdn2d::{UpFirDn, upfirdn2d};
+use domex_ops::{Pool, avg_pool2d};
 
 use crate::distance::{ImageDistance, check_pair};
 use crate::{Error, Result};
@@ -138,7 +139,7 @@ fn similarity(a: &Tensor, b: &Tensor, window: &Tensor) -> Result<(Tensor, Tensor
 fn halve(x: &Tensor) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     let even = x.narrow(2, 0, h / 2 * 2)?.narrow(3, 0, w / 2 * 2)?;
-    Ok(even.contiguous()?.avg_pool2d(2)?)
+    Ok(avg_pool2d(&even, &Pool::new(2, 2), true)?)
 }
 
 #[cfg(test)]

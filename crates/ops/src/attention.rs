@@ -22,8 +22,6 @@ use crate::{
 
 const OP: &str = "attention";
 const BODIES: Bodies = Bodies::CPU_AND_CUDA;
-/// Channels of a head that the CUDA kernels take at most.
-const DEEPEST_ON_CUDA: usize = 128;
 
 /// Which keys a query sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,9 +40,13 @@ pub enum Mask {
 /// the width; [`Error::DType`] and [`Error::Device`] when the operands do not match.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Mask) -> Result<Tensor> {
     let shape = check_operands(q, k, v, heads, mask)?;
-    let body = BODIES.of(&[q]);
-    if body == Body::Composed || (body == Body::Cuda && shape.depth > DEEPEST_ON_CUDA) {
-        return composed(&shape, q, k, v);
+    match BODIES.of(&[q]) {
+        Body::Composed => return composed(&shape, q, k, v),
+        #[cfg(feature = "cuda")]
+        Body::Cuda if shape.depth > domex_cuda::plan::DEEPEST => {
+            return composed(&shape, q, k, v);
+        }
+        _ => {}
     }
     let [q, k, v] = [q.contiguous()?, k.contiguous()?, v.contiguous()?];
     Ok(q.apply_op3(&k, &v, Attention(shape))?)

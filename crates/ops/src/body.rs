@@ -18,7 +18,8 @@ pub(crate) enum Body {
     Cpu,
     /// A kernel on a CUDA device.
     Cuda,
-    /// candle's operations: any device, any float type.
+    /// candle's operations: any float type, on any device that has them. For CUDA candle's convolutions and pooling are not
+    /// compiled, so float64 has none there.
     Composed,
 }
 

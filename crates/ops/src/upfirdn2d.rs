@@ -34,7 +34,7 @@ use domex_kernels::{
 };
 
 pub(crate) use self::filter::filter_size;
-pub use self::filter::{setup_filter, setup_filter2d};
+pub use self::filter::{SEPARABLE_TAPS, setup_filter, setup_filter2d};
 use crate::{
     Error, Result,
     body::{Bodies, Body},

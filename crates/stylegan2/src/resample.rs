@@ -2,13 +2,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
-use domex_ops::upfirdn2d::setup_filter;
+use domex_ops::upfirdn2d::{SEPARABLE_TAPS, setup_filter};
 
 use crate::weights;
 use crate::{Error, Result};
-
-/// A one-dimensional filter with at least this many taps stays separable.
-const SEPARABLE_FROM: usize = 8;
 
 /// Name of the buffer.
 pub(crate) const NAME: &str = "resample_filter";
@@ -25,7 +22,7 @@ pub(crate) fn buffer(vb: &VarBuilder<'_>, taps: &[f64]) -> Result<Tensor> {
 
 /// `[k, k]`, or `[k]` for a separable filter.
 fn shape(taps: usize) -> Vec<usize> {
-    if taps < SEPARABLE_FROM {
+    if taps < SEPARABLE_TAPS {
         vec![taps, taps]
     } else {
         vec![taps]
@@ -41,8 +38,8 @@ pub(crate) fn stored(taps: &[f64], dtype: DType, device: &Device) -> Result<Tens
 /// published four.
 pub(crate) fn binomial(shape: &[usize]) -> Result<Vec<f64>> {
     let taps = match *shape {
-        [k] if (SEPARABLE_FROM..=64).contains(&k) => k,
-        [k, same] if k == same && (1..SEPARABLE_FROM).contains(&k) => k,
+        [k] if (SEPARABLE_TAPS..=64).contains(&k) => k,
+        [k, same] if k == same && (1..SEPARABLE_TAPS).contains(&k) => k,
         _ => {
             return Err(Error::Shape {
                 what: NAME.to_string(),

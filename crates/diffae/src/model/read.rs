@@ -157,7 +157,8 @@ impl Parts {
             .collect()
     }
 
-    /// The model, all of one type: float64 where all of the networks' tensors are, else float32.
+    /// The model, all of one type: on a CPU float64 where all of the networks' tensors are, else float32. Kernels of a GPU are
+    /// float32's.
     pub(super) fn model(self, config: &Config, device: &Device) -> Result<Model> {
         let load = |data: &TensorData| data.to_tensor(device);
         let mut tensors = Tensors::new();
@@ -165,7 +166,10 @@ impl Parts {
             tensors.insert(name.clone(), load(data)?);
         }
         let wide = tensors.values().all(|t| t.dtype() == DType::F64);
-        let dtype = if wide { DType::F64 } else { DType::F32 };
+        let dtype = match wide && device.is_cpu() {
+            true => DType::F64,
+            false => DType::F32,
+        };
         for tensor in tensors.values_mut() {
             *tensor = tensor.to_dtype(dtype)?;
         }

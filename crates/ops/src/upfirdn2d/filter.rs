@@ -7,7 +7,7 @@ use crate::{Error, Result, check};
 const OP: &str = "setup_filter";
 
 /// A 1-D filter with at least so many taps stays separable unless the caller says otherwise.
-const SEPARABLE_TAPS: usize = 8;
+pub const SEPARABLE_TAPS: usize = 8;
 
 /// A filter from its 1-D taps, normalised to sum 1: `[k]` when separable, else the outer product
 /// `[k, k]`. Without a choice, filters with fewer than 8 taps become outer products.

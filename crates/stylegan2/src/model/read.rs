@@ -147,7 +147,7 @@ fn take_taps(tensors: &Tensors, taps: &mut Vec<f64>) -> Result<()> {
     Ok(())
 }
 
-/// Tensors on the device, all of one type: float64 where all are, else float32.
+/// Tensors on the device, all of one type: on a CPU float64 where all are, else float32. Kernels of a GPU are float32's.
 ///
 /// # Errors
 ///
@@ -158,7 +158,10 @@ pub fn tensors(weights: &Weights, device: &Device) -> Result<Tensors> {
         .map(|(name, data)| Ok((name.clone(), data.to_tensor(device)?)))
         .collect::<Result<Tensors>>()?;
     let wide = tensors.values().all(|tensor| tensor.dtype() == DType::F64);
-    let dtype = if wide { DType::F64 } else { DType::F32 };
+    let dtype = match wide && device.is_cpu() {
+        true => DType::F64,
+        false => DType::F32,
+    };
     for tensor in tensors.values_mut() {
         *tensor = tensor.to_dtype(dtype)?;
     }
