@@ -55,6 +55,8 @@ fn arguments_that_are_unknown_or_out_of_range_are_named() {
         kwargs[key] = value;
         kwargs
     };
+    let mut slow = good.clone();
+    (slow["first_cutoff"], slow["first_stopband"]) = (json!(0.1), json!(0.2));
     let wrong = [
         (with("num_hooks", json!(3)), "num_hooks"),
         (
@@ -72,6 +74,7 @@ fn arguments_that_are_unknown_or_out_of_range_are_named() {
         ),
         (with("first_cutoff", json!(0.0)), "first_cutoff: 0"),
         (with("first_stopband", json!(1.5)), "first_stopband: 1.5"),
+        (slow, "first_stopband: 0.2"),
         (
             with("last_stopband_rel", json!(1.0)),
             "last_stopband_rel: 1",

@@ -132,7 +132,9 @@ impl SynthesisConfig {
             self.channels.len() - 1,
         )?;
         above("first_cutoff", self.first_cutoff, 0.0)?;
-        above("first_stopband", self.first_stopband, self.first_cutoff)?;
+        // Up to 0.25 the first sampling rate would be less than one.
+        let least = self.first_cutoff.max(0.25);
+        above("first_stopband", self.first_stopband, least)?;
         above("last_stopband_rel", self.last_stopband_rel, 1.0)?;
         size("margin_size", self.margin_size, 0, 1024)?;
         if !(self.output_scale.is_finite() && self.output_scale != 0.0) {
