@@ -111,6 +111,17 @@ fn a_set_too_small_to_part_is_not_compared_with_itself() {
 }
 
 #[test]
+fn samples_near_the_same_picture_are_compared() {
+    let world = pictures();
+    let found = world.json("eval --data set --pictures 12 --clusters --out near --json");
+    let clusters = found["clusters"]["clusters"].as_array().unwrap();
+    assert_eq!(clusters.len(), 30);
+    let samples: u64 = clusters.iter().map(|c| c[0].as_u64().unwrap()).sum();
+    assert_eq!(samples, 12);
+    assert!(found["clusters"]["mean"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn figures_are_printed_with_their_names() {
     let text = pictures().ok("eval --data portraits --pictures 4 --out words");
     for word in [
@@ -130,6 +141,10 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_written() {
         ("", &["no domains", "--data"][..]),
         ("--data large", &["32 × 32", "16 × 16"]),
         ("--data nowhere", &["nowhere"]),
+        (
+            "--data portraits --clusters",
+            &["--clusters", "at most 100"],
+        ),
         (
             "--data set --judge shipped/perceptual.safetensors",
             &["--judge", "expanded"],

@@ -16,14 +16,14 @@ use crate::{Error, Result, Subject};
 /// Pictures at once.
 const BATCH: usize = 8;
 
-/// Pictures of a set for which this is meant. What the perceptual network sees in all of them is held in memory.
-const MOST: u64 = 100;
+/// Pictures of a set that [`clusters`] takes at most. What the perceptual network sees in all of them is held in memory.
+pub const MOST_TO_CLUSTER_BY: u64 = 100;
 
 /// Of `count` samples, by perceptual distance, around the pictures of `set`. `done` is told how many of them were laid to one.
 ///
 /// # Errors
 ///
-/// A set of more than a hundred pictures, as of [`likeness()`](crate::likeness()), or no two samples near one picture.
+/// A set of more than [`MOST_TO_CLUSTER_BY`] pictures, as of [`likeness()`](crate::likeness()), or no two samples near one picture.
 pub fn clusters(
     subject: Subject<'_>,
     perceptual: &Lpips,
@@ -35,8 +35,8 @@ pub fn clusters(
     let generator = subject.generator;
     let labels = generator.label_dim();
     check(set, generator.resolution(), labels, count)?;
-    if set.len() > MOST {
-        let expected = format!("at most {MOST}: those that the generator learnt from");
+    if set.len() > MOST_TO_CLUSTER_BY {
+        let expected = format!("at most {MOST_TO_CLUSTER_BY}");
         return Err(Error::config("pictures to cluster by", set.len(), expected));
     }
     let device = generator.device();

@@ -32,7 +32,7 @@ mod text_scores;
 mod truth;
 
 pub use cache::FeatureCache;
-pub use clusters::clusters;
+pub use clusters::{MOST_TO_CLUSTER_BY, clusters};
 pub use composed::{Pair, pairs};
 pub use error::{Error, Result};
 pub use features::Features;

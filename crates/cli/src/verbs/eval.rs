@@ -15,7 +15,10 @@ use domex_data::picture::Background;
 use domex_data::portraits::Domain;
 use domex_data::source::{LabelsFrom, Options, PictureSource, Portraits};
 use domex_error::user_error;
-use domex_eval::{Likeness, Networks, TextScores, likeness, path_length, text_scores};
+use domex_eval::{
+    Likeness, MOST_TO_CLUSTER_BY, Networks, TextScores, clusters, likeness, path_length,
+    text_scores,
+};
 use domex_lpips::Lpips;
 use serde_json::json;
 
@@ -34,7 +37,7 @@ pub use show::{HEADS, rows};
 /// Flags of `domex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model adapted.pt --source ffhq.pkl --domain \"photo=>sketch\" --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n  domex fetch dinov2-vits14 && domex eval --model ffhq.pkl --data photos.zip --features dinov2=dinov2-vits14 --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. For models expanded from the shipped generator, `truth` says how\nmuch of the way to the rendering of the same latent in the domain was gone (0: none, 1: as near as the base is to its own), `none`\nhow often the judge finds a picture to be of no domain, and `edges` how much line there is, of how much in renderings; characters in techniques are\ncomposed, and the judge says how often it sees both. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `dinov2` what\nFD-DINOv2 is (ViT-L/14; dinov2=dinov2-vits14 takes the small one, with other figures), `clip` adds CLIP-MMD.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
+    after_help = "Examples:\n  domex eval --model run/model.safetensors --out eval\n  domex eval --model run/model.safetensors --source portraits --pictures 1000 --json\n  domex eval --model run/model.safetensors --clip ViT-L/14 --out eval\n  domex eval --model adapted.pt --source ffhq.pkl --domain \"photo=>sketch\" --clip ViT-L/14 --out eval\n  domex eval --model ffhq.pkl --data photos.zip --pictures 10000 --features inception --out eval\n  domex fetch dinov2-vits14 && domex eval --model ffhq.pkl --data photos.zip --features dinov2=dinov2-vits14 --out eval\n\nFor an expanded model, a judge (a classifier that no training loss uses) classifies the same latents in the\nbase subspace and in every domain. `reached` is how often it names the domain, `factors kept` how often\npose, hair, glasses and so on get the same class as in the base. For models expanded from the shipped generator, `truth` says how\nmuch of the way to the rendering of the same latent in the domain was gone (0: none, 1: as near as the base is to its own), `none`\nhow often the judge finds a picture to be of no domain, and `edges` how much line there is, of how much in renderings; characters in techniques are\ncomposed, and the judge says how often it sees both. With --clip, of domains of any world: a CLIP model says how well\npictures fit the domain's text, whether they changed as the texts do, how diverse they stayed, and what leaks.\n\nWith --data, of any model: Fréchet distance (FID) and its extrapolation, kernel distance (KID), precision and recall,\ndensity and coverage of samples (on the base subspace, where there is one) and pictures, on the features of\n--features. `inception` is what fid, kid, pr and is of the stylegan2-ada family are measured on, `dinov2` what\nFD-DINOv2 is (ViT-L/14; dinov2=dinov2-vits14 takes the small one, with other figures), `clip` adds CLIP-MMD.\nWith --clusters, for a model that learnt from a handful of pictures: each sample goes to the picture of --data that it is\nnearest to, and the samples of a picture are compared with each other; a model that copies has no diversity there.\nFigures of other networks or other numbers of pictures are not to be compared with these. Features of --data are kept\nin the cache folder. eval.json and eval.md hold all of it."
 )]
 pub struct Eval {
     /// Which model.
@@ -71,6 +74,9 @@ pub struct Eval {
     /// A CLIP model that scores the domains by their texts; better one that did not train them
     #[arg(long, value_name = "FILE|NAME")]
     pub clip: Option<String>,
+    /// Also how different samples are that are near the same picture of --data, the few (at most 100) that the model learnt from
+    #[arg(long, requires = "data")]
+    pub clusters: bool,
     /// Also the perceptual path length in W, at the ends of as many paths as --pictures
     #[arg(long)]
     pub path_length: bool,
@@ -122,6 +128,9 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
             "--class: is the class in which domains are judged, or scored by --clip; neither is done here, and samples are compared with pictures of all classes",
         ));
     }
+    if let Some(set) = set.as_ref().filter(|_| args.clusters) {
+        check_few(set.len())?;
+    }
     let (features, cache) = args.features.load(context)?;
     let clip = args.clip.as_deref();
     let clip = clip.map(|name| clip_model(context, name)).transpose()?;
@@ -162,6 +171,18 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         json["likeness"] = serde_json::to_value(&likeness)?;
         say(context, show::likeness(&likeness));
         found.likeness = Some(likeness);
+    }
+    if let Some(set) = set.as_deref().filter(|_| args.clusters) {
+        let count = args.pictures as usize;
+        let progress = context.progress("samples", count);
+        let seed = context.seed;
+        let clusters = clusters(model.subject(None), &perceptual, set, count, seed, |n| {
+            progress.advance(n);
+        })?;
+        drop(progress);
+        json["clusters"] = serde_json::to_value(&clusters)?;
+        context.say(&show::clusters(&clusters));
+        found.clusters = Some(clusters);
     }
     if args.path_length {
         let count = args.pictures as usize;
@@ -209,6 +230,16 @@ fn beside(
         },
     )?;
     Ok(found)
+}
+
+/// Whether a set is of the few pictures that a model learnt from.
+fn check_few(pictures: u64) -> domex_error::Result<()> {
+    match pictures {
+        0..=MOST_TO_CLUSTER_BY => Ok(()),
+        _ => Err(user_error(format!(
+            "--clusters: --data has more pictures than it can be asked of, at most {MOST_TO_CLUSTER_BY}: those that the model learnt from"
+        ))),
+    }
 }
 
 /// A CLIP model by file or name.

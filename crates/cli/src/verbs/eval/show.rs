@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use domex_eval::{Likeness, Outcomes, Pair, TextScores, Truth};
-use domex_metrics::{Better, Measure, Spread, markdown};
+use domex_metrics::{Better, ClusterDiversity, Measure, Spread, markdown};
 
 /// What stands above the columns.
 pub const HEADS: [&str; 5] = ["", "reached", "factors kept", "diversity", "taken for"];
@@ -22,6 +22,8 @@ pub struct Found {
     pub texts: Option<TextScores>,
     /// Samples beside pictures.
     pub likeness: Option<Likeness>,
+    /// Samples among those near the same picture.
+    pub clusters: Option<ClusterDiversity>,
     /// Perceptual path length.
     pub path_length: Option<f64>,
 }
@@ -65,6 +67,22 @@ pub fn likeness(found: &Likeness) -> Vec<String> {
     let warnings = found.comparison.warnings.iter();
     lines.extend(warnings.map(|warning| format!("warning: {warning}")));
     lines
+}
+
+/// How different samples are that are near the same picture.
+pub fn clusters(found: &ClusterDiversity) -> String {
+    let near = |least: usize| {
+        let clusters = found.clusters.iter();
+        clusters.filter(|(samples, _)| *samples >= least).count()
+    };
+    format!(
+        "diversity within clusters {:.4} ± {:.4}, of {} pictures with two samples or more; {} of {} have none",
+        found.mean,
+        found.std,
+        near(2),
+        found.clusters.len() - near(1),
+        found.clusters.len()
+    )
 }
 
 /// A row for the base, and one for each domain.
@@ -286,6 +304,10 @@ pub fn page(model: &str, found: &Found) -> String {
         for warning in &likeness.comparison.warnings {
             let _ = writeln!(text, "\n**Warning**: {warning}.");
         }
+    }
+    if let Some(found) = &found.clusters {
+        let line = clusters(found);
+        let _ = writeln!(text, "\nPerceptual {line}.");
     }
     if let Some(length) = found.path_length {
         let _ = writeln!(
