@@ -275,7 +275,7 @@ impl Trainee for DiffAe {
 
     /// The loss that the autoencoder was trained with, on pictures whose codes are projected onto the base subspace.
     fn source_phases(&mut self, mut step: SourceStep<'_>) -> Result<()> {
-        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        let mut sum = Accumulator::shared(step.team, step.passes.len()).of(step.optimizer);
         for (index, n) in step.passes.clone().into_iter().enumerate() {
             let work = |own: &mut Self, step: &mut SourceStep<'_>| match sum.begin(index) {
                 true => own.source_pass(n, step, &mut sum),

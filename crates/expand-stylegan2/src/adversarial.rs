@@ -95,7 +95,7 @@ pub trait Adversarial: Trainee + Sized {
     ///
     /// When a network or a picture fails.
     fn generator_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
-        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        let mut sum = Accumulator::shared(step.team, step.passes.len()).of(step.optimizer);
         for (index, n) in step.passes.clone().into_iter().enumerate() {
             self.pass(step, |it, step| {
                 let labels = it.draw_labels(n)?;
@@ -136,7 +136,7 @@ pub trait Adversarial: Trainee + Sized {
     ///
     /// When a network or a picture fails.
     fn discriminator_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
-        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        let mut sum = self.sum_of_discriminator(step);
         for (index, n) in step.passes.clone().into_iter().enumerate() {
             self.pass(step, |it, step| {
                 let labels = it.draw_labels(n)?;
@@ -172,7 +172,7 @@ pub trait Adversarial: Trainee + Sized {
     /// When a network or a picture fails.
     fn r1_phase(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
         let gain = self.settings().r1_interval as f64;
-        let mut sum = Accumulator::shared(step.team, step.passes.len());
+        let mut sum = self.sum_of_discriminator(step);
         for (index, n) in step.passes.clone().into_iter().enumerate() {
             self.pass(step, |it, step| {
                 if !sum.begin(index) {
@@ -191,6 +191,15 @@ pub trait Adversarial: Trainee + Sized {
             })?;
         }
         self.apply_to_discriminator(sum, step)
+    }
+
+    /// Of gradients for the discriminator.
+    fn sum_of_discriminator(&self, step: &SourceStep<'_>) -> Accumulator {
+        let sum = Accumulator::shared(step.team, step.passes.len());
+        match self.adversary() {
+            Some(adversary) => sum.of(&adversary.adam),
+            None => sum,
+        }
     }
 
     /// A step of the discriminator's optimizer.

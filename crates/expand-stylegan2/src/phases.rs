@@ -30,7 +30,7 @@ impl StyleGan2 {
         let counts = step.passes.iter().map(|pass| config.samples(*pass));
         let counts: Vec<usize> = counts.collect();
         let total: usize = counts.iter().sum();
-        let mut sum = Accumulator::shared(step.team, counts.len());
+        let mut sum = Accumulator::shared(step.team, counts.len()).of(step.optimizer);
         for (index, n) in counts.into_iter().enumerate() {
             self.pass(step, |it, step| {
                 let ws = it.plain_latents(n, step)?;

@@ -45,7 +45,7 @@ impl Expand {
         };
         let latents = self.objective.latents(&w, &mean, &tasks)?;
         let passes = self.config.passes();
-        let mut sum = Accumulator::shared(&self.team, passes.len());
+        let mut sum = Accumulator::shared(&self.team, passes.len()).of(&self.optimizer);
         let mut shown = vec![None; passes.len()];
         let mut start = 0;
         for (index, &count) in passes.iter().enumerate() {

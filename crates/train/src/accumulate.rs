@@ -3,6 +3,8 @@
 //! The loss of each pass is weighted by its share of the batch, so that what is a mean over the batch is the same however it is
 //! divided. What compares the samples of a pass with one another, such as the minibatch standard deviation, sees fewer of them.
 
+use std::collections::HashSet;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, TensorId, Var};
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,8 @@ pub fn passes(batch: usize, micro_batch: usize) -> Vec<usize> {
 pub struct Accumulator {
     team: Team,
     passes: usize,
+    /// What gradients are kept of, where that is known; else all of them.
+    moved: Option<HashSet<TensorId>>,
     /// Those of each pass of this rank; their sum where no rank has earlier passes.
     gradients: Vec<GradStore>,
     /// Of each pass of this rank; after [`exchange`](Self::exchange) of all passes.
@@ -73,6 +77,14 @@ impl Accumulator {
             passes,
             ..Self::default()
         }
+    }
+
+    /// Keeps the gradients of what this optimizer moves and no others: candle has some of constants too, which are of a pass
+    /// and as large as its activations where gradients are differentiated again.
+    #[must_use]
+    pub fn of(mut self, adam: &Adam) -> Self {
+        self.moved = Some(adam.variables().map(|var| var.id()).collect());
+        self
     }
 
     /// Begins a pass; whether it is this rank's to compute.
@@ -115,16 +127,28 @@ impl Accumulator {
         if !self.is_finite() {
             return Ok(());
         }
-        let mut gradients = match factor == 1.0 {
+        let gradients = match factor == 1.0 {
             true => loss.backward()?,
             false => (loss * factor)?.backward()?,
         };
-        detach(&mut gradients);
+        let gradients = self.kept(&gradients);
         match self.gradients.last_mut() {
             Some(sum) if self.team.is_first() => sum.extend(gradients)?,
             _ => self.gradients.push(gradients),
         }
         Ok(())
+    }
+
+    /// Those that are kept, by themselves: candle leaves at some what they were computed from, and with it the activations of a pass.
+    fn kept(&self, gradients: &GradStore) -> GradStore {
+        let is_kept = |id: &&TensorId| self.moved.as_ref().is_none_or(|moved| moved.contains(*id));
+        let mut kept = GradStore::default();
+        for id in gradients.get_ids().filter(is_kept) {
+            if let Some(gradient) = gradients.get_id(*id) {
+                kept.insert_id(*id, gradient.detach());
+            }
+        }
+        kept
     }
 
     /// Adds to a loss that is told. One that is not finite stops the step.
@@ -229,16 +253,6 @@ impl Accumulator {
             losses.applied(adam.step(&gradients)?);
         }
         Ok(())
-    }
-}
-
-/// candle leaves at some gradients what they were computed from, and with it the activations of a pass.
-fn detach(gradients: &mut GradStore) {
-    let ids: Vec<TensorId> = gradients.get_ids().copied().collect();
-    for id in ids {
-        if let Some(gradient) = gradients.get_id(id).map(Tensor::detach) {
-            gradients.insert_id(id, gradient);
-        }
     }
 }
 

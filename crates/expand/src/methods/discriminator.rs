@@ -237,7 +237,7 @@ impl TrainedDiscriminator {
         batches: &[Option<Batch>],
         turn: &mut Turn<'_>,
     ) -> Result<()> {
-        let mut sum = Accumulator::shared(turn.team, batches.len());
+        let mut sum = Accumulator::shared(turn.team, batches.len()).of(&self.adam);
         for (index, batch) in batches.iter().enumerate() {
             let (true, Some(batch)) = (sum.begin(index), batch) else {
                 continue;
@@ -274,7 +274,7 @@ impl TrainedDiscriminator {
         if gamma == 0.0 || !lazy.due(self.progress.steps[domain]) {
             return Ok(());
         }
-        let mut sum = Accumulator::shared(turn.team, batches.len());
+        let mut sum = Accumulator::shared(turn.team, batches.len()).of(&self.adam);
         for (index, batch) in batches.iter().enumerate() {
             let (true, Some(batch)) = (sum.begin(index), batch) else {
                 continue;
