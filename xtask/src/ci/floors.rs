@@ -124,12 +124,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "domex-gan",
-        &[
-            "domex-ops",
-            "domex-random",
-            "domex-latent",
-            "domex-stylegan2",
-        ],
+        &["domex-ops", "domex-random", "domex-stylegan2"],
     ),
     (
         "domex-replay",

@@ -39,7 +39,7 @@ impl StyleGan2 {
     /// The generator's adversarial phase.
     pub(super) fn g_main(&mut self, losses: &mut Losses) -> Result<()> {
         let passes = self.config.passes();
-        let mut sum = Accumulator::shared(&self.team, passes.len());
+        let mut sum = Accumulator::shared(&self.team, passes.len()).of(&self.networks.adam_g);
         for (index, n) in passes.into_iter().enumerate() {
             self.pass(|it| {
                 let labels = it.random_labels(n)?;
@@ -86,7 +86,7 @@ impl StyleGan2 {
         };
         let finest = if adversarial { finest } else { 0 };
         let passes = self.config.passes();
-        let mut sum = Accumulator::shared(&self.team, passes.len());
+        let mut sum = Accumulator::shared(&self.team, passes.len()).of(&self.networks.adam_g);
         for (index, n) in passes.into_iter().enumerate() {
             self.pass(|it| {
                 let share = n as f64 / it.config.batch as f64;
@@ -155,7 +155,7 @@ impl StyleGan2 {
         let passes = self.config.passes().into_iter();
         let counts: Vec<usize> = passes.map(|pass| config.samples(pass)).collect();
         let total: usize = counts.iter().sum();
-        let mut sum = Accumulator::shared(&self.team, counts.len());
+        let mut sum = Accumulator::shared(&self.team, counts.len()).of(&self.networks.adam_g);
         for (index, n) in counts.into_iter().enumerate() {
             self.pass(|it| {
                 let labels = it.random_labels(n)?;
@@ -191,7 +191,7 @@ impl StyleGan2 {
 
     /// The discriminator's adversarial phase.
     pub(super) fn d_main(&mut self, reals: &[Option<Reals>], losses: &mut Losses) -> Result<()> {
-        let mut sum = Accumulator::shared(&self.team, reals.len());
+        let mut sum = Accumulator::shared(&self.team, reals.len()).of(&self.networks.adam_d);
         for (index, n) in self.config.passes().into_iter().enumerate() {
             self.pass(|it| {
                 let labels = it.random_labels(n)?;
@@ -229,7 +229,7 @@ impl StyleGan2 {
         losses: &mut Losses,
     ) -> Result<()> {
         let gain = self.config.r1_interval as f64;
-        let mut sum = Accumulator::shared(&self.team, reals.len());
+        let mut sum = Accumulator::shared(&self.team, reals.len()).of(&self.networks.adam_d);
         for (index, n) in self.config.passes().into_iter().enumerate() {
             self.pass(|it| {
                 let Some(real) = reals[index].as_ref().filter(|_| sum.begin(index)) else {

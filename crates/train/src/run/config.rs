@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use domex_data::folder::{OutputFolder, write_atomic};
+use domex_data::folder::{OutputFolder, holds, write_atomic};
 use serde_json::Value as Json;
 
 use crate::progress::Show;
@@ -192,14 +192,6 @@ fn remove(folder: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether `path` is `out` or lies in it.
-fn holds(out: &Path, path: &Path) -> bool {
-    match (out.canonicalize(), path.canonicalize()) {
-        (Ok(out), Ok(path)) => path.starts_with(out),
-        _ => false,
-    }
 }
 
 /// The folder of a run.
