@@ -94,6 +94,14 @@ pub fn open(
     if settings.source_weight() == 0.0 && !needed {
         return Ok(None);
     }
+    if !settings.config.moves_base() && !needed {
+        if let Some(path) = settings.data.as_ref().filter(|path| *path != PORTRAITS) {
+            notices.push(format!(
+                "--data {path}: the base stays as it is by itself, so these pictures are not needed and not looked at"
+            ));
+        }
+        return Ok(None);
+    }
     let off = match model {
         Model::StyleGan2(_) | Model::StyleGan3(_) => "the adversarial loss",
         Model::DiffAe(_) => "training",
