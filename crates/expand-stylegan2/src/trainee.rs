@@ -62,9 +62,6 @@ pub struct Purposes {
     labels: Stream,
 }
 
-/// How the names of the maps of noise end, one for each layer that has some.
-const NOISE: &str = ".noise_const";
-
 /// Keys of a snapshot.
 const STREAMS: &str = "source streams";
 const MEAN: &str = "mean_w";
@@ -257,13 +254,6 @@ impl Trainee for StyleGan2 {
             in_one_batch(latents, |all| painted(self.network(weights), all, live))?,
             in_one_batch(source, |all| painted(&self.source, all, from))?,
         ))
-    }
-
-    fn skip_noise(&self, pictures: usize, stream: &mut Stream) {
-        let tensors = self.live.tensors();
-        let maps = tensors.iter().filter(|(name, _)| name.ends_with(NOISE));
-        let each: usize = maps.map(|(_, map)| map.elem_count()).sum();
-        stream.fill_normal(&mut vec![0.0; pictures * each]);
     }
 
     fn discriminator(&self) -> Option<&Discriminator> {

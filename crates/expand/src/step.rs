@@ -122,11 +122,7 @@ impl Expand {
         if let Some(diversity) = &step.diversity {
             sum.tell("loss/diversity", share * number(diversity)?);
         }
-        if let (false, Some(_)) = (moves, self.earlier_domains()) {
-            // A run of a seed stays what it was when these pictures were made.
-            self.trainee.skip_noise(n, &mut self.streams.noise);
-        }
-        if let (true, Some(earlier)) = (moves, self.earlier_domains()) {
+        if let Some(earlier) = self.earlier_domains().filter(|_| moves) {
             let domains = draw(&mut self.streams.earlier, earlier, n)?;
             let term = self.hold(&self.moved(&latents.base, &domains)?)?;
             sum.tell("loss/earlier", share * number(&term)?);

@@ -207,9 +207,6 @@ pub trait Trainee {
         noise: Noise<'_>,
     ) -> Result<(PictureGroups, PictureGroups)>;
 
-    /// Draws from the live network's stream what so many pictures would take of it, where none are made.
-    fn skip_noise(&self, _pictures: usize, _stream: &mut Stream) {}
-
     /// The discriminator of its source domain as its file has it, where it has one: others begin from it.
     fn discriminator(&self) -> Option<&Discriminator> {
         None

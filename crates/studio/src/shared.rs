@@ -42,7 +42,7 @@ pub struct Shared {
     pub limits: Limits,
     /// Those that the studio was told of.
     models: Vec<Named>,
-    shown: Mutex<Shown>,
+    shown: Arc<Mutex<Shown>>,
     photos: Mutex<Photos>,
     /// Pictures are decoded and encoded by so many at once.
     coders: Semaphore,
@@ -65,15 +65,14 @@ impl Shared {
             faces,
             limits: config.limits,
             models: config.models,
-            shown: Mutex::new(shown),
+            shown: Arc::new(Mutex::new(shown)),
             photos: Mutex::default(),
             coders: Semaphore::new(2),
         }
     }
 
     pub fn shown(&self) -> Shown {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.clone()
+        locked(&self.shown).clone()
     }
 
     /// What there is to set.
@@ -83,7 +82,7 @@ impl Shared {
 
     /// From now on this model's engine works.
     pub fn show(&self, shown: Shown) {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        *locked(&self.shown) = shown;
     }
 
     /// All models that the page can show.
@@ -93,7 +92,7 @@ impl Shared {
     }
 
     pub fn photos(&self) -> MutexGuard<'_, Photos> {
-        self.photos.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.photos)
     }
 
     /// Pictures of frames by the model that is shown, in one turn of the engine.
@@ -105,15 +104,15 @@ impl Shared {
         draft: bool,
     ) -> Result<Vec<RgbImage>, Refusal> {
         let photos = self.photos().of(&frames)?;
+        let (asked, now) = (shown.info.clone(), self.shown.clone());
         let work = self.queue.ask(view, self.limits.draw, move |engine, stop| {
-            engine.draw(&frames, &photos, draft, stop)
+            // It waited while another model was opened.
+            if !Arc::ptr_eq(&asked, &locked(&now).info) {
+                return Ok(None);
+            }
+            engine.draw(&frames, &photos, draft, stop).map(Some)
         });
-        let pictures = work.await?;
-        // One that came in between may have drawn them.
-        match Arc::ptr_eq(&shown.info, &self.info()) {
-            true => Ok(pictures),
-            false => Err(Refusal::Superseded),
-        }
+        work.await?.ok_or(Refusal::Superseded)
     }
 
     /// Pictures of many frames. Other requests get their turn in between.
@@ -168,6 +167,11 @@ impl Shared {
     pub async fn json<T: DeserializeOwned>(&self, body: Body) -> Result<T, Refusal> {
         upload::json(body, self.limits.request).await
     }
+}
+
+/// No code that can panic runs under these locks.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An engine that draws nothing is at fault.

@@ -1,8 +1,7 @@
-//! What vectors beside the weights cannot change: steps ask for no replay of it, and learn the same as with it.
+//! What vectors beside the weights cannot change: steps ask for no replay of it.
 
 use candle_core::{Tensor, Var};
 use domex_expand::{Expand, Noise, ParametrisationKind, Weights};
-use domex_random::Streams;
 use domex_stylegan2::Model;
 use domex_test_support::networks as tiny;
 use domex_train::Job as _;
@@ -66,26 +65,4 @@ fn a_step_of_vectors_asks_for_no_replay() {
     };
     assert_eq!(told(GATED[0]), [true, false, false, false]);
     assert_eq!(told(ParametrisationKind::Full), [true; 4]);
-}
-
-#[test]
-fn noise_that_is_passed_over_is_that_of_the_pictures() {
-    let root = tempfile::tempdir().unwrap();
-    tiny::world(root.path());
-    let model = vectors(GATED[0], root.path(), None);
-    let run = job(root.path(), None, settings(GATED[0]), &tasks(&["zombie"])).unwrap();
-    let streams = Streams::new(1);
-    let (mut drawn, mut passed) = (streams.stream("noise"), streams.stream("noise"));
-    let noise = Noise::Fresh {
-        live: &mut drawn,
-        source: &mut streams.stream("other"),
-    };
-    let latents = moved(&model, 0.0);
-    let made = run
-        .trainee()
-        .pictures(Weights::Live, &[&latents], &[], noise);
-    made.unwrap();
-    assert!(drawn != passed);
-    run.trainee().skip_noise(3, &mut passed);
-    assert!(drawn == passed);
 }
