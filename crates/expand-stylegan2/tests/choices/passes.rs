@@ -151,6 +151,13 @@ fn a_weight_of_what_compares_more_samples_than_a_pass_has_is_refused() {
     );
     refused(
         job(&|config| config.nada.weights.target_direction = 0.2),
-        &["nada.weights.target_direction"],
+        &["nada.weights.target_direction", "passes of 2"],
+    );
+    refused(
+        job(&|config| {
+            config.low_memory = false;
+            config.nada.weights.target_direction = 0.2;
+        }),
+        &["nada.weights.target_direction", "two domains"],
     );
 }

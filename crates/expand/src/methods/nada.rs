@@ -190,6 +190,11 @@ impl ByClip {
             None => domex_nada::Nada::new(guides, world.config.nada)?,
         };
         let tasks = tasks(nada.guides())?;
+        if weights.target_direction > 0.0 && tasks.len() < 2 {
+            let expected = "0, or two domains or more, whose pictures it compares";
+            let key = "nada.weights.target_direction";
+            return Err(Error::setting(key, weights.target_direction, expected));
+        }
         Ok(Self {
             tasks: nada.prepare(&tasks, world.cache)?,
             nada,
