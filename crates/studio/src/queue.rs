@@ -3,7 +3,7 @@
 //! A job may belong to a *view* of a page, such as its large picture. Only the newest job of a view waits: an older one gives it its place.
 //!
 //! When another model is wanted, the engine's work ends with that, and what waits is dropped: it was asked of the model before. What
-//! comes before that model is there waits for it, and has to see which model it is.
+//! comes before that model is there waits for it; pictures of several turns have to be of one.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -172,8 +172,7 @@ async fn model(State(shared): Studio, body: Body) -> Answer {
 /// Whether the engine can draw it: what is in the file of a photo only it can tell.
 async fn try_out(shared: &Shared, settings: &Settings) -> Result<(), Refusal> {
     let frame = Frame::still(settings.clone());
-    let shown = shared.shown();
-    shared.draw(&shown, vec![frame], None, true).await.map(drop)
+    shared.draw(vec![frame], None, true).await.map(drop)
 }
 
 #[derive(Deserialize)]
@@ -201,14 +200,13 @@ async fn pictures(State(shared): Studio, body: Body) -> Answer {
     {
         return Err(Refusal::Malformed("the view's name is too long".into()));
     }
-    let shown = shared.shown();
     asked
         .settings
         .iter()
-        .try_for_each(|settings| settings.check(&shown.info))?;
+        .try_for_each(|settings| settings.check(&shared.info()))?;
     let frames: Vec<Frame> = asked.settings.into_iter().map(Frame::still).collect();
-    let pictures = shared.draw_all(&shown, &frames, asked.view.as_deref(), asked.draft);
-    let pictures = pictures.await?;
+    let pictures = shared.draw_all(&frames, asked.view.as_deref(), asked.draft);
+    let (_, pictures) = pictures.await?;
     let bytes = shared
         .apart(move || Ok(encode_png(&side_by_side(&pictures)?)?))
         .await?;
@@ -222,10 +220,8 @@ async fn download(State(shared): Studio, body: Body) -> Answer {
 
 async fn sheet(State(shared): Studio, body: Body) -> Answer {
     let sheet: Sheet = shared.json(body).await?;
-    let shown = shared.shown();
-    sheet.check(&shown.info)?;
-    let frames = sheet.frames();
-    let pictures = shared.draw_all(&shown, &frames, None, false).await?;
+    sheet.check(&shared.info())?;
+    let (shown, pictures) = shared.draw_all(&sheet.frames(), None, false).await?;
     let stamp = shared.stamp(&shown, sheet.settings.clone())?;
     let bytes = shared.apart(move || stamp.encode(&sheet.draw(&pictures)?));
     Ok(file("image/png", bytes.await?))
@@ -233,10 +229,8 @@ async fn sheet(State(shared): Studio, body: Body) -> Answer {
 
 async fn film(State(shared): Studio, body: Body) -> Answer {
     let film: Film = shared.json(body).await?;
-    let shown = shared.shown();
-    film.check(&shown.info)?;
-    let frames = film.frames();
-    let pictures = shared.draw_all(&shown, &frames, None, false).await?;
+    film.check(&shared.info())?;
+    let (_, pictures) = shared.draw_all(&film.frames(), None, false).await?;
     let kind = film.media_type();
     Ok(file(
         kind,

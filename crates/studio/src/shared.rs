@@ -95,50 +95,51 @@ impl Shared {
         locked(&self.photos)
     }
 
-    /// Pictures of frames by the model that is shown, in one turn of the engine.
+    /// Pictures of frames, in one turn of the engine, and whose engine it was.
     pub async fn draw(
         &self,
-        shown: &Shown,
         frames: Vec<Frame>,
         view: Option<String>,
         draft: bool,
-    ) -> Result<Vec<RgbImage>, Refusal> {
+    ) -> Result<(Shown, Vec<RgbImage>), Refusal> {
         let photos = self.photos().of(&frames)?;
-        let (asked, now) = (shown.info.clone(), self.shown.clone());
+        let shown = self.shown.clone();
         let work = self.queue.ask(view, self.limits.draw, move |engine, stop| {
-            // It waited while another model was opened.
-            if !Arc::ptr_eq(&asked, &locked(&now).info) {
-                return Ok(None);
-            }
-            engine.draw(&frames, &photos, draft, stop).map(Some)
+            // It may have waited while another model was opened.
+            let shown = locked(&shown).clone();
+            Ok((shown, engine.draw(&frames, &photos, draft, stop)?))
         });
-        work.await?.ok_or(Refusal::Superseded)
+        work.await
     }
 
-    /// Pictures of many frames. Other requests get their turn in between.
+    /// Pictures of many frames, all by one model. Other requests get their turn in between.
     pub async fn draw_all(
         &self,
-        shown: &Shown,
         frames: &[Frame],
         view: Option<&str>,
         draft: bool,
-    ) -> Result<Vec<RgbImage>, Refusal> {
+    ) -> Result<(Shown, Vec<RgbImage>), Refusal> {
         // Where drafts are worth their while a picture takes long.
-        let turn = if shown.info.drafts { 1 } else { TURN };
+        let turn = if self.info().drafts { 1 } else { TURN };
         let mut pictures = Vec::with_capacity(frames.len());
+        let mut first: Option<Shown> = None;
         for turn in frames.chunks(turn) {
-            let drawn = self.draw(shown, turn.to_vec(), view.map(str::to_owned), draft);
-            pictures.extend(drawn.await?);
+            let drawn = self.draw(turn.to_vec(), view.map(str::to_owned), draft);
+            let (shown, drawn) = drawn.await?;
+            let first = first.get_or_insert_with(|| shown.clone());
+            if !Arc::ptr_eq(&first.info, &shown.info) {
+                return Err(Refusal::Superseded);
+            }
+            pictures.extend(drawn);
         }
-        Ok(pictures)
+        Ok((first.ok_or_else(no_picture)?, pictures))
     }
 
     /// A picture with its settings in it.
     pub async fn stamped(&self, settings: Settings) -> Result<Vec<u8>, Refusal> {
-        let shown = self.shown();
-        settings.check(&shown.info)?;
+        settings.check(&self.info())?;
         let frames = vec![Frame::still(settings.clone())];
-        let mut pictures = self.draw(&shown, frames, None, false).await?;
+        let (shown, mut pictures) = self.draw(frames, None, false).await?;
         let picture = pictures.pop().ok_or_else(no_picture)?;
         let stamp = self.stamp(&shown, settings)?;
         self.apart(move || stamp.encode(&picture)).await
