@@ -84,3 +84,10 @@ pub fn tell(context: &Context, model: &Path, clip: &[ClipModel]) {
     let clip: Vec<&str> = clip.iter().map(|clip| clip.name.as_str()).collect();
     context.say(&format!("CLIP      {}", clip.join(", ")));
 }
+
+/// The files of these networks.
+pub fn files(clip: &[ClipModel], perceptual: Option<&Path>, generator: &Path) -> Vec<PathBuf> {
+    let clip = clip.iter().map(|clip| clip.path.clone());
+    let others = perceptual.into_iter().chain([generator]);
+    clip.chain(others.map(Path::to_owned)).collect()
+}

@@ -163,10 +163,7 @@ pub fn run(context: &Context, args: &TrainDegan) -> domex_error::Result<ExitCode
 impl Settings {
     /// The files of the networks that come with the program or as a model does.
     fn files(&self) -> Vec<PathBuf> {
-        let clip = self.clip.iter().map(|clip| clip.path.clone());
-        clip.chain(self.perceptual.clone())
-            .chain([self.model.clone()])
-            .collect()
+        frozen::files(&self.clip, self.perceptual.as_deref(), &self.model)
     }
 
     /// All that a run reads.

@@ -143,10 +143,7 @@ pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<Ex
 impl Settings {
     /// The files that a run reads.
     fn files(&self) -> Vec<PathBuf> {
-        let clip = self.clip.iter().map(|clip| clip.path.clone());
-        clip.chain(self.perceptual.clone())
-            .chain([self.model.clone()])
-            .collect()
+        frozen::files(&self.clip, self.perceptual.as_deref(), &self.model)
     }
 }
 

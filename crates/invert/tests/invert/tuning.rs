@@ -10,15 +10,17 @@ use domex_stylegan2::Generator;
 
 use crate::{SIDE, apart, generator, normal, perceptual, pictures, synthesize};
 
+/// Pictures that the generator does not make.
+fn foreign() -> Tensor {
+    let noise = (normal(&[2, 3, SIDE, SIDE], "wanted") * 0.3).unwrap();
+    noise.tanh().unwrap()
+}
+
 #[test]
 fn a_tuned_generator_gives_the_pictures_and_the_given_one_is_as_it_was() {
     let (generator, perceptual) = (generator(), perceptual());
     let (_, ws) = pictures(&generator);
-    // Pictures that the generator does not make at these latents.
-    let wanted = (normal(&[2, 3, SIDE, SIDE], "wanted") * 0.3)
-        .unwrap()
-        .tanh()
-        .unwrap();
+    let wanted = foreign();
     let before = synthesize(&generator, &ws);
     let config = TuneConfig {
         steps: 60,
@@ -91,10 +93,7 @@ fn what_changes_the_layers_changes_them_in_a_tuned_generator_too() {
 fn locality_keeps_the_generator_around_the_pivots() {
     let (generator, perceptual) = (generator(), perceptual());
     let (_, ws) = pictures(&generator);
-    let wanted = (normal(&[2, 3, SIDE, SIDE], "wanted") * 0.3)
-        .unwrap()
-        .tanh()
-        .unwrap();
+    let wanted = foreign();
     let away = (&ws + (normal(ws.dims(), "away") * 0.5).unwrap()).unwrap();
     let moved = |locality: f64| {
         let config = TuneConfig {
