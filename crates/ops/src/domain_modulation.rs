@@ -17,9 +17,9 @@
 //! | any other `A`, the same for all samples | one more convolution |
 //! | any other change of each sample | a convolution, and a weight, for each sample |
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use crate::modulated_conv::demodulation;
+use crate::modulated_conv::{check_noise, demodulation};
 use crate::{Error, ModulatedConv, Result, channels, check, conv2d_resample, modulated_conv2d};
 
 const OP: &str = "domain_modulated_conv2d";
@@ -63,10 +63,12 @@ pub fn domain_modulated_conv2d(
         full,
     };
     let y = layer.changed(x, styles, change)?;
-    Ok(match how.noise {
-        Some(noise) => y.broadcast_add(noise)?,
-        None => y,
-    })
+    let Some(noise) = how.noise else {
+        return Ok(y);
+    };
+    let (n, _, h, w) = y.dims4()?;
+    check_noise(noise, n, [h, w])?;
+    Ok(y.broadcast_add(noise)?)
 }
 
 struct Layer<'a> {
@@ -208,7 +210,8 @@ impl Layer<'_> {
 
 fn check_change(name: &'static str, t: &Tensor, full: [usize; 5], x: &Tensor) -> Result<()> {
     check::alike(OP, name, t, x)?;
-    if x.dtype() == DType::F16 {
+    // Nothing keeps the weights of a change in the range of half precision.
+    if x.dtype().size_in_bytes() < 4 {
         return Err(Error::DType {
             op: OP,
             tensor: "x",
@@ -322,5 +325,16 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("[2, 4, 3, 3, 3]"), "{error}");
+
+        // It would broadcast.
+        let noise = randn(&[2, 4, 5, 5], 9);
+        let how = ModulatedConv {
+            noise: Some(&noise),
+            ..plain()
+        };
+        let change = WeightChange::default();
+        let error = domain_modulated_conv2d(&x, &weight, &styles, &how, change).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("noise has shape [2, 4, 5, 5]"), "{error}");
     }
 }

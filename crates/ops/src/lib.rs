@@ -12,8 +12,9 @@
 //!   allocated; an [`Error`] names operator, operand, what was found and what fits.
 //!
 //! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`), with the feature `cuda` float32 on a CUDA
-//! device does, too (`domex-cuda`); convolutions and resampling of half precision widen their operands to float32; other devices and types take the composed form from candle's operations, which each module has as `reference`
-//! and which is the oracle of its tests. `body` is the one place that chooses.
+//! device does, too (`domex-cuda`); convolutions, modulated layers and resampling of half precision widen their operands to float32; other
+//! devices and types take the composed form from candle's operations, which each module has as `reference` and which is the oracle of its
+//! tests. `body` is the one place that chooses.
 //!
 //! Not differentiable is [`optimizer`] alone: what is done to parameters after a step.
 //!

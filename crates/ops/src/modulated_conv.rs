@@ -23,12 +23,13 @@
 //! HyperDomainNet (Alanov et al. 2022, arXiv 2210.08884, section 3). As f stands beside s, it costs one product of two
 //! `[n, i]` matrices.
 //!
-//! All steps are differentiable to any order, and free for operands that do not track.
+//! All steps are differentiable to any order, and free for operands that do not track. In half precision the layer is computed in
+//! float32, where nothing overflows, and rounded once.
 
 use candle_core::{D, DType, Tensor};
 
 use crate::{
-    BiasAct, Error, Result, bias_act,
+    Activation, BiasAct, Error, Result, bias_act,
     body::{Bodies, Body},
     channels, check,
     conv_resample::unfiltered,
@@ -87,9 +88,6 @@ impl Default for ModulatedConv<'_> {
 /// `x: [n, i, h, w]` convolved with `weight: [o, i, kh, kw]` modulated by `styles: [n, i]`, giving
 /// `[n, o, h·up/down, ..]` when the padding is `k / 2`. See the [module docs](self).
 ///
-/// In half precision weight and styles are normalised first so that the products stay in range;
-/// the demodulation takes the factor out again.
-///
 /// # Errors
 ///
 /// [`Error::Shape`] when the operands, the noise or the factor do not fit; [`Error::DType`] and
@@ -100,15 +98,14 @@ pub fn modulated_conv2d(
     styles: &Tensor,
     how: &ModulatedConv<'_>,
 ) -> Result<Tensor> {
-    #[cfg(feature = "cuda")]
-    if let Some(y) = at_once(x, weight, styles, how, Curve::IDENTITY, None)? {
-        return Ok(y);
-    }
-    let made = convolved(x, weight, styles, how)?;
-    if made.body == Body::Composed {
-        return made.composed(how.noise);
-    }
-    made.finish(Curve::IDENTITY, how.noise, None)
+    modulated_layer(
+        x,
+        weight,
+        styles,
+        how,
+        None,
+        &BiasAct::new(Activation::Linear),
+    )
 }
 
 /// A layer of the synthesis network: [`bias_act()`] of [`modulated_conv2d`], with the bias along the channels.
@@ -127,6 +124,13 @@ pub fn modulated_layer(
     if act.dim != 1 {
         return Err(Error::parameter(OP, "dim", act.dim, "1, the channels"));
     }
+    check_operands(x, weight, styles, how)?;
+    if let Some(bias) = bias {
+        check::alike(OP, "bias", bias, x)?;
+    }
+    if BODIES.widens(&[x]) {
+        return widened(x, weight, styles, how, bias, act);
+    }
     #[cfg(feature = "cuda")]
     if let Some(curve) = act.curve() {
         act.check_numbers()?;
@@ -142,6 +146,35 @@ pub fn modulated_layer(
     }
 }
 
+/// The layer in float32, rounded once.
+fn widened(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    how: &ModulatedConv<'_>,
+    bias: Option<&Tensor>,
+    act: &BiasAct,
+) -> Result<Tensor> {
+    let wide = |t: &Tensor| t.to_dtype(DType::F32);
+    let noise = how.noise.map(wide).transpose()?;
+    let factor = how.channel_factor.map(wide).transpose()?;
+    let bias = bias.map(wide).transpose()?;
+    let how = ModulatedConv {
+        noise: noise.as_ref(),
+        channel_factor: factor.as_ref(),
+        ..*how
+    };
+    let y = modulated_layer(
+        &wide(x)?,
+        &wide(weight)?,
+        &wide(styles)?,
+        &how,
+        bias.as_ref(),
+        act,
+    )?;
+    Ok(y.to_dtype(x.dtype())?)
+}
+
 /// The whole layer by one kernel, and one for the factors of demodulation, where the device has them, the size stays and no gradient
 /// will be asked for; elsewhere None.
 #[cfg(feature = "cuda")]
@@ -153,7 +186,6 @@ fn at_once(
     curve: Curve,
     bias: Option<&Tensor>,
 ) -> Result<Option<Tensor>> {
-    check_operands(x, weight, styles, how)?;
     let small = [how.noise, how.channel_factor, bias];
     let operands = [&[Some(x), Some(weight), Some(styles)][..], &small].concat();
     if [how.up, how.down] != [1, 1] || BODIES.without_graph(&operands) != Body::Cuda {
@@ -193,31 +225,25 @@ struct Convolved {
     factors: Option<Tensor>,
 }
 
-/// All operands, the noise among them, have been checked.
+/// The operands have been checked; the noise is, here.
 fn convolved(
     x: &Tensor,
     weight: &Tensor,
     styles: &Tensor,
     how: &ModulatedConv<'_>,
 ) -> Result<Convolved> {
-    check_operands(x, weight, styles, how)?;
-    let (weight, styles) = if how.demodulate && x.dtype() == DType::F16 {
-        normalised(weight, styles)?
-    } else {
-        (weight.clone(), styles.clone())
-    };
     let x = match how.channel_factor {
-        Some(factor) => channels::scale(x, &with_factor(&styles, factor)?)?,
-        None => channels::scale(x, &styles)?,
+        Some(factor) => channels::scale(x, &with_factor(styles, factor)?)?,
+        None => channels::scale(x, styles)?,
     };
     let (up, padding, flip) = (how.up, how.padding, how.flip_weight);
     let transposed = up > 1 && how.down == 1 && weight.dims()[2..] != [1, 1];
     let body = BODIES.of(&[&x]);
     let (y, filter) = if transposed && body != Body::Composed {
-        let (y, filter) = unfiltered(&x, &weight, how.filter, up, padding, flip)?;
+        let (y, filter) = unfiltered(&x, weight, how.filter, up, padding, flip)?;
         (y, Some(filter))
     } else {
-        let y = conv2d_resample(&x, &weight, how.filter, up, how.down, padding, flip)?;
+        let y = conv2d_resample(&x, weight, how.filter, up, how.down, padding, flip)?;
         (y, None)
     };
     let (n, _, h, w) = y.dims4()?;
@@ -225,7 +251,7 @@ fn convolved(
     how.noise
         .map_or(Ok(()), |noise| check_noise(noise, n, size))?;
     let factors = if how.demodulate {
-        Some(demodulation(&weight, &styles)?)
+        Some(demodulation(weight, styles)?)
     } else {
         None
     };
@@ -271,7 +297,7 @@ fn with_factor(styles: &Tensor, factor: &Tensor) -> Result<Tensor> {
     channels::scale(styles, &factor.broadcast_as(styles.shape())?)
 }
 
-/// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`, in float32 at least.
+/// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`.
 pub(crate) fn demodulation(weight: &Tensor, styles: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if BODIES.without_graph(&[Some(weight), Some(styles)]) == Body::Cuda
@@ -279,36 +305,9 @@ pub(crate) fn demodulation(weight: &Tensor, styles: &Tensor) -> Result<Tensor> {
     {
         return Ok(conv::cuda::demodulation(weight, styles)?);
     }
-    let dtype = weight.dtype();
-    let (weight, styles) = if dtype.size_in_bytes() < 4 {
-        (weight.to_dtype(DType::F32)?, styles.to_dtype(DType::F32)?)
-    } else {
-        (weight.clone(), styles.clone())
-    };
     let squares = weight.flatten_from(2)?.sqr()?.sum(D::Minus1)?;
     let norm = matmul(&styles.sqr()?, &squares.t()?)?;
-    let d = (norm + EPSILON)?.sqrt()?.recip()?;
-    Ok(if dtype == d.dtype() {
-        d
-    } else {
-        d.to_dtype(dtype)?
-    })
-}
-
-/// Weight with a largest entry of `1/√(i·kh·kw)` per output channel, styles with a largest of 1
-/// per sample: then no product or sum overflows half precision.
-fn normalised(weight: &Tensor, styles: &Tensor) -> Result<(Tensor, Tensor)> {
-    let (o, i, kh, kw) = weight.dims4()?;
-    let largest = weight
-        .detach()
-        .flatten_from(1)?
-        .abs()?
-        .max_keepdim(1)?
-        .reshape((o, 1, 1, 1))?;
-    let factor = (largest.recip()? / ((i * kh * kw) as f64).sqrt())?;
-    let weight = weight.broadcast_mul(&factor)?;
-    let largest = styles.detach().abs()?.max_keepdim(1)?;
-    Ok((weight, styles.broadcast_div(&largest)?))
+    Ok((norm + EPSILON)?.sqrt()?.recip()?)
 }
 
 fn check_operands(
@@ -343,7 +342,7 @@ fn check_operands(
     }
 }
 
-fn check_noise(noise: &Tensor, n: usize, [h, w]: [usize; 2]) -> Result<()> {
+pub(crate) fn check_noise(noise: &Tensor, n: usize, [h, w]: [usize; 2]) -> Result<()> {
     let fits = match *noise.dims() {
         [nh, nw] => (nh, nw) == (h, w),
         [samples, 1, nh, nw] => (samples == n || samples == 1) && (nh, nw) == (h, w),

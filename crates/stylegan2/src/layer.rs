@@ -14,7 +14,7 @@
 //! those that leave `affine`, before that factor. What a pass may change of it is in
 //! [`modulation`](crate::modulation).
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use domex_ops::{
     Activation, BiasAct, ModulatedConv, WeightChange, bias_act, domain_modulated_conv2d,
@@ -24,7 +24,6 @@ use domex_ops::{
 use crate::activations::Activations;
 use crate::config::{Demodulation, SynthesisConfig};
 use crate::dense::{Dense, DenseConfig, scaled};
-use crate::half;
 use crate::modulation::Style;
 use crate::noise::Noise;
 use crate::resample;
@@ -170,10 +169,8 @@ impl Layer {
         let act = spec(self.activation, gain, self.clamp);
         let weight = self.scaled_weight(&style.weight(&self.weight)?)?;
         let bias = style.bias(&self.bias)?;
-        match style.weight_change() {
-            Some(change) => changed_layer(x, &weight, (&style.code, change), &conv, &bias, &act),
-            None => layer(x, &weight, &style.code, &conv, &bias, &act),
-        }
+        let style = (&style.code, style.weight_change());
+        layer(x, &weight, style, &conv, &bias, &act)
     }
 
     /// The weight that demodulation sees.
@@ -260,10 +257,8 @@ impl ToRgb {
         let act = spec(Activation::Linear, 1.0, self.clamp);
         let weight = style.weight(&self.weight)?;
         let bias = style.bias(&self.bias)?;
-        match style.weight_change() {
-            Some(change) => changed_layer(x, &weight, (&code, change), &conv, &bias, &act),
-            None => layer(x, &weight, &code, &conv, &bias, &act),
-        }
+        let style = (&code, style.weight_change());
+        layer(x, &weight, style, &conv, &bias, &act)
     }
 }
 
@@ -281,35 +276,24 @@ pub(crate) fn fan_in_gain(weight: &Tensor) -> Result<f64> {
     Ok(1.0 / ((inputs * kh * kw) as f64).sqrt())
 }
 
-/// Modulated convolution, bias, activation, clamp, in `x`'s type.
+/// Modulated convolution, with the demodulated weight changed or not, bias, activation, clamp: in the weight's type, the result in `x`'s.
 fn layer(
     x: &Tensor,
     weight: &Tensor,
-    styles: &Tensor,
-    conv: &ModulatedConv<'_>,
-    bias: &Tensor,
-    act: &BiasAct,
-) -> Result<Tensor> {
-    let bias = bias.to_dtype(x.dtype())?;
-    if x.dtype() == DType::F16 && weight.dtype() != DType::F16 {
-        let x = half::modulated_conv2d(x, weight, styles, conv)?;
-        return Ok(bias_act(&x, Some(&bias), act)?);
-    }
-    Ok(modulated_layer(x, weight, styles, conv, Some(&bias), act)?)
-}
-
-/// The same with a change of the demodulated weight, in the weight's type and then in `x`'s.
-fn changed_layer(
-    x: &Tensor,
-    weight: &Tensor,
-    (styles, change): (&Tensor, WeightChange<'_>),
+    (styles, change): (&Tensor, Option<WeightChange<'_>>),
     conv: &ModulatedConv<'_>,
     bias: &Tensor,
     act: &BiasAct,
 ) -> Result<Tensor> {
     let full = x.to_dtype(weight.dtype())?;
-    let y = domain_modulated_conv2d(&full, weight, styles, conv, change)?;
-    Ok(bias_act(&y, Some(bias), act)?.to_dtype(x.dtype())?)
+    let y = match change {
+        None => modulated_layer(&full, weight, styles, conv, Some(bias), act)?,
+        Some(change) => {
+            let y = domain_modulated_conv2d(&full, weight, styles, conv, change)?;
+            bias_act(&y, Some(bias), act)?
+        }
+    };
+    Ok(y.to_dtype(x.dtype())?)
 }
 
 /// Activation, gain, clamp; `gain` multiplies the activation's own gain and the limit.

@@ -21,10 +21,10 @@ use crate::activations::Activations;
 use crate::block::{Block, State};
 use crate::config::SynthesisConfig;
 use crate::error::expect_dims;
-use crate::half::Precision;
 use crate::layer::check_style;
 use crate::modulation::{Style, check_rows};
 use crate::noise::Noise;
+use crate::precision::Precision;
 use crate::weights::{Tensors, Walk, join};
 use crate::{Error, Result};
 
