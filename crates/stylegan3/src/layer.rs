@@ -223,3 +223,38 @@ impl Walk for Layer {
         self.affine.walk(&join(path, "affine"), out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Var};
+    use domex_ops::testing::{max_difference, randn};
+    use domex_stylegan2::weights::builder;
+
+    use super::*;
+    use crate::{GeneratorConfig, init};
+
+    #[test]
+    fn planes_filtered_a_few_at_a_time_are_those_filtered_at_once() {
+        let config = GeneratorConfig::tiny();
+        let tensors = init::generator(&config, 1, DType::F64, &Device::Cpu).unwrap();
+        let shape = config.synthesis.layers().remove(1);
+        let vb = builder(&tensors).pp("synthesis").pp(&shape.name);
+        let size = shape.sizes[0] + shape.kernel - 1;
+        let layer = Layer::new(&vb, config.w_dim(), shape, None).unwrap();
+        let planes = Var::from_tensor(&randn(&[1, 7, size, size], 2)).unwrap();
+        let filtered = |at_once| {
+            let mut parts = Vec::new();
+            layer
+                .filter_by_halves(&planes, at_once, &mut parts)
+                .unwrap();
+            let y = Tensor::cat(&parts, 1).unwrap();
+            let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            (parts.len(), y, grads.get(&planes).unwrap().clone())
+        };
+        let (one, whole, slope) = filtered(7);
+        let (several, parts, slope_of_parts) = filtered(2);
+        assert_eq!((one, several), (1, 4));
+        assert_eq!(max_difference(&parts, &whole), 0.0);
+        assert_eq!(max_difference(&slope_of_parts, &slope), 0.0);
+    }
+}

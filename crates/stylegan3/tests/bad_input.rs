@@ -276,3 +276,24 @@ fn a_container_keeps_everything() -> Outcome {
     refused(&two, &["\"stylegan2\"", "expected \"stylegan3\""]);
     Ok(())
 }
+
+/// Pictures can be made with a file whose discriminator is damaged.
+#[test]
+fn a_discriminator_that_is_not_wanted_is_not_looked_at() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("three.safetensors");
+    let mut model = Model::load(golden("stylegan3_tiny.pkl"), &Device::Cpu)?;
+    let discriminator = model.discriminator.as_ref().ok_or("none")?;
+    let mut tensors = discriminator.tensors();
+    let bias = tensors.get_mut("b4.out.bias").ok_or("none")?;
+    *bias = bias.affine(f64::NAN, 0.0)?;
+    model.discriminator = Some(discriminator.with_tensors(&tensors)?);
+    model.save(&path, Overwrite::Refuse)?;
+    refused(&path, &["discriminator.b4.out.bias", "NaN"]);
+    assert!(
+        Model::load_generator(&path, &Device::Cpu)?
+            .discriminator
+            .is_none()
+    );
+    Ok(())
+}

@@ -60,20 +60,6 @@ fn gradients_reach_every_row_of_the_latent() {
     }
 }
 
-/// What is filtered in parts, where no gradient is asked for, is what is filtered at once.
-#[test]
-fn a_frozen_pass_makes_the_same_picture() -> Outcome {
-    let net = network(false, DType::F32);
-    let ws = randn(&[2, 5, 6], 1).to_dtype(DType::F32)?;
-    let var = candle_core::Var::from_tensor(&ws)?;
-    let (frozen, tracked) = (
-        net.synthesis().forward(&ws)?,
-        net.synthesis().forward(&var)?,
-    );
-    assert_eq!(off(&frozen, &tracked), 0.0);
-    Ok(())
-}
-
 /// A shift by whole pixels moves the picture by them; borders, where features enter from outside, apart.
 #[test]
 fn a_picture_is_shifted_with_its_fourier_features() -> Outcome {
