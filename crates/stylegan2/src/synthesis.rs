@@ -114,7 +114,8 @@ impl Synthesis {
         last_picture(self.run(&self.modulated_styles(ws)?, noise, |_| ())?)
     }
 
-    /// Like [`forward`](Self::forward), with some of the layers changed; with none, the same bits.
+    /// Like [`forward`](Self::forward), with some of the layers changed, beside what the network's own modulators change; with none, the same
+    /// bits.
     ///
     /// # Errors
     ///
@@ -126,7 +127,9 @@ impl Synthesis {
         modulations: &Modulations,
         noise: Noise<'_>,
     ) -> Result<Tensor> {
-        let styles = self.styles_with(ws, modulations)?;
+        let given: Arc<dyn Modulator> = Arc::new(Given(modulations.clone()));
+        let all = [&self.modulators[..], &[given]].concat();
+        let styles = self.styles_with(ws, &domex_latent::modulation::modulations(&all, ws)?)?;
         last_picture(self.run(&styles, noise, |_| ())?)
     }
 
@@ -208,8 +211,13 @@ impl Synthesis {
     ///
     /// # Errors
     ///
-    /// A style that is missing, out of order or of the wrong shape.
+    /// A style that is missing, out of order or of the wrong shape; a network that [modulators](Self::modulators) change, of which styles say
+    /// a part only.
     pub fn forward_styles(&self, styles: &[(String, Tensor)], noise: Noise<'_>) -> Result<Tensor> {
+        if !self.modulators.is_empty() {
+            let expected = "latents: modulators change more of a layer than its style";
+            return Err(Error::config("input of the network", "styles", expected));
+        }
         let names = self.style_names();
         let given = styles.iter().map(|(name, _)| name.as_str());
         if !given.clone().eq(names.iter().map(String::as_str)) {
@@ -360,6 +368,16 @@ pub fn basis_kinds(layer: &str, stage: usize, blocks: usize) -> BasisKinds {
     BasisKinds {
         domain_expansion: is_conv || stage == 0,
         genforce: is_conv || stage + 1 == blocks,
+    }
+}
+
+/// The same changes for all latents.
+#[derive(Debug)]
+struct Given(Modulations);
+
+impl Modulator for Given {
+    fn modulate(&self, _: &Tensor) -> domex_latent::Result<Modulations> {
+        Ok(self.0.clone())
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Names, shapes and values come through; a hyper-parameter that leaves no trace in them is lost, and whoever reads the
 //! file builds a network that makes other pictures.
+//!
+//! Not counted is what those programs are told for each training: the limit of the layers (`conv_clamp`), which layers take float16, and the
+//! groups of the minibatch statistics.
 
 use domex_ops::Activation;
 

@@ -68,10 +68,9 @@ pub(super) fn load(file: &Container, wanted: Wanted, device: &Device) -> Result<
     check_prefixes(file)?;
     let all = wanted == Wanted::All;
     let looked_at =
-        |name: &String| all || !(name.starts_with(GENERATOR) || name.starts_with(DISCRIMINATOR));
-    let mut tensors = file.tensors().clone();
-    tensors.retain(|name, _| looked_at(name));
-    domex_checkpoint::check_finite(file.path(), &tensors)?;
+        |name: &str| all || !(name.starts_with(GENERATOR) || name.starts_with(DISCRIMINATOR));
+    let tensors = file.tensors().iter().filter(|(name, _)| looked_at(name));
+    domex_checkpoint::check_finite(file.path(), tensors)?;
     let config: Config = file.config_as()?;
     let below = |prefix: &str| read::tensors(&file.under(prefix), device);
     let holds = |prefix: &str| file.names().any(|name| name.starts_with(prefix));

@@ -7,10 +7,11 @@ mod common;
 mod kernels;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use common::{Outcome, distance, peak, same_bits};
-use domex_latent::modulation::{Modulation, Modulations};
+use domex_latent::modulation::{Modulation, Modulations, Modulator};
 use domex_random::Streams;
 use domex_stylegan2::{Generator, GeneratorConfig, Noise, Precision, Synthesis, init};
 
@@ -61,6 +62,41 @@ fn a_pass_that_changes_nothing_has_the_same_bits() -> Outcome {
     let empty = [("b8.conv0".to_string(), Modulation::default())];
     let empty = net.forward_modulated(&ws, &empty.into(), Noise::Const)?;
     assert!(same_bits(&want, &empty));
+    Ok(())
+}
+
+/// The same changes in every pass.
+#[derive(Debug)]
+struct Always(Modulations);
+
+impl Modulator for Always {
+    fn modulate(&self, _: &Tensor) -> domex_latent::Result<Modulations> {
+        Ok(self.0.clone())
+    }
+}
+
+#[test]
+fn what_is_given_to_a_pass_comes_beside_the_networks_own_modulators() -> Outcome {
+    let (mut net, ws) = (network(), latents());
+    let (own, mut given) = (everywhere(net.synthesis(), 1), Modulations::new());
+    let both = net.synthesis().forward_modulated(&ws, &own, Noise::Const)?;
+    // A half of them is the network's own.
+    let mut first = own.clone();
+    for name in own.keys().step_by(2) {
+        given.extend(first.remove_entry(name));
+    }
+    let styles = net.synthesis().styles(&ws)?;
+    net.synthesis_mut().add_modulator(Arc::new(Always(first)));
+    let net = net.synthesis();
+    assert!(same_bits(
+        &net.forward_modulated(&ws, &given, Noise::Const)?,
+        &both
+    ));
+    let plain = net.forward(&ws, Noise::Const)?;
+    let none = net.forward_modulated(&ws, &Modulations::new(), Noise::Const)?;
+    assert!(same_bits(&plain, &none));
+    let error = net.forward_styles(&styles, Noise::Const).unwrap_err();
+    assert!(error.to_string().contains("modulators"), "{error}");
     Ok(())
 }
 
