@@ -40,25 +40,24 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// A file that is neither, NaN or infinity in it, or a vocabulary of another size than the encoder's.
+    /// A file that is neither, or is not as it was written; NaN or infinity in it; a vocabulary of another size than the encoder's.
     pub fn load(path: impl AsRef<Path>, dtype: DType, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let own = match Container::open(path) {
-            Ok(container) if container.kind() == KIND => Some(container.config_as::<Document>()?),
-            Ok(container) => {
+        let (tensors, config, tokenizer) = match Container::find(path)? {
+            Some(own) if own.kind() == KIND => {
+                own.check_finite()?;
+                let document: Document = own.config_as()?;
+                let tokenizer = Tokenizer::with_merges(&document.merges)?;
+                let tensors = load::to_tensors(own.tensors())?;
+                // Heads, activation and ε leave no trace in the shapes.
+                (tensors, document.network, tokenizer)
+            }
+            Some(other) => {
                 return Err(Error::not_clip(format!(
                     "{} is a container of kind {:?}, expected {KIND:?}",
                     path.display(),
-                    container.kind()
+                    other.kind()
                 )));
-            }
-            Err(_) => None,
-        };
-        let (tensors, config, tokenizer) = match own {
-            Some(document) => {
-                let tokenizer = Tokenizer::with_merges(&document.merges)?;
-                // Heads, activation and ε leave no trace in the shapes; sizes are the tensors'.
-                (load::read(path)?.0, document.network, tokenizer)
             }
             None => {
                 let (tensors, config) = load::read_published(path)?;

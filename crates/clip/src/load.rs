@@ -78,7 +78,7 @@ fn open(path: &Path) -> Result<(Tensors, Config, Origin)> {
     Ok((tensors, config, Origin { layout, is_openai }))
 }
 
-fn to_tensors(data: &BTreeMap<String, TensorData>) -> Result<Tensors> {
+pub(crate) fn to_tensors(data: &BTreeMap<String, TensorData>) -> Result<Tensors> {
     data.iter()
         .map(|(name, data)| Ok((name.clone(), data.to_tensor(&Device::Cpu)?)))
         .collect()

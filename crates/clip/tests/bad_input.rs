@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use domex_checkpoint::container::Overwrite;
 use domex_clip::layout::Tensors;
-use domex_clip::{Clip, Config, Error, Overflow, Preprocess, Tokenizer, load};
+use domex_clip::{Bundle, Clip, Config, Error, Overflow, Preprocess, Tokenizer, bundle, load};
 use serde_json::json;
 
 type Shapes = BTreeMap<String, Vec<usize>>;
@@ -252,6 +253,38 @@ fn files_that_hold_no_clip() {
     std::fs::write(&path, b"no checkpoint").unwrap();
     assert!(load::read(&path).is_err());
     assert!(load::read(folder.path().join("absent")).is_err());
+}
+
+/// The tiny network on bytes, and its file.
+fn bundle_file(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut config = tiny();
+    config.text.vocab_size = 514;
+    config.text.end_token = None;
+    let map = candle_nn::VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    Clip::new(&vb, &config).unwrap();
+    let vars = map.data().lock().unwrap();
+    let vars = vars.iter();
+    let tensors: Tensors = vars
+        .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
+        .collect();
+    let path = folder.join("clip.safetensors");
+    let writer = bundle::writer(&tensors, &config, "", &json!({}));
+    writer.unwrap().write(&path, Overwrite::Replace).unwrap();
+    path
+}
+
+#[test]
+fn a_file_of_ones_own_that_is_not_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = bundle_file(folder.path());
+    let load = || Bundle::load(&path, DType::F32, &Device::Cpu);
+    assert_eq!(load().unwrap().clip.config().text.vocab_size, 514);
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let message = load().unwrap_err().to_string();
+    assert!(message.contains("damaged"), "{message}");
 }
 
 #[test]

@@ -31,9 +31,13 @@ pub fn read<C: DeserializeOwned>(
         return Err(problem.in_file(container.path()));
     }
     container.check_finite()?;
-    let names = container.names();
-    let tensors = names.map(|name| Ok((name.to_owned(), container.tensor(name, device)?)));
-    Ok((container.config_as()?, tensors.collect::<Result<_>>()?))
+    let tensors = container.tensors().iter().map(|(name, data)| {
+        let tensor = data.to_tensor(device);
+        let tensor = tensor.map_err(|error| error.of_file(container.path()))?;
+        Ok((name.clone(), tensor))
+    });
+    let tensors = tensors.collect::<Result<_>>()?;
+    Ok((container.config_as()?, tensors))
 }
 
 /// A container with a network's configuration, its tensors in half precision, and where they come from.
