@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    features::{pair, unit_rows},
+    features::{pair, rows, unit_rows},
 };
 
 /// The cosine of each row of `a: [n, d]` with the same row of `b: [n, d]`, or with the one row of `b: [1, d]`.
@@ -81,12 +81,13 @@ impl ClipScore {
     }
 }
 
-/// The cosine of each edit's direction with the texts': `edited − source` of pictures `[n, d]`, and of texts `[1, d]` or `[n, d]`
-/// (Gal et al. 2021, arXiv 2108.00946). An edit that changes nothing scores 0.
+/// The cosine of each edit's direction with the texts': `edited − source` of pictures `[n, d]`, each at length 1, and of texts
+/// `[1, d]` or `[n, d]`, which are taken as they are: means over sentences are shorter (Gal et al. 2021, arXiv 2108.00946). An edit
+/// that changes nothing scores 0.
 ///
 /// # Errors
 ///
-/// Shapes that do not fit, or texts that are the same.
+/// Shapes that do not fit, a picture's row of zeros, or texts that are the same.
 pub fn directional_scores(
     source: &Tensor,
     edited: &Tensor,
@@ -105,8 +106,9 @@ pub fn directional_scores(
         }
         Ok((to - from)?)
     };
+    let unit = |x: &Tensor| directions(&rows(x)?);
     angles(
-        &unit_rows(&difference(source, edited)?)?,
+        &unit_rows(&difference(&unit(source)?, &unit(edited)?)?)?,
         &directions(&difference(source_text, target_text)?)?,
     )
 }
@@ -117,7 +119,7 @@ pub fn directional_scores(
 ///
 /// Fewer than two rows, a row of zeros, or a number that is not finite.
 pub fn pairwise_diversity(features: &Tensor) -> Result<f64> {
-    let x = directions(&crate::features::rows(features)?)?;
+    let x = directions(&rows(features)?)?;
     let n = x.dim(0)? as f64;
     if n < 2.0 {
         return Err(Error::unfit("rows of a set", n, "at least 2"));
@@ -153,13 +155,17 @@ mod tests {
 
     #[test]
     fn an_edit_along_the_texts_scores_one() {
+        // From (0, 1) to (1, 0), and one that grows longer only.
         let (from, to) = (
-            rows(&[[1.0, 1.0], [0.0, 2.0]]),
-            rows(&[[1.5, 1.0], [0.0, 1.0]]),
+            rows(&[[0.0, 2.0], [0.0, 2.0]]),
+            rows(&[[3.0, 0.0], [0.0, 9.0]]),
         );
-        let (source, target) = (rows(&[[0.0, 5.0]]), rows(&[[2.0, 5.0]]));
+        let (source, target) = (rows(&[[0.0, 5.0]]), rows(&[[5.0, 0.0]]));
         let found = directional_scores(&from, &to, &source, &target).unwrap();
-        assert_eq!(found, [1.0, 0.0]);
+        assert!(
+            (found[0] - 1.0).abs() < 1e-12 && found[1] == 0.0,
+            "{found:?}"
+        );
         let still = directional_scores(&from, &from, &source, &target).unwrap();
         assert_eq!(still, [0.0, 0.0]);
     }
