@@ -9,7 +9,7 @@ use domex_metrics::{ClusterDiversity, MEMBERS, cluster_diversity};
 use domex_random::Streams;
 use image::RgbImage;
 
-use crate::likeness::{check, label_batch, three_colours};
+use crate::likeness::{check, label_batch};
 use crate::samples::Sampler;
 use crate::{Error, Result, Subject};
 
@@ -58,7 +58,7 @@ pub fn clusters(
             0 => None,
             _ => Some(label_batch(set, &all, at.clone(), device)?),
         };
-        let made = three_colours(sampler.draw(at.len(), c.as_ref())?)?;
+        let made = sampler.draw(at.len(), c.as_ref())?;
         let seen = perceptual.features(&made)?;
         for i in 0..at.len() {
             for (pictures, some) in training.iter().zip(all.chunks(BATCH)) {

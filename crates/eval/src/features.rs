@@ -22,7 +22,7 @@ pub enum Features {
     Inception(Box<Inception>),
     /// DINOv2's class token, of pictures in 8 bits, prepared as FD-DINOv2's program does.
     Dinov2(Box<Dinov2>),
-    /// A CLIP model's picture features.
+    /// A CLIP model's picture features, of pictures in 8 bits, prepared as CMMD's program does.
     Clip(Box<Clip>),
 }
 
@@ -50,18 +50,18 @@ impl Features {
                 let pixels = domex_dinov2::prepare(&picture::to_rgb(x)?)?;
                 Ok(network.features(&pixels.to_device(network.device())?)?)
             }),
-            Self::Clip(clip) => {
-                let preprocess = Preprocess {
-                    antialias: true,
-                    ..Preprocess::new(clip.image_size())
-                };
-                in_chunks(
-                    pictures,
-                    |x| Ok(clip.image_features(&preprocess.apply(x)?)?),
-                )
-            }
+            Self::Clip(clip) => in_chunks(pictures, |x| by_clip(clip, x)),
         }
     }
+}
+
+/// Features `[n, d]`, of any length, of `pictures: [n, 3, h, w]` in `[-1, 1]` and 8 bits, prepared as CLIP's published program does
+/// it with picture files. CMMD's does the same.
+pub(crate) fn by_clip(clip: &Clip, pictures: &Tensor) -> Result<Tensor> {
+    let pixels = Preprocess::new(clip.image_size()).apply_to_files(&picture::to_rgb(pictures)?)?;
+    let like = clip.logit_scale();
+    let pixels = pixels.to_device(like.device())?.to_dtype(like.dtype())?;
+    Ok(clip.image_features(&pixels)?)
 }
 
 fn in_chunks(pictures: &Tensor, see: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {

@@ -15,7 +15,7 @@ use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_lpips::Lpips;
 use domex_metrics::{
-    Comparison, Gaussian, InceptionScore, Moments, SPLITS, cmmd, frechet, inception_score,
+    Comparison, Gaussian, InceptionScore, Moments, SPLITS, Warning, cmmd, frechet, inception_score,
     unit_rows,
 };
 use domex_random::{Stream, Streams};
@@ -100,25 +100,34 @@ pub fn likeness(
             0 => None,
             _ => Some(label_batch(set, &chosen, at.clone(), &device)?),
         };
-        let made = sampler.draw(at.len(), c.as_ref())?;
-        Ok((three_colours(made)?, None))
+        Ok((sampler.draw(at.len(), c.as_ref())?, None))
     })?;
     let (samples, pictures) = (fake.features()?, real.features()?);
-    let score = |inception: &domex_inception::Inception| -> Result<InceptionScore> {
+    let mut comparison = Comparison::new(&samples, &pictures, &streams)?;
+    let mut score = |inception: &domex_inception::Inception| -> Result<InceptionScore> {
+        let splits = SPLITS.min(count);
+        comparison
+            .warnings
+            .extend(Warning::of_parts(count / splits));
         let probabilities = inception.probabilities(&samples)?;
-        Ok(inception_score(&probabilities, SPLITS.min(count))?)
+        Ok(inception_score(&probabilities, splits)?)
+    };
+    let inception_score = match networks.features {
+        Features::Inception(inception) => Some(score(inception)?),
+        _ => None,
+    };
+    let of_set = |other: Seen| -> Result<f64> {
+        Ok(frechet(
+            &moments(&other.features()?)?,
+            &moments(&pictures)?,
+        )?)
     };
     Ok(Likeness {
         set: set.describe(),
         network: networks.features.name(),
-        comparison: Comparison::new(&samples, &pictures, &streams)?,
-        frechet_of_set: other
-            .map(|other| frechet(&other.moments, &real.moments))
-            .transpose()?,
-        inception_score: match networks.features {
-            Features::Inception(inception) => Some(score(inception)?),
-            _ => None,
-        },
+        comparison,
+        frechet_of_set: other.map(of_set).transpose()?,
+        inception_score,
         cmmd: match networks.features {
             Features::Clip(_) => {
                 let (samples, pictures) = (unit_rows(&samples)?, unit_rows(&pictures)?);
@@ -127,14 +136,6 @@ pub fn likeness(
             _ => None,
         },
         diversity: fake.distance() / real.distance().max(f64::MIN_POSITIVE),
-    })
-}
-
-/// Pictures `[n, c, h, w]` as networks see them: grey is three equal colours.
-pub(crate) fn three_colours(pictures: Tensor) -> Result<Tensor> {
-    Ok(match pictures.dim(1)? {
-        1 => pictures.repeat((1, 3, 1, 1))?,
-        _ => pictures,
     })
 }
 
@@ -198,9 +199,14 @@ pub(crate) fn label_batch(
 /// Pictures as a tensor, and as they were read where they come from the set.
 type Batch = (Tensor, Option<Vec<RgbImage>>);
 
+fn moments(features: &Tensor) -> Result<Moments> {
+    let mut moments = Moments::new(features.dim(1)?);
+    moments.add(features)?;
+    Ok(moments)
+}
+
 /// What a set of pictures looks like to the networks.
 struct Seen {
-    moments: Moments,
     features: Vec<Tensor>,
     /// Sum and number of distances between neighbours.
     apart: (f64, usize),
@@ -222,11 +228,9 @@ impl Seen {
                 _ => compute()?,
             };
             let seen = seen.get_or_insert(Self {
-                moments: Moments::new(features.dim(1)?),
                 features: Vec::new(),
                 apart: (0.0, 0),
             });
-            seen.moments.add(&features)?;
             seen.features.push(features);
             let n = x.dim(0)?;
             if n > 1 {

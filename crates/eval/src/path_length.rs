@@ -1,5 +1,6 @@
 //! Perceptual path length of a generator in W, at the ends of paths (Karras et al. 2020, arXiv 1912.04958; `ppl2_wend` of the
-//! stylegan2-ada family, which takes it with LPIPS on VGG16).
+//! stylegan2-ada family, which takes it with LPIPS on VGG16, of 50 000 paths, with other noise for each batch where here it is
+//! that which is stored).
 
 use candle_core::{DType, Tensor};
 use domex_lpips::Lpips;

@@ -7,7 +7,7 @@ use domex_random::{Stream, Streams};
 
 use crate::{Domains, Result, Subject};
 
-/// Draws samples `[n, c, h, w]` with fresh noise, on the base subspace where the model was expanded.
+/// Draws samples with fresh noise, on the base subspace where the model was expanded.
 pub(crate) struct Sampler<'a> {
     generator: &'a dyn Generator,
     base: Option<(Subspaces, Tensor)>,
@@ -36,7 +36,7 @@ impl<'a> Sampler<'a> {
         })
     }
 
-    /// The next `n` samples, of these labels `[n, c]` where the generator takes labels.
+    /// The next `n` samples `[n, 3, h, w]`, of these labels `[n, c]` where the generator takes labels.
     pub(crate) fn draw(&mut self, n: usize, labels: Option<&Tensor>) -> Result<Tensor> {
         let z = self.z(n)?;
         let w = self.latents(&z, labels)?;
@@ -64,16 +64,25 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    /// Pictures of latents with the stored noise, as the network gives them: a small step of the latent is seen in them.
+    /// Pictures `[n, 3, h, w]` of latents with the stored noise, as the network gives them: a small step of the latent is seen in
+    /// them.
     pub(crate) fn raw(&self, w: &Tensor) -> Result<Tensor> {
-        Ok(self.generator.synthesize(w)?)
+        three_colours(self.generator.synthesize(w)?)
     }
 }
 
-/// Pictures as they are shown: eight bits, and nothing beyond black and white.
+/// Pictures `[n, 3, h, w]` as they are shown: eight bits, and nothing beyond black and white.
 pub(crate) fn shown(pictures: &Tensor) -> Result<Tensor> {
     let levels = ((pictures.clamp(-1.0, 1.0)? + 1.0)? * 127.5)?.round()?;
-    Ok((levels / 127.5)?.affine(1.0, -1.0)?)
+    three_colours((levels / 127.5)?.affine(1.0, -1.0)?)
+}
+
+/// Pictures `[n, c, h, w]` as networks see them: grey is three equal colours.
+fn three_colours(pictures: Tensor) -> Result<Tensor> {
+    Ok(match pictures.dim(1)? {
+        1 => pictures.repeat((1, 3, 1, 1))?,
+        _ => pictures,
+    })
 }
 
 pub(crate) fn normal(stream: &mut Stream, n: usize, dim: usize, device: &Device) -> Result<Tensor> {

@@ -148,7 +148,7 @@ impl Edits<'_> {
     }
 }
 
-/// Pictures of latents with the stored noise, as they are shown.
+/// Pictures `[n, 3, h, w]` of latents with the stored noise, as they are shown.
 pub(crate) fn paint(generator: &dyn Generator, latents: &Tensor) -> Result<Tensor> {
     shown(&generator.synthesize(latents)?)
 }

@@ -3,14 +3,17 @@
 //! The same latents are shown in the base subspace and moved into every domain that has a text:
 //!
 //! - text score: 100 times the mean cosine of the pictures with the domain's text, beside that of the base;
-//! - directional score: the mean cosine of each picture's change with the change of text;
+//! - directional score: the mean cosine of each picture's change with the change of text, of features at length 1;
 //! - diversity: the mean of `1 − cosine` over pairs of pictures, over that of the base;
 //! - leakage: how much more of every domain's text the pictures show than the base does.
+//!
+//! Pictures are prepared as CLIP's published program prepares files. A text is the mean of what the text encoder makes of it in the
+//! 79 sentences that training puts it into ([`Prompts::imagenet`]).
 //!
 //! A CLIP model that the expansion was trained with is no fair judge of it: give another.
 
 use candle_core::{DType, Device, Tensor};
-use domex_clip::{Bundle, Preprocess, Prompts, TextMeans};
+use domex_clip::{Bundle, Prompts, TextMeans};
 use domex_metrics::{
     ClipScore, Interval, Leakage, cosines, directional_scores, mean_interval, pairwise_diversity,
 };
@@ -18,6 +21,7 @@ use domex_random::Streams;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::features::by_clip;
 use crate::{Error, Result, Subject};
 
 /// Pictures at once.
@@ -84,9 +88,8 @@ pub fn text_scores<'a>(
     if domains.is_empty() {
         return Ok(None);
     }
-    let preprocess = Preprocess::new(bundle.clip.image_size());
     let see = |x: &Tensor| -> Result<Tensor> {
-        let features = bundle.clip.image_features(&preprocess.apply(x)?)?;
+        let features = by_clip(&bundle.clip, x)?;
         Ok(features.to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
     };
 

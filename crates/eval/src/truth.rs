@@ -51,7 +51,7 @@ pub struct Truth {
     pub base_kernel: f64,
     /// The same of two halves of those renderings: about 0, and as far from it as chance takes half as many pictures.
     pub floor_kernel: f64,
-    /// One for each domain whose name speaks of one that can be rendered.
+    /// One for each domain whose name speaks of one that can be rendered and is not the source.
     pub domains: Vec<DomainTruth>,
 }
 
@@ -110,12 +110,17 @@ pub fn truth<'a>(
     let model = model.into();
     let (device, dtype) = (model.generator.device(), model.generator.dtype());
     let edits = model.edits()?;
-    let names: Vec<String> = Domain::ALL
+    // From the photograph to itself there is no way to go.
+    let known_ones = Domain::ALL.iter().copied();
+    let known_ones: Vec<Domain> = known_ones
+        .filter(|&domain| domain != Domain::Photo)
+        .collect();
+    let names: Vec<String> = known_ones
         .iter()
         .map(|domain| domain.name().to_owned())
         .collect();
     let row = |name: &str| {
-        let domain = Domain::ALL[class_of(name, &names)?];
+        let domain = known_ones[class_of(name, &names)?];
         Some(Row::new(name, domain, judge))
     };
     let domains = edits.domains();

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
-use domex_eval::{Evaluators, Fidelity, fidelity};
+use domex_eval::{Domains, Evaluators, Fidelity, Subject, fidelity, outcomes, path_length};
 use domex_judge::{Config, Factor, Judge};
 use domex_lpips::{Backbone, Lpips};
 use domex_stylegan2::{GeneratorConfig, Model};
@@ -97,6 +97,35 @@ fn the_seed_decides_the_figures() {
     let figures = |seed| measured(8, seed).0.unwrap();
     assert_eq!(figures(5), figures(5));
     assert_ne!(figures(5), figures(6));
+}
+
+#[test]
+fn grey_pictures_are_seen_as_three_equal_colours() {
+    let judge = judge();
+    let perceptual = filled(|vb| Lpips::new(vb, &domex_lpips::Config::new(Backbone::Small)));
+    let by = Evaluators {
+        judge: &judge,
+        perceptual: &perceptual,
+    };
+    let mut config = GeneratorConfig::with_defaults(8, 12, SIZE as usize, 128, 8).unwrap();
+    config.synthesis.img_channels = 1;
+    let [source, adapted] = [3, 4].map(|seed| Model::random(&config, seed, &Device::Cpu).unwrap());
+    let subject = Subject::from(&source);
+    let figures = fidelity(subject, by, &rendering, 4, 5, |_| ()).unwrap();
+    assert!(figures.diversity > 0.0);
+    let length = path_length(subject, &perceptual, 4, 5, |_| ()).unwrap();
+    assert!(length.mean > 0.0);
+    let domains = Domains::Adapted {
+        generator: adapted.generator(),
+        source: "day",
+        target: "night",
+    };
+    let subject = Subject {
+        domains: Some(domains),
+        ..subject
+    };
+    let found = outcomes(subject, None, by, 4, 5, |_| ()).unwrap();
+    assert_eq!(found.domains[0].class.as_deref(), Some("night"));
 }
 
 #[test]

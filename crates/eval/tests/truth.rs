@@ -56,6 +56,10 @@ fn model() -> Model {
     layout
         .add("my style", serde_json::Value::Null, Some(1), 6.0)
         .unwrap();
+    // Of the source, to which there is no way.
+    layout
+        .add("an old photo", serde_json::Value::Null, Some(2), 6.0)
+        .unwrap();
     let mean = model.generator().mean().unwrap();
     model.expansion = Some(Expansion::new(layout, basis, mean).unwrap());
     model

@@ -190,6 +190,9 @@ mod tests {
         assert!(all.contains("not extrapolated"), "{all}");
         assert!(all.contains("4 samples and 9 pictures"), "{all}");
         assert_eq!(few.frechet_infinity, None);
+        let parts = Warning::of_parts(25).unwrap().to_string();
+        assert!(parts.contains("is 25 at most"), "{parts}");
+        assert_eq!(Warning::of_parts(5000), None);
         let text = serde_json::to_string(&few).unwrap();
         let back: Comparison = serde_json::from_str(&text).unwrap();
         assert_eq!(back.warnings, few.warnings);

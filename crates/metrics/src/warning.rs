@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::SPLITS;
+
 /// A reason to take a number with care. Its text says which number and which way it is off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "warning", rename_all = "snake_case")]
@@ -35,6 +37,22 @@ pub enum Warning {
         /// How many it takes.
         needed: usize,
     },
+    /// Fewer samples in a part of the Inception score than in one of published scores.
+    SmallParts {
+        /// Samples of a part.
+        samples: usize,
+        /// Those of published scores.
+        published: usize,
+    },
+}
+
+impl Warning {
+    /// What is to be said of an Inception score of parts of so many samples.
+    #[must_use]
+    pub fn of_parts(samples: usize) -> Option<Self> {
+        let published = PUBLISHED / SPLITS;
+        (samples < published).then_some(Self::SmallParts { samples, published })
+    }
 }
 
 impl std::fmt::Display for Warning {
@@ -61,6 +79,11 @@ impl std::fmt::Display for Warning {
             Self::NotExtrapolated { samples, needed } => write!(
                 f,
                 "{samples} samples: the Fréchet distance is not extrapolated, which takes {needed}"
+            ),
+            Self::SmallParts { samples, published } => write!(
+                f,
+                "parts of {samples} samples, where those of published Inception scores have {published}: the score rises as samples \
+                 are added, and is {samples} at most"
             ),
         }
     }

@@ -77,7 +77,7 @@ impl Choice {
             Self::Clip(name) => {
                 let path = inputs::named(name, 1.0)?.path;
                 let clip = Bundle::load(&path, DType::F32, &context.device)?.clip;
-                let cache = cache("clip, antialiased", &path)?;
+                let cache = cache("clip, 8 bits", &path)?;
                 Ok((Features::Clip(Box::new(clip)), cache))
             }
         }
