@@ -107,8 +107,8 @@ impl Writer {
         self.add_encoded(&picture::encode_png(picture)?, json!(class))
     }
 
-    /// Adds the next picture as a source has it: in one channel where `grey`, with a label of numbers. A one-hot label is
-    /// written as the number of its class, an empty one as none.
+    /// Adds the next picture as a source has it: in one channel where `grey`, with a label of numbers, or an empty one for none.
+    /// Where all labels are one-hot, and the last class occurs, they are written as the numbers of their classes.
     ///
     /// # Errors
     ///
@@ -123,12 +123,9 @@ impl Writer {
             true => picture::encode_grey_png(picture)?,
             false => picture::encode_png(picture)?,
         };
-        let hot = label.iter().position(|&value| value == 1.0);
-        let others = label.iter().filter(|&&value| value != 0.0).count();
-        let label = match hot {
-            _ if label.is_empty() => Json::Null,
-            Some(class) if others == 1 => json!(class),
-            _ => json!(label),
+        let label = match label.is_empty() {
+            true => Json::Null,
+            false => json!(label),
         };
         self.add_encoded(&bytes, label)
     }
@@ -174,6 +171,7 @@ impl Writer {
     ///
     /// When something cannot be written; an older zip is then untouched.
     pub fn finish(mut self) -> Result<()> {
+        as_classes(&mut self.labels);
         // As the published tool writes a set without labels.
         let labels = match self.labels.iter().all(|(_, label)| label.is_null()) {
             true => json!({ "labels": null }),
@@ -187,6 +185,29 @@ impl Writer {
                 let part = part.map_err(Error::write(&path))?;
                 crate::folder::persist(part.file, &path)
             }
+        }
+    }
+}
+
+/// Makes lists of numbers those of classes, if these say the same: readers take one more class than the highest, and no class among
+/// lists.
+fn as_classes(labels: &mut [(String, Json)]) {
+    let class = |(_, label): &(String, Json)| {
+        let values = label.as_array()?;
+        let mut others = values
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| value.as_f64() != Some(0.0));
+        let (class, value) = others.next()?;
+        let is_hot = value.as_f64() == Some(1.0) && others.next().is_none();
+        is_hot.then_some((class, values.len()))
+    };
+    let Some(classes) = labels.iter().map(class).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    if classes.iter().any(|&(class, dim)| class + 1 == dim) {
+        for ((_, label), (class, _)) in labels.iter_mut().zip(classes) {
+            *label = json!(class);
         }
     }
 }
@@ -291,7 +312,13 @@ mod tests {
             labels: LabelsFrom::Json,
             ..Options::default()
         };
-        for labels in [[[0.0, 1.0], [1.0, 0.0]], [[0.5, 1.0], [2.0, 0.0]]] {
+        for labels in [
+            [[0.0, 1.0], [1.0, 0.0]],
+            [[0.5, 1.0], [2.0, 0.0]],
+            // Attributes, one of which looks like a class, and a class that does not occur.
+            [[1.0, 1.0], [1.0, 0.0]],
+            [[1.0, 0.0], [1.0, 0.0]],
+        ] {
             write(&[&labels[0], &labels[1]]);
             let source = open(&path, options).unwrap().source;
             assert_eq!(source.channels(), 1);
