@@ -122,18 +122,7 @@ impl Ada {
         self.sign
     }
 
-    /// Takes note of the discriminator's `logits` of real pictures, of any shape. Those that are
-    /// not finite are left out.
-    ///
-    /// # Errors
-    ///
-    /// When the numbers cannot be read.
-    pub fn observe(&mut self, logits: &Tensor) -> Result<()> {
-        self.note(Signs::of(logits)?);
-        Ok(())
-    }
-
-    /// Takes note of logits that were counted elsewhere.
+    /// Takes note of the discriminator's logits of real pictures.
     pub fn note(&mut self, signs: Signs) {
         self.signs += signs.sum;
         self.count += signs.count;

@@ -2,7 +2,7 @@ use candle_core::{DType, Device, Tensor};
 use domex_ops::testing::{assert_gradients, assert_second_order, max_difference, randn};
 use domex_random::{Stream, Streams};
 
-use super::{Ada, AdaConfig, Augment, AugmentConfig, Drawn, matrix, resample};
+use super::{Ada, AdaConfig, Augment, AugmentConfig, Drawn, Signs, matrix, resample};
 
 mod controller;
 

@@ -16,7 +16,7 @@ fn the_controller_holds_its_target() {
     let mut ada = Ada::new(AdaConfig::default(), 0.0).unwrap();
     let steps = |ada: &mut Ada, positive| {
         for step in 0..4 {
-            ada.observe(&logits(positive, 10)).unwrap();
+            ada.note(Signs::of(&logits(positive, 10)).unwrap());
             assert_eq!(ada.step(20), step == 3);
         }
     };
@@ -25,12 +25,12 @@ fn the_controller_holds_its_target() {
     assert!((ada.p() - 80.0 / 500_000.0).abs() < 1e-15);
     assert!((ada.sign().unwrap() - 0.8).abs() < 1e-12);
     // Saved in between two adjustments, it continues as it would have.
-    ada.observe(&logits(10, 10)).unwrap();
+    ada.note(Signs::of(&logits(10, 10)).unwrap());
     ada.step(20);
     let saved = serde_json::to_string(&ada).unwrap();
     let mut resumed: Ada = serde_json::from_str(&saved).unwrap();
     for ada in [&mut ada, &mut resumed] {
-        ada.observe(&logits(0, 30)).unwrap();
+        ada.note(Signs::of(&logits(0, 30)).unwrap());
         (0..3).for_each(|_| _ = ada.step(20));
     }
     assert_eq!(ada, resumed);
@@ -55,7 +55,7 @@ fn the_controller_can_be_left_fixed_and_survives_bad_logits() {
     };
     let mut ada = Ada::new(fixed, 0.3).unwrap();
     let logits = Tensor::new(&[f32::NAN, f32::INFINITY, 1.0, 0.0], &Device::Cpu).unwrap();
-    ada.observe(&logits).unwrap();
+    ada.note(Signs::of(&logits).unwrap());
     (0..4).for_each(|_| _ = ada.step(16));
     assert_eq!((ada.p(), ada.sign()), (0.3, Some(0.5)));
     assert!(
