@@ -70,7 +70,9 @@ pub fn ms_ssim(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let (ssim, cs) = similarity(&a, &b, &window)?;
         let last = j + 1 == weights.len();
         let factor = if last { ssim } else { cs };
-        let power = factor.maximum(FLOOR)?.powf(weight)?; // [n, c]
+        // The power of a floor is no 0: of the finest scale it would be 0.44.
+        let counts = factor.gt(0.0)?.to_dtype(factor.dtype())?;
+        let power = (factor.maximum(FLOOR)?.powf(weight)? * counts)?; // [n, c]
         product = Some(match product {
             Some(product) => (product * power)?,
             None => power,

@@ -17,7 +17,7 @@ mod project;
 mod steps;
 mod w_plus;
 
-pub use layout::{Domain, Layout, choose_dimension, choose_dimensions};
+pub use layout::{Domain, Layout, choose_dimension};
 pub use project::Subspaces;
 pub use steps::Steps;
 pub use w_plus::{to_w, to_w_plus};

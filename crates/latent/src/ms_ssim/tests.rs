@@ -122,6 +122,23 @@ fn opposite_pictures_are_far_and_never_nan() -> Result<()> {
     Ok(())
 }
 
+/// Alike in the coarse, opposite in the fine: the product has a factor that is negative, and 0.
+#[test]
+fn a_negative_factor_counts_as_nothing() -> Result<()> {
+    let coarse = Tensor::full(0.2f64, (1, 3, 64, 64), &Device::Cpu)?;
+    let slope = Tensor::arange(0f64, 64.0, &Device::Cpu)?.affine(1.0 / 64.0, -0.5)?;
+    let coarse = coarse.broadcast_add(&slope)?;
+    let fine = (picture(1, 64, 64, "fine") * 0.2)?;
+    let (a, b) = ((&coarse + &fine)?, (&coarse - &fine)?);
+    let found: f64 = ms_ssim(&a, &b)?.get(0)?.to_scalar()?;
+    assert_eq!(found, 0.0);
+    let var = Var::from_tensor(&b)?;
+    let grads = ms_ssim(&a, &var)?.sum_all()?.backward()?;
+    let grad: Vec<f64> = grads.get(&var).unwrap().flatten_all()?.to_vec1()?;
+    assert!(grad.iter().all(|x| x.is_finite()));
+    Ok(())
+}
+
 #[test]
 fn differentiable_over_two_scales() -> Result<()> {
     let (a, b) = (picture(1, 22, 24, "a"), picture(1, 22, 24, "b"));

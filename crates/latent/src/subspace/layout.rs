@@ -313,29 +313,3 @@ pub fn choose_dimension(explicit: Option<usize>, taken: &[usize], count: usize) 
         }
     }
 }
-
-/// Dimensions for a list of new domains, in the order of the published program: all explicit ones
-/// are reserved first, then each of the others gets the highest free index, in turn.
-///
-/// # Errors
-///
-/// As [`choose_dimension`].
-pub fn choose_dimensions(
-    wishes: &[Option<usize>],
-    taken: &[usize],
-    count: usize,
-) -> Result<Vec<usize>> {
-    let mut taken = taken.to_vec();
-    for index in wishes.iter().copied().flatten() {
-        taken.push(choose_dimension(Some(index), &taken, count)?);
-    }
-    let mut choose = |wish: &Option<usize>| match wish {
-        Some(index) => Ok(*index),
-        None => {
-            let index = choose_dimension(None, &taken, count)?;
-            taken.push(index);
-            Ok(index)
-        }
-    };
-    wishes.iter().map(&mut choose).collect()
-}

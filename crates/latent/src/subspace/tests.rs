@@ -297,16 +297,6 @@ fn the_most_dormant_free_dimension_comes_first() -> Result<()> {
         choose_dimension(None, &[4, 3, 2, 1], 5),
         Err(Error::NoFreeDimension { .. })
     ));
-    // Explicit wishes are reserved before the others are served.
-    assert_eq!(
-        choose_dimensions(&[None, Some(4), None], &[2], 6)?,
-        [5, 4, 3]
-    );
-    assert_eq!(
-        choose_dimensions(&[None, Some(5), None], &[], 6)?,
-        [4, 5, 3]
-    );
-    assert!(choose_dimensions(&[Some(4), Some(4)], &[], 6).is_err());
     Ok(())
 }
 
