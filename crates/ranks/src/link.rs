@@ -2,7 +2,8 @@
 //!
 //! The system closes the connections of a process that ends, however it ends. For a machine that is no longer there it sends
 //! probes: after [`IDLE`] without traffic, and then every [`INTERVAL`] until [`PROBES`] are not answered. A process that stands still,
-//! as a debugger has it, is waited for.
+//! as a debugger has it, is waited for, but not by whoever has more to send than the system's buffers hold: on Linux a limit on bytes
+//! under way, without which a machine that has gone would be waited for a quarter of an hour, counts for such a reader too.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
