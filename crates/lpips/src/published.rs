@@ -31,7 +31,8 @@ const BACKBONES: [(Backbone, &str); 3] = [
 pub fn join(heads: &Path, backbone: &Path) -> Result<Writer> {
     let mut tensors = weights(heads)?;
     let (kind, name) = owner(heads, &tensors)?;
-    tensors.retain(|name, _| name.starts_with("lin"));
+    // The package's own state has them a second time, as `lins.0.…`, and its backbone.
+    tensors.retain(|name, _| name.starts_with("lin") && !name.starts_with("lins."));
     let wrong = |problem: String| {
         let heads = heads.display();
         let problem = format!("is not the {name} that the heads in {heads} belong to: {problem}");
@@ -70,7 +71,14 @@ pub fn part(path: &Path) -> Option<Error> {
     let tensors = weights(path).ok()?;
     let problem = if tensors.contains_key("lin0.model.1.weight") {
         let (_, name) = owner(path, &tensors).ok()?;
-        format!("these are LPIPS heads, without the {name} that they belong to; {JOIN}")
+        match tensors.contains_key("net.slice1.0.weight") {
+            true => format!(
+                "this is the state of the package lpips, heads with their {name}, of which only heads are read; {JOIN}"
+            ),
+            false => {
+                format!("these are LPIPS heads, without the {name} that they belong to; {JOIN}")
+            }
+        }
     } else if tensors.contains_key("features.0.weight") {
         format!(
             "this is torchvision's backbone of a perceptual network, without LPIPS heads; {JOIN}"
@@ -178,6 +186,27 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("without the AlexNet"), "{error}");
+    }
+
+    #[test]
+    fn the_state_of_the_package_is_told_from_heads_and_gives_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, tensors) = file::tests::network(Backbone::Squeeze);
+        let twice = tensors.iter().filter_map(|(name, tensor)| {
+            let rest = name.strip_prefix("lin")?;
+            Some((format!("lins.{rest}"), tensor.clone()))
+        });
+        let all: HashMap<String, Tensor> = tensors.clone().into_iter().chain(twice).collect();
+        let state = folder.path().join("state.pth");
+        candle_core::safetensors::save(&all, &state).unwrap();
+        let error = Lpips::load(&state, DType::F32, &Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains("package lpips"), "{error}");
+        let (_, [_, network]) = publish(folder.path(), Backbone::Squeeze);
+        let out = folder.path().join("squeeze.safetensors");
+        let writer = join(&state, &network).unwrap();
+        writer.write(&out, Overwrite::Refuse).unwrap();
+        let written = domex_checkpoint::container::Container::open(&out).unwrap();
+        assert!(written.names().eq(tensors.keys()));
     }
 
     #[test]
