@@ -58,6 +58,8 @@ pub(crate) fn binomial(shape: &[usize]) -> Result<Vec<f64>> {
 
 /// Taps of a stored filter, with sum 1: its rows added up. Exact for an outer product.
 pub(crate) fn taps(filter: &Tensor) -> Result<Vec<f64>> {
+    // Rows of no filter can have any length where there are none of them.
+    binomial(filter.dims())?;
     let filter = filter.to_dtype(DType::F64)?.to_device(&Device::Cpu)?;
     let row = if filter.rank() == 2 {
         filter.sum(0)?
@@ -65,4 +67,17 @@ pub(crate) fn taps(filter: &Tensor) -> Result<Vec<f64>> {
         filter
     };
     Ok(row.to_vec1::<f64>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_filter_is_its_taps_and_nothing_else_is_one() {
+        let filter = stored(&[1.0, 2.0, 1.0], DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(taps(&filter).unwrap(), [0.25, 0.5, 0.25]);
+        let none = Tensor::zeros((0, 1 << 60), DType::F32, &Device::Cpu).unwrap();
+        assert!(taps(&none).unwrap_err().to_string().contains(NAME));
+    }
 }

@@ -189,6 +189,15 @@ fn shapes_that_are_no_network_are_refused() {
     let error = deduce(&[
         ("synthesis.b4.conv1.affine.weight", &[8, 10]),
         ("synthesis.b4.conv1.weight", &[8, 8, 3, 3]),
+        (
+            "synthesis.b18446744073709551615.torgb.weight",
+            &[3, 8, 1, 1],
+        ),
+    ]);
+    assert!(error.contains("synthesis.b8.conv1.weight"), "{error}");
+    let error = deduce(&[
+        ("synthesis.b4.conv1.affine.weight", &[8, 10]),
+        ("synthesis.b4.conv1.weight", &[8, 8, 3, 3]),
         ("synthesis.b4.torgb.weight", &[3, 8, 1, 1]),
         ("mapping.fc0.weight", &[usize::MAX, 8]),
     ]);

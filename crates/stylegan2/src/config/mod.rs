@@ -83,7 +83,7 @@ fn channel_table(img_resolution: usize, base: usize, max: usize) -> BTreeMap<usi
 
 /// 4, 8, ... up to the picture's resolution.
 pub(crate) fn resolutions(img_resolution: usize) -> Vec<usize> {
-    std::iter::successors(Some(4), |resolution| Some(resolution * 2))
+    std::iter::successors(Some(4), |resolution: &usize| resolution.checked_mul(2))
         .take_while(|resolution| *resolution <= img_resolution)
         .collect()
 }

@@ -75,13 +75,18 @@ fn refuse_lost_labels(tensors: &Weights) -> Result<()> {
 
 /// The mean of w, of one row or of equal ones.
 fn mean_row(average: &TensorData) -> Result<TensorData> {
-    let &[rows, w] = average.shape() else {
-        return ROW.forward(average);
+    let (rows, w) = match *average.shape() {
+        [rows, w] if rows > 1 && w > 0 => (rows, w),
+        ref found => {
+            return ROW.forward(average).map_err(|_| Error::Shape {
+                what: "latent_avg".to_owned(),
+                expected: "[w], [1, w], or a row for each layer".to_owned(),
+                found: found.to_vec(),
+            });
+        }
     };
     let values = average.to_f64_vec();
-    let Some((first, others)) = values.split_at_checked(w).filter(|_| rows > 1) else {
-        return ROW.forward(average);
-    };
+    let (first, others) = values.split_at(w);
     if others.chunks(w).any(|row| row != first) {
         return Err(Error::NotAModel {
             problem: format!("its latent_avg has {rows} rows that differ; expected one mean of w"),
@@ -408,6 +413,9 @@ mod tests {
         rows[w] = 7.0;
         let error = generator_to_nvlabs(&tensors, Some(&of(&rows)));
         assert!(error.unwrap_err().to_string().contains("rows that differ"));
+        let empty = TensorData::from_f32(vec![3, 0], &[]).unwrap();
+        let error = generator_to_nvlabs(&tensors, Some(&empty)).unwrap_err();
+        assert!(error.to_string().contains("latent_avg: shape [3, 0]"));
     }
 
     #[test]
