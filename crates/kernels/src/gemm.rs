@@ -51,15 +51,6 @@ impl<'a, T> MatRef<'a, T> {
         }
     }
 
-    /// The same matrix for the whole batch.
-    #[must_use]
-    pub fn broadcast(self) -> Self {
-        Self {
-            batch_stride: 0,
-            ..self
-        }
-    }
-
     fn as_f32(&self) -> Option<MatRef<'a, f32>>
     where
         T: Float,

@@ -28,7 +28,6 @@ pub mod gemm;
 pub mod group_norm;
 pub mod plain;
 pub mod rows;
-pub mod scratch;
 pub mod simd;
 pub mod unit_distance;
 pub mod upfirdn;
@@ -37,6 +36,7 @@ mod activation;
 mod error;
 mod float;
 mod math;
+mod scratch;
 #[cfg(test)]
 mod testing;
 

@@ -61,32 +61,6 @@ pub(crate) fn values<T: Float>(blocks: &mut [Block], len: usize) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), len) }
 }
 
-/// Frees the buffers that this thread and rayon's workers keep.
-pub fn release() {
-    POOL.with_borrow_mut(Vec::clear);
-    rayon::broadcast(|_| POOL.with_borrow_mut(Vec::clear));
-}
-
-/// Bytes in the buffers that this thread and rayon's workers keep.
-#[cfg(test)]
-fn kept_bytes() -> usize {
-    let here = || {
-        POOL.with_borrow(|pool| {
-            pool.iter()
-                .map(|b| size_of_val(b.as_slice()))
-                .sum::<usize>()
-        })
-    };
-    let workers: usize = rayon::broadcast(|_| here()).into_iter().sum();
-    // On a worker thread the broadcast has counted this thread already.
-    workers
-        + if rayon::current_thread_index().is_some() {
-            0
-        } else {
-            here()
-        }
-}
-
 impl Deref for Scratch {
     type Target = [Block];
     fn deref(&self) -> &[Block] {
@@ -123,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_come_back_and_can_be_freed() {
+    fn buffers_come_back() {
         let first = take(100);
         let at = first.as_ptr();
         assert_eq!(first.len(), 7);
@@ -134,7 +108,21 @@ mod tests {
         assert_ne!(other.as_ptr(), at);
         assert!(other.iter().all(|b| b.0.iter().all(|x| x.is_nan())));
         assert_eq!(values::<f64>(&mut other, 25).len(), 25);
-        drop((again, other));
-        assert!(kept_bytes() >= 7 * 64);
+    }
+
+    #[test]
+    fn a_thread_keeps_the_largest_but_none_that_is_too_large() {
+        let kept = || POOL.with_borrow(|pool| pool.iter().map(Vec::len).collect::<Vec<_>>());
+        // One without buffers of other tests.
+        let thread = std::thread::spawn(move || {
+            let several: Vec<_> = (1..=KEPT + 2).map(|n| take(n * LANES)).collect();
+            drop(several);
+            let mut found = kept();
+            found.sort_unstable();
+            assert_eq!(found, (3..=KEPT + 2).collect::<Vec<_>>());
+            drop(take((LARGEST + 1) * LANES));
+            assert_eq!(kept().len(), KEPT - 1);
+        });
+        thread.join().unwrap();
     }
 }
