@@ -174,7 +174,8 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for none, more than [`MAX_STEPS`], or a value that is not above 0 and at most 1.
+    /// [`Error::Setting`] for none, more than [`MAX_STEPS`], a value that is not above 0 and at most 1, or values that leave nothing of
+    /// a picture at the last step, from which none could be sampled.
     pub fn new(betas: Vec<f64>) -> Result<Self> {
         if betas.is_empty() || betas.len() > MAX_STEPS {
             let expected = format!("1 to {MAX_STEPS}");
@@ -192,6 +193,14 @@ impl Schedule {
                 product
             })
             .collect();
+        let left = cumprod[steps - 1];
+        if left < f64::from(f32::MIN_POSITIVE) {
+            return Err(Error::setting(
+                "noise schedule",
+                format!("{left:e} of a picture's variance is left at step {steps}"),
+                "some of it: a smaller β",
+            ));
+        }
         let prev: Vec<f64> = std::iter::once(1.0)
             .chain(cumprod[..steps - 1].iter().copied())
             .collect();
@@ -297,6 +306,14 @@ mod tests {
         assert!(error.contains("const0.008 with 5 steps"), "{error}");
         for betas in [vec![], vec![0.0], vec![0.1, f64::NAN], vec![1.5]] {
             assert!(Schedule::new(betas).is_err());
+        }
+        // 0.02 · 1000/20 = 1; and 0.1 to the power of 1000.
+        for betas in [
+            Betas::Linear.values(20).unwrap(),
+            Betas::Constant(0.9).values(1000).unwrap(),
+        ] {
+            let error = Schedule::new(betas).unwrap_err().to_string();
+            assert!(error.contains("is left at step"), "{error}");
         }
     }
 
