@@ -2,14 +2,14 @@
 //!
 //! Weights and biases of convolutions and linear layers are uniform within `±1/√fan_in` (PyTorch's default); norms are 1 and
 //! 0. The last convolution of each residual block's conditioned half, the output of attention and the network's last
-//! convolution are 0, so that a fresh network predicts 0. The latent prior's weights are normal with variance `2/fan_in` (He et
-//! al. 2015, arXiv 1502.01852). Every tensor has a random stream of its own, named by its place in the network: a layer more or
-//! less changes no other weight.
+//! convolution are 0, so that a fresh network predicts 0. Weights of the latent prior's layers before an activation are normal with
+//! variance `2/fan_in` (He et al. 2015, arXiv 1502.01852; `2/(1 + 0.2²)` for the leaky rectifier), those of its last layer are not.
+//! Every tensor has a random stream of its own, named by its place in the network: a layer more or less changes no other weight.
 
 use candle_core::{DType, Device, Tensor};
 use domex_random::{Stream, Streams};
 
-use crate::config::Config;
+use crate::config::{Activation, Config, LatentConfig};
 use crate::weights::{Shapes, Tensors};
 use crate::{Autoencoder, Result};
 
@@ -61,8 +61,10 @@ fn draw(
             vec![if part == "weight" { 1.0 } else { 0.0 }; count]
         } else if zero(layer) {
             vec![0.0; count]
-        } else if layer.starts_with("latent_net.layers.") && part == "weight" {
-            let deviation = (2.0 / fan_in as f64).sqrt() as f32;
+        } else if let Some(variance) = before_activation(cfg.latent.as_ref(), layer)
+            && part == "weight"
+        {
+            let deviation = (variance / fan_in as f64).sqrt() as f32;
             fill(count, || stream.normal_f32() * deviation)
         } else {
             uniform(&mut stream, count, (1.0 / fan_in as f64).sqrt() as f32)
@@ -73,10 +75,44 @@ fn draw(
     Ok(tensors)
 }
 
+/// Variance times `fan_in` of the weights of a layer of the latent prior that a rectifier follows.
+fn before_activation(latent: Option<&LatentConfig>, layer: &str) -> Option<f64> {
+    let latent = latent?;
+    let (index, _) = layer.strip_prefix("latent_net.layers.")?.split_once('.')?;
+    if index.parse() == Ok(latent.layers - 1) {
+        return None;
+    }
+    match latent.activation {
+        Activation::Relu | Activation::Silu => Some(2.0),
+        Activation::Lrelu => Some(2.0 / 1.04),
+        Activation::None | Activation::Tanh => None,
+    }
+}
+
 fn uniform(stream: &mut Stream, count: usize, limit: f32) -> Vec<f32> {
     fill(count, || (2.0 * stream.uniform_f32() - 1.0) * limit)
 }
 
 fn fill(count: usize, value: impl FnMut() -> f32) -> Vec<f32> {
     std::iter::repeat_with(value).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_layer_of_a_prior_begins_as_a_plain_one() {
+        let config = Config::tiny();
+        let tensors = autoencoder(&config, 1, DType::F32, &Device::Cpu).unwrap();
+        let deviation = |layer: usize| {
+            let weight = &tensors[&format!("latent_net.layers.{layer}.linear.weight")];
+            let fan_in = weight.dim(1).unwrap() as f32;
+            let square = weight.sqr().unwrap().mean_all().unwrap();
+            (square.to_scalar::<f32>().unwrap() * fan_in).sqrt()
+        };
+        assert!((deviation(0) / 2f32.sqrt() - 1.0).abs() < 0.05);
+        // Uniform within ±1.
+        assert!((deviation(9) * 3f32.sqrt() - 1.0).abs() < 0.05);
+    }
 }

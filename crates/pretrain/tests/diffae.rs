@@ -1,9 +1,10 @@
 //! A diffusion autoencoder and its latent prior learn small pictures, resume exactly, and come back from their files.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use domex_data::source::PictureSource;
 use domex_diffae::{Config, LatentConfig, Model};
 use domex_pretrain::Learning;
@@ -195,6 +196,29 @@ fn a_stopped_run_comes_to_the_same_weights() {
 }
 
 #[test]
+fn a_prior_leaves_the_noise_and_the_origin_of_its_autoencoder_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("published.safetensors");
+    let model = Model::random(&autoencoder(8).network, 1, &Device::Cpu).unwrap();
+    let named = model.tensors().iter();
+    let mut named: HashMap<_, _> = named
+        .map(|(name, tensor)| (format!("ema_model.{name}"), tensor.clone()))
+        .collect();
+    let noise = Tensor::full(0.5f32, (1, 3, 8, 8), &Device::Cpu).unwrap();
+    named.insert("x_T".to_owned(), noise);
+    candle_core::safetensors::save(&named, &path).unwrap();
+    let model = Model::load(&path, &Device::Cpu).unwrap();
+
+    let mut job = second(&model, 16);
+    job.step(&Clock::default()).unwrap();
+    let made = job.model(&Clock::default()).unwrap();
+    let noise = made.fixed_noise().unwrap().flatten_all().unwrap();
+    assert_eq!(noise.to_vec1::<f32>().unwrap(), [0.5; 3 * 64]);
+    assert_eq!(made.provenance["source"], model.provenance["source"]);
+    assert!(made.networks.latent_net.is_some() && made.statistics.is_some());
+}
+
+#[test]
 fn settings_that_do_not_fit_are_named() {
     let refused = |config: AutoencoderConfig, side: u32, words: &str| {
         let job = AutoencoderJob::new(config, Box::new(Squares(side)), &Device::Cpu);
@@ -213,6 +237,12 @@ fn settings_that_do_not_fit_are_named() {
     odd.network.unet.image_size = 9;
     odd.network.encoder.image_size = 9;
     refused(odd, 9, "to be halved");
+
+    let uneven = AutoencoderConfig {
+        steps: 600,
+        ..autoencoder(8)
+    };
+    refused(uneven, 8, "500 or 1000");
 
     let model = Model::random(&autoencoder(8).network, 1, &Device::Cpu).unwrap();
     let mut other = prior(8);

@@ -28,7 +28,7 @@ use serde_json::{Value as Json, json};
 pub use container::KIND;
 pub use read::recognizes;
 
-use crate::config::Config;
+use crate::config::{Config, LatentConfig};
 use crate::error::{expect_dims, expect_finite};
 use crate::weights::Tensors;
 use crate::{Autoencoder, Error, Result, init};
@@ -168,6 +168,26 @@ impl Model {
         Ok(Self {
             networks: Autoencoder::from_tensors(&tensors, self.config())?,
             tensors,
+            ..self.clone()
+        })
+    }
+
+    /// The same model with this latent prior, its tensors under `latent_net.`, in place of its own.
+    ///
+    /// # Errors
+    ///
+    /// A prior of codes of another size, or tensors that are not its own.
+    pub fn with_prior(&self, prior: &LatentConfig, tensors: Tensors) -> Result<Self> {
+        let cfg = Config {
+            latent: Some(prior.clone()),
+            ..self.config().clone()
+        };
+        let mut all = self.tensors.clone();
+        all.retain(|name, _| !name.starts_with("latent_net."));
+        all.extend(tensors);
+        Ok(Self {
+            networks: Autoencoder::from_tensors(&all, &cfg)?,
+            tensors: all,
             ..self.clone()
         })
     }

@@ -98,12 +98,7 @@ impl AutoencoderJob {
                 noise: streams.stream("noise"),
                 steps: streams.stream("steps"),
             },
-            samples: Samples::new(
-                &*source,
-                config.network.unet.in_channels,
-                config.steps,
-                device,
-            )?,
+            samples: Samples::new(&*source, &config.network, config.steps, device)?,
             order: Order::new(config.seed, source.len()),
             trainer,
             networks,

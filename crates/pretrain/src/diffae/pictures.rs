@@ -7,7 +7,7 @@ use domex_data::grid::Grid;
 use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_diffae::{Config, Model};
-use domex_diffusion::standard_normal;
+use domex_diffusion::{Spacing, standard_normal};
 use domex_random::Streams;
 
 use crate::losses::psnr;
@@ -63,12 +63,16 @@ pub(super) struct Samples {
 }
 
 impl Samples {
+    /// Refuses a number of sampling steps that `network` cannot take.
     pub fn new(
         source: &dyn PictureSource,
-        channels: usize,
+        network: &Config,
         steps: usize,
         device: &Device,
     ) -> Result<Self> {
+        let process = network.diffusion.pictures()?;
+        process.spaced(steps, Spacing::Ddim)?;
+        let channels = network.unet.in_channels;
         let pictures = batch(source, &spread(source, COLUMNS), channels, device)?;
         let mut stream = Streams::new(0).stream("noise of samples");
         let noise = standard_normal(&mut stream, pictures.dims(), DType::F32, device)?;

@@ -67,7 +67,7 @@ struct Codes {
 }
 
 impl PriorJob {
-    /// Network, optimizer and streams at their beginning, for an autoencoder whose own prior, if it has one, is left out.
+    /// Network, optimizer and streams at their beginning, for an autoencoder whose own prior, if it has one, is replaced.
     ///
     /// # Errors
     ///
@@ -94,7 +94,6 @@ impl PriorJob {
             .filter(|(name, _)| name.starts_with(NODE));
         let trainer = Trainer::new(tensors.collect(), |_| false, config.learning, device)?;
         let streams = Streams::new(config.seed);
-        let channels = network.unet.in_channels;
         Ok(Self {
             network: latent_net(&trainer.trainable(), &config.network)?,
             diffusion: network.diffusion.latents()?,
@@ -104,7 +103,7 @@ impl PriorJob {
                 steps: streams.stream("steps"),
             },
             codes: None,
-            samples: Samples::new(&*source, channels, config.steps, device)?,
+            samples: Samples::new(&*source, &network, config.steps, device)?,
             trainer,
             autoencoder,
             source,
@@ -118,17 +117,10 @@ impl PriorJob {
     ///
     /// Before the first step, when there are no codes yet.
     pub fn model(&self, at: &Clock) -> Result<Model> {
-        let mut tensors = self.autoencoder.tensors().clone();
-        tensors.retain(|name, _| !name.starts_with(NODE));
-        tensors.extend(self.trainer.averaged_tensors());
-        let network = Config {
-            latent: Some(self.config.network.clone()),
-            ..self.autoencoder.config().clone()
-        };
-        let mut model = Model::from_tensors(tensors, &network)?;
-        model.averaged = self.autoencoder.averaged;
+        let tensors = self.trainer.averaged_tensors();
+        let prior = &self.config.network;
+        let mut model = self.autoencoder.with_prior(prior, tensors)?;
         model.set_statistics(Some(self.codes()?.statistics.clone()))?;
-        model.provenance = self.autoencoder.provenance.clone();
         model.provenance["prior"] = json!({
             "codes": at.images,
             "seconds": at.seconds,
