@@ -1,7 +1,7 @@
 //! What fixes the networks: the `config.json` of each part of a diffusers folder.
 //!
-//! Every size is read. What the networks here do not have is refused, and so is an entry that nobody here knows and that switches
-//! something on. Sources of what entries mean, and of their values where they are absent: huggingface/diffusers
+//! Every size is read. What the networks here do not have is refused, and so is an entry of U-Net or autoencoder that nobody here
+//! knows and that switches something on. Sources of what entries mean, and of their values where they are absent: huggingface/diffusers
 //! `models/unets/unet_2d_condition.py`, `models/autoencoders/autoencoder_kl.py`, `schedulers/scheduling_ddim.py`;
 //! huggingface/transformers `models/clip/configuration_clip.py`.
 
@@ -198,8 +198,12 @@ impl ProcessConfig {
     /// A file that cannot be read, or a process that is none of latent diffusion.
     pub fn read(path: &Path) -> Result<Self> {
         let mut entries = Entries::read(path)?;
-        entries
-            .fixed(&json!({ "beta_schedule": "scaled_linear", "rescale_betas_zero_snr": false }))?;
+        entries.fixed(&json!({ "rescale_betas_zero_snr": false }))?;
+        let schedule = entries.take("beta_schedule");
+        let schedule = schedule.unwrap_or_else(|| json!("linear"));
+        if schedule != "scaled_linear" {
+            return Err(entries.wrong("beta_schedule", &schedule, "\"scaled_linear\""));
+        }
         if let Some(betas) = entries.take("trained_betas") {
             return Err(entries.wrong("trained_betas", &betas, "null"));
         }
@@ -216,8 +220,8 @@ impl ProcessConfig {
         };
         Ok(Self {
             betas: Betas::ScaledLinear {
-                first: entries.number("beta_start", 0.00085)?,
-                last: entries.number("beta_end", 0.012)?,
+                first: entries.number("beta_start", 0.0001)?,
+                last: entries.number("beta_end", 0.02)?,
             },
             train_steps: entries.size("num_train_timesteps")?,
             prediction,

@@ -137,6 +137,8 @@ fn networks_that_are_not_built_here_are_named() {
             json!("linear"),
             "scaled_linear",
         ),
+        // Where it is not said, it is another one.
+        ("scheduler", "beta_schedule", Json::Null, "scaled_linear"),
         ("scheduler", "prediction_type", json!("sample"), "epsilon"),
         ("scheduler", "trained_betas", json!([0.1]), "null"),
         ("scheduler", "rescale_betas_zero_snr", json!(true), "false"),
