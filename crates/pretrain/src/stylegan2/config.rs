@@ -8,7 +8,7 @@
 //! | paper256 | 64 | 8 | 16384 | .0025 | 1 | 20 | – | 8 | |
 //! | paper512 | 64 | 8 | 32768 | .0025 | .5 | 20 | – | 8 | |
 //! | paper1024 | 32 | 4 | 32768 | .002 | 2 | 10 | – | 8 | |
-//! | cifar | 64 | 32 | 16384 | .0025 | .01 | 500 | .05 | 2 | no path length, no mixing, D orig |
+//! | cifar | 64 | 32 | 32768 | .0025 | .01 | 500 | .05 | 2 | path length of weight 0, no mixing, D orig |
 //! | auto | by size | min(b, 4) | by size | by size | .0002 r²/b | 10 b/32 | .05 | 2 | |
 //! | portraits | 16 | 4 | 1536 | .0025 | .0002 r²/b, at least .05 | 5 | .05 | 2 | the world that ships |
 
@@ -38,7 +38,7 @@ pub struct Config {
     pub z_dim: usize,
     /// Size of the latent.
     pub w_dim: usize,
-    /// Layers of the mapping network.
+    /// Layers of the generator's mapping network; the discriminator's, where there are labels, has eight.
     pub map_layers: usize,
     /// How fast the mapping network learns beside the others.
     #[serde(default = "slow_mapping")]
@@ -61,7 +61,8 @@ pub struct Config {
     pub gamma: f64,
     /// Steps from one R1 to the next.
     pub r1_interval: u64,
-    /// Path length regularisation, `None` for none.
+    /// Path length regularisation, `None` for none. With a weight of 0 nothing is computed either, but the generator's optimizer is
+    /// corrected for it, as published.
     pub path_length: Option<PathLengthConfig>,
     /// Steps from one to the next.
     pub path_length_interval: u64,
@@ -164,7 +165,7 @@ impl Config {
             Preset::Paper256 => (64, 8, 16_384, 0.0025, 1.0, 20.0, None, 8),
             Preset::Paper512 => (64, 8, 32_768, 0.0025, 0.5, 20.0, None, 8),
             Preset::Paper1024 => (32, 4, 32_768, 0.002, 2.0, 10.0, None, 8),
-            Preset::Cifar => (64, 32, 16_384, 0.0025, 0.01, 500.0, Some(0.05), 2),
+            Preset::Cifar => (64, 32, 32_768, 0.0025, 0.01, 500.0, Some(0.05), 2),
             Preset::Portraits => {
                 let gamma = heuristic(16).max(0.05);
                 (16, 4, 1536, 0.0025, gamma, 5.0, Some(0.05), 2)
@@ -214,7 +215,10 @@ impl Config {
             lr,
             gamma,
             r1_interval: 16,
-            path_length: (!cifar).then(PathLengthConfig::default),
+            path_length: Some(PathLengthConfig {
+                weight: if cifar { 0.0 } else { 2.0 },
+                ..PathLengthConfig::default()
+            }),
             path_length_interval: 4,
             style_mixing: if cifar { 0.0 } else { 0.9 },
             ema: EmaConfig { kimg: ema, ramp_up },
@@ -268,9 +272,7 @@ impl Config {
         config.architecture = self.discriminator;
         config.mbstd_group_size = Some(self.mbstd_group);
         if self.label_dim > 0 {
-            let mut mapping = DiscriminatorConfig::label_mapping(self.label_dim, top);
-            mapping.num_layers = self.map_layers;
-            config.mapping = Some(mapping);
+            config.mapping = Some(DiscriminatorConfig::label_mapping(self.label_dim, top));
         }
         config.validate()?;
         Ok(config)
@@ -429,8 +431,15 @@ mod tests {
         assert_eq!(Config::preset(Preset::Auto, 32, 0).batch, 32);
         assert_eq!(Config::preset(Preset::Auto, 2048, 0).mbstd_group, 2);
         let cifar = Config::preset(Preset::Cifar, 32, 10);
-        assert_eq!(cifar.path_length, None);
-        assert_eq!(cifar.discriminator().unwrap().c_dim(), 10);
+        assert_eq!(cifar.channel_base, 32_768);
+        let discriminator = cifar.discriminator().unwrap();
+        assert_eq!(discriminator.c_dim(), 10);
+        // `mapping_kwargs.num_layers` is the generator's alone.
+        assert_eq!(discriminator.mapping.unwrap().num_layers, 8);
+        assert_eq!(cifar.generator().unwrap().mapping.num_layers, 2);
+        // Both optimizers are corrected for their intervals, `pl_weight` or not.
+        let adam = super::super::networks::generator_adam(&cifar).unwrap();
+        assert!((adam.lr - 0.002).abs() < 1e-12, "{}", adam.lr);
     }
 
     #[test]

@@ -148,7 +148,8 @@ impl StyleGan2 {
 
     /// Path length regularization of the generator. The running mean of lengths moves once a step, by the mean over all passes.
     pub(super) fn g_regularise(&mut self, losses: &mut Losses) -> Result<()> {
-        let Some(config) = self.config.path_length else {
+        let config = self.config.path_length;
+        let Some(config) = config.filter(|config| config.weight > 0.0) else {
             return Ok(());
         };
         let gain = self.config.path_length_interval as f64;
