@@ -2,7 +2,8 @@
 //!
 //! Known are torchvision's own names (of its old files too, `mlp.linear_1`), those of timm (`blocks.0.attn.qkv.weight`) and those
 //! of Hugging Face's transformers (`vit.encoder.layer.0.…`, with or without `vit.`). The last norm and the classifier are left
-//! out: the encoder has none.
+//! out: the encoder has none. What else a file has of its blocks, such as the layer scales of DINOv2, would change what they
+//! compute, and is refused.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +18,14 @@ pub type Tensors = BTreeMap<String, Tensor>;
 ///
 /// # Errors
 ///
-/// Names of no layout that is known.
+/// Names of no layout that is known, or a part of a block that the encoder does not have.
 pub fn backbone(tensors: &Tensors) -> Result<Tensors> {
     let has = |name: &str| tensors.contains_key(name);
     if has("class_token") {
         return Ok(renamed(tensors, torchvision));
     }
     if has("cls_token") {
-        return Ok(renamed(tensors, timm));
+        return known_blocks(tensors, timm, "blocks.", |_| false);
     }
     let bare: Tensors = tensors
         .iter()
@@ -96,6 +97,27 @@ fn renamed(tensors: &Tensors, name: impl Fn(&str) -> Option<String>) -> Tensors 
         .collect()
 }
 
+/// The same, where all tensors of blocks are known, but for `others` of them.
+fn known_blocks(
+    tensors: &Tensors,
+    name: impl Fn(&str) -> Option<String>,
+    word: &str,
+    others: impl Fn(&str) -> bool,
+) -> Result<Tensors> {
+    let strange = |old: &&String| {
+        let rest = block(old, word).map(|(_, rest)| rest);
+        rest.is_some_and(|rest| name(old).is_none() && !others(rest))
+    };
+    match tensors.keys().find(strange) {
+        None => Ok(renamed(tensors, name)),
+        Some(old) => Err(Error::config(
+            "a tensor of the backbone",
+            old,
+            "one of a plain vision transformer",
+        )),
+    }
+}
+
 fn torchvision(name: &str) -> Option<String> {
     if name.starts_with("heads.") || name.starts_with("encoder.ln.") {
         return None;
@@ -136,7 +158,8 @@ fn timm(name: &str) -> Option<String> {
 
 /// Transformers' layout has queries, keys and values apart.
 fn packed(tensors: &Tensors) -> Result<Tensors> {
-    let mut out = renamed(tensors, transformers);
+    let attention = |rest: &str| rest.starts_with("attention.attention.");
+    let mut out = known_blocks(tensors, transformers, "encoder.layer.", attention)?;
     for name in tensors.keys() {
         let Some((index, rest)) = block(name, "encoder.layer.") else {
             continue;
@@ -226,6 +249,23 @@ mod tests {
         let packed = &found[&format!("{BLOCK}.self_attention.in_proj_weight")];
         assert_eq!(packed.dims(), [3, 2]);
         assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn blocks_of_another_arithmetic_are_refused() {
+        for names in [
+            ["cls_token", "blocks.0.ls1.gamma"],
+            [
+                "vit.embeddings.cls_token",
+                "vit.encoder.layer.0.layer_scale1.lambda1",
+            ],
+        ] {
+            let error = backbone(&named(&names)).unwrap_err().to_string();
+            assert!(
+                error.contains(names[1].trim_start_matches("vit.")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -66,7 +66,11 @@ fn styles(folder: &Path, from: From) -> Box<dyn Styles> {
     Box::new(PictureStyles::new(open(), Some(open())).unwrap())
 }
 
-fn job_on(folder: &Path, from: From, backbone: Option<BTreeMap<String, Tensor>>) -> DeganJob {
+fn job_on(
+    folder: &Path,
+    from: From,
+    backbone: Option<BTreeMap<String, Tensor>>,
+) -> Result<DeganJob, Box<domex_pretrain::Error>> {
     let names = ["generator", "clip", "perceptual"];
     let [model, clip, lpips] = names.map(|name| folder.join(format!("{name}.safetensors")));
     if !model.exists() {
@@ -93,11 +97,11 @@ fn job_on(folder: &Path, from: From, backbone: Option<BTreeMap<String, Tensor>>)
         hashes,
         &Device::Cpu,
     )
-    .unwrap()
+    .map_err(Box::new)
 }
 
 fn job(folder: &Path, from: From) -> DeganJob {
-    job_on(folder, from, None)
+    job_on(folder, from, None).unwrap()
 }
 
 fn settings(out: &Path, images: u64) -> RunConfig {
@@ -170,16 +174,34 @@ fn a_run_that_stops_while_offsets_come_in_says_so_in_its_file() {
 #[test]
 fn a_backbone_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let name = "class_token";
+    let trained = |name: &str, backbone: Option<BTreeMap<String, Tensor>>| {
+        let mut job = job_on(folder.path(), From::Folder, backbone).unwrap();
+        let outcome = run(&mut job, &settings(&folder.path().join(name), 16)).unwrap();
+        let written = domex_checkpoint::container::Container::open(&outcome.model).unwrap();
+        let names = written.names().map(str::to_owned).collect::<Vec<_>>();
+        let tensor = |name: String| {
+            let tensor = written.tensor(&name, &Device::Cpu).unwrap();
+            (name, tensor.to_dtype(DType::F32).unwrap())
+        };
+        names.into_iter().map(tensor).collect::<BTreeMap<_, _>>()
+    };
+    let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let mut backbone = trained("first", None);
+    backbone.retain(|name, _| !name.contains("domain_proj"));
     let token = Tensor::full(0.5f32, (1, 1, 16), &Device::Cpu).unwrap();
-    let backbone = BTreeMap::from([(name.to_owned(), token)]);
-    let out = folder.path().join("run");
-    let mut job = job_on(folder.path(), From::Folder, Some(backbone));
-    let outcome = run(&mut job, &settings(&out, 16)).unwrap();
-    let written = domex_checkpoint::container::Container::open(&outcome.model).unwrap();
-    let token = written.tensor(name, &Device::Cpu).unwrap();
-    let token = token.flatten_all().unwrap().to_dtype(DType::F32).unwrap();
-    assert_eq!(token.to_vec1::<f32>().unwrap(), [0.5; 16]);
+    backbone.insert("class_token".to_owned(), token);
+    let written = trained("second", Some(backbone.clone()));
+    assert!(written.len() > backbone.len());
+    for (name, tensor) in &backbone {
+        assert_eq!(values(tensor), values(&written[name]), "{name}");
+    }
+
+    // Nothing of it is left to chance.
+    let gone = "encoder.layers.encoder_layer_1.self_attention.in_proj_bias";
+    backbone.remove(gone);
+    let error = job_on(folder.path(), From::Folder, Some(backbone)).err();
+    let error = error.unwrap().to_string();
+    assert!(error.contains(gone), "{error}");
 }
 
 #[test]

@@ -107,6 +107,17 @@ impl DeganJob {
             }
             tensors.insert(name.clone(), tensor.to_dtype(DType::F32)?);
         }
+        let missing = tensors
+            .keys()
+            .find(|name| !(backbone.contains_key(*name) || name.contains(".domain_proj.")));
+        if let Some(name) = missing.filter(|_| !backbone.is_empty()) {
+            let found = format!("without {name}");
+            return Err(Error::config(
+                "backbone",
+                found,
+                "all tensors but the heads'",
+            ));
+        }
         let streams = Streams::new(config.seed);
         let mut stream = streams.stream("own pictures");
         let z = domains::draw(&generator, OWN, &mut stream);
