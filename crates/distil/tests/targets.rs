@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use domex_clip::{Bundle, Preprocess};
 use domex_distil::{Request, Translation, Translator, targets};
 use domex_test_support::networks;
 
@@ -64,6 +65,33 @@ fn a_share_of_the_translations_is_kept_with_their_numbers() {
     assert_eq!(make(0.01).rows.len(), 1);
 }
 
+/// How much nearer a picture is to `target` than to the source, by the CLIP model in the folder.
+fn nearer(folder: &Path, picture: &Tensor, target: &str) -> f32 {
+    let bundle = Bundle::load(folder.join("clip.safetensors"), DType::F32, &Device::Cpu).unwrap();
+    let pixels = Preprocess::new(bundle.clip.image_size());
+    let pixels = pixels.apply(&picture.unsqueeze(0).unwrap()).unwrap();
+    let seen = bundle.clip.encode_image(&pixels).unwrap();
+    let words = bundle.encode_text(&["photo", target]).unwrap();
+    let cosines = seen.matmul(&words.t().unwrap()).unwrap();
+    let cosines = cosines.to_vec2::<f32>().unwrap();
+    cosines[0][1] - cosines[0][0]
+}
+
+#[test]
+fn those_are_kept_that_are_most_in_the_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let (teacher, base) = (teacher(folder.path()), pictures(6));
+    let make = |keep| targets(&teacher, &base, &request("zombie", keep), None).unwrap();
+    let (all, half) = (make(1.0), make(0.5));
+    let scores: Vec<f32> = (0..6)
+        .map(|row| nearer(folder.path(), &all.pictures.get(row).unwrap(), "zombie"))
+        .collect();
+    let (kept, left): (Vec<usize>, Vec<usize>) = (0..6).partition(|row| half.rows.contains(row));
+    let worst = kept.iter().map(|&row| scores[row]).reduce(f32::min);
+    let best = left.iter().map(|&row| scores[row]).reduce(f32::max);
+    assert!(worst > best, "{scores:?}, of which {kept:?} are kept");
+}
+
 #[test]
 fn targets_are_found_again_by_what_made_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,7 +140,7 @@ fn what_cannot_be_made_is_refused() {
         found.unwrap_err().to_string()
     };
     assert!(refused(&pictures(2), 0.0).contains("keep"));
-    let large = Tensor::zeros((1, 3, 16, 16), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let large = Tensor::zeros((1, 3, 16, 16), DType::F32, &Device::Cpu).unwrap();
     assert!(refused(&large, 1.0).contains("[1, 3, 8, 8]"));
     let other = folder.path().join("other.safetensors");
     networks::clip(&other, 2);

@@ -125,3 +125,34 @@ impl Feed {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of 4000 scenes each of `domains` has.
+    fn shares(source_share: f64, domains: usize) -> Vec<usize> {
+        let feed = Feed {
+            size: 8,
+            source_share,
+            jitter: Jitter::NONE,
+        };
+        let mut stream = Streams::new(3).stream("plan");
+        let mut found = vec![0; domains];
+        for _ in 0..4000 {
+            found[feed.plan(domains, &mut stream).unwrap().0] += 1;
+        }
+        found
+    }
+
+    #[test]
+    fn the_source_has_its_share_and_the_others_share_the_rest() {
+        let near = |found: usize, expected: usize| assert!(found.abs_diff(expected) < 150);
+        let found = shares(0.4, 4);
+        near(found[0], 1600);
+        found[1..].iter().for_each(|&n| near(n, 800));
+        assert_eq!(shares(0.0, 3)[0], 0);
+        assert_eq!(shares(1.0, 3), [4000, 0, 0]);
+        assert_eq!(shares(0.0, 1), [4000]);
+    }
+}

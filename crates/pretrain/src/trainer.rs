@@ -298,6 +298,35 @@ mod tests {
     }
 
     #[test]
+    fn a_gradient_that_is_too_long_is_shortened_as_a_whole() {
+        let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+        let tensors = [("x", tensor(&[1.0])), ("y", tensor(&[1.0, 1.0]))];
+        let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor));
+        let trainer = Trainer::new(tensors.into(), |_| false, LEARNING, &Device::Cpu).unwrap();
+        let gradients = |loss: f64| {
+            let (x, y) = (trainer.trainable(), trainer.trainable());
+            let (x, y) = (x.get(1, "x").unwrap(), y.get(2, "y").unwrap());
+            // Its gradient is 4, (2, 4), of length 6, times `loss`.
+            let y = (y * tensor(&[2.0, 4.0])).unwrap().sum_all().unwrap();
+            let sum = ((x * 4.0).unwrap().sum_all().unwrap() + y).unwrap();
+            let mut gradients = (sum * loss).unwrap().backward().unwrap();
+            trainer.shorten(&mut gradients).unwrap();
+            let found = trainer.parameters.iter().flat_map(|(_, var)| {
+                let gradient = gradients.get(var).unwrap();
+                gradient.to_vec1::<f32>().unwrap()
+            });
+            found.collect::<Vec<_>>()
+        };
+        let near = |found: Vec<f32>, expected: [f32; 3]| {
+            let mut pairs = found.iter().zip(expected);
+            assert!(found.len() == 3 && pairs.all(|(a, b)| (a - b).abs() < 1e-6));
+        };
+        near(gradients(1.0), [4.0 / 6.0, 2.0 / 6.0, 4.0 / 6.0]);
+        near(gradients(0.1), [0.4, 0.2, 0.4]);
+        assert!(gradients(f64::INFINITY)[0].is_infinite());
+    }
+
+    #[test]
     fn the_rate_rises_and_falls() {
         let learning = LEARNING;
         assert!(learning.lr_at(0) < 0.02);
