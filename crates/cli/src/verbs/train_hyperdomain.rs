@@ -59,7 +59,7 @@ pub struct TrainHyperdomain {
     /// Length in thousands of edited pictures [default: 24]
     #[arg(long, value_name = "KIMG")]
     pub kimg: Option<f64>,
-    /// Texts of a step, one picture each [default: 12]
+    /// Texts of a step, one picture each [default: 12; with renderings 16]
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub batch: Option<usize>,
     /// Learning rate [default: 0.001]
