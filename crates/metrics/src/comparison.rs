@@ -182,6 +182,31 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_of_the_set_that_they_name() {
+        // Samples of the middle alone: all of them real, and much of what is real is not among them.
+        let samples = (normal(2, 150, 0.0) * 0.3).unwrap();
+        let found = Comparison::new(&samples, &normal(1, 200, 0.0), &Streams::new(1)).unwrap();
+        let (precision, recall) = (found.precision.unwrap(), found.recall.unwrap());
+        assert!(precision > 0.95 && recall < 0.5, "{found:?}");
+        assert!(
+            found.density.unwrap() > 1.0 && found.coverage.unwrap() < 0.5,
+            "{found:?}"
+        );
+        let within = |interval: Interval, x| interval.low <= x && x <= interval.high;
+        assert!(
+            within(found.precision_interval.unwrap(), precision),
+            "{found:?}"
+        );
+        assert!(within(found.recall_interval.unwrap(), recall), "{found:?}");
+        assert!(
+            found
+                .warnings
+                .iter()
+                .any(|w| matches!(w, Warning::UnequalSets { .. }))
+        );
+    }
+
+    #[test]
     fn few_pictures_are_warned_of() {
         let streams = Streams::new(1);
         let few = Comparison::new(&normal(1, 4, 0.0), &normal(2, 9, 0.0), &streams).unwrap();

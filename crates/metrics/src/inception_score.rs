@@ -92,6 +92,16 @@ mod tests {
     }
 
     #[test]
+    fn parts_take_in_every_picture() {
+        let five = rows_of(&[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]);
+        let found = inception_score(&five, 2).unwrap();
+        // Two of one class, and three of which one is of it: the entropy of (1/3, 2/3).
+        let entropy = -(1f64 / 3.0 * (1f64 / 3.0).ln() + 2.0 / 3.0 * (2f64 / 3.0).ln());
+        assert!((found.splits[0] - 1.0).abs() < 1e-12, "{found:?}");
+        assert!((found.splits[1] - entropy.exp()).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
     fn what_is_no_distribution_is_refused() {
         let two = rows_of(&[[0.5, 0.5], [0.5, 0.5]]);
         assert!(inception_score(&two, 3).is_err() && inception_score(&two, 0).is_err());

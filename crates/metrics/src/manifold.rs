@@ -257,6 +257,9 @@ mod tests {
         let near = line(&[4.0, 4.1, 4.2, 4.3]);
         let (precision, recall) = precision_recall(&near, &real).unwrap();
         assert_eq!((precision, recall), (1.0, 0.0));
+        // On the edge of a ball is in it, as published: 19 is at 9 from 10.
+        let edge = line(&[19.0, 20.0, 21.0, 22.0]);
+        assert_eq!(precision_recall(&edge, &real).unwrap().0, 0.25);
     }
 
     #[test]

@@ -116,3 +116,22 @@ impl Moments {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn features_far_from_zero_and_near_each_other_keep_their_digits() {
+        let mut moments = Moments::new(1);
+        for x in [1e8, 1e8 + 0.5, 1e8 + 1.0] {
+            let row = Tensor::new(&[[x]], &Device::Cpu).unwrap();
+            moments.add(&row).unwrap();
+        }
+        assert_eq!(moments.mean().unwrap(), [1e8 + 0.5]);
+        assert_eq!(moments.covariance().unwrap()[(0, 0)], 0.25);
+        assert!((moments.biased_covariance().unwrap()[(0, 0)] - 0.5 / 3.0).abs() < 1e-12);
+    }
+}

@@ -271,6 +271,7 @@ mod tests {
         let x = Tensor::arange(0f32, 3.0 * 256.0, &Device::Cpu).unwrap();
         let x = x.reshape((1, 3, 16, 16)).unwrap();
         assert_eq!(path.view(&x, 16).unwrap().dims(), [1, 3, 8, 8]);
+        assert_eq!(path.view(&x, 512).unwrap().dims(), [1, 3, 4, 4]);
         let small = path.view(&x, 1024).unwrap();
         assert_eq!(small.dims(), [1, 3, 2, 2]);
         // The mean of rows 6 to 9 and columns 4 to 7.

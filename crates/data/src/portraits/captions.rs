@@ -1,4 +1,5 @@
-//! Captions: what is seen, in words, by templates and synonyms.
+//! Captions: a domain and factors in words, by templates and synonyms. Factors are said of the person, also those that a
+//! character or a technique hides: a robot may have red hair. The networks that ship learnt from these words.
 
 use domex_random::Stream;
 

@@ -166,7 +166,7 @@ fn a_character_in_a_technique_is_neither_alone() {
 }
 
 #[test]
-fn captions_name_the_domain_and_never_lie() {
+fn captions_name_the_domain_and_no_factor_that_the_person_has_not() {
     let mut words = stream("words");
     for person in people(40) {
         for &domain in Domain::ALL {

@@ -8,7 +8,7 @@ use image::RgbImage;
 
 use super::{PictureSource, out_of_range};
 use crate::error::{Error, Result};
-use crate::portraits::{Domain, Factors, render};
+use crate::portraits::{Domain, Factors, SIZES, render};
 
 /// How many there are: more than any run asks for, and few enough that an index can be drawn evenly.
 const LEN: u64 = 1 << 32;
@@ -26,13 +26,13 @@ impl Portraits {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] for a resolution of less than 8 or more than 2048.
+    /// [`Error::Shape`] for a resolution that is none of [`SIZES`].
     pub fn new(seed: u64, domain: Domain, resolution: u32) -> Result<Self> {
-        if !(8..=2048).contains(&resolution) {
+        if !SIZES.contains(&resolution) {
             return Err(Error::Shape {
                 what: "resolution of rendered portraits",
                 found: resolution.to_string(),
-                expected: "8 to 2048".into(),
+                expected: format!("{} to {}", SIZES.start(), SIZES.end()),
             });
         }
         Ok(Self {

@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 
 use super::*;
 use crate::picture::{encode_png, write_png};
-use crate::portraits::Domain;
+use crate::portraits::{Domain, SIZES};
 
 fn picture(size: u32, shade: u8) -> RgbImage {
     RgbImage::from_fn(size, size, |x, _| Rgb([shade, x as u8, 7]))
@@ -489,5 +489,6 @@ fn portraits_depend_on_seed_and_index_alone() {
     assert_ne!(pictures[0], of(2).get(5).unwrap().0);
     assert_eq!(pictures[2].dimensions(), (32, 32));
     assert!(source.get(1 << 32).is_err());
-    assert!(Portraits::new(1, Domain::Photo, 1 << 20).is_err());
+    let sized = |size| Portraits::new(1, Domain::Photo, size);
+    assert!(sized(*SIZES.end()).is_ok() && sized(SIZES.end() + 1).is_err());
 }
