@@ -3,14 +3,15 @@
 //! A convolution or a matrix product first brings its weight into another order (and Winograd's form takes 16 numbers for 9). A
 //! network that judges pictures at every step of a training would do that at every step: with few pixels or tokens that
 //! is a fifth of its time. [`Weight`] does it once for each direction, when first asked, and keeps the result beside the
-//! weight for as long as the weight lives (once more its size for each direction, 16/9 of it for a 3×3 kernel).
+//! weight for as long as the weight lives (once more its size for each direction, 16/9 of it for a 3×3 kernel), or until
+//! [`give_up`] is called.
 //!
 //! The operators are linear in what remains, so they are their own derivatives of any order, and no gradient of the
 //! weight is ever computed.
 
 mod convolution;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
 use domex_kernels::{
@@ -43,8 +44,63 @@ pub struct Weight {
 /// Per direction: forward and back.
 #[derive(Debug, Default)]
 struct Kept {
-    matrix: [OnceLock<PackedMatrix>; 2],
-    conv: [OnceLock<PackedWeights>; 2],
+    matrix: [Place<PackedMatrix>; 2],
+    conv: [Place<PackedWeights>; 2],
+}
+
+/// What is made when it is first asked for.
+#[derive(Debug)]
+struct Place<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Default for Place<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Place<T> {
+    fn get(&self) -> Option<Arc<T>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts something into an empty place. Another thread may have been first; what it made is as good, and what stays.
+    fn put(&self, made: T, of: &Arc<Kept>) -> Arc<T> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = place.get_or_insert_with(|| {
+            remember(of);
+            Arc::new(made)
+        });
+        Arc::clone(kept)
+    }
+
+    fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Weights that something is kept beside.
+static ALL: Mutex<Vec<Weak<Kept>>> = Mutex::new(Vec::new());
+
+fn remember(kept: &Arc<Kept>) {
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    // Now and then without those that are gone.
+    if all.len().is_power_of_two() {
+        all.retain(|one| one.strong_count() > 0);
+    }
+    all.push(Arc::downgrade(kept));
+}
+
+/// Gives up what is kept beside all frozen weights, for who needs the memory for something else meanwhile. It is made again when it
+/// is next asked for.
+pub fn give_up() {
+    let all = std::mem::take(&mut *ALL.lock().unwrap_or_else(PoisonError::into_inner));
+    for kept in all.iter().filter_map(Weak::upgrade) {
+        kept.matrix.iter().for_each(Place::clear);
+        kept.conv.iter().for_each(Place::clear);
+    }
 }
 
 impl Weight {
@@ -64,10 +120,10 @@ impl Weight {
     /// Bytes kept beside the weight so far.
     pub fn kept_bytes(&self) -> usize {
         self.kept.as_ref().map_or(0, |kept| {
-            let matrices = kept.matrix.iter().filter_map(OnceLock::get);
-            let convs = kept.conv.iter().filter_map(OnceLock::get);
-            matrices.map(PackedMatrix::bytes).sum::<usize>()
-                + convs.map(PackedWeights::bytes).sum::<usize>()
+            let matrices = kept.matrix.iter().filter_map(Place::get);
+            let convs = kept.conv.iter().filter_map(Place::get);
+            matrices.map(|packed| packed.bytes()).sum::<usize>()
+                + convs.map(|packed| packed.bytes()).sum::<usize>()
         })
     }
 
@@ -182,7 +238,7 @@ struct Linear {
 }
 
 impl Linear {
-    fn packed(&self) -> CandleResult<&PackedMatrix> {
+    fn packed(&self) -> CandleResult<Arc<PackedMatrix>> {
         let kept = &self.kept.matrix[usize::from(self.back)];
         if let Some(packed) = kept.get() {
             return Ok(packed);
@@ -197,7 +253,7 @@ impl Linear {
             PackedMatrix::new(inputs, outputs, MatRef::transposed(data, outputs, inputs))
         };
         let packed = packed.map_err(candle_core::Error::wrap)?;
-        Ok(kept.get_or_init(|| packed))
+        Ok(kept.put(packed, &self.kept))
     }
 }
 

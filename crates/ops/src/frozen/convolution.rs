@@ -43,8 +43,7 @@ impl Conv {
         }
         let packed = PackedWeights::new(s, self.direction, weight)?;
         packed.run(s, from, to)?;
-        // Another thread may have been first; its packing is as good.
-        let _ = kept.set(packed);
+        kept.put(packed, &self.kept);
         Ok(())
     }
 
