@@ -239,12 +239,22 @@ fn a_photo_is_found_saved_and_loaded_again() {
     });
     let label = browser.value("document.getElementById('picture').getAttribute('aria-label')");
     assert_eq!(label, "Picture: photo");
+    let mixing = |value: &str| {
+        format!(
+            "{{ const field = document.getElementById('mixing-seed'); field.value = '{value}';
+                field.dispatchEvent(new Event('change')); 0 }}"
+        )
+    };
     browser.value("document.getElementById('preset-name').value = 'Anna 1'");
     click(&mut browser, "#preset-form button");
     browser.wait_for("document.querySelector('#presets img')?.naturalWidth > 0");
     assert!(world().has("photo-presets/Anna 1.png"));
     let back = changed(&mut browser, |browser| click(browser, "#strip button"));
     assert_eq!(back, seed);
+    // A preset takes the place of all settings, also of such as it has none of.
+    changed(&mut browser, |browser| {
+        browser.value(&mixing("5"));
+    });
     let loaded = changed(&mut browser, |browser| click(browser, "#presets button"));
     assert_eq!(loaded, found);
     assert_eq!(browser.complaints(), [] as [&str; 0]);

@@ -159,6 +159,8 @@ async fn model(State(shared): Studio, body: Body) -> Answer {
             "there is no model {name:?} here any more; reload the page"
         ))
     })?;
+    // What no model takes is refused before another one is shown.
+    settings.check_numbers()?;
     shared.queue.open(wanted, shared.limits.search).await?;
     let (mut settings, mut notes) = settings.fit(&shared.info());
     if settings.photo().is_some() && try_out(&shared, &settings).await.is_err() {

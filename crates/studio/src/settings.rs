@@ -50,6 +50,13 @@ pub struct Mixing {
     pub last: usize,
 }
 
+impl Mixing {
+    /// Whether a model of so many layers has these.
+    fn is_among(&self, layers: usize) -> bool {
+        self.first <= self.last && self.last < layers
+    }
+}
+
 /// Where a picture starts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,8 +133,8 @@ impl Settings {
                 "no direction {dimension} that is free: see the list of directions"
             )));
         }
-        if let Some(Mixing { first, last, .. }) = self.mixing
-            && !(first <= last && last < info.styles)
+        if let Some(mixing @ Mixing { first, last, .. }) = self.mixing
+            && !mixing.is_among(info.styles)
         {
             return Err(Refusal::Settings(match info.styles {
                 0 => "mixing: the layers of this model have no styles of their own".to_owned(),
@@ -141,14 +148,23 @@ impl Settings {
             let message = "region: this kind of generator cannot limit domains to one";
             return Err(Refusal::Settings(message.to_owned()));
         }
+        self.check_numbers()
+    }
+
+    /// Refuses what no model takes.
+    ///
+    /// # Errors
+    ///
+    /// A number that is out of range.
+    pub fn check_numbers(&self) -> Result<(), Refusal> {
         let strengths = self.domains.values().chain(self.directions.values());
         let mut numbers = strengths.chain([&self.truncation]);
-        if let Some(number) = numbers.find(|number| !number.is_finite() || number.abs() > LARGEST) {
-            return Err(Refusal::Settings(format!(
+        match numbers.find(|number| !number.is_finite() || number.abs() > LARGEST) {
+            None => Ok(()),
+            Some(number) => Err(Refusal::Settings(format!(
                 "{number} is out of range: numbers go from -{LARGEST} to {LARGEST}"
-            )));
+            ))),
         }
-        Ok(())
     }
 
     /// Leaves out what the model does not have, and says what that was. For settings of another model or an earlier state of it.
@@ -174,7 +190,10 @@ impl Settings {
             }
             known
         });
-        if self.mixing.is_some_and(|mixing| mixing.last >= info.styles) {
+        if self
+            .mixing
+            .is_some_and(|mixing| !mixing.is_among(info.styles))
+        {
             notes.push(
                 "left out: mixing of styles of layers that this model does not have".to_owned(),
             );

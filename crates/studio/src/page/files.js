@@ -82,7 +82,7 @@ export class Files {
   async open(file) {
     const { settings, notes } = await json('POST', 'open', file);
     if (!settings) return false;
-    this.#state.change((now) => Object.assign(now, settings));
+    this.#state.take(settings);
     if (notes.length) say(`${notes.join('; ')}.`, true);
     return true;
   }

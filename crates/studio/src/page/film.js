@@ -39,7 +39,7 @@ export class Film {
         made.addEventListener('click', act);
         return made;
       };
-      const show = button('', 'Show', () => this.#state.change((now) => Object.assign(now, structuredClone(settings))));
+      const show = button('', 'Show', () => this.#state.take(settings));
       show.append(canvas);
       const last = this.#keyframes.length - 1;
       return element('li', { className: 'tile', title: words(settings) }, [

@@ -44,7 +44,7 @@ async function start() {
   new Learn(new Models(state, models, model));
   keys(state, view, film);
   const settings = kept();
-  if (settings) state.change((now) => Object.assign(now, settings));
+  if (settings) state.take(settings);
 }
 
 function seeds(state) {

@@ -26,6 +26,14 @@ export class State extends EventTarget {
     this.#tell(live);
   }
 
+  // Other settings in place of all that are there.
+  take(settings) {
+    this.change((now) => {
+      for (const key of Object.keys(now)) delete now[key];
+      Object.assign(now, structuredClone(settings));
+    });
+  }
+
   #commit() {
     if (same(this.#committed, this.settings)) return;
     this.#past.push(this.#committed);

@@ -34,6 +34,19 @@ fn another_model_is_shown_with_what_of_the_settings_it_has() {
 }
 
 #[test]
+fn settings_that_no_model_takes_are_refused_before_another_one_is_shown() {
+    let studio = Served::new();
+    let far = json!({ "source": { "seed": 7 }, "truncation": 20 });
+    refused(&opened(&studio, OTHER, &far), 422, "20 is out of range");
+    let backwards =
+        json!({ "source": { "seed": 7 }, "mixing": { "seed": 1, "first": 2, "last": 1 } });
+    let answer = opened(&studio, "toy", &backwards).json();
+    assert_eq!(answer["settings"]["mixing"], Json::Null, "{answer}");
+    let info = studio.ask(&Request::get("/api/info")).json();
+    assert_eq!(info["model"], "toy");
+}
+
+#[test]
 fn pictures_of_two_models_are_not_put_into_one_answer() {
     let studio = Served::new();
     // More than the engine draws in one turn.
