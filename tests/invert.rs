@@ -56,7 +56,8 @@ fn pictures_become_latents_and_a_tuned_model_makes_them() {
         let latent = foreign::read(latent).unwrap();
         let w = latent.get("w").unwrap().as_tensor().unwrap();
         assert_eq!(w.shape(), [1, 6, DIM]);
-        assert!(latent.get("noise.b4.conv1").is_ok());
+        // The tuned generator gives the picture with its own noise.
+        assert!(latent.get("noise.b4.conv1").is_err());
         assert!(root.path(&format!("found/pictures/{name}.png")).is_file());
         for stage in ["found", "tuned"] {
             assert!(
@@ -125,6 +126,7 @@ fn pictures_and_flags_that_do_not_fit_are_refused() {
         ("--image a.png --domain sketch", &["--domain", "no domains"]),
         ("--image a.png --space z", &["--space"]),
         ("--image a.png --l2 -1 --steps 1", &["--l2"]),
+        ("--image a.png --steps 0", &["--steps 0", "--encoder"]),
         ("--image a.png --perceptual absent", &["absent"]),
         (
             "--image a.png --encoder absent",
@@ -239,6 +241,7 @@ fn latents_are_written_as_the_projector_does() {
     let w = file.get("w").unwrap().as_tensor().unwrap();
     assert_eq!(w.shape(), [1, 6, DIM]);
     let ours = foreign::read(root.path("found/latents/seed0000.safetensors")).unwrap();
+    assert!(ours.get("noise.b4.conv1").is_ok());
     let ours = ours.get("w").unwrap().as_tensor().unwrap();
     assert_eq!(w.bytes(), ours.bytes());
 }
@@ -278,6 +281,8 @@ fn an_encoder_is_trained_resumed_and_gives_the_start_of_a_search() {
         )))
     };
     let at_once = found("--steps 0 --out at-once");
+    let line = "invert --image made --encoder enc/model.safetensors --steps 0 --l2 1 --out weighed";
+    refused(&root.run(line), &["--l2 1", "--steps 0"]);
     assert_eq!(
         (&at_once["start"], &at_once["steps"]),
         (&"encoder".into(), &0.into())

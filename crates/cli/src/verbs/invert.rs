@@ -36,7 +36,7 @@ use crate::{assets, models};
 /// Flags of `domex invert`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n  domex fetch yunet && domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --out guest\n  domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --face 2 --out other\n\nA picture of another size is resized along its shorter side and its middle is taken;\n--crop face finds the face and cuts it out as the pictures of FFHQ are; of several the largest, or that of --face. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents."
+    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n  domex fetch yunet && domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --out guest\n  domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --face 2 --out other\n\nA picture of another size is resized along its shorter side and its middle is taken;\n--crop face finds the face and cuts it out as the pictures of FFHQ are; of several the largest, or that of --face. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents with its own pixel noise."
 )]
 pub struct Invert {
     /// Which model.
@@ -176,6 +176,8 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         (None, wanted) => models::encoder(context, wanted.as_deref(), &model)?,
     };
     refuse_equal_results(&given, &names(domains.as_ref()))?;
+    let config = config(args, encoder.is_some(), unaided);
+    check_steps(args, encoder.is_some(), config.steps)?;
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let folder = args.out.folder()?;
     crop::refuse_overwriting(&files, &folder.file(PICTURES))?;
@@ -187,7 +189,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         perceptual: &perceptual,
         place: place.as_ref(),
         domains: domains.as_ref(),
-        config: config(args, encoder.is_some(), unaided),
+        config,
         encoder,
     };
     let start = Instant::now();
@@ -211,6 +213,25 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     write_atomic(&path, format!("{json:#}\n").as_bytes())?;
     json["folder"] = json!(crate::paths::text(folder.path()));
     Ok(json)
+}
+
+/// Refuses a search of no steps where nothing predicts latents, and what would weigh in it.
+fn check_steps(args: &Invert, has_encoder: bool, steps: usize) -> domex_error::Result<()> {
+    if steps > 0 {
+        return Ok(());
+    }
+    if !has_encoder {
+        return Err(user_error(
+            "--steps 0: takes what an encoder predicts, and there is none here; give more steps, or one as --encoder",
+        ));
+    }
+    match args.l2 > 0.0 {
+        true => Err(user_error(format!(
+            "--l2 {}: weighs in the search, which --steps 0 leaves out",
+            args.l2
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// The folder for pictures of what is found.
@@ -283,10 +304,15 @@ impl Search<'_> {
             let wanted = self.tensor(batch)?;
             let start = self.encoder.as_ref().map(|encoder| start(encoder, &wanted));
             let start = start.transpose()?;
-            let found = projector.search(&wanted, start.as_ref(), &streams, &mut |_, _| {
+            let mut found = projector.search(&wanted, start.as_ref(), &streams, &mut |_, _| {
                 progress.advance(batch.len());
                 ControlFlow::Continue(())
             })?;
+            let pictures = self.pictures(&found)?;
+            if self.args.tune > 0 {
+                // The tuned generator gives the pictures with its own.
+                found.noise.clear();
+            }
             for (picture, given) in batch.iter().enumerate() {
                 let latent = codes.file(format!("{}.safetensors", given.name));
                 found.write(picture, &latent, overwrite(force))?;
@@ -295,7 +321,6 @@ impl Search<'_> {
                     Tensor::write_npz(&[("w", w)], folder.file(format!("{}.npz", given.name)))?;
                 }
             }
-            let pictures = self.pictures(&found)?;
             for (given, found) in batch.iter().zip(&pictures) {
                 write_png(&made.file(format!("{}.png", given.name)), &found.picture)?;
                 for (domain, picture) in slugs(&self.names()).iter().zip(&found.domains) {
