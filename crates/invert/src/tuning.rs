@@ -201,7 +201,35 @@ fn around(
 
 #[cfg(test)]
 mod tests {
-    use super::turn;
+    use candle_core::Device;
+    use domex_random::Streams;
+    use domex_stylegan2::{GeneratorConfig, Model};
+
+    use super::*;
+
+    #[test]
+    fn the_generator_is_held_at_a_distance_from_pivots_towards_truncated_latents() -> Result<()> {
+        let config = GeneratorConfig::with_defaults(4, 6, 8, 32, 4)?;
+        let generator = Model::random(&config, 1, &Device::Cpu)?.g_ema;
+        let (mean, rows) = ((generator.mean_w()? + 0.2)?, config.num_ws());
+        let pivots = (Tensor::ones((2, rows, 6), DType::F32, &Device::Cpu)? * 0.3)?;
+        let stream = || Streams::new(2).stream("around");
+        let found = around(&generator, &pivots, &mean, 3.0, &mut stream())?;
+        let away = (found - &pivots)?;
+        let lengths = away.sqr()?.sum((1, 2))?.sqrt()?.to_vec1::<f32>()?;
+        assert!(
+            lengths.iter().all(|l| (l - 3.0).abs() < 1e-5),
+            "{lengths:?}"
+        );
+        let random = draw_latents(&generator, 2, &mut stream())?;
+        let half = (random.broadcast_add(&mean)? * 0.5)?.unsqueeze(1)?;
+        let towards = half.broadcast_sub(&pivots)?;
+        let length = towards.sqr()?.sum_keepdim((1, 2))?.sqrt()?;
+        let apart = (away - (towards.broadcast_div(&length)? * 3.0)?)?;
+        let apart = apart.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(apart < 1e-5, "{apart}");
+        Ok(())
+    }
 
     #[test]
     fn pictures_take_turns() {

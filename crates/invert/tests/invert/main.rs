@@ -8,6 +8,7 @@ use candle_nn::{VarBuilder, VarMap};
 use domex_checkpoint::safetensors::Overwrite;
 use domex_invert::{Code, Config, Inversion, Place, Projector, Space};
 use domex_latent::basis::Basis;
+use domex_latent::sample::draw_latents;
 use domex_latent::subspace::Subspaces;
 use domex_lpips::{Backbone, Config as LpipsConfig, Lpips};
 use domex_mystyle::Anchors;
@@ -113,6 +114,39 @@ fn the_generators_own_pictures_are_found_in_w_and_nearer_in_w_plus() {
     assert!(rows_apart(&w_plus.latents) > 1e-3);
     assert!(w.noise.is_empty());
     assert!(apart(&w.pictures, &synthesize(&generator(), &w.latents)) < 1e-5);
+}
+
+/// As the published projector has them: the mean of W, its deviation the root of the mean squared distance from it, and noise in
+/// the unit of that.
+#[test]
+fn the_first_step_is_taken_from_the_mean_with_noise_in_the_deviation_of_w() {
+    const SAMPLES: usize = 50;
+    let (generator, perceptual) = (generator(), perceptual());
+    let (pictures, _) = pictures(&generator);
+    let config = Config {
+        steps: 1,
+        latent_samples: SAMPLES,
+        ..short()
+    };
+    let found = invert(&pictures, None, config, 5);
+    let streams = Streams::new(5);
+    let w = draw_latents(&generator, SAMPLES, &mut streams.stream("invert.mean")).unwrap();
+    let mean = w.mean(0).unwrap();
+    let away = w.broadcast_sub(&mean).unwrap().sqr().unwrap();
+    let away: f32 = away.sum_all().unwrap().to_scalar().unwrap();
+    let deviation = f64::from(away / SAMPLES as f32).sqrt();
+    let mut noise = vec![0.0f32; 2 * DIM];
+    streams.stream("invert.latents").fill_normal(&mut noise);
+    let noise = Tensor::from_vec(noise, (2, DIM), &Device::Cpu).unwrap();
+    let shaken = mean.broadcast_add(&(noise * (0.05 * deviation)).unwrap());
+    let rows = generator.config().num_ws();
+    let ws = shaken.unwrap().unsqueeze(1).unwrap().repeat((1, rows, 1));
+    let made = synthesize(&generator, &ws.unwrap());
+    let features = |x: &Tensor| perceptual.features(x).unwrap();
+    let loss = perceptual.between(&features(&pictures), &features(&made));
+    let loss: f32 = loss.unwrap().sum_all().unwrap().to_scalar().unwrap();
+    let apart = (found.losses[0] - f64::from(loss)).abs();
+    assert!(apart < 1e-4 * found.losses[0], "{loss} {:?}", found.losses);
 }
 
 #[test]
