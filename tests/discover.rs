@@ -56,6 +56,15 @@ fn what_cannot_be_found_is_refused() {
         "domains discover --model shipped/diffae.safetensors --clip one --out x",
         &["StyleGAN2"],
     );
+    // Flags of the grid, before the search.
+    for (flag, words) in [
+        ("--class 3", "--class 3"),
+        ("--trunc nan", "truncation: NaN"),
+        ("--sampling-steps 3", "--sampling-steps 3"),
+    ] {
+        let line = format!("domains discover -n 1 --edits 4 --steps 0 {flag} --out x");
+        world.refused(&line, &[words]);
+    }
     domex_test_support::networks::generator(&world.path("other.safetensors"), 8, false);
     world.refused(
         "domains discover --model other.safetensors --out x",

@@ -112,6 +112,13 @@ impl Config {
                 return Err(Error::config(what, value, "a number above 0"));
             }
         }
+        if !self.truncation.is_finite() {
+            return Err(Error::config(
+                "truncation",
+                self.truncation,
+                "a finite number",
+            ));
+        }
         if generator.config().c_dim() > 0 {
             let expected = "a generator without: its pictures of one latent differ by class";
             return Err(Error::config(

@@ -89,6 +89,9 @@ pub fn run(context: &Context, args: &Discover) -> domex_error::Result<()> {
     config.steps = args.steps.into();
     config.truncation = args.synthesis.trunc;
     config.check(&model.g_ema, &expansion.layout)?;
+    // Flags of the grid are checked before the search, not after it.
+    let shown = Model::StyleGan2(Box::new(model.clone()));
+    drop(Painter::new(context, &shown, &args.synthesis)?);
     let words = args.words.as_deref().map(read_words).transpose()?;
     let mut files = Vec::new();
     let names: Vec<String> = config.names(&expansion.layout);
