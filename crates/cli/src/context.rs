@@ -26,7 +26,6 @@ pub struct Context {
     pub team: Team,
     /// The flags that say where to compute, for processes that this one begins.
     pub compute: Vec<String>,
-    quiet: bool,
     show: Show,
 }
 
@@ -49,7 +48,6 @@ impl Context {
             compute: std::iter::once(format!("--device={}", common.device))
                 .chain(common.threads.map(|threads| format!("--threads={threads}")))
                 .collect(),
-            quiet: common.quiet || common.log_format == LogFormat::Json,
             show: match (common.quiet, common.log_format) {
                 (true, _) => Show::Nothing,
                 (false, LogFormat::Json) => Show::Json,
@@ -65,17 +63,17 @@ impl Context {
 
     /// A progress bar over `total` steps.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
-        Progress::new(what, total, self.quiet)
+        Progress::new(what, total, self.has_bars())
     }
 
-    /// Whether nothing but results and errors is to be shown.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
+    /// Whether progress bars may be drawn on stderr: lines for programs stand there alone.
+    pub fn has_bars(&self) -> bool {
+        self.show == Show::Text
     }
 
     /// Prints where a result is, unless the result itself goes to stdout or --quiet was given.
     pub fn say(&self, line: &str) {
-        if !self.json && !self.quiet {
+        if !self.json && self.show != Show::Nothing {
             stdout::line(line);
         }
     }

@@ -18,7 +18,7 @@ pub struct Progress {
 
 impl Progress {
     /// `what` is a noun phrase: "pictures", "directions".
-    pub fn new(what: &'static str, total: usize, quiet: bool) -> Self {
+    pub fn new(what: &'static str, total: usize, allowed: bool) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
         // The template is a constant: an error in it would show in the first test.
         if let Ok(style) = ProgressStyle::with_template(
@@ -30,7 +30,7 @@ impl Progress {
         Self {
             bar,
             start: Instant::now(),
-            allowed: !quiet && std::io::stderr().is_terminal(),
+            allowed: allowed && std::io::stderr().is_terminal(),
         }
     }
 

@@ -83,7 +83,8 @@ impl AnyError {
     /// internal one. A line that cannot be written is dropped: the exit code still says what happened.
     pub fn report(&self, program: &str) -> ExitCode {
         let line = self.message().replace('\n', " ");
-        let _ = writeln!(io::stderr(), "{program}: {line}");
+        // In one piece: several processes may share a terminal.
+        let _ = io::stderr().write_all(format!("{program}: {line}\n").as_bytes());
         ExitCode::from(if self.is_user_error { 2 } else { 1 })
     }
 }

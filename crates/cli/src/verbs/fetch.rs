@@ -24,7 +24,7 @@ pub struct Fetch {
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// List what can be fetched, and what is here already
-    #[arg(long)]
+    #[arg(long, conflicts_with = "names")]
     pub list: bool,
     /// Use only what is cached
     #[arg(long)]
@@ -179,7 +179,7 @@ struct Bar(ProgressBar);
 
 impl Bar {
     fn new(context: &Context) -> Self {
-        let target = match !context.is_quiet() && std::io::stderr().is_terminal() {
+        let target = match context.has_bars() && std::io::stderr().is_terminal() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         };
