@@ -202,12 +202,23 @@ impl Paint for StyleGan2 {
     }
 
     fn paint(&mut self, ws: &Tensor, _: usize) -> domex_error::Result<Tensor> {
-        let noise = Noise::new(self.mode, &mut self.stream);
         let synthesis = self.generator.synthesis();
-        Ok(match self.draft {
-            true => synthesis.forward_to(ws, DRAFT_SIDE, noise)?,
-            false => synthesis.forward(ws, noise)?,
-        })
+        let count = ws.dim(0)?;
+        // Fresh maps are drawn picture by picture: how many are computed at once does not change them.
+        let size = match self.mode {
+            NoiseMode::Random => 1,
+            NoiseMode::Const | NoiseMode::None => count.max(1),
+        };
+        let mut parts = Vec::new();
+        for start in (0..count).step_by(size) {
+            let part = ws.narrow(0, start, size)?;
+            let noise = Noise::new(self.mode, &mut self.stream);
+            parts.push(match self.draft {
+                true => synthesis.forward_to(&part, DRAFT_SIDE, noise)?,
+                false => synthesis.forward(&part, noise)?,
+            });
+        }
+        Ok(Tensor::cat(&parts, 0)?)
     }
 
     fn paint_within(
