@@ -23,6 +23,10 @@ fn a_domain_of_a_text_is_stored_and_added() {
     let line = "--hyperdomain run/model.safetensors --out elf.safetensors";
     let told = world.ok(&format!("adapt --text elf {line}"));
     assert!(told.contains("not among the texts") && told.contains("sketch, zombie, statue"));
+    world.refused(
+        &format!("adapt --text zombie {line} --force --alpha 0.5"),
+        &["--alpha 0.5"],
+    );
     let told = world.ok(&format!("adapt --text zombie {line} --force --name elf"));
     assert!(!told.contains("not among"), "{told}");
     world.ok("domains add elf.safetensors --out more.safetensors");

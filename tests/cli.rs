@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // the lint spares test functions, not their helpers
 
-use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
 
 use domex_test_support::networks;
 use domex_test_support::program::{World, ok, refused};
@@ -46,6 +44,24 @@ fn a_seed_gives_the_same_picture_each_time() {
     let first = world.read("out/seed0001.png");
     world.ok("generate --random --seeds 1 --out out --force");
     assert!(world.read("out/seed0001.png") == first);
+}
+
+#[test]
+fn fresh_noise_does_not_depend_on_how_many_pictures_are_computed_at_once() {
+    let world = world();
+    let line = format!(
+        "generate --model {} --noise-mode random --seeds 0-2 --no-grid",
+        golden(CHECKPOINTS[0])
+    );
+    for (flags, out) in [
+        ("--batch 1", "one"),
+        ("--batch 3", "all"),
+        ("--seed 1", "other"),
+    ] {
+        world.ok(&format!("{line} {flags} --out {out}"));
+    }
+    let last = |out: &str| world.read(&format!("{out}/seed0002.png"));
+    assert!(last("one") == last("all") && last("one") != last("other"));
 }
 
 #[test]
@@ -139,21 +155,6 @@ fn a_pictures_name_gets_the_picture_of_one_seed_and_the_grid_of_several() {
 }
 
 #[test]
-fn without_a_folder_a_second_run_gets_one_of_its_own() {
-    let world = world();
-    world.ok("generate --random --seeds 1");
-    world.ok("generate --random --seeds 2");
-    assert!(world.has("out/seed0001.png") && world.has("out-2/seed0002.png"));
-}
-
-#[test]
-fn a_refused_command_leaves_no_folder() {
-    let world = world();
-    world.refused("generate --random --class 3 --out a/b", &["no classes"]);
-    assert!(!world.has("a"));
-}
-
-#[test]
 fn mix_writes_a_picture_for_each_row_and_column() {
     let world = world();
     world.ok("mix --random --rows 0,1 --cols 2-4 --out out");
@@ -190,7 +191,13 @@ fn bad_flags_are_refused_with_what_is_allowed() {
         ("generate --random --trunc nan --force", &["--trunc"]),
         ("mix --random --styles 99 --force", &["99", "allowed"]),
         ("traverse --random --dim 100000 --force", &["100000"]),
-        ("traverse --random --distance=-3 --force", &["--distance"]),
+        ("traverse --random --distance -3 --force", &["--distance"]),
+        ("dormant --random --distance 0", &["--distance 0"]),
+        ("dormant --random --threshold -1", &["--threshold -1"]),
+        ("generate --random --trunc-cutoff 2", &["--trunc"]),
+        ("generate --random --seeds 1,0-2", &["1 twice"]),
+        ("mix --random --rows 0,0", &["0 twice"]),
+        ("fetch --list ViT-B/32", &["--list"]),
         (
             "dormant --random --random-directions 4 --threshold 0.1",
             &["--random-directions", "--threshold"],
@@ -300,6 +307,10 @@ fn a_model_that_is_not_there_is_refused_with_what_is_known() {
     let source = format!("dormant --model {} --source nope.pkl", golden(EXPANDED));
     world.refused(&source, &["--source nope.pkl: no such file"]);
     world.refused("domains merge nope.pkl b.pkl --out x", &["MODEL nope.pkl"]);
+    let plain = golden(CHECKPOINTS[0]);
+    std::fs::copy(&plain, world.path("plain.pkl")).unwrap();
+    let merged = format!("domains merge {plain} plain.pkl --out x");
+    world.refused(&merged, &["plain.pkl: has no domains"]);
     for (line, texts) in [
         (
             "info --model no-such-file.pkl",
@@ -315,92 +326,12 @@ fn a_model_that_is_not_there_is_refused_with_what_is_known() {
 }
 
 #[test]
-fn results_go_into_no_folder_below_a_file() {
-    let world = world();
-    world.write("file", "x");
-    world.refused("generate --seeds 0 --out file/out", &["file"]);
-}
-
-#[test]
-fn results_are_not_overwritten_without_force() {
-    let world = world();
-    world.ok("generate --random --seeds 0 --out out");
-    world.refused("generate --random --seeds 0 --out out", &["--force"]);
-}
-
-#[test]
 fn completions_know_the_verbs() {
     let world = world();
     for shell in ["bash", "zsh", "fish"] {
         let script = world.ok(&format!("completions {shell}"));
         assert!(script.contains("dormant"), "{shell}");
     }
-}
-
-#[test]
-fn a_reader_that_leaves_is_no_failure() {
-    let world = world();
-    let mut command = world.command("info --random --tensors");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    drop(child.stdout.take());
-    let mut stderr = String::new();
-    let mut pipe = child.stderr.take().unwrap();
-    pipe.read_to_string(&mut stderr).unwrap();
-    assert!(child.wait().unwrap().success(), "{stderr}");
-    assert_eq!(stderr, "");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_log_that_cannot_be_written_is_no_failure() {
-    use std::fs::File;
-    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
-    let world = world();
-    let code = |line: &str, stdout: Stdio, stderr: Stdio| {
-        let mut command = world.command(line);
-        command.stdout(stdout).stderr(stderr);
-        command.status().unwrap().code()
-    };
-    let info = "info --random -v";
-    assert_eq!(code(info, Stdio::null(), full()), Some(0));
-    let wrong = "info --model no-such-file.pkl";
-    assert_eq!(code(wrong, Stdio::null(), full()), Some(2));
-    assert_eq!(
-        code(info, full(), Stdio::null()),
-        Some(1),
-        "it had something to say"
-    );
-}
-
-/// A reader that has left before the first line must not keep the work from being done.
-#[cfg(unix)]
-#[test]
-fn a_closed_stdout_does_not_end_the_work() {
-    let world = world();
-    let mut child = world
-        .command("generate --random --seeds 1-2 --out out")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    assert!(child.wait().unwrap().success());
-    assert!(world.has("out/seed0002.png"));
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn names_that_are_not_utf8_are_written_and_told() {
-    use std::os::unix::ffi::OsStrExt as _;
-    let world = world();
-    let out = world.path("").join(std::ffi::OsStr::from_bytes(b"p\xff"));
-    let output = world
-        .command("generate --random --seeds 1 --json --out")
-        .arg(&out)
-        .output()
-        .unwrap();
-    assert!(ok(&output).contains("seed0001.png"));
-    assert!(out.join("seed0001.png").is_file());
 }
 
 /// The published training code's checkpoint of a tiny diffusion autoencoder.

@@ -188,6 +188,7 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
         "--to safetensors",
     );
     refused(convert(&file, &out, &["--for", "stylegan3"]), "--to pkl");
+    refused(convert(&file, &dir.path().join("x.pkl"), &[]), "--to pkl");
     refused(
         convert(&file, &dir.path().join("no/such/folder.x"), &[]),
         "no/such",

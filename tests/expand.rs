@@ -439,3 +439,21 @@ fn a_model_without_a_discriminator_is_trained_without_its_losses() {
     assert!(notice.contains("no discriminator"), "{notice}");
     assert!(result["last"]["loss/D_real"].is_null());
 }
+
+#[test]
+fn pictures_of_the_source_domain_that_nothing_looks_at_are_said() {
+    let world = world();
+    world.ok("data portraits --out set --count 4 --size 16");
+    let line = "expand --domain elf --data set --out run --dry-run";
+    for (flags, why) in [
+        ("--lambda-src 0", "--lambda-src 0 leaves out training"),
+        ("--parametrisation gated", "the base stays as it is"),
+    ] {
+        let told = world.ok(&format!("{line} {flags}"));
+        assert!(
+            told.contains(why) && told.contains("not looked at"),
+            "{told}"
+        );
+    }
+    assert!(!world.ok(line).contains("not looked at"));
+}

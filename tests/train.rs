@@ -180,6 +180,13 @@ fn a_dry_run_prints_the_pictures_and_the_length() {
     for words in ["portraits of the domain photo", "2000 kimg"] {
         assert!(text.contains(words), "{text}");
     }
+    for flag in ["--skip-bad", "--background black"] {
+        let line = format!("train --data portraits --out run -n {flag}");
+        world.refused(
+            &line,
+            &[flag.split(' ').next().unwrap(), "pictures in files"],
+        );
+    }
 }
 
 #[test]

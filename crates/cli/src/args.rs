@@ -159,7 +159,12 @@ pub struct SynthesisArgs {
     #[arg(long, visible_aliases = ["psi", "truncation-psi"], value_name = "PSI", default_value_t = 1.0, allow_negative_numbers = true)]
     pub trunc: f64,
     /// Truncate only the first N rows of the latent [default: all]
-    #[arg(long, visible_alias = "truncation-cutoff", value_name = "N")]
+    #[arg(
+        long,
+        visible_alias = "truncation-cutoff",
+        value_name = "N",
+        requires = "trunc"
+    )]
     pub trunc_cutoff: Option<usize>,
     /// Class label of a class-conditional generator
     #[arg(long = "class", value_name = "N")]

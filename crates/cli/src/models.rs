@@ -118,11 +118,6 @@ pub fn resolve(flag: &str, wanted: &str) -> domex_error::Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    if path.is_dir() {
-        return Err(user_error(format!(
-            "{flag} {wanted}: is a folder; give a checkpoint file"
-        )));
-    }
     if wanted == PORTRAITS {
         return assets::expect(assets::GENERATOR);
     }
@@ -131,6 +126,12 @@ pub fn resolve(flag: &str, wanted: &str) -> domex_error::Result<PathBuf> {
     }
     if let Some(path) = fetched(flag, wanted)? {
         return Ok(path);
+    }
+    // Last, as results are often put into a folder of the model's name.
+    if path.is_dir() {
+        return Err(user_error(format!(
+            "{flag} {wanted}: is a folder; give a checkpoint file"
+        )));
     }
     let is_name = !wanted.contains(['/', '\\']) && path.extension().is_none();
     if !is_name {
@@ -247,7 +248,8 @@ fn of_another_manifest(name: &str) -> Option<PathBuf> {
     }
     let files = std::fs::read_dir(folder).ok()?.flatten();
     let files = files.filter_map(|entry| Some((entry.metadata().ok()?.len(), entry.path())));
-    let files = files.filter(|(_, path)| path.is_file());
+    let is_whole = |path: &Path| path.is_file() && path.extension().is_none_or(|end| end != "part");
+    let files = files.filter(|(_, path)| is_whole(path));
     files.max().map(|(_, path)| path)
 }
 

@@ -1,12 +1,13 @@
 //! Lists of whole numbers as people type them: `0,3,10-19`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
 /// More entries than this are a typing error.
 const MOST: usize = 100_000;
 
-/// A list such as `0,3,10-19`, in the order typed. Used for seeds, classes' rows and style layers.
+/// A list such as `0,3,10-19`, each once, in the order typed. Used for seeds, classes' rows and style layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List(Vec<u32>);
 
@@ -44,7 +45,12 @@ impl FromStr for List {
             }
             values.extend(first..=last);
         }
-        Ok(Self(values))
+        let mut seen = HashSet::new();
+        match values.iter().find(|value| !seen.insert(**value)) {
+            // Results are called after their seeds.
+            Some(twice) => Err(format!("'{text}' has {twice} twice")),
+            None => Ok(Self(values)),
+        }
     }
 }
 
@@ -114,5 +120,6 @@ mod tests {
                 .contains("more than")
         );
         assert!("4294967296".parse::<List>().is_err());
+        assert!("3,1,2-4".parse::<List>().unwrap_err().contains("3 twice"));
     }
 }

@@ -213,6 +213,13 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
                     names.len()
                 )));
             }
+            if args.alpha != 1.0 {
+                return Err(user_error(format!(
+                    "--alpha {}: changes pictures, and --out {} is the domain itself, which any strength can be asked of; leave it out",
+                    args.alpha,
+                    out.display()
+                )));
+            }
             prepare_file(out, args.out.force)?;
             Output::Domain(out.clone())
         }

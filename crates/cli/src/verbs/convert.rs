@@ -144,6 +144,16 @@ fn target(args: &Convert) -> Result<Target> {
     if args.program.is_some() && args.to != To::Pkl {
         return Err(user_error("--for goes with --to pkl"));
     }
+    let is_pickle = args
+        .out
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("pkl"));
+    if is_pickle && args.to != To::Pkl {
+        return Err(user_error(format!(
+            "--out {}: ends as a network pickle does, which --to pkl writes; give that too, or a name that ends in .safetensors",
+            args.out.display()
+        )));
+    }
     Ok(match args.to {
         To::Domex => Target::Container,
         To::Safetensors => Target::Tensors(args.layout.unwrap_or(Layout::Nvlabs)),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 pub use prepare::PrepareArgs;
 
 use clap::{Args, Subcommand};
+use domex_data::counted;
 use domex_data::dataset::Writer;
 use domex_data::folder::prepare_file;
 use domex_data::grid::Grid;
@@ -125,15 +126,23 @@ fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> 
         return Err(user_error("--count 0: expected at least 1 picture"));
     }
     let domains = domains(&args.domains)?;
+    let same =
+        |path: &PathBuf| std::path::absolute(path).ok() == std::path::absolute(&args.out).ok();
+    if let Some(preview) = args.preview.as_ref().filter(|path| same(path)) {
+        return Err(user_error(format!(
+            "--preview {}: is where the set goes; give another name",
+            preview.display()
+        )));
+    }
     let names: Vec<_> = domains.iter().map(|domain| domain.name()).collect();
     let summary = json!({
         "out": text(&args.out), "preview": args.preview.as_ref().map(text), "pictures": args.count, "size": args.size, "domains": names, "seed": context.seed,
     });
     if args.dry_run {
         context.say(&format!(
-            "would write {} pictures of {} domains to {}",
+            "would write {} pictures of {} to {}",
             args.count,
-            domains.len(),
+            counted(domains.len(), "domain"),
             args.out.display()
         ));
         context.result(&summary);
@@ -226,7 +235,16 @@ fn domains(names: &[String]) -> domex_error::Result<Vec<Domain>> {
         return Ok(Domain::ALL.to_vec());
     }
     let domains = names.iter().map(|name| name.trim().parse());
-    domains
-        .collect::<Result<_, domex_data::Error>>()
-        .map_err(|error| user_error(format!("--domains: {error}, or all")))
+    let domains = domains
+        .collect::<Result<Vec<Domain>, domex_data::Error>>()
+        .map_err(|error| user_error(format!("--domains: {error}, or all")))?;
+    for (at, domain) in domains.iter().enumerate() {
+        if domains[..at].contains(domain) {
+            return Err(user_error(format!(
+                "--domains: {} is there twice",
+                domain.name()
+            )));
+        }
+    }
+    Ok(domains)
 }

@@ -308,14 +308,16 @@ fn merge(context: &Context, names: &[String], out: &FileArgs) -> domex_error::Re
     let generator = file::fingerprint(&model)?;
     let (mut added, mut moved) = (0, Vec::new());
     for name in &names[1..] {
-        let mut other = open(name)?;
+        let other = open(name)?;
         if file::fingerprint(&other)? != generator {
             return Err(user_error(format!(
                 "{name}: has other weights than {}; models can be merged whose domains are vectors beside the same weights",
                 names[0]
             )));
         }
-        let from = expansion(&mut other)?;
+        let from = other
+            .expansion()
+            .ok_or_else(|| user_error(format!("{name}: has no domains that could be added")))?;
         for domain in from.layout.domains() {
             let Some(taken) = from.take_out(&domain.name)? else {
                 // In the same weights, so the first model has it too, or forgot it.

@@ -39,13 +39,23 @@ pub struct Dormant {
     #[arg(long, value_name = "FILE|NAME")]
     pub source: Option<String>,
     /// How far to move along each direction, both ways, as a share of a domain's distance
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub distance: f64,
     /// Number of latents to move
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub samples: u16,
     /// Largest pixel effect of a dormant direction: root mean square change of pictures in [-1, 1]
-    #[arg(long, value_name = "E", default_value_t = 0.02)]
+    #[arg(
+        long,
+        value_name = "E",
+        default_value_t = 0.02,
+        allow_negative_numbers = true
+    )]
     pub threshold: f64,
     /// Instead of a basis, draw N random unit directions and keep the dormant ones
     #[arg(long, value_name = "N", conflicts_with_all = ["basis", "probe", "threshold", "source"])]
@@ -55,6 +65,7 @@ pub struct Dormant {
         long,
         value_name = "C",
         default_value_t = 0.95,
+        allow_negative_numbers = true,
         requires = "random_directions"
     )]
     pub cosine: f64,
@@ -91,6 +102,16 @@ impl std::str::FromStr for ProbeCount {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
+    for (flag, number) in [
+        ("--distance", args.distance),
+        ("--threshold", args.threshold),
+    ] {
+        if !(number.is_finite() && number > 0.0) {
+            return Err(user_error(format!(
+                "{flag} {number}: give a number above 0"
+            )));
+        }
+    }
     let folder = args.out.folder()?;
     let model = models::load(context, &args.model)?;
     let source = args.source.as_deref();
@@ -192,7 +213,7 @@ fn used_up(before: &ProbeReport, now: &ProbeReport, repurposed: &[(usize, String
         .iter()
         .filter(|direction| repurposed.iter().any(|(own, _)| own == *direction));
     format!(
-        "dormant   {} before the expansion, {} after it; {} of the others are those of its domains",
+        "dormant   {} before the expansion, {} after it; of the others its domains have {}",
         before.len(),
         now.len(),
         domains.count()

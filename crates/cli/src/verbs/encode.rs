@@ -8,7 +8,7 @@ use clap::Args;
 use domex_checkpoint::TensorData;
 use domex_checkpoint::container::Overwrite;
 use domex_checkpoint::safetensors;
-use domex_data::picture;
+use domex_data::{counted, picture};
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
@@ -83,7 +83,11 @@ pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
         Overwrite::Refuse
     };
     safetensors::write(&file, &BTreeMap::new(), &tensors, overwrite)?;
-    context.say(&format!("{} codes in {}", codes.len(), file.display()));
+    context.say(&format!(
+        "{} in {}",
+        counted(codes.len(), "code"),
+        file.display()
+    ));
     context.result(&json!({
         "codes": text(&file),
         "pictures": texts(&args.pictures),

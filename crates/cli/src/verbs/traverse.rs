@@ -53,7 +53,8 @@ pub struct Traverse {
         long,
         visible_alias = "strength",
         value_name = "SHARE",
-        default_value_t = 1.0
+        default_value_t = 1.0,
+        allow_negative_numbers = true
     )]
     pub distance: f64,
     /// Columns of the grid [default: 7]
@@ -63,7 +64,7 @@ pub struct Traverse {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=600))]
     pub frames: Option<u16>,
     /// Frames of the animation in a second [default: 16]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub fps: Option<f64>,
     /// Height of the animation's pictures [default: their own, small ones enlarged]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(8..=4096))]

@@ -91,13 +91,19 @@ pub fn open(
         // Without a latent prior pictures also say which latents occur.
         Model::DiffAe(model) => model.networks.latent_net.is_none() || model.statistics.is_none(),
     };
-    if settings.source_weight() == 0.0 && !needed {
-        return Ok(None);
-    }
-    if !settings.config.moves_base() && !needed {
+    let why = match (
+        settings.source_weight() == 0.0,
+        settings.config.moves_base(),
+    ) {
+        _ if needed => None,
+        (true, _) => Some("--lambda-src 0 leaves out training on the source domain"),
+        (_, false) => Some("the base stays as it is by itself"),
+        (false, true) => None,
+    };
+    if let Some(why) = why {
         if let Some(path) = settings.data.as_ref().filter(|path| *path != PORTRAITS) {
             notices.push(format!(
-                "--data {path}: the base stays as it is by itself, so these pictures are not needed and not looked at"
+                "--data {path}: {why}, so these pictures are not needed and not looked at"
             ));
         }
         return Ok(None);

@@ -115,6 +115,16 @@ impl DataSettings {
                 "--resize: is for pictures in files; rendered portraits have the size that --size says",
             ));
         }
+        for (flag, given) in [
+            ("--skip-bad", args.skip_bad),
+            ("--background", args.background.is_some()),
+        ] {
+            if path == PORTRAITS && given {
+                return Err(user_error(format!(
+                    "{flag}: is for pictures in files; rendered portraits need it not"
+                )));
+            }
+        }
         let labels = args.cond.or(old.map(|old| old.labels)).unwrap_or(false);
         if path == PORTRAITS && labels {
             return Err(user_error(
