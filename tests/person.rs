@@ -177,7 +177,7 @@ fn what_does_not_fit_is_refused() {
     for (line, words) in [
         (
             format!("sample {SPACE} --mix 5"),
-            &["anchors of a point", "1 to 4"][..],
+            &["--mix 5", "anchors of a point", "1 to 4"][..],
         ),
         (format!("sample {named} --name elf"), &["elf", "anna"]),
         (
@@ -199,6 +199,14 @@ fn what_does_not_fit_is_refused() {
         (
             format!("project {SPACE} --image made --beta -1"),
             &["--beta"],
+        ),
+        (
+            format!("project {SPACE} --image made --steps 0"),
+            &["--steps"],
+        ),
+        (
+            format!("edit {SPACE} --latents found/latents --dim 0 --steps 3"),
+            &["--steps"],
         ),
         (
             format!("edit {SPACE} --latents found/latents --dim 99"),

@@ -47,11 +47,16 @@ pub struct Edit {
     #[arg(long, value_name = "FILE")]
     pub direction: Option<PathBuf>,
     /// Largest distance along the direction, both ways, as a share of a domain's
-    #[arg(long, value_name = "SHARE", default_value_t = 0.25)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.25,
+        allow_negative_numbers = true
+    )]
     pub distance: f64,
-    /// Steps, half of them each way
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub steps: usize,
+    /// Steps, half of them each way; the middle, where both halves meet, is shown once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(4..))]
+    pub steps: u16,
     /// What to do with a step that leaves the space
     #[arg(long, value_enum, default_value_t = Edge::Project)]
     pub edge: Edge,
@@ -82,7 +87,7 @@ impl From<Edge> for EdgePolicy {
 }
 
 pub(super) fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
-    let all = strengths(args.distance, args.steps)
+    let all = strengths(args.distance, args.steps.into())
         .map_err(|error| user_error(format!("--distance or --steps: {error}")))?;
     let own = Model::StyleGan2(Box::new(models::stylegan2(context, &args.space.model)?));
     let unit = own.distance()?;

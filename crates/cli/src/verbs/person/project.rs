@@ -23,7 +23,7 @@ use serde_json::{Value as Json, json};
 
 use super::{BETA, Space, SpaceArgs, beta};
 use crate::context::Context;
-use crate::crop::{CropArgs, Cropper};
+use crate::crop::{self, CropArgs, Cropper};
 use crate::verbs::invert::files;
 use crate::{assets, models};
 
@@ -52,8 +52,8 @@ pub struct Project {
     #[command(flatten)]
     pub crop: CropArgs,
     /// Steps of the search
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub steps: usize,
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
     /// How far coordinates may fall below 0: more shows what no anchor shows, less stays the person
     #[arg(long, value_name = "BETA", default_value_t = BETA, value_parser = beta, allow_negative_numbers = true)]
     pub beta: f64,
@@ -90,14 +90,17 @@ pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> 
     let folder = args.space.out.folder()?;
 
     let force = args.space.out.force;
-    let part = |name: &str| OutputFolder::create(folder.file(name), force);
+    let part = |name: &str| -> domex_error::Result<OutputFolder> {
+        crop::refuse_overwriting(&files, &folder.file(name))?;
+        Ok(OutputFolder::create(folder.file(name), force)?)
+    };
     let places = Places {
         latents: part("latents")?,
         pictures: part("pictures")?,
         filled: args.mask.as_ref().map(|_| part("filled")).transpose()?,
     };
 
-    let progress = context.progress("steps", args.steps * given.len());
+    let progress = context.progress("steps", args.steps as usize * given.len());
     let mut found = Vec::new();
     for given in given {
         let mut on_step = |_, _| progress.advance(1);
@@ -261,7 +264,7 @@ fn one(
         distance: &distance,
         degradation: &degradation,
         config: ProjectionConfig {
-            steps: args.steps,
+            steps: args.steps as usize,
             regularization: Regularization {
                 layers: space.rows() * HELD.0 / HELD.1,
                 ..Regularization::default()

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use domex_data::grid::Grid;
+use domex_error::Context as _;
 use domex_mystyle::hull::{self, ANCHORS_PER_POINT};
 use domex_random::Streams;
 use domex_stylegan2::mapping::broadcast;
@@ -34,7 +35,8 @@ pub(super) fn run(context: &Context, args: &Sample) -> domex_error::Result<()> {
     let model = models::stylegan2(context, &args.space.model)?;
     let space = Space::of(&model, &args.space)?;
     let mut stream = Streams::new(context.seed).stream("person samples");
-    let points = hull::sample(&space.anchors, args.count as usize, args.mix, &mut stream)?;
+    let points = hull::sample(&space.anchors, args.count as usize, args.mix, &mut stream);
+    let points = points.with_context(|| format!("--mix {}", args.mix))?;
     let pictures = space.pictures(&broadcast(&points, space.rows())?)?;
     for (index, picture) in pictures.iter().enumerate() {
         gallery.add(format!("sample{index:04}.png"), picture)?;
