@@ -88,7 +88,8 @@ pub enum ImageEncoder {
 #[derive(Debug, Clone)]
 pub struct Clip {
     image: ImageEncoder,
-    text: TextTransformer,
+    /// `None` once it was [given up](Self::forget_texts).
+    text: Option<TextTransformer>,
     logit_scale: Tensor, // []
     config: Config,
 }
@@ -130,7 +131,7 @@ impl Clip {
         let logit_scale = vb.get((), "logit_scale")?.exp()?;
         Ok(Self {
             image,
-            text,
+            text: Some(text),
             logit_scale,
             config: cfg.clone(),
         })
@@ -173,9 +174,22 @@ impl Clip {
     ///
     /// # Errors
     ///
-    /// A wrong shape, an id outside the vocabulary, or a text without its end token.
+    /// A wrong shape, an id outside the vocabulary, or a text without its end token; a text encoder that was given up.
     pub fn text_features(&self, ids: &Tensor) -> Result<Tensor> {
-        self.text.forward(ids)
+        self.text()?.forward(ids)
+    }
+
+    /// Gives up the text encoder, and with it its memory where no clone of the network holds it: for those who have read all their
+    /// texts.
+    pub fn forget_texts(&mut self) {
+        self.text = None;
+    }
+
+    /// The text encoder.
+    pub(crate) fn text(&self) -> Result<&TextTransformer> {
+        let given_up =
+            || Error::config("text encoder", "none, as it was given up", "one to read by");
+        self.text.as_ref().ok_or_else(given_up)
     }
 
     /// [`image_features`](Self::image_features) at length 1.

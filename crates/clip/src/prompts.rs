@@ -113,7 +113,7 @@ impl Clip {
 
     /// Some texts after the other, those of one length together: the encoder runs on the longest of those it gets at once.
     pub(crate) fn features_of_ids(&self, ids: &Tensor) -> Result<Tensor> {
-        let lengths = self.text.lengths(ids)?;
+        let lengths = self.text()?.lengths(ids)?;
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by_key(|&row| lengths[row]);
         let mut back = vec![0_u32; order.len()];

@@ -147,7 +147,7 @@ impl Clip {
         let mut hash = Sha256::new();
         let config = json!([self.config().text, self.config().embed_dim]).to_string();
         hash.update(config.as_bytes());
-        for weight in self.text.weights() {
+        for weight in self.text()?.weights() {
             hash.update(format!("{:?} {:?}\0", weight.dtype(), weight.dims()).as_bytes());
             let weight = weight.to_device(&Device::Cpu)?.contiguous()?;
             let data = domex_checkpoint::TensorData::from_tensor(&weight)?;

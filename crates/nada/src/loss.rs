@@ -101,6 +101,15 @@ impl Nada {
         &self.config
     }
 
+    /// Gives up the text encoders, and their memory: the loss needs none once all tasks are [prepared](Self::prepare).
+    #[must_use]
+    pub fn without_texts(mut self) -> Self {
+        for guide in self.guides.iter_mut().chain(&mut self.texture) {
+            guide.clip.forget_texts();
+        }
+        self
+    }
+
     /// All that is needed of the tasks, text features being kept in the folder `cache` where one is given.
     ///
     /// # Errors

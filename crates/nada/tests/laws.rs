@@ -61,6 +61,26 @@ fn plain(guides: Vec<Guide>) -> (Nada, Prepared) {
 }
 
 #[test]
+fn a_loss_needs_no_text_encoder_once_its_tasks_are_prepared() {
+    let texture = Guide {
+        weight: 0.5,
+        ..guide(2)
+    };
+    let nada = Nada::with_texture(vec![guide(1)], texture, all()).unwrap();
+    let prepared = nada.prepare(&tasks(), None).unwrap();
+    let (base, edited, numbers) = (pictures(3, 1), pictures(3, 2), [2, 1, 0]);
+    let loss = |nada: &Nada| {
+        let loss = nada.loss(&prepared, &base, &edited, &numbers, &mut draws());
+        scalar(&loss.unwrap().total).to_bits()
+    };
+    let before = loss(&nada);
+    let nada = nada.without_texts();
+    assert_eq!(loss(&nada), before);
+    let error = nada.prepare(&tasks(), None).unwrap_err().to_string();
+    assert!(error.contains("text encoder"), "{error}");
+}
+
+#[test]
 fn a_batch_is_the_sum_of_its_pairs() {
     let (nada, prepared) = plain(vec![guide(1)]);
     let (base, edited, tasks) = (pictures(3, 1), pictures(3, 2), [2, 0, 0]);

@@ -190,14 +190,18 @@ impl ByClip {
             None => domex_nada::Nada::new(guides, world.config.nada)?,
         };
         let tasks = tasks(nada.guides())?;
-        if weights.target_direction > 0.0 && tasks.len() < 2 {
-            let expected = "0, or two domains or more, whose pictures it compares";
-            let key = "nada.weights.target_direction";
-            return Err(Error::setting(key, weights.target_direction, expected));
+        for (key, weight) in [
+            ("nada.weights.target_direction", weights.target_direction),
+            ("nada.weights.contrastive", weights.contrastive),
+        ] {
+            if weight > 0.0 && tasks.len() < 2 {
+                let expected = "0, or two domains or more, which it compares";
+                return Err(Error::setting(key, weight, expected));
+            }
         }
         Ok(Self {
             tasks: nada.prepare(&tasks, world.cache)?,
-            nada,
+            nada: nada.without_texts(),
         })
     }
 }
@@ -280,4 +284,39 @@ fn numbers(task: &TaskSpec, clip: &[String], guides: &[Guide]) -> Result<Vec<usi
         }
     }
     Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use domex_test_support::networks;
+
+    use super::*;
+    use crate::Networks;
+
+    #[test]
+    fn a_run_holds_no_text_encoder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clip.safetensors");
+        networks::clip(&file, 1);
+        let networks = Networks {
+            clip: vec![Guide::load(&file, 1.0, &Device::Cpu).unwrap()],
+            ..Networks::default()
+        };
+        let world = World {
+            config: &Config::default(),
+            networks: &networks,
+            cache: None,
+            device: &Device::Cpu,
+            latent_dim: 4,
+            resolution: 16,
+            seed: 0,
+            discriminator: None,
+            sets: &super::super::Sets::new(),
+            source_pictures: &|| Err(Error::setting("pictures", "none", "none are asked for")),
+        };
+        let by_clip = ByClip::new(&world, |_| Ok(vec![Task::texts("photo", "elf")])).unwrap();
+        let reads = |guide: &Guide| guide.clip.text_fingerprint().is_ok();
+        assert!(networks.clip.iter().all(reads));
+        assert!(!by_clip.nada.guides().iter().any(reads));
+    }
 }
