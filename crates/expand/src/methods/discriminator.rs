@@ -305,7 +305,7 @@ impl TrainedDiscriminator {
     /// What a tick reports of it.
     pub fn measures(&self, measures: &mut Measures) {
         for (name, ada) in self.domains.iter().zip(&self.progress.ada) {
-            measures.values.push((format!("augment/p/{name}"), ada.p()));
+            measures.values.push((augmentation(name), ada.p()));
             let sign = ada.sign();
             let sign = sign.map(|sign| (format!("augment/sign/{name}"), sign));
             measures.values.extend(sign);
@@ -358,6 +358,11 @@ struct Batch {
     /// Of either.
     changes: [Option<Drawn>; 2],
     share: f64,
+}
+
+/// The measure of a domain that has a discriminator: how likely its pictures are changed.
+pub(crate) fn augmentation(domain: &str) -> String {
+    format!("augment/p/{domain}")
 }
 
 /// What passes tell one another for ADA.

@@ -29,6 +29,8 @@ use domex_nada::Guide;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+pub(crate) use discriminator::augmentation;
+
 use crate::suggest::{nearest, with_suggestion};
 use crate::{Config, Error, Method, Result, TaskSpec};
 

@@ -36,11 +36,10 @@ impl Events {
         self.lines.last()?.get(key)?.as_f64()
     }
 
-    /// First and last value of a key.
-    pub fn ends(&self, key: &str) -> Option<(f64, f64)> {
+    /// First and last value of a key; no last one where there is but one.
+    pub fn ends(&self, key: &str) -> Option<(f64, Option<f64>)> {
         let mut values = self.lines.iter().filter_map(|line| line.get(key)?.as_f64());
-        let first = values.next()?;
-        Some((first, values.next_back().unwrap_or(first)))
+        Some((values.next()?, values.next_back()))
     }
 
     /// Curves (step, value) of the keys with this prefix, which is cut off, in the order of names.
@@ -101,7 +100,7 @@ mod tests {
         let (name, points) = &curves[0];
         assert_eq!((*name, points.len()), ("a", 334));
         assert_eq!(points[0], (2.0, 2.0));
-        assert_eq!(events.ends("loss/a"), Some((1.0, 1000.0)));
+        assert_eq!(events.ends("loss/a"), Some((1.0, Some(1000.0))));
         assert!(Events::read(Path::new("no such folder")).is_empty());
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use super::events::Events;
 use super::gallery::Gallery;
 use super::page::number;
+use crate::methods::augmentation;
 
 /// One domain.
 #[derive(Debug)]
@@ -17,7 +18,9 @@ struct Row {
     /// From the base picture; `None` where the domain has no row on the page.
     change: Option<f64>,
     /// First and last tick.
-    loss: Option<(f64, f64)>,
+    loss: Option<(f64, Option<f64>)>,
+    /// Whether a network that learns meanwhile measures it, so that two ticks do not compare.
+    is_measured_by_what_learns: bool,
 }
 
 /// What pictures and losses say of a domain.
@@ -27,7 +30,7 @@ enum Verdict {
     Unchanged,
     /// Pictures changed, and yet the loss did not fall.
     LossNotLower,
-    /// Pictures changed, and the loss fell.
+    /// Pictures changed, and the loss fell, or does not say.
     Changed,
 }
 
@@ -50,9 +53,10 @@ impl Row {
     /// `None` where there are neither pictures nor losses.
     fn verdict(&self) -> Option<Verdict> {
         let change = self.change?;
-        Some(match self.loss {
+        let loss = self.loss.filter(|_| !self.is_measured_by_what_learns);
+        Some(match loss {
             _ if change < Verdict::VISIBLE => Verdict::Unchanged,
-            Some((first, last)) if last > first * Verdict::LOWER => Verdict::LossNotLower,
+            Some((first, Some(last))) if last > first * Verdict::LOWER => Verdict::LossNotLower,
             _ => Verdict::Changed,
         })
     }
@@ -105,6 +109,7 @@ impl Measures {
                     .get(first + 1 + i)
                     .map(|row| change(base, &row.1)),
                 loss: events.ends(&format!("domain/{}", domain.name)),
+                is_measured_by_what_learns: events.last(&augmentation(&domain.name)).is_some(),
             });
         Self {
             rows: rows.collect(),
@@ -170,7 +175,7 @@ impl Measures {
                 number(row.distance),
                 text(row.change),
                 text(row.loss.map(|loss| loss.0)),
-                text(row.loss.map(|loss| loss.1)),
+                text(row.loss.and_then(|loss| loss.1)),
                 row.verdict().map_or("–", Verdict::word).to_owned(),
             ]);
         }
@@ -185,7 +190,7 @@ impl Measures {
                 "distance": row.distance,
                 "pixel_change": row.change,
                 "loss_first": row.loss.map(|loss| loss.0),
-                "loss_last": row.loss.map(|loss| loss.1),
+                "loss_last": row.loss.and_then(|loss| loss.1),
                 "verdict": row.verdict().map(Verdict::word),
             })
         });
@@ -226,14 +231,18 @@ mod tests {
     use super::*;
 
     fn verdict(change: f64, loss: (f64, f64)) -> Option<Verdict> {
-        let row = Row {
+        row(change, (loss.0, Some(loss.1)), false).verdict()
+    }
+
+    fn row(change: f64, loss: (f64, Option<f64>), is_measured_by_what_learns: bool) -> Row {
+        Row {
             name: "elf".to_owned(),
             dimension: 1,
             distance: 20.0,
             change: Some(change),
             loss: Some(loss),
-        };
-        row.verdict()
+            is_measured_by_what_learns,
+        }
     }
 
     #[test]
@@ -241,6 +250,15 @@ mod tests {
         assert_eq!(verdict(0.01, (1.0, 0.2)), Some(Verdict::Unchanged));
         assert_eq!(verdict(0.3, (1.0, 0.99)), Some(Verdict::LossNotLower));
         assert_eq!(verdict(0.3, (1.0, 0.6)), Some(Verdict::Changed));
+    }
+
+    #[test]
+    fn a_loss_that_does_not_compare_is_no_verdict() {
+        let one_tick = row(0.3, (1.0, None), false);
+        let by_a_discriminator = row(0.3, (1.0, Some(2.0)), true);
+        for row in [one_tick, by_a_discriminator] {
+            assert_eq!(row.verdict(), Some(Verdict::Changed), "{row:?}");
+        }
     }
 
     #[test]
