@@ -62,7 +62,7 @@ impl Domains {
                 Some(dimension) => dimension,
                 None => {
                     let found = order.iter().copied().find(|i| !taken.contains(i));
-                    let expected = format!("at most {} domains in all", layout.dimensions());
+                    let expected = format!("at most {} domains in all", order.len());
                     let chosen = found.ok_or_else(|| {
                         Error::setting("number of domains", earlier + tasks.len(), expected)
                     })?;
@@ -121,9 +121,9 @@ fn order(
     distance: f64,
     seed: u64,
 ) -> Result<Vec<usize>> {
-    let columns = 0..basis.count();
     Ok(match dimensions {
-        Dimensions::Dormant => columns.rev().collect(),
+        // Not the first: nothing would be left for the base.
+        Dimensions::Dormant => (1..basis.count()).rev().collect(),
         Dimensions::Probed => {
             let settings = ProbeConfig {
                 samples: PROBED,

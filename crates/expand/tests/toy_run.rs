@@ -182,6 +182,24 @@ fn what_cannot_be_reserved_is_refused() {
     );
 }
 
+/// The first direction is what the generator uses most: without it nothing would be left for the base.
+#[test]
+fn the_first_direction_is_never_given_away_by_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let ann = person(&root.path().join("ann"), 3);
+    let named = |at: usize| {
+        let mut task = ann.clone();
+        task.name = Some(format!("Ann {at}"));
+        task
+    };
+    let tasks: Vec<TaskSpec> = (0..DIM).map(named).collect();
+    let build = |tasks| job(ToyTrainee::new(), config(ParametrisationKind::Full), tasks);
+    let all_but_one = build(&tasks[1..]).unwrap();
+    assert_eq!(all_but_one.layout().base(), [0]);
+    let error = build(&tasks).err().unwrap().to_string();
+    assert!(error.contains("at most 7 domains"), "{error}");
+}
+
 fn resumed(parametrisation: ParametrisationKind) {
     let root = tempfile::tempdir().unwrap();
     let task = [person(&root.path().join("ann"), 3)];
