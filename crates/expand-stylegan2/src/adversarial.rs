@@ -9,10 +9,9 @@
 //! Each is a step of its network's optimizer. A loss or gradient that is not finite leaves the network as it was.
 
 use candle_core::Tensor;
-use domex_expand::{Result, SourceStep, Trainee, Weights};
+use domex_expand::{Opinion, Result, SourceStep, Trainee, Weights};
 use domex_gan::Discriminator;
 use domex_random::Stream;
-use domex_train::Losses;
 use domex_train::accumulate::Accumulator;
 use domex_train::lazy::Lazy;
 
@@ -71,16 +70,13 @@ pub trait Adversarial: Trainee + Sized {
         weights: Weights,
         edited: &Tensor,
         labels: Option<&Tensor>,
-        losses: &mut Losses,
-    ) -> Result<Option<Tensor>> {
+    ) -> Result<Option<Opinion>> {
         let weight = self.settings().realism;
         let learning = self.adversary().filter(|_| weights == Weights::Live);
         let learning = learning.map(|adversary| &adversary.frozen);
-        let by = learning.or(self.discriminator());
-        let said = by
-            .filter(|_| weight > 0.0)
-            .map(|by| judge(by, edited, labels, weight, losses));
-        said.transpose()
+        let by = learning.or(self.discriminator()).filter(|_| weight > 0.0);
+        let loss = by.map(|by| judge(by, edited, labels)).transpose()?;
+        Ok(loss.map(|loss| Opinion { loss, weight }))
     }
 
     /// The discriminator that goes into the model's file: as it has been trained, or as the source's file has it.

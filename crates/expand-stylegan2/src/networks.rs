@@ -10,7 +10,7 @@ use domex_random::Stream;
 use domex_stylegan2::{Activations, Discriminator};
 use domex_train::adam::{Adam, AdamConfig};
 use domex_train::lazy::Lazy;
-use domex_train::{Losses, Parameters, State};
+use domex_train::{Parameters, State};
 
 use crate::settings::SourceConfig;
 use crate::trainee::own;
@@ -114,14 +114,11 @@ impl Adversary {
     }
 }
 
-/// How little a discriminator takes edited pictures `[n, c, h, w]` for real, `weight` times and with their graph. `labels` are
-/// those of the latents.
+/// How little a discriminator takes edited pictures `[n, c, h, w]` for real, with their graph. `labels` are those of the latents.
 pub(crate) fn judge(
     discriminator: &Discriminator,
     edited: &Tensor,
     labels: Option<&Tensor>,
-    weight: f64,
-    losses: &mut Losses,
 ) -> Result<Tensor> {
     let labels = taken(discriminator, labels);
     let said = |start: usize, count: usize| -> Result<Tensor> {
@@ -139,11 +136,7 @@ pub(crate) fn judge(
         let share = even as f64 / n as f64;
         loss = ((loss * share)? + (said(even, n - even)? * (1.0 - share))?)?;
     }
-    losses.put(
-        "loss/realism",
-        loss.detach().to_dtype(DType::F64)?.to_scalar()?,
-    );
-    Ok((loss * weight)?)
+    Ok(loss)
 }
 
 /// The labels, where the discriminator takes some.

@@ -9,7 +9,7 @@ use domex_data::source::PictureSource;
 use domex_error::AnyError;
 use domex_expand::trainee::{PictureGroups, in_one_batch};
 use domex_expand::{
-    Config, Error, Noise, ParametrisationKind, Result, SourceStep, Trainee, Weights,
+    Config, Error, Noise, Opinion, ParametrisationKind, Result, SourceStep, Trainee, Weights,
 };
 use domex_gan::{frozen, latents};
 use domex_latent::Expansion;
@@ -20,7 +20,7 @@ use domex_stylegan2::{
 };
 use domex_train::adam::AdamConfig;
 use domex_train::lazy::Lazy;
-use domex_train::{Losses, Parameters, State};
+use domex_train::{Parameters, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -265,9 +265,8 @@ impl Trainee for StyleGan2 {
         weights: Weights,
         edited: &Tensor,
         labels: Option<&Tensor>,
-        losses: &mut Losses,
-    ) -> Result<Option<Tensor>> {
-        self.opinion(weights, edited, labels, losses)
+    ) -> Result<Option<Opinion>> {
+        self.opinion(weights, edited, labels)
     }
 
     fn trains_source(&self) -> bool {

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use domex_data::source::PictureSource;
 use domex_error::AnyError;
 use domex_expand::trainee::{PictureGroups, in_one_batch};
-use domex_expand::{Config, Error, Noise, Result, SourceStep, Trainee, Weights};
+use domex_expand::{Config, Error, Noise, Opinion, Result, SourceStep, Trainee, Weights};
 use domex_expand_stylegan2::adversarial::{Adversarial, Data};
 use domex_expand_stylegan2::{Adversary, Reals, SourceConfig, activations};
 use domex_latent::modulation::Modulator;
@@ -16,7 +16,7 @@ use domex_latent::{Expansion, Generator as _};
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Discriminator, Tensors};
 use domex_stylegan3::{Generator, Model, Overwrite, model};
-use domex_train::{Losses, Parameters, State};
+use domex_train::{Parameters, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -195,9 +195,8 @@ impl Trainee for StyleGan3 {
         weights: Weights,
         edited: &Tensor,
         labels: Option<&Tensor>,
-        losses: &mut Losses,
-    ) -> Result<Option<Tensor>> {
-        self.opinion(weights, edited, labels, losses)
+    ) -> Result<Option<Opinion>> {
+        self.opinion(weights, edited, labels)
     }
 
     fn trains_source(&self) -> bool {

@@ -94,4 +94,4 @@ pub use parametrisation::{Parametrisation, ParametrisationKind, StyleDomainConfi
 pub use recipe::Recipe;
 pub use source_file::kept_source;
 pub use tasks::{TaskFile, TaskSpec};
-pub use trainee::{Noise, SourceSettings, SourceStep, Trainee, Weights};
+pub use trainee::{Noise, Opinion, SourceSettings, SourceStep, Trainee, Weights};

@@ -134,13 +134,11 @@ impl Expand {
             sum.tell("loss/reserve", share * number(&term)?);
             total = (total + term)?;
         }
-        if let Some(opinion) = self.trainee.judge_edited(
-            Weights::Live,
-            &pictures.edited,
-            labels.as_ref(),
-            &mut told,
-        )? {
-            total = (total + opinion)?;
+        let edited = &pictures.edited;
+        let opinion = (self.trainee).judge_edited(Weights::Live, edited, labels.as_ref())?;
+        if let Some(opinion) = opinion {
+            sum.tell("loss/realism", share * number(&opinion.loss)?);
+            total = (total + (opinion.loss * opinion.weight)?)?;
         }
         sum.report(told);
         sum.descend(&total, share)?;

@@ -102,6 +102,15 @@ impl SourceStep<'_> {
     }
 }
 
+/// How little edited pictures are taken for real.
+#[derive(Debug, Clone)]
+pub struct Opinion {
+    /// The mean over the pictures, a scalar with their graph.
+    pub loss: Tensor,
+    /// Its factor in the sum of all losses.
+    pub weight: f64,
+}
+
 /// Pictures of several groups of latents, `[n, c, h, w]` each.
 pub type PictureGroups = Vec<Tensor>;
 
@@ -212,7 +221,7 @@ pub trait Trainee {
         None
     }
 
-    /// What the trainee itself adds to the loss of pictures moved into new domains, weighted, by what has been trained with the
+    /// What the trainee itself adds to the loss of pictures moved into new domains, by what has been trained with the
     /// live network ([`Weights::Live`]) or by what stays the same ([`Weights::Source`]); `None` where it adds nothing. `labels` are
     /// those of the latents.
     ///
@@ -224,8 +233,7 @@ pub trait Trainee {
         _weights: Weights,
         _edited: &Tensor,
         _labels: Option<&Tensor>,
-        _losses: &mut Losses,
-    ) -> Result<Option<Tensor>> {
+    ) -> Result<Option<Opinion>> {
         Ok(None)
     }
 

@@ -6,7 +6,7 @@
 
 use candle_core::Tensor;
 use domex_random::{Stream, Streams};
-use domex_train::{Losses, Measures};
+use domex_train::Measures;
 
 use crate::Result;
 use crate::aligned::at_once;
@@ -105,12 +105,10 @@ fn beside(
     }
     let mut sum = terms.iter().map(|(_, value)| value).sum::<f64>();
     // By a discriminator that learns meanwhile two ticks would not compare.
-    let mut told = Losses::default();
-    let opinion =
-        (run.trainee).judge_edited(Weights::Source, &pictures.edited, labels, &mut told)?;
+    let opinion = (run.trainee).judge_edited(Weights::Source, &pictures.edited, labels)?;
     if let Some(opinion) = opinion {
-        sum += number(&opinion)?;
-        let value = told.values.first().map_or(f64::NAN, |(_, value)| *value);
+        let value = number(&opinion.loss)?;
+        sum += value * opinion.weight;
         terms.push(("realism", value));
     }
     Ok((sum, terms))

@@ -5,6 +5,7 @@ use domex_data::portraits::Domain;
 use domex_data::source::{PictureSource, Portraits};
 use domex_expand::{Config, Expand, ParametrisationKind, Trainee as _};
 use domex_expand_stylegan2::StyleGan2;
+use domex_stylegan2::Discriminator;
 use domex_test_support::networks::SIDE;
 use domex_train::State;
 use serde_json::json;
@@ -66,6 +67,34 @@ fn several_passes_have_the_loss_and_the_gradient_of_one() {
         largest = largest.max(scale);
     }
     assert!(largest > 0.0);
+}
+
+#[test]
+fn a_discriminator_s_opinion_is_told_once_a_step_and_by_the_samples_of_each_pass() {
+    let mut world = without_noise();
+    let discriminator = world.model.discriminator.as_mut().unwrap();
+    // Passes of one sample and of two: what compares samples would tell them apart.
+    let mut config = discriminator.config().clone();
+    config.mbstd_group_size = Some(1);
+    let tensors = discriminator.tensors();
+    *discriminator = Discriminator::from_tensors(&tensors, &config).unwrap();
+    let told = |micro_batch| {
+        let mut config = Config {
+            batch: 3,
+            micro_batch,
+            ..self::config()
+        };
+        config.source.insert("realism".to_owned(), json!(0.5));
+        let mut job = world.job(config, &[zombie()], &[ONE], None).unwrap();
+        let values = step(&mut job, 0).values.into_iter();
+        let told: Vec<f64> = values
+            .filter_map(|(name, value)| (name == "loss/realism").then_some(value))
+            .collect();
+        assert_eq!(told.len(), 1);
+        told[0]
+    };
+    let (whole, parts) = (told(None), told(Some(2)));
+    assert!((whole - parts).abs() < 1e-5 * whole, "{whole} {parts}");
 }
 
 #[test]
@@ -159,5 +188,9 @@ fn a_weight_of_what_compares_more_samples_than_a_pass_has_is_refused() {
             config.nada.weights.target_direction = 0.2;
         }),
         &["nada.weights.target_direction", "two domains"],
+    );
+    refused(
+        job(&|config| config.nada.weights.contrastive = 0.2),
+        &["nada.weights.contrastive: 0.2", "two domains"],
     );
 }
