@@ -37,7 +37,8 @@ pub struct WeightChange<'a> {
 ///
 /// # Errors
 ///
-/// As [`modulated_conv2d`]; a factor or shift of a shape that does not broadcast to the weight of each sample.
+/// As [`modulated_conv2d`]; a factor or shift of a shape that does not broadcast to the weight of each sample, or
+/// one in half precision ([`Error::DType`]).
 pub fn domain_modulated_conv2d(
     x: &Tensor,
     weight: &Tensor,

@@ -149,23 +149,6 @@ fn gradients_of_the_layer() {
 }
 
 #[test]
-fn half_precision_takes_it() {
-    let ([x, w, s], factor) = (operands(3), randn(&[2, 3], 6));
-    let layer = |x: &Tensor, w: &Tensor, s: &Tensor, factor: &Tensor| {
-        let how = ModulatedConv {
-            padding: 1,
-            channel_factor: Some(factor),
-            ..ModulatedConv::default()
-        };
-        modulated_conv2d(x, w, s, &how).unwrap()
-    };
-    let want = layer(&x, &w, &s, &factor);
-    let [x, w, s, factor] = [x, w, s, factor].map(|t| t.to_dtype(DType::F16).unwrap());
-    let worst = max_difference(&layer(&x, &w, &s, &factor), &want);
-    assert!(worst < 0.02, "{worst}");
-}
-
-#[test]
 fn another_shape_or_type_is_refused() {
     let [x, w, s] = operands(3);
     let single = randn(&[1, 3], 1).to_dtype(DType::F32).unwrap();
