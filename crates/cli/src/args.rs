@@ -173,7 +173,7 @@ pub struct SynthesisArgs {
     #[arg(long, value_enum, default_value_t = Noise::Const)]
     pub noise_mode: Noise,
     /// Number type of the resolutions that the model's file marks for float16: auto is float32 on the CPU, where float16
-    /// takes three times as long, and float16 on a GPU, as published
+    /// is no faster, and float16 on a GPU, as published
     #[arg(long, value_enum, default_value_t = Precision::Auto)]
     pub precision: Precision,
     /// Sampling steps of a diffusion autoencoder [default: 20]
