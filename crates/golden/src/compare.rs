@@ -59,15 +59,16 @@ impl Bound {
     /// How much of the bound the errors use up: at most 1 is within. Never NaN.
     #[must_use]
     pub fn used(&self, error: Deviation) -> f64 {
-        share(error.abs, self.abs).max(share(error.rel, self.rel))
+        if error.abs.is_finite() {
+            share(error.abs, self.abs).max(share(error.rel, self.rel))
+        } else {
+            f64::INFINITY
+        }
     }
 }
 
 fn share(error: f64, bound: f64) -> f64 {
-    if error == 0.0 {
-        0.0
-    } else if bound == f64::INFINITY && error.is_finite() {
-        // No bound of this sort; only an infinite error is out of it.
+    if error == 0.0 || bound == f64::INFINITY {
         0.0
     } else if error.is_finite() && bound > 0.0 {
         error / bound
@@ -169,6 +170,13 @@ mod tests {
     fn a_small_tensor_is_measured_against_the_floor() {
         let d = Deviation::between(&tensor(&[2e-6]), &tensor(&[1e-6]), 1e-2).unwrap();
         assert!((d.rel - 1e-4).abs() < 1e-9, "{d:?}");
+    }
+
+    #[test]
+    fn next_to_zero_an_absolute_bound_is_enough() {
+        let d = Deviation::between(&tensor(&[1e-9]), &tensor(&[0.0]), 0.0).unwrap();
+        assert!(Bound::abs(1e-6).used(d) <= 1.0 && Bound::abs(1e-12).used(d) > 1.0);
+        assert!(Bound::rel(1e-6).used(d) > 1.0 && Bound::new(1e-6, 1e-6).used(d) > 1.0);
     }
 
     #[test]
