@@ -72,7 +72,7 @@ const LAUNCHERS: [Launcher; 4] = [
         local_size: "OMPI_COMM_WORLD_LOCAL_SIZE",
     },
     Launcher {
-        rank: "PMI_RANK",
+        rank: MPICH,
         size: &["PMI_SIZE"],
         local_rank: "MPI_LOCALRANKID",
         local_size: "MPI_LOCALNRANKS",
@@ -84,6 +84,8 @@ const LAUNCHERS: [Launcher; 4] = [
         local_size: "SLURM_STEP_TASKS_PER_NODE",
     },
 ];
+
+const MPICH: &str = "PMI_RANK";
 
 const SLURM: &str = "SLURM_PROCID";
 
@@ -112,6 +114,13 @@ impl Launch {
     pub fn from(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>> {
         let variables = Variables(variable);
         for launcher in &LAUNCHERS {
+            // srun's plug-in for PMI-2 sets rank and size as MPICH does, and nothing of this machine.
+            let is_of_srun = launcher.rank == MPICH
+                && variables.has(SLURM)
+                && !variables.has(launcher.local_size);
+            if is_of_srun {
+                continue;
+            }
             let size = launcher.size.iter().find(|name| variables.has(name));
             match (variables.has(launcher.rank), size) {
                 (false, None) => {}

@@ -108,6 +108,26 @@ fn variables_of_slurm() {
     assert_eq!(found.hint, "");
 }
 
+/// `srun --mpi=pmi2`, which may be a cluster's default.
+#[test]
+fn srun_with_pmi_2_is_slurm_and_mpich_within_slurm_is_mpich() {
+    let of_slurm = [
+        ("SLURM_PROCID", "3"),
+        ("SLURM_NTASKS", "4"),
+        ("SLURM_LOCALID", "1"),
+        ("SLURM_STEP_TASKS_PER_NODE", "2(x2)"),
+        ("SLURM_NODELIST", "node[1-2]"),
+    ];
+    let of_mpi = [("PMI_RANK", "3"), ("PMI_SIZE", "4")];
+    let of_both = [of_slurm.as_slice(), &of_mpi].concat();
+    let found = expect(&of_both);
+    assert_eq!((found.rank, found.local_rank, found.local_size), (3, 1, 2));
+    assert_eq!(found.host, "node1");
+    let of_machine = [("MPI_LOCALRANKID", "0"), ("MPI_LOCALNRANKS", "4")];
+    let found = expect(&[of_both.as_slice(), &of_machine].concat());
+    assert_eq!((found.local_rank, &*found.host), (0, LOCALHOST));
+}
+
 #[test]
 fn slurm_without_a_list_of_nodes_has_the_node_that_launched() {
     let found = expect(&[
