@@ -8,8 +8,8 @@ use std::process::Output;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
 use domex_random::Streams;
-use domex_test_support::networks::SIDE;
-use domex_test_support::program::{World, ok};
+use domex_test_support::networks::{self, SIDE};
+use domex_test_support::program::{World, ok, refused};
 use serde_json::Value as Json;
 
 fn json(output: &Output) -> Json {
@@ -154,6 +154,25 @@ fn domains_are_scored_by_their_texts() {
         assert!(zombie[figure].is_f64(), "{figure}: {texts}");
     }
     assert!(texts["texts"]["leakage"]["gain"][0][0].is_f64());
+}
+
+#[test]
+fn domains_without_texts_are_refused_before_anything_is_measured() {
+    let world = World::new(env!("CARGO_BIN_EXE_domex"));
+    let judge = world.path("shipped/judge.safetensors");
+    networks::judge(&judge, SIDE, &["photo", "zombie"]);
+    image::RgbImage::new(16, 16)
+        .save(world.path("a.png"))
+        .unwrap();
+    world.ok("expand --domain red=@a.png --out run --steps 1 --batch 2 --threads 2 --quiet");
+    let line = "eval --model run/model.safetensors --pictures 4 --out x";
+    assert!(world.ok(line).contains("taken for"));
+    let output = world
+        .command(&format!("{line} --force --clip two"))
+        .output();
+    let output = output.unwrap();
+    refused(&output, &["--clip", "no domain of the model has a text"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub enum What {
     },
     /// Add domains from their files
     Add {
-        /// Files that `export` wrote
+        /// Files that `export`, `discover` or `domex adapt` wrote
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
         /// Which model.

@@ -137,6 +137,9 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     let folder = args.out.folder()?;
     let path = folder.file("eval.json");
 
+    // First, as it refuses a model whose domains have no texts.
+    let texts = clip.map(|clip| by_texts(context, args, &asked, &clip));
+    let texts = texts.transpose()?;
     let mut json = json!({});
     let mut found = Found::default();
     if let Some(judged) = &judged {
@@ -155,8 +158,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         }
         found.outcomes = Some(outcomes);
     }
-    if let Some(clip) = &clip {
-        let texts = by_texts(context, args, &asked, clip)?;
+    if let Some(texts) = texts {
         json["texts"] = serde_json::to_value(&texts)?;
         say(context, show::texts(&texts));
         found.texts = Some(texts);
