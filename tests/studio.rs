@@ -467,7 +467,12 @@ fn flags_that_cannot_be_followed_are_refused() {
         &["--port", &port.to_string()],
     );
     world.refused("studio --port 0", &["leave the flag out"]);
-    world.refused("studio --host nowhere.invalid", &["--host nowhere.invalid"]);
+    // A name of nothing, and an address that is kept for examples.
+    for host in ["nowhere.invalid", "192.0.2.1"] {
+        let line = format!("studio --host {host}");
+        world.refused(&line, &[&format!("--host {host}")]);
+    }
+    world.refused("studio --clip nowhere", &["nowhere", "CLIP"]);
     world.write("a-file", "");
     world.refused(
         "studio --workspace a-file",

@@ -1,5 +1,6 @@
 //! The server's thread: connections, and when it ends.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,7 +109,7 @@ impl Studio {
             return Err(Error::Unguarded { host: config.host });
         }
         let workspace = Workspace::new(&config.workspace)?;
-        let (listener, address) = listen(ip, config.port)?;
+        let (listener, address) = listen(&config.host, ip, config.port)?;
         Ok(Self {
             listener,
             address,
@@ -288,11 +289,18 @@ fn resolve(host: &str) -> Result<IpAddr> {
     Ok(first.ip())
 }
 
-fn listen(ip: IpAddr, port: Port) -> Result<(TcpListener, SocketAddr)> {
+fn listen(host: &str, ip: IpAddr, port: Port) -> Result<(TcpListener, SocketAddr)> {
     let (Port::Only(wanted) | Port::Preferably(wanted)) = port;
-    let taken = |error: std::io::Error| Error::Port {
-        port: wanted,
-        reason: error.to_string(),
+    let taken = |error: std::io::Error| match error.kind() {
+        // No port of it can be had.
+        ErrorKind::AddrNotAvailable => Error::Host {
+            host: host.to_owned(),
+            reason: error.to_string(),
+        },
+        _ => Error::Port {
+            port: wanted,
+            reason: error.to_string(),
+        },
     };
     let listener = match (TcpListener::bind((ip, wanted)), port) {
         (Err(_), Port::Preferably(_)) => TcpListener::bind((ip, 0)),

@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::models;
 use crate::paths::text;
+use crate::verbs::expand::inputs;
 
 /// The port, unless it is taken.
 const PORT: u16 = 7860;
@@ -74,6 +75,9 @@ pub struct Studio {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Studio) -> domex_error::Result<()> {
+    for clip in &args.clip {
+        inputs::clip_model(clip)?;
+    }
     // A port that is taken is known before a large model is read.
     let page = Page::bind(config(args)?)?;
     let learner = Arc::new(Expansions::new(context, args));

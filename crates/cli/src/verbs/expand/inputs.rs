@@ -142,7 +142,7 @@ pub fn named(name: &str, weight: f64) -> domex_error::Result<ClipModel> {
 }
 
 /// A network with its weight after a colon, if there is one.
-fn clip_model(text: &str) -> domex_error::Result<ClipModel> {
+pub fn clip_model(text: &str) -> domex_error::Result<ClipModel> {
     let (name, weight) = match text.rsplit_once(':') {
         Some((name, number)) => match number.parse::<f64>() {
             Ok(weight) => (name, weight),
