@@ -28,7 +28,7 @@ use domex_lpips::Lpips;
 use domex_stylegan2::{Generator, Model};
 use domex_train::snapshots;
 
-use crate::out::say;
+use crate::{out::say, program};
 
 /// Arguments of `portraits`.
 #[derive(Debug, Clone, clap::Args)]
@@ -166,6 +166,23 @@ const ALL: [What; 20] = [
     What::Ship,
 ];
 
+/// What is trained, rather than tried out or written.
+const ALL_TRAINED: [What; 13] = [
+    What::Judge,
+    What::Perceptual,
+    What::Plain,
+    What::Robust,
+    What::Fine,
+    What::Teacher,
+    What::Generator,
+    What::Autoencoder,
+    What::Refined,
+    What::Diffae,
+    What::Encoder,
+    What::Degan,
+    What::Hyperdomain,
+];
+
 /// Image encoder of a CLIP model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ImageEncoder {
@@ -250,7 +267,65 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let Some(only) = args.only else {
         return everything(args);
     };
+    refuse_unused(args, only)?;
     one(args, only)
+}
+
+/// Refuses what was given and nobody would look at.
+fn refuse_unused(args: &Args, what: What) -> Result<()> {
+    use What::*;
+    let trains = ALL_TRAINED.contains(&what);
+    let of = |list: &[What]| list.contains(&what);
+    for (flag, is_given, is_used) in [
+        (
+            "--from",
+            args.from.is_some(),
+            of(&[Generator, Autoencoder, Refined, Diffae, Plain, Robust, Fine]),
+        ),
+        ("--kimg", args.kimg.is_some(), trains),
+        ("--minutes", args.minutes.is_some(), trains),
+        ("--resume", args.resume, trains),
+        (
+            "--set",
+            !args.set.is_empty(),
+            trains || of(&[Steer, Inversion]),
+        ),
+        (
+            "--model",
+            !args.models.is_empty(),
+            of(&[Steer, Retrieval, Distances]),
+        ),
+        (
+            "--generator",
+            args.generator.is_some(),
+            of(&[Encoder, Inversion, Reconstruction, Measure]),
+        ),
+        ("--half", args.half.is_some(), of(&[Measure])),
+        (
+            "--pictures",
+            args.pictures.is_some(),
+            of(&[
+                Steer,
+                Retrieval,
+                Inversion,
+                Reconstruction,
+                Measure,
+                Distances,
+            ]),
+        ),
+        (
+            "--targets",
+            !args.targets.is_empty(),
+            of(&[Steer, Inversion]),
+        ),
+    ] {
+        if is_given && !is_used {
+            let name = what.to_possible_value();
+            let name = name.as_ref().map_or("this", |name| name.get_name());
+            return Err(user_error(format!("{flag}: {name} has no use for it")));
+        }
+    }
+    Ok(())
 }
 
 fn one(args: &Args, what: What) -> Result<ExitCode> {
@@ -269,9 +344,19 @@ fn one(args: &Args, what: What) -> Result<ExitCode> {
 
 /// All of them. A run that is interrupted ends here, with its exit code.
 fn everything(args: &Args) -> Result<ExitCode> {
-    if args.name.is_some() || !args.set.is_empty() {
-        return Err(user_error("--name and --set belong to one run: add --only"));
+    let of_one_run = [
+        args.name.is_some(),
+        !args.set.is_empty(),
+        args.minutes.is_some(),
+        args.from.is_some(),
+    ];
+    if of_one_run.contains(&true) {
+        return Err(user_error(
+            "--name, --set, --minutes and --from belong to one run: add --only",
+        ));
     }
+    // It trains the last two: better asked for before all others are trained.
+    program::find(&args.domex)?;
     for what in ALL {
         let folder = args.folder(what)?;
         let mut args = args.clone();
@@ -284,4 +369,58 @@ fn everything(args: &Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn refused(line: &str) -> Option<String> {
+        let words = std::iter::once("portraits").chain(line.split_whitespace());
+        let args = Line::try_parse_from(words).unwrap().args;
+        let refused = match args.only {
+            Some(what) => refuse_unused(&args, what),
+            None => everything(&args).map(drop),
+        };
+        refused.err().map(|error| error.message())
+    }
+
+    #[test]
+    fn what_nobody_would_look_at_is_refused() {
+        for line in [
+            "--only judge --from a.safetensors",
+            "--only measure --kimg 3",
+            "--only ship --resume",
+            "--only generator --pictures 8",
+        ] {
+            assert!(
+                refused(line).unwrap().contains("has no use for it"),
+                "{line}"
+            );
+        }
+        for line in [
+            "--only fine --from a.safetensors --kimg 3",
+            "--only steer --targets sketch --set steps=3",
+        ] {
+            assert_eq!(refused(line), None);
+        }
+    }
+
+    #[test]
+    fn the_program_is_asked_for_before_anything_is_trained() {
+        assert!(
+            refused("--domex not/there")
+                .unwrap()
+                .contains("no such program")
+        );
+        assert!(refused("--minutes 3").unwrap().contains("add --only"));
+    }
 }

@@ -24,7 +24,7 @@ use crate::out::{say, write_json};
 pub fn steer(args: &Args) -> Result<ExitCode> {
     let models = models(args, &["robust", "fine"])?.into_iter();
     let models: Vec<Bundle> = models.map(|(_, model)| model).collect();
-    let judge = Judge::load(args.made("judge"), &Device::Cpu)?;
+    let judge = Judge::load(args.network("judge"), &Device::Cpu)?;
     let world = World::new();
     let domains = &world.factors()[0].classes;
     let targets = args.targets.iter().map(|name| {
@@ -113,8 +113,8 @@ pub fn measure(args: &Args) -> Result<ExitCode> {
         .as_ref()
         .map(|file| Model::load(file, &Device::Cpu));
     let half = half.transpose()?;
-    let judge = Judge::load(args.made("judge"), &Device::Cpu)?;
-    let perceptual = domex_lpips::Lpips::load(args.made("perceptual"), DType::F32, &Device::Cpu)?;
+    let judge = Judge::load(args.network("judge"), &Device::Cpu)?;
+    let perceptual = args.perceptual()?;
     let folder = OutputFolder::create(args.folder(What::Measure)?, args.force)?;
     let pictures = args.pictures.unwrap_or(50_000);
     let (judge, perceptual, world) = (&judge, &perceptual, World::new());

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use domex_data::folder::write_atomic;
 use domex_error::{Context, Result, user_error};
+use serde::de::DeserializeOwned;
 
 /// What `domex` ends with after a signal, its run saved.
 const STOPPED: [i32; 2] = [130, 143];
@@ -42,6 +43,7 @@ impl Part {
         let mut made = self.made(&folder)?;
         while let Some(call) = self.calls.get(made.len()) {
             let args = resumed(call, &folder);
+            write_atomic(&begun_file(&folder), &serde_json::to_vec_pretty(call)?)?;
             let status = Command::new(domex)
                 .args(&args)
                 .current_dir(&folder)
@@ -69,15 +71,13 @@ impl Part {
         Ok(self.made(&out.join(&self.folder))?.len() == self.calls.len())
     }
 
-    /// The calls that were made, in their order.
+    /// The calls that were made, in their order. One that was begun and not ended must be of this study too: a training would go on
+    /// with its settings.
     fn made(&self, folder: &Path) -> Result<Vec<Vec<String>>> {
-        let path = calls_file(folder);
-        let Ok(text) = fs::read(&path) else {
-            return Ok(Vec::new());
-        };
-        let made: Vec<Vec<String>> =
-            serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
-        match self.calls.starts_with(&made) {
+        let made: Vec<Vec<String>> = read(&calls_file(folder))?.unwrap_or_default();
+        let begun: Option<Vec<String>> = read(&begun_file(folder))?;
+        match self.calls.starts_with(&made) && begun.is_none_or(|begun| self.calls.contains(&begun))
+        {
             true => Ok(made),
             false => Err(user_error(format!(
                 "{}: of a study with other calls; give another --out, or remove the folder",
@@ -89,6 +89,20 @@ impl Part {
 
 fn calls_file(folder: &Path) -> PathBuf {
     folder.join("calls.json")
+}
+
+/// The last call that was begun.
+fn begun_file(folder: &Path) -> PathBuf {
+    folder.join("begun.json")
+}
+
+/// A file of JSON, if it is there.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Ok(text) = fs::read(path) else {
+        return Ok(None);
+    };
+    let json = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+    Ok(Some(json))
 }
 
 /// A training goes on from its last snapshot, if it has one.
@@ -140,6 +154,10 @@ mod tests {
 
         let more: &[&[&str]] = &[&["first"], &["eval"], &["fail"]];
         assert!(part(more).run(&program, out.path()).is_err());
+        assert!(
+            part(two).run(&program, out.path()).is_err(),
+            "what another study has begun"
+        );
         assert!(
             !part(more).is_done(out.path()).unwrap(),
             "a call that failed"
