@@ -17,9 +17,11 @@ use domex_latent::ImageDistance;
 use domex_nada::Guide;
 use domex_replay::{Perceptual, Recomputed};
 use domex_stylegan2::Model;
-use domex_train::{Clock, Job, memory};
+use domex_train::{Clock, Job, memory, process};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // As the program sets itself up.
+    process::prepare();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [model, clip, perceptual, batch, way] = &args[..] else {
         return Err("arguments: MODEL CLIP PERCEPTUAL BATCH whole|kept|low-memory".into());
@@ -31,6 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..Config::default()
     };
     config.complete(&SETTINGS)?;
+    if config.low_memory {
+        process::give_back_large_blocks();
+    }
     let device = &Device::Cpu;
     let model = Model::load(Path::new(model), device)?;
     let side = u32::try_from(model.config().synthesis.img_resolution)?;

@@ -145,7 +145,7 @@ impl Expand {
         };
         let objective = match whole {
             true => {
-                check_whole(&config, tasks)?;
+                check_whole(&config, tasks, trainee.expansion())?;
                 Objective::whole(methods, config.objective)?
             }
             false => {
@@ -284,6 +284,10 @@ impl Job for Expand {
         self.optimizer.set_lr(self.learning_rate * factor);
         self.trainee.scale_learning_rates(factor);
         self.expand_phase(factor, &mut losses)?;
+        if self.config.low_memory {
+            // What is to come asks no frozen network, and R1 and path length need most of all.
+            domex_ops::frozen::give_up();
+        }
         let trains_source = self.trainee.trains_source();
         if let (true, Some(subspaces)) = (trains_source, self.objective.subspaces()) {
             self.trainee.source_phases(SourceStep {
@@ -398,10 +402,27 @@ fn check_generator(trainee: &dyn Trainee, class: Option<usize>) -> Result<()> {
     }
 }
 
-fn check_whole(config: &Config, tasks: &[TaskSpec]) -> Result<()> {
+fn check_whole(config: &Config, tasks: &[TaskSpec], expansion: Option<&Expansion>) -> Result<()> {
+    let domains = expansion.map_or(0, |expansion| expansion.layout.domains().len());
+    if domains > 0 {
+        let found = format!("\"whole\", of a model with domains ({domains})");
+        let expected = "\"subspaces\", or a model without: they would be lost";
+        return Err(Error::setting("placement", found, expected));
+    }
     if tasks.len() != 1 {
         let expected = "1, as it gets the whole latent space (placement = \"whole\")";
         return Err(Error::setting("number of tasks", tasks.len(), expected));
+    }
+    let dimension = tasks[0].dimension.map(|dimension| dimension as f64);
+    for (what, given) in [
+        ("dimension of the task", dimension),
+        ("distance of the task", tasks[0].distance),
+        ("distance", config.distance),
+    ] {
+        if let Some(found) = given {
+            let expected = "left out, as the domain has no direction (placement = \"whole\")";
+            return Err(Error::setting(what, found, expected));
+        }
     }
     if config.parametrisation != parametrisation::ParametrisationKind::Full {
         let found = format!("{:?}", config.parametrisation.name());

@@ -27,25 +27,51 @@ pub fn prepare() {
             unsafe { std::env::set_var(name, OsStr::new(value)) };
         }
     }
-    keep_memory();
+    allocator::keep_memory();
 }
 
+/// For work that would rather be slower than larger: blocks as large as the activations of large pictures go back to the system
+/// when they are freed, and leave no holes in the one heap. What the user has set in the environment stays.
+pub fn give_back_large_blocks() {
+    allocator::give_back_large_blocks();
+}
+
+/// glibc's.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn keep_memory() {
+mod allocator {
     const MIB: libc::c_int = 1 << 20;
-    if std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"MALLOC_")) {
-        return;
+
+    pub fn keep_memory() {
+        set(&[
+            (libc::M_MMAP_MAX, 0),
+            (libc::M_ARENA_MAX, 1),
+            (libc::M_TRIM_THRESHOLD, libc::c_int::MAX),
+            (libc::M_TOP_PAD, 64 * MIB),
+        ]);
     }
-    for (parameter, value) in [
-        (libc::M_MMAP_MAX, 0),
-        (libc::M_ARENA_MAX, 1),
-        (libc::M_TRIM_THRESHOLD, libc::c_int::MAX),
-        (libc::M_TOP_PAD, 64 * MIB),
-    ] {
-        // SAFETY: `mallopt` takes two plain numbers, and refuses those it does not like.
-        unsafe { libc::mallopt(parameter, value) };
+
+    pub fn give_back_large_blocks() {
+        set(&[
+            (libc::M_MMAP_MAX, 1 << 16),
+            (libc::M_MMAP_THRESHOLD, 8 * MIB),
+        ]);
+    }
+
+    fn set(parameters: &[(libc::c_int, libc::c_int)]) {
+        if std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(b"MALLOC_")) {
+            return;
+        }
+        for &(parameter, value) in parameters {
+            // SAFETY: `mallopt` takes two plain numbers, and refuses those it does not like.
+            unsafe { libc::mallopt(parameter, value) };
+        }
     }
 }
 
+/// Others have no such settings.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn keep_memory() {}
+mod allocator {
+    pub fn keep_memory() {}
+
+    pub fn give_back_large_blocks() {}
+}

@@ -398,6 +398,51 @@ fn an_adaptation_moves_the_whole_generator_and_has_no_domains() {
 }
 
 #[test]
+fn an_adaptation_of_a_model_with_domains_is_refused_as_it_would_lose_them() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let run = job(world, None, config(), &tasks(&["sketch"])).unwrap();
+    let path = world.join("expanded.safetensors");
+    run.export(&clock(0), &path).unwrap();
+    let expanded = Model::load(&path, &Device::Cpu).unwrap();
+    let whole = Config {
+        placement: Placement::Whole,
+        ..config()
+    };
+    let refused = job(world, Some(&expanded), whole, &tasks(&["zombie"]));
+    let error = refused.err().unwrap().to_string();
+    assert!(
+        error.contains("placement") && error.contains("lost"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_place_for_a_domain_that_has_the_whole_generator_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let world = root.path();
+    tiny::world(world);
+    let refused = |task: &TaskSpec, distance: Option<f64>, words: &str| {
+        let whole = Config {
+            placement: Placement::Whole,
+            distance,
+            ..config()
+        };
+        let refused = job(world, None, whole, std::slice::from_ref(task));
+        let error = refused.err().unwrap().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    let zombie = || tasks(&["zombie"]).remove(0);
+    refused(&zombie(), Some(12.0), "distance: 12");
+    let mut placed = zombie();
+    placed.distance = Some(3.0);
+    refused(&placed, None, "distance of the task: 3");
+    placed.dimension = Some(5);
+    refused(&placed, None, "dimension of the task: 5");
+}
+
+#[test]
 fn a_resumed_adaptation_reaches_the_same_bits() {
     let root = tempfile::tempdir().unwrap();
     tiny::world(root.path());
