@@ -26,7 +26,7 @@ use domex_expand_stylegan2::{Phase, StyleGan2};
 use domex_expand_stylegan3::StyleGan3;
 use domex_train::progress::Show;
 use domex_train::stop::PlateauConfig;
-use domex_train::{Resume, RunConfig};
+use domex_train::{Resume, RunConfig, process};
 use serde_json::json;
 
 use crate::context::Context;
@@ -327,7 +327,14 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     if args.resume.is_none() && !args.force && context.team.is_first() {
         runs::refuse_occupied(&out)?;
     }
-    let (mut settings, model, notices) = settings_and_model(context, args, before)?;
+    let (mut settings, mut model, notices) = settings_and_model(context, args, before)?;
+    if let Model::StyleGan2(model) = &mut model {
+        // The averaged one is expanded.
+        model.g = None;
+    }
+    if settings.config.low_memory {
+        process::give_back_large_blocks();
+    }
     run_config(context, args, &settings, &out)?.check_inputs()?;
     beginning::tell_model(context, &settings, &model);
     if settings.tasks.len() >= MANY && !settings.clip.is_empty() {
