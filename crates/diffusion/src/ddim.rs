@@ -129,26 +129,37 @@ impl Diffusion {
         clip: Clip,
         end: f64,
     ) -> Result<Step> {
-        let recip = single(self.schedule().sqrt_recip_alphas_cumprod[index]);
-        let recipm1 = single(self.schedule().sqrt_recipm1_alphas_cumprod[index]);
-        let scaled = (x * recip)?;
-        let x0 = (&scaled - (noise * recipm1)?)?;
-        let (x0, noise) = match clip {
-            Clip::None => (x0, noise.clone()),
-            Clip::Unit => {
-                let x0 = clamp(&x0)?;
-                let noise = ((scaled - &x0)? * recipm1.recip())?;
-                (x0, noise)
-            }
-        };
+        let (x0, noise) = self.x0_and_noise(index, x, noise, clip)?;
         let end = single(end);
         let x = ((&x0 * end.sqrt())? + (noise * (1.0 - end).sqrt())?)?;
         Ok(Step { index, x, x0 })
     }
+
+    /// What `noise`, predicted in `x` at step `index`, says of `x_0`, and the noise that the clipped `x_0` leaves.
+    pub(crate) fn x0_and_noise(
+        &self,
+        index: usize,
+        x: &Tensor,
+        noise: &Tensor,
+        clip: Clip,
+    ) -> Result<(Tensor, Tensor)> {
+        let recip = single(self.schedule().sqrt_recip_alphas_cumprod[index]);
+        let recipm1 = single(self.schedule().sqrt_recipm1_alphas_cumprod[index]);
+        let scaled = (x * recip)?;
+        let x0 = (&scaled - (noise * recipm1)?)?;
+        match clip {
+            Clip::None => Ok((x0, noise.clone())),
+            Clip::Unit => {
+                let x0 = clamp(&x0)?;
+                let noise = ((scaled - &x0)? * recipm1.recip())?;
+                Ok((x0, noise))
+            }
+        }
+    }
 }
 
 /// Clamped to `[-1, 1]`; a value on the limit passes its gradient, one beyond does not.
-fn clamp(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn clamp(x: &Tensor) -> Result<Tensor> {
     let how = BiasAct {
         clamp: Some(1.0),
         ..BiasAct::new(Activation::Linear)

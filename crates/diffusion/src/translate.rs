@@ -1,21 +1,34 @@
-//! A picture from one condition to another, by any denoiser: to its noise as the one, and back as the other.
-//!
-//! The noise keeps what both leave open (Su et al. 2022, arXiv 2203.08382). [`guided`] carries a prediction on beyond that for
+//! A picture from one condition to another, by any denoiser: by what the other changes ([`Way::FlowEdit`]), or to its noise as the
+//! one and back as the other ([`Way::Inversion`]). [`guided`] carries a prediction on beyond that for
 //! another condition, and [`Diffusion::redraw`] is the one step that score distillation takes.
 
 use candle_core::Tensor;
+use domex_random::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::{Clip, Diffusion, Error, Result, Spacing};
+
+/// How a picture comes from one condition to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// [`Diffusion::flow_edit`]: what both conditions say alike stays.
+    #[default]
+    FlowEdit,
+    /// By DDIM steps to its noise as the one, which keeps what both leave open, and back as the other (Su et al. 2022, arXiv
+    /// 2203.08382). Few steps miss the noise, and what they miss of a picture is lost.
+    Inversion,
+}
 
 /// How a picture is translated.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Translation {
-    /// The time to which a picture is turned into noise, above 0 and at most 1: the ground of a picture is decided near 1,
-    /// strokes are below 0.6.
+    /// The way.
+    pub way: Way,
+    /// The time of the most noise, above 0 and at most 1: the ground of a picture is decided near 1, strokes are below 0.6.
     pub time: f64,
-    /// Steps there, and as many back.
+    /// Steps from there to the picture; of an inversion as many before.
     pub steps: usize,
     /// How far the prediction for the target text is carried on beyond that for no text: 1 is the target's own.
     pub guidance: f64,
@@ -24,7 +37,8 @@ pub struct Translation {
 impl Default for Translation {
     fn default() -> Self {
         Self {
-            time: 1.0,
+            way: Way::FlowEdit,
+            time: 0.98,
             steps: 8,
             guidance: 1.5,
         }
@@ -51,7 +65,7 @@ impl Translation {
     }
 }
 
-/// Where the way back ends.
+/// Where the way back of an inversion ends, and what is clipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
     /// Where no noise is left: at the prediction of `x_0`.
@@ -62,8 +76,8 @@ pub enum End {
 }
 
 impl Diffusion {
-    /// `x: [n, ..]` to its noise by what `source` says, and back by what `target` says. Both give the noise in `x` for the
-    /// network's timesteps, one for each sample; they are told the process whose steps these are.
+    /// `x: [n, ..]`, which is as `source` says, as `target` says. Both give the noise in what they are given, for the network's
+    /// timesteps, one for each sample; they are told the process whose steps these are. `stream` is drawn from by [`Way::FlowEdit`].
     ///
     /// # Errors
     ///
@@ -73,13 +87,22 @@ impl Diffusion {
         x: &Tensor,
         how: &Translation,
         end: End,
+        stream: &mut Stream,
         mut source: impl FnMut(&Self, &Tensor, &[f64]) -> Result<Tensor, E>,
         mut target: impl FnMut(&Self, &Tensor, &[f64]) -> Result<Tensor, E>,
     ) -> Result<Tensor, E> {
         how.validate()?;
         let process = self.until(how.time)?.spaced(how.steps, Spacing::Ddpm)?;
-        let noisy = process.ddim_encode(x, Clip::None, |x, t| source(&process, x, t), |_| {})?;
+        let source = |x: &Tensor, t: &[f64]| source(&process, x, t);
         let target = |x: &Tensor, t: &[f64]| target(&process, x, t);
+        if how.way == Way::FlowEdit {
+            let clip = match end {
+                End::Clean(clip) => clip,
+                End::Beginning => Clip::None,
+            };
+            return process.flow_edit(x, clip, stream, source, target);
+        }
+        let noisy = process.ddim_encode(x, Clip::None, source, |_| {})?;
         match end {
             End::Clean(clip) => process.ddim_sample(&noisy, clip, target, |_| {}),
             End::Beginning => process.ddim_decode(&noisy, Clip::None, target, |_| {}),
@@ -148,6 +171,7 @@ pub fn guided<E: From<Error>>(
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device};
+    use domex_random::Streams;
 
     use super::*;
     use crate::Betas;
@@ -181,7 +205,12 @@ mod tests {
     fn who_knows_both_pictures_translates_one_into_the_other() {
         let process = Diffusion::new(&Betas::Linear, 1000).unwrap();
         let (a, b) = (numbers(&[0.3, -0.7]), numbers(&[-0.2, 0.4]));
-        let how = Translation::default();
+        let how = Translation {
+            way: Way::Inversion,
+            time: 1.0,
+            ..Translation::default()
+        };
+        let mut stream = Streams::new(0).stream("noise");
         let knows = |picture: &Tensor| {
             let picture = picture.clone();
             move |process: &Diffusion, x: &Tensor, t: &[f64]| process.noise_between(x, t, &picture)
@@ -189,7 +218,14 @@ mod tests {
         // A picture is no noise to one who knows it: there is nothing to walk, so it is moved a little.
         let start = (&a + 0.1).unwrap();
         let found: Tensor = process
-            .translate(&start, &how, End::Clean(Clip::None), knows(&a), knows(&b))
+            .translate(
+                &start,
+                &how,
+                End::Clean(Clip::None),
+                &mut stream,
+                knows(&a),
+                knows(&b),
+            )
             .unwrap();
         let apart = (found - &b).unwrap().abs().unwrap().max_all().unwrap();
         assert!(apart.to_scalar::<f64>().unwrap() < 1e-6);
@@ -228,6 +264,7 @@ mod tests {
                 time,
                 steps,
                 guidance,
+                ..Translation::default()
             };
             let error = how.validate().unwrap_err().to_string();
             assert!(error.contains(what), "{error}");

@@ -13,7 +13,7 @@ mod targets;
 mod translator;
 
 pub use domex_stable_diffusion::Folder;
-pub use domex_teacher::{KIND, Translation};
+pub use domex_teacher::{KIND, Translation, Way};
 pub use error::{Error, Result};
 pub use targets::{Request, Targets, targets};
 pub use translator::{Pace, Stopped, Translator};

@@ -8,6 +8,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::sha256_file;
 use domex_clip::{Bundle, Preprocess};
+use domex_random::Streams;
 use domex_stable_diffusion::StableDiffusion;
 use domex_teacher::{PROBE, Teacher, Translation};
 
@@ -166,7 +167,7 @@ impl Translator {
     }
 
     /// `pictures: [n, 3, size, size]` in `[-1, 1]` that show `source`, as `target` has them; see [`Teacher::translate`] and
-    /// [`StableDiffusion::translate`].
+    /// [`StableDiffusion::translate`]. The noise is that of one seed: the same pictures are translated alike.
     ///
     /// # Errors
     ///
@@ -180,6 +181,7 @@ impl Translator {
     ) -> Result<Tensor> {
         let texts = [self.features(source)?, self.features(target)?];
         let (n, began) = (pictures.dim(0)?, Instant::now());
+        let mut stream = Streams::new(0).stream("translation");
         let mut translated = Vec::new();
         for start in (0..n).step_by(self.batch()) {
             if let Some(check) = &self.check {
@@ -190,8 +192,12 @@ impl Translator {
             let [source, target] = texts.each_ref().map(|text| repeated(text, part));
             let (source, target) = (source?, target?);
             translated.push(match &self.network {
-                Network::Own(teacher) => teacher.translate(&x, &source, &target, how)?,
-                Network::StableDiffusion(model) => model.translate(&x, &source, &target, how)?,
+                Network::Own(teacher) => {
+                    teacher.translate(&x, &source, &target, how, &mut stream)?
+                }
+                Network::StableDiffusion(model) => {
+                    model.translate(&x, &source, &target, how, &mut stream)?
+                }
             });
             if let Some(watch) = self.watch.as_ref().filter(|_| start == 0 && part < n) {
                 let (left, seconds) = (n - part, began.elapsed().as_secs_f64() / part as f64);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device};
 use domex_data::picture;
+use domex_random::Streams;
 use domex_stable_diffusion::{Folder, StableDiffusion, Translation};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,6 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         time: setting(0, 0.7)?,
         guidance: setting(1, 5.0)?,
         steps: setting(2, 10.0)? as usize,
+        ..Translation::default()
     };
     let looked = Folder::open(folder)?;
     println!(
@@ -33,7 +35,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let x = picture::from_rgb(&[picture::read(Path::new(file))?], DType::F32, &Device::Cpu)?;
     let (source, target) = (model.text(source)?, model.text(target)?);
     let began = Instant::now();
-    let made = model.translate(&x, &source, &target, &how)?;
+    let made = model.translate(
+        &x,
+        &source,
+        &target,
+        &how,
+        &mut Streams::new(0).stream("noise"),
+    )?;
     println!("{:.1} s", began.elapsed().as_secs_f64());
     let out = std::env::temp_dir().join("reworded.png");
     picture::write_png(&out, &picture::to_rgb(&made)?[0])?;

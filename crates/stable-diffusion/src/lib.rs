@@ -27,7 +27,7 @@ mod vae;
 mod weights;
 
 pub use config::{Prediction, ProcessConfig, UNetConfig, VaeConfig, text_config};
-pub use domex_diffusion::Translation;
+pub use domex_diffusion::{Translation, Way};
 pub use error::{Error, Result};
 pub use folder::{Folder, text_shapes};
 pub use teacher::StableDiffusion;

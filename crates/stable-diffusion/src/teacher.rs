@@ -5,6 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use domex_diffusion::{Diffusion, End, Translation, guided};
 use domex_ops::{Resize, resize};
+use domex_random::Stream;
 
 use crate::folder::{Folder, Part};
 use crate::text::TextEncoder;
@@ -106,7 +107,7 @@ impl StableDiffusion {
     }
 
     /// `pictures: [n, 3, h, w]` in `[-1, 1]` that show `source`, as `target` has them; both texts as [`text`](Self::text) gives
-    /// them, `[n, tokens, width]`.
+    /// them, `[n, tokens, width]`. `stream` is for [`Way::FlowEdit`](crate::Way::FlowEdit).
     ///
     /// # Errors
     ///
@@ -117,6 +118,7 @@ impl StableDiffusion {
         source: &Tensor,
         target: &Tensor,
         how: &Translation,
+        stream: &mut Stream,
     ) -> Result<Tensor> {
         how.validate()?;
         let (n, _, h, w) = pictures.dims4()?;
@@ -125,6 +127,7 @@ impl StableDiffusion {
             &self.encode(pictures)?,
             how,
             End::Beginning,
+            stream,
             |process, x, t| self.noise(process, x, t, [source, &nothing], 1.0),
             |process, x, t| self.noise(process, x, t, [target, &nothing], how.guidance),
         )?;

@@ -7,7 +7,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::safetensors::{Overwrite, write};
 use domex_checkpoint::{TensorData, foreign};
-use domex_stable_diffusion::{StableDiffusion, Translation};
+use domex_random::Streams;
+use domex_stable_diffusion::{StableDiffusion, Translation, Way};
 use domex_test_support::stable_diffusion::{self, SIDE};
 
 fn model() -> StableDiffusion {
@@ -37,11 +38,15 @@ fn translated(model: &StableDiffusion, x: &Tensor, to: &str, how: Translation) -
     let n = x.dim(0).unwrap();
     let [source, target] =
         ["a photo", to].map(|text| model.text(text).unwrap().repeat((n, 1, 1)).unwrap());
-    model.translate(x, &source, &target, &how).unwrap()
+    let mut stream = Streams::new(0).stream("noise");
+    model
+        .translate(x, &source, &target, &how, &mut stream)
+        .unwrap()
 }
 
-fn how(steps: usize, guidance: f64) -> Translation {
+fn how(way: Way, steps: usize, guidance: f64) -> Translation {
     Translation {
+        way,
         time: 0.3,
         steps,
         guidance,
@@ -54,7 +59,12 @@ fn the_same_text_gives_what_the_autoencoder_gives_the_better_the_more_steps() {
     let round = model
         .decode(&model.encode(&x).unwrap(), [SIDE, SIDE])
         .unwrap();
-    let error = |steps| apart(&translated(&model, &x, "a photo", how(steps, 1.0)), &round);
+    let error = |steps| {
+        apart(
+            &translated(&model, &x, "a photo", how(Way::Inversion, steps, 1.0)),
+            &round,
+        )
+    };
     let (few, many) = (error(4), error(100));
     assert!(many < 0.1 * few && many < 0.05, "{few} {many}");
 }
@@ -62,22 +72,36 @@ fn the_same_text_gives_what_the_autoencoder_gives_the_better_the_more_steps() {
 #[test]
 fn another_text_gives_another_picture_and_guidance_carries_it_further() {
     let (model, x) = (model(), pictures(1, SIDE));
-    let same = translated(&model, &x, "a photo", how(8, 1.0));
-    let moved = |guidance| apart(&translated(&model, &x, "zombie", how(8, guidance)), &same);
-    let (some, more) = (moved(1.0), moved(3.0));
-    assert!(some > 1e-3 && more > some, "{some} {more}");
+    for way in [Way::FlowEdit, Way::Inversion] {
+        let same = translated(&model, &x, "a photo", how(way, 8, 1.0));
+        let moved = |guidance| {
+            apart(
+                &translated(&model, &x, "zombie", how(way, 8, guidance)),
+                &same,
+            )
+        };
+        let (some, more) = (moved(1.0), moved(3.0));
+        assert!(some > 1e-3 && more > some, "{way:?} {some} {more}");
+    }
 }
 
 #[test]
 fn a_batch_is_its_pictures_one_by_one_and_the_same_bits_come_twice() {
     let (model, x) = (model(), pictures(3, SIDE));
-    let all = translated(&model, &x, "zombie", how(3, 2.0));
+    let all = translated(&model, &x, "zombie", how(Way::Inversion, 3, 2.0));
     for row in 0..3 {
-        let one = translated(&model, &x.narrow(0, row, 1).unwrap(), "zombie", how(3, 2.0));
+        let one = translated(
+            &model,
+            &x.narrow(0, row, 1).unwrap(),
+            "zombie",
+            how(Way::Inversion, 3, 2.0),
+        );
         assert!(apart(&one, &all.narrow(0, row, 1).unwrap()) < 1e-4);
     }
-    let again = translated(&model, &x, "zombie", how(3, 2.0));
+    let again = translated(&model, &x, "zombie", how(Way::Inversion, 3, 2.0));
     assert_eq!(apart(&again, &all), 0.0);
+    let edited = || translated(&model, &x, "zombie", how(Way::FlowEdit, 3, 2.0));
+    assert_eq!(apart(&edited(), &edited()), 0.0);
 }
 
 #[test]
@@ -85,7 +109,7 @@ fn pictures_of_any_size_come_back_in_their_size() {
     let model = model();
     for side in [SIDE / 2, 3 * SIDE] {
         let x = pictures(2, side);
-        let made = translated(&model, &x, "zombie", how(2, 1.0));
+        let made = translated(&model, &x, "zombie", how(Way::FlowEdit, 2, 1.0));
         assert_eq!(made.dims(), x.dims());
         let largest = made.abs().unwrap().max_all().unwrap();
         assert!(largest.to_scalar::<f32>().unwrap() <= 1.0);
@@ -169,7 +193,8 @@ fn half_precision_and_the_names_of_other_versions_are_the_same_model() {
         apart(&half.encode(&x).unwrap(), &full.encode(&x).unwrap()),
         0.0
     );
-    let made = [&half, &full].map(|model| translated(model, &x, "zombie", how(3, 1.0)));
+    let made =
+        [&half, &full].map(|model| translated(model, &x, "zombie", how(Way::FlowEdit, 3, 1.0)));
     let error = apart(&made[0], &made[1]);
     assert!(error > 0.0 && error < 0.02, "{error}");
     let files = half.folder().files().unwrap();

@@ -7,8 +7,9 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use domex_checkpoint::{TensorData, foreign};
 use domex_clip::config::TextConfig;
+use domex_random::Streams;
 use domex_stable_diffusion::{
-    Shapes, StableDiffusion, Translation, UNetConfig, VaeConfig, text_config, text_shapes,
+    Shapes, StableDiffusion, Translation, UNetConfig, VaeConfig, Way, text_config, text_shapes,
 };
 use domex_test_support::stable_diffusion;
 use serde_json::{Value as Json, json};
@@ -91,7 +92,10 @@ fn every_part_gives_the_numbers_of_the_published_implementation() {
 #[test]
 fn a_translation_is_there_as_the_source_and_back_as_the_target() {
     let reference = Reference::read();
-    let how: Translation = serde_json::from_value(reference.config["translation"].clone()).unwrap();
+    let mut how: Translation =
+        serde_json::from_value(reference.config["translation"].clone()).unwrap();
+    how.way = Way::Inversion;
+    let mut stream = Streams::new(0).stream("noise");
     for folder in ["one", "two"] {
         let model = reference.model(folder);
         let text = |name: &str| {
@@ -99,7 +103,13 @@ fn a_translation_is_there_as_the_source_and_back_as_the_target() {
             model.text(text).unwrap().repeat((2, 1, 1)).unwrap()
         };
         let pictures = reference.get(folder, "in.picture");
-        let made = model.translate(pictures, &text("source"), &text("target"), &how);
+        let made = model.translate(
+            pictures,
+            &text("source"),
+            &text("target"),
+            &how,
+            &mut stream,
+        );
         // What the reference has in latents, as a picture.
         let expected = model.decode(reference.get(folder, "out.translated"), [16, 16]);
         let apart = (made.unwrap() - expected.unwrap()).unwrap().abs().unwrap();

@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::Device;
 use domex_checkpoint::TensorData;
 use domex_checkpoint::safetensors::{Overwrite, write};
+use domex_random::Streams;
 use domex_stable_diffusion::{Folder, StableDiffusion, Translation};
 use domex_test_support::stable_diffusion::{self, SIDE};
 use serde_json::{Value as Json, json};
@@ -256,12 +257,13 @@ fn texts_and_settings_out_of_range_are_refused() {
     expect(&message, &["122 tokens", "at most 48"]);
     let text = model.text("zombie").unwrap();
     let x = stable_diffusion::weight("picture", &[1, 3, SIDE, SIDE]);
+    let stream = || Streams::new(0).stream("noise");
     let translate = |steps, text| {
         let how = Translation {
             steps,
             ..Translation::default()
         };
-        let made = model.translate(&x, text, text, &how);
+        let made = model.translate(&x, text, text, &how, &mut stream());
         made.unwrap_err().to_string()
     };
     expect(&translate(1, &text), &["steps", "2 to 1000"]);
@@ -273,7 +275,7 @@ fn texts_and_settings_out_of_range_are_refused() {
     let none = x.narrow(0, 0, 1).unwrap().squeeze(0).unwrap();
     assert!(
         model
-            .translate(&none, &text, &text, &Translation::default())
+            .translate(&none, &text, &text, &Translation::default(), &mut stream())
             .is_err()
     );
 }

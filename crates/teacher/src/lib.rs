@@ -16,7 +16,7 @@ mod file;
 mod network;
 mod translate;
 
-pub use domex_diffusion::Translation;
+pub use domex_diffusion::{Translation, Way};
 pub use error::{Error, Result};
 pub use file::{KIND, PROBE, write};
 pub use network::{Config, Network};

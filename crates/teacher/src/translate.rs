@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use domex_diffusion::{Clip, Diffusion, End, Spacing, Translation, guided};
+use domex_random::Stream;
 
 use crate::{Config, Error, Network, Result};
 
@@ -87,7 +88,8 @@ impl Teacher {
         )
     }
 
-    /// `pictures: [n, 3, size, size]` in `[-1, 1]` that show `source`, as `target` has them; both texts `[n, text_dim]`.
+    /// `pictures: [n, 3, size, size]` in `[-1, 1]` that show `source`, as `target` has them; both texts `[n, text_dim]`. `stream` is for
+    /// [`Way::FlowEdit`](crate::Way::FlowEdit).
     ///
     /// # Errors
     ///
@@ -98,11 +100,13 @@ impl Teacher {
         source: &Tensor,
         target: &Tensor,
         how: &Translation,
+        stream: &mut Stream,
     ) -> Result<Tensor> {
         self.process.translate(
             pictures,
             how,
             End::Clean(Clip::Unit),
+            stream,
             |process, x, t| self.noise(process, x, t, source, 1.0),
             |process, x, t| self.noise(process, x, t, target, how.guidance),
         )

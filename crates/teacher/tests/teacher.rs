@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
-use domex_random::Streams;
-use domex_teacher::{Config, Network, Teacher, Translation, write};
+use domex_random::{Stream, Streams};
+use domex_teacher::{Config, Network, Teacher, Translation, Way, write};
 
 const SIDE: usize = 8;
 
@@ -54,6 +54,10 @@ fn pictures() -> Tensor {
     normal("pictures", &[2, 3, SIDE, SIDE], 0.5).tanh().unwrap()
 }
 
+fn stream() -> Stream {
+    Streams::new(2).stream("noise")
+}
+
 fn apart(a: &Tensor, b: &Tensor) -> f32 {
     let d = (a - b).unwrap().abs().unwrap().mean_all().unwrap();
     d.to_scalar().unwrap()
@@ -63,11 +67,18 @@ fn apart(a: &Tensor, b: &Tensor) -> f32 {
 fn a_translation_to_the_same_text_comes_back_the_better_the_more_steps() {
     let error = |steps| {
         let how = Translation {
+            way: Way::Inversion,
             time: 0.6,
             steps,
             guidance: 1.0,
         };
-        let back = teacher().translate(&pictures(), &text("a", 2), &text("a", 2), &how);
+        let back = teacher().translate(
+            &pictures(),
+            &text("a", 2),
+            &text("a", 2),
+            &how,
+            &mut stream(),
+        );
         apart(&back.unwrap(), &pictures())
     };
     let (few, many) = (error(5), error(80));
@@ -76,18 +87,27 @@ fn a_translation_to_the_same_text_comes_back_the_better_the_more_steps() {
 
 #[test]
 fn another_text_gives_another_picture_and_guidance_carries_it_further() {
-    let to = |name: &str, guidance| {
-        let how = Translation {
-            time: 0.6,
-            steps: 20,
-            guidance,
+    for way in [Way::FlowEdit, Way::Inversion] {
+        let to = |name: &str, guidance| {
+            let how = Translation {
+                way,
+                time: 0.6,
+                steps: 20,
+                guidance,
+            };
+            let made = teacher().translate(
+                &pictures(),
+                &text("a", 2),
+                &text(name, 2),
+                &how,
+                &mut stream(),
+            );
+            made.unwrap()
         };
-        let made = teacher().translate(&pictures(), &text("a", 2), &text(name, 2), &how);
-        made.unwrap()
-    };
-    let same = to("a", 1.0);
-    let (some, more) = (apart(&to("b", 1.0), &same), apart(&to("b", 3.0), &same));
-    assert!(some > 1e-4 && more > some, "{some} {more}");
+        let same = to("a", 1.0);
+        let (some, more) = (apart(&to("b", 1.0), &same), apart(&to("b", 3.0), &same));
+        assert!(some > 1e-4 && more > some, "{way:?} {some} {more}");
+    }
 }
 
 #[test]
@@ -149,13 +169,20 @@ fn a_file_holds_the_network_and_notices_another_text_encoder() {
 #[test]
 fn what_cannot_be_walked_is_refused() {
     let translate = |how: Translation| {
-        let found = teacher().translate(&pictures(), &text("a", 2), &text("b", 2), &how);
+        let found = teacher().translate(
+            &pictures(),
+            &text("a", 2),
+            &text("b", 2),
+            &how,
+            &mut stream(),
+        );
         found.unwrap_err().to_string()
     };
     let with = |time, steps, guidance| Translation {
         time,
         steps,
         guidance,
+        ..Translation::default()
     };
     assert!(translate(with(0.0, 5, 1.0)).contains("time"));
     assert!(translate(with(f64::NAN, 5, 1.0)).contains("time"));
@@ -165,12 +192,18 @@ fn what_cannot_be_walked_is_refused() {
     let how = with(0.5, 5, 1.0);
     assert!(
         teacher()
-            .translate(&small, &text("a", 2), &text("b", 2), &how)
+            .translate(&small, &text("a", 2), &text("b", 2), &how, &mut stream())
             .is_err()
     );
     assert!(
         teacher()
-            .translate(&pictures(), &text("a", 1), &text("b", 2), &how)
+            .translate(
+                &pictures(),
+                &text("a", 1),
+                &text("b", 2),
+                &how,
+                &mut stream()
+            )
             .is_err()
     );
 }

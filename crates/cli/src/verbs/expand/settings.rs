@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use domex_data::picture::Background;
-use domex_distil::{Folder, Pace, Stopped, Translator};
+use domex_distil::{Folder, Pace, Stopped, Translator, Way};
 use domex_error::user_error;
 use domex_expand::methods::adversarial::Adversarial;
 use domex_expand::methods::diffusion::{Diffusion, DiffusionConfig};
@@ -120,7 +120,11 @@ impl TeacherFiles {
         if let Some(folder) = self.folder()? {
             let how = config.translation;
             let back = if how.guidance == 1.0 { 1 } else { 2 };
-            let passes = (how.steps.saturating_sub(1) * (1 + back)) as u64;
+            let steps = match how.way {
+                Way::FlowEdit => how.steps,
+                Way::Inversion => how.steps.saturating_sub(1),
+            };
+            let passes = (steps * (1 + back)) as u64;
             let operations = passes * folder.unet.flops(folder.text.context_length)?;
             line += &format!(
                 ", {:.1} TFLOP each; {:.1} GB of weights in memory",
