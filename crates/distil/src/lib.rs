@@ -1,6 +1,6 @@
 //! A diffusion model as teacher: translate, then teach.
 //!
-//! A picture that a generator makes is turned into noise as the source text and denoised as the target text
+//! A picture that a generator makes is changed from what the source text says to what the target text says
 //! ([`Translator::translate`]). What comes out keeps the person and is in the domain: a *target* for the edited latent of the
 //! same base latent. [`targets`] makes them for a batch of pictures, leaves out those that are least in the domain, and keeps
 //! them on disk, since they are dear and the same in every run. The teacher is a model of this project or Stable Diffusion.

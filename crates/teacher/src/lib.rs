@@ -2,9 +2,8 @@
 //! text to another.
 //!
 //! - [`Network`] predicts the velocity of a noisy picture from its time and a text's features;
-//! - [`Teacher`] is one that has learnt, frozen: [`sample`](Teacher::sample) draws, [`translate`](Teacher::translate) turns a
-//!   picture into its noise as one text and back as another (DDIM both ways), which keeps what both texts leave open: the
-//!   person.
+//! - [`Teacher`] is one that has learnt, frozen: [`sample`](Teacher::sample) draws, [`translate`](Teacher::translate) changes a
+//!   picture from what one text says to what another says, and keeps what both leave open: the person.
 //!
 //! Texts come as the features of a CLIP model's text encoder, at length 1; zeros stand for no text. A teacher's file knows the
 //! features of one text, so that another encoder is [noticed](Teacher::check_text).

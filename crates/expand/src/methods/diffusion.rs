@@ -1,7 +1,7 @@
 //! Domains in words, by a text-conditional diffusion model as teacher: translate, then teach.
 //!
-//! Before the first step the source draws some latents; the teacher turns their pictures into noise as the source text and
-//! denoises them as the target. A translation is crisp where a gradient through CLIP only changes colours. Edited pictures learn
+//! Before the first step the source draws some latents; the teacher changes their pictures from what the source text says to what
+//! the target says. A translation is crisp where a gradient through CLIP only changes colours. Edited pictures learn
 //! from it by any of three terms:
 //!
 //! - `diffusion.adversarial`: a discriminator, that of [`adversarial`](super::adversarial), is shown the translations as true
@@ -158,7 +158,7 @@ struct Keys {
     source: String,
     /// What it should make, in words.
     target: String,
-    /// The time to which pictures are turned into noise; else as the settings say.
+    /// The time of the most noise; else as the settings say.
     #[serde(default)]
     time: Option<f64>,
     /// How far the prediction is carried on; else as the settings say.
