@@ -107,21 +107,21 @@ pub fn text_scores<'a>(
     }
     let seen = seen.iter().map(|parts| Ok(Tensor::cat(parts, 0)?));
     let seen = seen.collect::<Result<Vec<Tensor>>>()?;
-    scores(bundle, &domains, &seen, seed).map(Some)
+    let means = TextMeans::new(&bundle.clip, &bundle.tokenizer, None)?;
+    let prompts = Prompts::imagenet();
+    let text = |text: &str| -> Result<Tensor> { Ok(means.mean(&prompts, text)?.unsqueeze(0)?) };
+    scores(&text, &domains, &seen, seed).map(Some)
 }
 
 type Texts = (String, String);
 
-/// From the features of the base and of every domain.
+/// From the features of texts, and of the pictures of the base and of every domain.
 fn scores(
-    bundle: &Bundle,
+    text: &dyn Fn(&str) -> Result<Tensor>,
     domains: &[(String, Texts)],
     seen: &[Tensor],
     seed: u64,
 ) -> Result<TextScores> {
-    let means = TextMeans::new(&bundle.clip, &bundle.tokenizer, None)?;
-    let prompts = Prompts::imagenet();
-    let text = |text: &str| -> Result<Tensor> { Ok(means.mean(&prompts, text)?.unsqueeze(0)?) };
     let targets = domains.iter().map(|(_, (_, target))| text(target));
     let targets = targets.collect::<Result<Vec<_>>>()?;
     let (base, seen) = seen
@@ -177,6 +177,55 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn figures_by_hand() {
+        let rows = |rows: &[[f64; 3]]| {
+            let shape = (rows.len(), 3);
+            Tensor::from_slice(rows.as_flattened(), shape, &Device::Cpu).unwrap()
+        };
+        let text = |text: &str| {
+            Ok(rows(&[match text {
+                "photo" => [1.0, 0.0, 0.0],
+                "elf" => [0.0, 1.0, 0.0],
+                _ => [0.0, 0.0, 1.0],
+            }]))
+        };
+        let domains = ["elf", "sketch"].map(|name| {
+            let texts = ("photo".to_owned(), name.to_owned());
+            (name.to_owned(), texts)
+        });
+        let seen = [
+            rows(&[[1.0, 0.0, 0.0], [2.0, 2.0, 0.0]]),
+            rows(&[[0.0, 3.0, 0.0], [0.0, 0.0, 1.0]]),
+            rows(&[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]),
+        ];
+        let found = scores(&text, &domains, &seen, 1).unwrap();
+        let half = 0.5f64.sqrt();
+        let close = |found: f64, expected: f64| {
+            assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+        };
+        assert_eq!(found.pictures, 2);
+        let [elf, sketch] = &found.domains[..] else {
+            panic!("{found:?}")
+        };
+        for (domain, text, base, directional, diversity) in [
+            (elf, 50.0, 50.0 * half, 0.5, 1.0 / (1.0 - half)),
+            (sketch, 100.0, 0.0, (1.0 + (1.0 + half) / 2.0) / 2.0, 0.0),
+        ] {
+            close(domain.text, text);
+            close(domain.base, base);
+            close(domain.directional, directional);
+            close(domain.diversity, diversity);
+        }
+        let [low, high] = [elf.text_interval.low, elf.text_interval.high];
+        assert_eq!([low, high], [0.0, 100.0]);
+        let gain = &found.leakage.gain;
+        close(gain[0][0], 0.5 - half / 2.0);
+        close(gain[0][1], 0.5);
+        close(gain[1][0], -half / 2.0);
+        close(gain[1][1], 1.0);
+    }
 
     #[test]
     fn texts_of_both_forms_are_found() {

@@ -3,9 +3,15 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{VarBuilder, VarMap};
-use domex_eval::{Domains, Evaluators, Fidelity, Subject, fidelity, outcomes, path_length};
+use domex_data::picture;
+use domex_data::source::PictureSource;
+use domex_eval::{
+    Domains, Evaluators, Features, Fidelity, Networks, Subject, fidelity, likeness, outcomes,
+    path_length,
+};
 use domex_judge::{Config, Factor, Judge};
 use domex_lpips::{Backbone, Lpips};
+use domex_random::Streams;
 use domex_stylegan2::{GeneratorConfig, Model};
 use image::{Rgb, RgbImage};
 
@@ -126,6 +132,63 @@ fn grey_pictures_are_seen_as_three_equal_colours() {
     };
     let found = outcomes(subject, None, by, 4, 5, |_| ()).unwrap();
     assert_eq!(found.domains[0].class.as_deref(), Some("night"));
+}
+
+/// Pictures in memory.
+struct Given(Vec<RgbImage>);
+
+impl PictureSource for Given {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn resolution(&self) -> u32 {
+        SIZE
+    }
+
+    fn get(&self, index: u64) -> domex_data::Result<(RgbImage, Vec<f32>)> {
+        Ok((self.0[index as usize].clone(), Vec::new()))
+    }
+
+    fn describe(&self) -> String {
+        "pictures in memory".into()
+    }
+}
+
+#[test]
+fn samples_that_are_the_very_pictures_are_at_no_distance() {
+    const N: usize = 12;
+    let config = GeneratorConfig::with_defaults(8, 12, SIZE as usize, 128, 8).unwrap();
+    let model = Model::random(&config, 3, &Device::Cpu).unwrap();
+    let subject = Subject::from(&model);
+    let streams = Streams::new(5);
+    let mut z = vec![0f32; N * 8];
+    streams.stream("latents").fill_normal(&mut z);
+    let z = Tensor::from_vec(z, (N, 8), &Device::Cpu).unwrap();
+    let w = subject.generator.map(&z, None).unwrap();
+    let made = subject
+        .generator
+        .synthesize_anew(&w, &mut streams.stream("noise"));
+    let pictures = Given(picture::to_rgb(&made.unwrap()).unwrap());
+    let perceptual = filled(|vb| Lpips::new(vb, &domex_lpips::Config::new(Backbone::Small)));
+    let networks = Networks {
+        perceptual: &perceptual,
+        features: &Features::Perceptual,
+        cache: None,
+    };
+    let found = |seed| likeness(subject, networks, &pictures, N, seed, |_| ()).unwrap();
+    let same = found(5);
+    assert_eq!((same.comparison.samples, same.comparison.pictures), (N, N));
+    assert_eq!(same.frechet_of_set, None);
+    let size = found(6).comparison.frechet;
+    assert!(
+        same.comparison.frechet.abs() < 1e-3 * size,
+        "{same:?} {size}"
+    );
+    let shares = (same.comparison.precision, same.comparison.recall);
+    assert_eq!(shares, (Some(1.0), Some(1.0)));
+    assert_eq!(same.comparison.coverage, Some(1.0));
+    assert!((same.diversity - 1.0).abs() < 0.2, "{same:?}");
 }
 
 #[test]
