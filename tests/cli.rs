@@ -307,6 +307,11 @@ fn a_model_that_is_not_there_is_refused_with_what_is_known() {
     let source = format!("dormant --model {} --source nope.pkl", golden(EXPANDED));
     world.refused(&source, &["--source nope.pkl: no such file"]);
     world.refused("domains merge nope.pkl b.pkl --out x", &["MODEL nope.pkl"]);
+    // What a download that was stopped left is no model.
+    let part = world.path("cache/models/own/own.pkl.part");
+    std::fs::create_dir_all(part.parent().unwrap()).unwrap();
+    std::fs::write(part, "half").unwrap();
+    world.refused("info --model own", &["--model own: neither a file nor"]);
     let plain = golden(CHECKPOINTS[0]);
     std::fs::copy(&plain, world.path("plain.pkl")).unwrap();
     let merged = format!("domains merge {plain} plain.pkl --out x");
