@@ -337,12 +337,9 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
     }
     run_config(context, args, &settings, &out)?.check_inputs()?;
     beginning::tell_model(context, &settings, &model);
-    if settings.tasks.len() >= MANY && !settings.clip.is_empty() {
-        context.say(&format!(
-            "reading   {} domains by {} CLIP models",
-            settings.tasks.len(),
-            settings.clip.len()
-        ));
+    let (tasks, clip) = (settings.tasks.len(), settings.clip.len());
+    if tasks >= MANY && clip > 0 {
+        context.say(&format!("reading   {tasks} domains by {clip} CLIP models"));
     }
     let (mut job, notices) = job(context, &mut settings, &model, notices)?;
     beginning::tell(context, &settings, &job, &notices, &out)?;
