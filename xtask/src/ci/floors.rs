@@ -90,7 +90,12 @@ pub const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "domex-teacher",
-        &["domex-diffae", "domex-diffusion", "domex-checkpoint"],
+        &[
+            "domex-diffae",
+            "domex-diffusion",
+            "domex-random",
+            "domex-checkpoint",
+        ],
     ),
     (
         "domex-train",
@@ -110,6 +115,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-diffusion",
             "domex-clip",
             "domex-ops",
+            "domex-random",
             "domex-checkpoint",
         ],
     ),
@@ -119,6 +125,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-teacher",
             "domex-stable-diffusion",
             "domex-clip",
+            "domex-random",
             "domex-checkpoint",
         ],
     ),
@@ -149,6 +156,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-mystyle",
             "domex-distil",
             "domex-latent",
+            "domex-ops",
             "domex-random",
             "domex-train",
             "domex-data",
