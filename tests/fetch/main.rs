@@ -6,6 +6,7 @@
 
 mod joined;
 mod server;
+mod waiting;
 
 use std::{
     fs,

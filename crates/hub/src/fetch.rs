@@ -1,5 +1,6 @@
 //! From an entry to its file in the cache, verified.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::Mismatch;
@@ -148,21 +149,57 @@ impl<'a> Fetcher<'a> {
         Ok(false)
     }
 
+    /// Waits until no other process downloads to `part`. The lock is given up as the file is closed, and stays with it where it is
+    /// moved.
+    fn alone(&self, part: &Path) -> Result<File> {
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).open(part);
+        let file = file.map_err(Error::io(part))?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            let shown = part.display();
+            self.watch
+                .notice(&format!("{shown}: another process is fetching it, waiting"));
+        }
+        file.lock().map_err(Error::io(part))?;
+        Ok(file)
+    }
+
     /// Downloads beside `file` and moves there what is right. A wrong file that grew from an earlier part is fetched once
     /// more from the start: the part may have been of another file.
     fn download_url(&self, entry: &Entry, lock: &Lock, url: &str, file: &Path) -> Result<()> {
         let part = file.with_file_name(format!("{}.part", entry.file_name()?));
+        let alone = self.alone(&part)?;
+        let done = self
+            .is_here(entry, lock, url, file)
+            .and_then(|here| match here {
+                true => Ok(()),
+                false => self.download_to(entry, lock, url, [&part, file]),
+            });
+        if http::length(&part) == 0 {
+            http::discard(&part);
+        }
+        drop(alone);
+        done
+    }
+
+    fn download_to(
+        &self,
+        entry: &Entry,
+        lock: &Lock,
+        url: &str,
+        [part, file]: [&Path; 2],
+    ) -> Result<()> {
         loop {
-            let resumed = part.is_file();
-            http::download(url, &part, entry, self.watch)?;
+            let resumed = http::length(part) > 0;
+            http::download(url, part, entry, self.watch)?;
             self.watch.end();
-            let found = domex_checkpoint::sha256_file(&part)?;
+            let found = domex_checkpoint::sha256_file(part)?;
             let Err(mismatch) = verify(entry, lock, url, &found) else {
-                std::fs::rename(&part, file).map_err(Error::io(file))?;
-                http::discard(&part);
+                std::fs::rename(part, file).map_err(Error::io(file))?;
+                http::discard(part);
                 return Ok(());
             };
-            http::discard(&part);
+            http::discard(part);
             let wrong = wrong(url, mismatch, true);
             if !resumed {
                 return Err(wrong);

@@ -206,7 +206,8 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-fn length(path: &Path) -> u64 {
+/// Bytes of a file; none of an absent one.
+pub fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |m| m.len())
 }
 

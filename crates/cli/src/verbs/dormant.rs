@@ -323,7 +323,7 @@ fn print_table(context: &Context, values: &[f64], report: Option<&ProbeReport>) 
     }
     let (dormant, probed) = (report.dormant().len(), report.directions.len());
     context.say(&format!(
-        "{dormant} of {probed} probed directions are dormant at a distance of {}",
+        "{dormant} of {probed} probed directions are dormant at a distance of {:.4}",
         report.step
     ));
 }
