@@ -63,7 +63,9 @@ impl Refusal {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Exists(_) | Self::Superseded => StatusCode::CONFLICT,
+            Self::Exists(_) => StatusCode::CONFLICT,
+            // Nothing went wrong, and browsers put every other status on their console.
+            Self::Superseded => StatusCode::NO_CONTENT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Settings(_) | Self::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -81,9 +83,11 @@ impl UserError for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let superseded = matches!(self, Self::Superseded);
-        let told = json!({ "error": self.to_string(), "superseded": superseded });
-        (self.status(), document(&told)).into_response()
+        let status = self.status();
+        if status == StatusCode::NO_CONTENT {
+            return status.into_response();
+        }
+        (status, document(&json!({ "error": self.to_string() }))).into_response()
     }
 }
 

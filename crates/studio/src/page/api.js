@@ -4,12 +4,18 @@
 const token = location.hash.slice(1);
 
 export class Refused extends Error {
-  constructor(message, status = 0, superseded = false) {
+  constructor(message, status = 0) {
     super(message);
     this.status = status;
-    this.superseded = superseded;
+  }
+
+  // A newer request, or another model, took the place of this one.
+  get superseded() {
+    return this.status === NO_CONTENT;
   }
 }
+
+const NO_CONTENT = 204;
 
 async function call(method, path, body, { signal } = {}) {
   const headers = { 'X-Domex-Studio': token || 'page' };
@@ -24,9 +30,9 @@ async function call(method, path, body, { signal } = {}) {
     if (error.name === 'AbortError') throw error;
     throw new Refused('The program does not answer. It may have been ended; start it again, then reload this page.');
   }
-  if (response.ok) return response;
+  if (response.ok && response.status !== NO_CONTENT) return response;
   const told = await response.json().catch(() => ({}));
-  throw new Refused(sentence(told.error ?? `The program answered ${response.status}.`), response.status, told.superseded);
+  throw new Refused(sentence(told.error ?? `The program answered ${response.status}.`), response.status);
 }
 
 function sentence(text) {
