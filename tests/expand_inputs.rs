@@ -466,7 +466,7 @@ fn what_cannot_be_trained_is_refused_and_nothing_is_written() {
         ("--domain elf --lambda-l2=-1", &["-1", "0 or more"]),
         ("--domain elf --distance 0", &["distance", "above 0"]),
         ("--domain elf --steps 0", &["--steps"]),
-        (&many.join(" "), &["13", "at most 12"]),
+        (&many.join(" "), &["13", "at most 11"]),
         ("--tasks nowhere.toml", &["nowhere.toml"]),
         ("--domain elf --data set", &["32 × 32", "16 × 16"]),
         ("--domain elf --data nowhere", &["nowhere"]),

@@ -91,7 +91,7 @@ fn shares(kept: f64) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::Device;
     use domex_random::Streams;
 
     use super::*;
