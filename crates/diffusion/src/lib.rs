@@ -4,7 +4,8 @@
 //! - [`spacing`]: which of the training steps a sampler visits;
 //! - [`Diffusion`]: a schedule, perhaps re-spaced, and what is done with it: [`ddim`] sampling and its reversal
 //!   (stochastic encoding), noise added and removed, the [`velocity`] as a prediction, and the training [`loss`];
-//! - [`mod@translate`]: a picture from one condition to another, guidance;
+//! - [`mod@translate`]: a picture from one condition to another, by FlowEdit ([`flow_edit`](Diffusion::flow_edit)) or to its noise and
+//!   back, and guidance;
 //! - [`embedding`]: the sinusoidal timestep embedding;
 //! - [`layers`], [`ResBlock`], [`AttentionBlock`], [`Upsample`] and [`Downsample`]: the blocks of the U-Nets of *Diffusion
 //!   Models Beat GANs* (Dhariwal and Nichol 2021, arXiv 2105.05233), under their published keys.

@@ -166,23 +166,6 @@ const ALL: [What; 20] = [
     What::Ship,
 ];
 
-/// What is trained, rather than tried out or written.
-const ALL_TRAINED: [What; 13] = [
-    What::Judge,
-    What::Perceptual,
-    What::Plain,
-    What::Robust,
-    What::Fine,
-    What::Teacher,
-    What::Generator,
-    What::Autoencoder,
-    What::Refined,
-    What::Diffae,
-    What::Encoder,
-    What::Degan,
-    What::Hyperdomain,
-];
-
 /// Image encoder of a CLIP model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ImageEncoder {
@@ -274,8 +257,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Refuses what was given and nobody would look at.
 fn refuse_unused(args: &Args, what: What) -> Result<()> {
     use What::*;
-    let trains = ALL_TRAINED.contains(&what);
     let of = |list: &[What]| list.contains(&what);
+    let tries = of(&[
+        Steer,
+        Retrieval,
+        Inversion,
+        Reconstruction,
+        Measure,
+        Distances,
+    ]);
+    let trains = !tries && what != Ship;
     for (flag, is_given, is_used) in [
         (
             "--from",
@@ -301,18 +292,7 @@ fn refuse_unused(args: &Args, what: What) -> Result<()> {
             of(&[Encoder, Inversion, Reconstruction, Measure]),
         ),
         ("--half", args.half.is_some(), of(&[Measure])),
-        (
-            "--pictures",
-            args.pictures.is_some(),
-            of(&[
-                Steer,
-                Retrieval,
-                Inversion,
-                Reconstruction,
-                Measure,
-                Distances,
-            ]),
-        ),
+        ("--pictures", args.pictures.is_some(), tries),
         (
             "--targets",
             !args.targets.is_empty(),
