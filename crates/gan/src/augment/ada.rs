@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! r = mean sign(D(real))                          over the last `interval` steps
-//! p <- p + sign(r − target) · batch · interval / (1000 kimg),   kept within 0 to 1
+//! p <- p + sign(r − target) · pictures / (1000 kimg),           kept within 0 to 1
 //! ```
+//!
+//! The pictures are those of the same steps: `batch · interval` as published, where every batch is of the same size.
 //!
 //! A discriminator that remembers its pictures gives them all positive logits: `r` rises to 1, and
 //! so does `p`. Section 3.2 of arXiv 2006.06676; NVlabs/stylegan2-ada-pytorch,
@@ -75,6 +77,9 @@ pub struct Ada {
     count: u64,
     /// Steps since then.
     steps: u64,
+    /// Pictures of those steps. Snapshots of earlier versions do not have them.
+    #[serde(default)]
+    pictures: u64,
     /// The last `r`.
     sign: Option<f64>,
 }
@@ -106,6 +111,7 @@ impl Ada {
             signs: 0.0,
             count: 0,
             steps: 0,
+            pictures: 0,
             sign: None,
         })
     }
@@ -132,9 +138,11 @@ impl Ada {
     /// whether it was.
     pub fn step(&mut self, batch: usize) -> bool {
         self.steps += 1;
+        self.pictures += batch as u64;
         if self.steps < self.config.interval {
             return false;
         }
+        let pictures = std::mem::take(&mut self.pictures);
         self.steps = 0;
         if self.count == 0 {
             return false;
@@ -144,8 +152,7 @@ impl Ada {
         let Some(target) = self.config.target else {
             return false;
         };
-        let seen = batch as f64 * self.config.interval as f64;
-        let step = seen / (1000.0 * self.config.kimg);
+        let step = pictures as f64 / (1000.0 * self.config.kimg);
         let direction = match sign.partial_cmp(&target) {
             Some(std::cmp::Ordering::Greater) => 1.0,
             Some(std::cmp::Ordering::Less) => -1.0,

@@ -57,7 +57,7 @@ pub struct Config {
     pub micro_batch: usize,
     /// Learning rate of both networks; the optimizer's other numbers are 0, 0.99 and 1e-8.
     pub lr: f64,
-    /// Weight of R1.
+    /// Weight of R1. With 0 nothing is computed, but the discriminator's optimizer is corrected for it, as published.
     pub gamma: f64,
     /// Steps from one R1 to the next.
     pub r1_interval: u64,

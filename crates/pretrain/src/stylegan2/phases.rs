@@ -223,12 +223,15 @@ impl StyleGan2 {
         self.move_discriminator(sum, losses)
     }
 
-    /// R1 regularization of the discriminator.
+    /// R1 regularization of the discriminator; with a weight of 0, nothing.
     pub(super) fn d_regularise(
         &mut self,
         reals: &[Option<Reals>],
         losses: &mut Losses,
     ) -> Result<()> {
+        if self.config.gamma == 0.0 {
+            return Ok(());
+        }
         let gain = self.config.r1_interval as f64;
         let mut sum = Accumulator::shared(&self.team, reals.len()).of(&self.networks.adam_d);
         for (index, n) in self.config.passes().into_iter().enumerate() {

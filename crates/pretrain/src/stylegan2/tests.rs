@@ -119,6 +119,15 @@ fn the_augmentation_hears_of_every_real_picture_that_is_discriminated() {
     run(&mut job(tiny()), &settings(&out, 1, Resume::No)).unwrap();
     // The batch of four in the main phase, and again in R1, as in the published code.
     assert_eq!(contents(&out).0.document()["ada"]["count"], 8);
+
+    // A weight of 0 is no R1, rather than one without effect: the optimizer's moments would fade.
+    let without = Config {
+        gamma: 0.0,
+        ..tiny()
+    };
+    let out = root.path().join("without");
+    run(&mut job(without), &settings(&out, 1, Resume::No)).unwrap();
+    assert_eq!(contents(&out).0.document()["ada"]["count"], 4);
 }
 
 #[test]

@@ -47,6 +47,17 @@ fn the_controller_holds_its_target() {
     assert_eq!(ada.p(), 1.0);
 }
 
+/// A domain's share of a step's samples changes from step to step.
+#[test]
+fn the_controller_counts_the_pictures_of_each_step() {
+    let mut ada = Ada::new(AdaConfig::default(), 0.0).unwrap();
+    for batch in [1, 4, 2, 1] {
+        ada.note(Signs { sum: 1.0, count: 1 });
+        ada.step(batch);
+    }
+    assert!((ada.p() - 8.0 / 500_000.0).abs() < 1e-15, "{}", ada.p());
+}
+
 #[test]
 fn the_controller_can_be_left_fixed_and_survives_bad_logits() {
     let fixed = AdaConfig {
