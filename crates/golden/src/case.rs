@@ -18,6 +18,7 @@ use std::{
 };
 
 use candle_core::{Device, Tensor, safetensors::Load};
+use domex_error::{Context as _, user_error};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -101,13 +102,12 @@ impl Case {
     ///
     /// A file that cannot be read, is no safetensors file, or whose `config` is not JSON; a device without room.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Io {
-            path: path.into(),
-            source,
-        })?;
-        let unreadable = |reason: String| Error::Unreadable {
-            path: path.into(),
-            reason,
+        let bytes = std::fs::read(path).with_context(|| path.display())?;
+        let unreadable = |reason: String| {
+            user_error(format!(
+                "{}: not a readable safetensors file: {reason}",
+                path.display()
+            ))
         };
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes)
             .map_err(|e| unreadable(e.to_string()))?;
@@ -124,9 +124,11 @@ impl Case {
         let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
         let config = match metadata.get("config") {
             None => Value::Null,
-            Some(json) => serde_json::from_str(json).map_err(|e| Error::Malformed {
-                path: path.into(),
-                reason: format!("metadata `config` is not JSON: {e}"),
+            Some(json) => serde_json::from_str(json).map_err(|e| {
+                user_error(format!(
+                    "{}: metadata `config` is not JSON: {e}",
+                    path.display()
+                ))
             })?,
         };
         let stem = path
@@ -194,19 +196,17 @@ impl Case {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTensor`].
+    /// It is not there.
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
-        self.get(name).ok_or_else(|| Error::MissingTensor {
-            path: self.path.clone(),
-            name: name.to_owned(),
-        })
+        let tensor = self.get(name);
+        tensor.ok_or_else(|| self.malformed(format!("tensor `{name}` is missing")))
     }
 
     /// The input `in.{name}`.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTensor`].
+    /// It is not there.
     pub fn input(&self, name: &str) -> Result<&Tensor> {
         self.tensor(&format!("in.{name}"))
     }
@@ -215,7 +215,7 @@ impl Case {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTensor`].
+    /// It is not there.
     pub fn param(&self, name: &str) -> Result<&Tensor> {
         self.tensor(&format!("param.{name}"))
     }
@@ -253,9 +253,6 @@ impl Case {
 
     /// An error on this case's file.
     pub(crate) fn malformed(&self, reason: impl Into<String>) -> Error {
-        Error::Malformed {
-            path: self.path.clone(),
-            reason: reason.into(),
-        }
+        user_error(format!("{}: {}", self.path.display(), reason.into()))
     }
 }

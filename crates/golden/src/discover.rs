@@ -7,7 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use domex_error::{Context as _, user_error};
+
+use crate::Result;
 
 /// Folders are followed this deep, so that a loop of links ends.
 const DEPTH: usize = 12;
@@ -25,14 +27,11 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// A folder that cannot be read, or [`Error::NoCase`].
+/// A folder that cannot be read, or that holds no case.
 pub fn discover(dir: &Path) -> Result<Vec<Found>> {
-    let io = |source| Error::Io {
-        path: dir.into(),
-        source,
-    };
     let mut files = Vec::new();
-    if std::fs::metadata(dir).map_err(io)?.is_dir() {
+    let about = std::fs::metadata(dir).with_context(|| dir.display())?;
+    if about.is_dir() {
         walk(dir, DEPTH, &mut files)?;
     } else {
         files.push(dir.to_owned());
@@ -55,7 +54,11 @@ pub fn discover(dir: &Path) -> Result<Vec<Found>> {
         .collect();
     found.sort();
     if found.is_empty() {
-        Err(Error::NoCase { path: dir.into() })
+        Err(user_error(format!(
+            "{}: no reference case found; expected .safetensors files with `in.`, `out.` or `grad.` tensors, or checkpoints \
+             beside them",
+            dir.display()
+        )))
     } else {
         Ok(found)
     }
@@ -72,12 +75,8 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 }
 
 fn walk(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
-    let io = |source| Error::Io {
-        path: dir.into(),
-        source,
-    };
-    for entry in std::fs::read_dir(dir).map_err(io)? {
-        let path = entry.map_err(io)?.path();
+    for entry in std::fs::read_dir(dir).with_context(|| dir.display())? {
+        let path = entry.with_context(|| dir.display())?.path();
         // A broken link is no case and no reason to stop.
         let Ok(metadata) = std::fs::metadata(&path) else {
             continue;
@@ -112,7 +111,6 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::discover;
-    use crate::Error;
 
     fn touch(path: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -157,10 +155,8 @@ mod tests {
     fn a_folder_without_a_case_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         touch(&dir.path().join("README.md"));
-        assert!(matches!(discover(dir.path()), Err(Error::NoCase { .. })));
-        assert!(matches!(
-            discover(&dir.path().join("absent")),
-            Err(Error::Io { .. })
-        ));
+        let refused = |dir: &Path| discover(dir).unwrap_err().message();
+        assert!(refused(dir.path()).contains("no reference case"));
+        assert!(refused(&dir.path().join("absent")).contains("absent: "));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::Tensor;
 use serde::Deserialize;
 
-use crate::{Case, Error, Result};
+use crate::{Case, Result};
 
 /// The part of a case's config that describes its weights.
 #[derive(Deserialize)]
@@ -37,16 +37,13 @@ pub(crate) fn weights_of(case: &Case, shapes: &Shapes) -> Result<HashMap<String,
     let mut weights = HashMap::new();
     for (name, shape) in shapes {
         let kind = kind(&config.kinds, name)
-            .ok_or_else(|| malformed(case, format!("`kinds` says nothing about `{name}`")))?;
+            .ok_or_else(|| case.malformed(format!("`kinds` says nothing about `{name}`")))?;
         let values = values(case, config.seed, name, shape, kind)?;
         let check = format!("formula_check.{name}");
         if case.get(&format!("in.{check}")).is_some() {
             let stored = case.input(&check)?.to_vec1::<f32>()?;
             if !values.starts_with(&stored) {
-                return Err(malformed(
-                    case,
-                    format!("the formula does not give `in.{check}`"),
-                ));
+                return Err(case.malformed(format!("the formula does not give `in.{check}`")));
             }
         }
         weights.insert(
@@ -80,8 +77,8 @@ fn values(case: &Case, seed: u32, name: &str, shape: &[usize], kind: &str) -> Re
         .iter()
         .try_fold(1usize, |n, &side| n.checked_mul(side))
         .filter(|&n| n < 1 << 28);
-    let count = count
-        .ok_or_else(|| malformed(case, format!("`{name}` of shape {shape:?} is too large")))?;
+    let count =
+        count.ok_or_else(|| case.malformed(format!("`{name}` of shape {shape:?} is too large")))?;
     let fan_in: usize = shape.iter().skip(1).product();
     let he = (6.0 / fan_in as f64).sqrt() as f32;
     let value: Box<dyn Fn(f32) -> f32> = match kind {
@@ -91,10 +88,7 @@ fn values(case: &Case, seed: u32, name: &str, shape: &[usize], kind: &str) -> Re
         "bn_scale" => Box::new(|u| u + 0.5),
         "bn_shift" => Box::new(|u| (2.0 * u - 1.0) * 0.2),
         other => {
-            return Err(malformed(
-                case,
-                format!("unknown kind of value `{other}` for `{name}`"),
-            ));
+            return Err(case.malformed(format!("unknown kind of value `{other}` for `{name}`")));
         }
     };
     let salt = fnv1a32(name).wrapping_add(seed.wrapping_mul(0x9E37_79B9));
@@ -116,13 +110,6 @@ fn unit(index: u32, salt: u32) -> f32 {
     x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
     x ^= x >> 16;
     (x >> 8) as f32 / (1 << 24) as f32
-}
-
-fn malformed(case: &Case, reason: String) -> Error {
-    Error::Malformed {
-        path: case.path.clone(),
-        reason,
-    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,6 @@ pub mod case;
 pub mod compare;
 mod computed;
 pub mod discover;
-mod error;
 mod formula;
 pub mod kind;
 mod pooled;
@@ -70,7 +69,7 @@ use candle_core::{Device, Tensor};
 
 pub use case::{Case, Kind};
 pub use discover::{Found, discover};
-pub use error::{Error, Result};
+pub use domex_error::{AnyError as Error, Result};
 pub use kind::CaseKind;
 pub use report::{CaseReport, Group, Report, Status};
 
@@ -151,7 +150,7 @@ pub fn run_on(found: &Found, device: &Device) -> CaseReport {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             report.status = Status::Error;
-            report.message = Some(one_line(&error.to_string()));
+            report.message = Some(one_line(&error.message()));
         }
         Err(panic) => {
             let text = panic

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{Device, Tensor};
-use domex_golden::{Error, Report, Status, run_dir};
+use domex_golden::{Report, Status, run_dir};
 
 type Tensors = HashMap<String, Tensor>;
 
@@ -202,11 +202,9 @@ fn damaged_files_are_errors_and_do_not_stop_the_others() {
 #[test]
 fn a_folder_without_a_case_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(run_dir(dir.path()), Err(Error::NoCase { .. })));
-    assert!(matches!(
-        run_dir(dir.path().join("absent")),
-        Err(Error::Io { .. })
-    ));
+    let refused = |dir: &Path| run_dir(dir).unwrap_err().message();
+    assert!(refused(dir.path()).contains("no reference case"));
+    assert!(refused(&dir.path().join("absent")).contains("absent: "));
 }
 
 #[test]

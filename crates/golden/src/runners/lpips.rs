@@ -6,7 +6,7 @@ use domex_lpips::{Backbone, Config, Lpips, unit_length};
 use domex_ops::{Resize, resize};
 
 use crate::{
-    Case, Error, Result,
+    Case, Result,
     computed::{Computed, dot, var},
     formula,
 };
@@ -112,10 +112,7 @@ pub(super) fn backbone(case: &Case) -> Result<Backbone> {
         Some("alex") => Ok(Backbone::Alex),
         Some("vgg") => Ok(Backbone::Vgg),
         Some("squeeze") => Ok(Backbone::Squeeze),
-        other => Err(Error::Malformed {
-            path: case.path.clone(),
-            reason: format!("net {other:?}, expected alex, vgg or squeeze"),
-        }),
+        other => Err(case.malformed(format!("net {other:?}, expected alex, vgg or squeeze"))),
     }
 }
 

@@ -1,13 +1,5 @@
-use super::{ROWS, Tolerance, domains};
+use super::Tolerance;
 use crate::{compare::Bound, kind::CaseKind};
-
-#[test]
-fn every_kind_has_a_row() {
-    for kind in CaseKind::ALL {
-        let mut rows = ROWS.iter().chain(domains::ROWS);
-        assert!(rows.any(|row| row.kind == *kind), "{kind:?}");
-    }
-}
 
 #[test]
 fn a_listed_file_keeps_its_own_numbers() {
