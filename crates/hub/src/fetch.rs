@@ -20,17 +20,6 @@ pub trait Watch {
     fn notice(&self, text: &str);
 }
 
-/// Follows nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
-
-impl Watch for Silent {
-    fn begin(&self, _: &str, _: u64, _: Option<u64>) {}
-    fn advance(&self, _: u64) {}
-    fn end(&self) {}
-    fn notice(&self, _: &str) {}
-}
-
 /// A file in the cache, or the folder of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {

@@ -35,5 +35,5 @@ mod repository;
 
 pub use cache::{CONTAINER, Cache};
 pub use error::{Error, Mismatch, Result};
-pub use fetch::{Fetched, Fetcher, Silent, Watch};
+pub use fetch::{Fetched, Fetcher, Watch};
 pub use manifest::{Convert, Entry, Manifest, Source};

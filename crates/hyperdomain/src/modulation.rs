@@ -145,20 +145,6 @@ impl ModulationKind {
         convolutions.iter().map(layer).sum()
     }
 
-    /// The domain in which nothing changes.
-    ///
-    /// # Errors
-    ///
-    /// candle's own.
-    pub fn neutral(self, layer: &Convolution, dtype: DType, device: &Device) -> Result<Offsets> {
-        let part = |part: &Part| {
-            let value = if *part == Part::Gamma { 1.0 } else { 0.0 };
-            let tensor = Tensor::full(value, part.shape(layer), device)?.to_dtype(dtype)?;
-            Ok((*part, tensor))
-        };
-        self.parts().iter().map(part).collect()
-    }
-
     /// What a domain does to a layer. `svd_s` has its own: [`Spectrum`].
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | Fréchet distance (FID), extrapolated to infinitely many pictures (FD∞) | [`frechet()`], [`frechet_infinity`] on [`Moments`] | arXiv 1706.08500, 1911.07023 |
 //! | kernel distance (KID), CLIP-MMD | [`KernelDistance`], [`kernel_distance`], [`kernel_distance_of_pairs`], [`cmmd`] | arXiv 1801.01401, 2401.09603 |
-//! | improved precision and recall | [`PrecisionRecall`], [`precision_recall`] | arXiv 1904.06991 |
+//! | improved precision and recall | [`PrecisionRecall`] | arXiv 1904.06991 |
 //! | density and coverage | [`density_coverage`] | arXiv 2002.09797 |
 //! | Inception score | [`inception_score()`] | arXiv 1606.03498 |
 //! | perceptual path length | [`PathLength`], [`trimmed_mean`] | arXiv 1812.04948 |
@@ -60,7 +60,6 @@ pub use kernel::{Gaussian, KernelDistance, cmmd, kernel_distance, kernel_distanc
 pub use leakage::Leakage;
 pub use manifold::{
     COVERAGE_NEIGHBOUR, Manifold, NEIGHBOUR, PrecisionRecall, Rounding, density_coverage,
-    precision_recall,
 };
 pub use moments::Moments;
 pub use path_length::{EPSILON, PathLength, Space, Trimmed, slerp, trimmed_mean};

@@ -208,16 +208,6 @@ impl PrecisionRecall {
     }
 }
 
-/// Precision and recall of `samples: [m, d]` for `real: [n, d]`, between 0 and 1, with balls up to the [`NEIGHBOUR`]-th nearest.
-///
-/// # Errors
-///
-/// As [`PrecisionRecall::new`].
-pub fn precision_recall(samples: &Tensor, real: &Tensor) -> Result<(f64, f64)> {
-    let found = PrecisionRecall::new(samples, real, NEIGHBOUR, Rounding::None)?;
-    Ok((found.precision, found.recall))
-}
-
 /// Density (about 1 for sets of one kind, unbounded) and coverage (between 0 and 1) of `samples: [m, d]` for `real: [n, d]`, with
 /// balls up to the `neighbour`-th nearest.
 ///
@@ -244,6 +234,11 @@ mod tests {
         let value = |i: usize| ((i as f32 * 12.9898).sin() * 43758.547).fract();
         let set = Tensor::from_iter((0..1800).map(value), &Device::Cpu).unwrap();
         set.reshape((600, 3)).unwrap()
+    }
+
+    fn precision_recall(samples: &Tensor, real: &Tensor) -> Result<(f64, f64)> {
+        let found = PrecisionRecall::new(samples, real, NEIGHBOUR, Rounding::None)?;
+        Ok((found.precision, found.recall))
     }
 
     #[test]

@@ -41,9 +41,6 @@ pub const START: u32 = 49_406;
 /// The id after a text there, the highest of all.
 pub const END: u32 = 49_407;
 
-/// Tokens of the longest text that the published networks take, with start and end.
-pub const CONTEXT: usize = 77;
-
 /// What to do with a text of more tokens than fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Overflow {
