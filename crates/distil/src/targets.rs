@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
-use domex_checkpoint::container::{Container, Overwrite, Writer};
+use domex_checkpoint::container::{Overwrite, Writer, network};
 use domex_teacher::Translation;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -122,18 +122,15 @@ fn read(file: &Path, base: &Tensor) -> Result<Targets> {
     struct Config {
         rows: Vec<usize>,
     }
-    let container = Container::open(file)?;
-    let Config { rows } = container.config_as()?;
-    let pictures = container.tensor(PICTURES, base.device())?;
+    let (Config { rows }, mut tensors) = network::read(file, KIND, base.device())?;
     let (n, mut dims) = (base.dim(0)?, base.dims().to_vec());
     dims[0] = rows.len();
-    let fits = container.kind() == KIND
-        && pictures.dims() == dims
-        && !rows.is_empty()
-        && rows.iter().all(|&row| row < n);
-    match fits {
-        true => Ok(Targets { rows, pictures }),
-        false => Err(Error::config(
+    let fits = |pictures: &Tensor| {
+        pictures.dims() == dims && !rows.is_empty() && rows.iter().all(|&row| row < n)
+    };
+    match tensors.remove(PICTURES).filter(fits) {
+        Some(pictures) => Ok(Targets { rows, pictures }),
+        None => Err(Error::config(
             file.display().to_string(),
             "others",
             "these targets",
