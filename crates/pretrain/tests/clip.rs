@@ -121,14 +121,3 @@ fn it_learns_and_its_file_loads_with_its_vocabulary() {
 fn a_resumed_run_comes_to_the_same_weights() {
     assert_resume_is_exact(|| job(120), settings, 120);
 }
-
-#[test]
-fn settings_of_earlier_runs_are_read() {
-    let settings = config(10);
-    let mut json = serde_json::to_value(&settings).unwrap();
-    let fields = json.as_object_mut().unwrap();
-    let negatives = fields.remove("hard_negatives").unwrap();
-    fields.insert("forging".to_owned(), negatives);
-    let read: ClipConfig = serde_json::from_value(json).unwrap();
-    assert_eq!(read, settings);
-}

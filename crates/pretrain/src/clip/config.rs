@@ -44,8 +44,7 @@ pub struct ClipConfig {
     pub feed: Feed,
     /// How it is attacked.
     pub robust: Robust,
-    /// What is steered to be mistaken by it. Runs of earlier versions call it `forging`.
-    #[serde(alias = "forging")]
+    /// What is steered to be mistaken by it.
     pub hard_negatives: HardNegativeConfig,
     /// How all of this is looked at, the noise being of any strength up to the one here.
     pub views: Augment,

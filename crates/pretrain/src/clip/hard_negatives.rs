@@ -31,10 +31,10 @@ use crate::losses::cross_entropy;
 use crate::scenes::Scenes;
 use crate::{Error, Result};
 
-/// Keys of a snapshot; their words are older than this module's name.
-const KEY: &str = "forgeries";
-const PREFIX: &str = "forgeries.";
-const TRUTHS: &str = "forgeries.truths";
+/// Keys of a snapshot.
+const KEY: &str = "hard_negatives";
+const PREFIX: &str = "hard_negatives.";
+const TRUTHS: &str = "hard_negatives.truths";
 
 /// How hard negatives are made.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

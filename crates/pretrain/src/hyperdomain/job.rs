@@ -135,8 +135,7 @@ impl HyperdomainJob {
             .collect::<Result<_>>()?;
         let streams = Streams::new(config.seed);
         let tensors: Tensors = init(&config.network, &mut streams.stream("hypernetwork"))?;
-        // Statistics of its batch normalisation are those of the weights as they are. Runs of earlier versions kept an average that
-        // nothing read.
+        // Statistics of its batch normalisation are those of the weights as they are.
         let learning = Learning {
             ema_kimg: None,
             ..config.learning
