@@ -349,7 +349,6 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-kernels",
             "domex-eval",
             "domex-expand",
-            "domex-gan",
             "domex-judge",
             "domex-encoder",
             "domex-golden",
