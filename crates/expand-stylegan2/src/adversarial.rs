@@ -120,7 +120,8 @@ pub trait Adversarial: Trainee + Sized {
     /// When a network or a picture fails.
     fn discriminator_phases(&mut self, step: &mut SourceStep<'_>) -> Result<()> {
         self.discriminator_phase(step)?;
-        if Lazy::new(self.settings().r1_interval)?.due(step.at.step) {
+        let settings = self.settings();
+        if settings.gamma > 0.0 && Lazy::new(settings.r1_interval)?.due(step.at.step) {
             self.r1_phase(step)?;
         }
         Ok(())

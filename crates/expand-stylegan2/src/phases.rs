@@ -13,10 +13,14 @@ use crate::adversarial::Adversarial;
 use crate::trainee::{MEAN_LENGTH, StyleGan2, normal, own};
 
 impl StyleGan2 {
-    /// All phases that are due.
+    /// All phases that are due and have a weight.
     pub(crate) fn train_on_source(&mut self, mut step: SourceStep<'_>) -> Result<()> {
         self.generator_phase(&mut step)?;
-        if Lazy::new(self.settings.path_length_interval)?.due(step.at.step) {
+        let (weight, interval) = (
+            self.settings.path_length.weight,
+            self.settings.path_length_interval,
+        );
+        if weight > 0.0 && Lazy::new(interval)?.due(step.at.step) {
             self.path_length_phase(&mut step)?;
         }
         self.discriminator_phases(&mut step)

@@ -38,11 +38,11 @@ pub struct SourceConfig {
     pub scale_src: bool,
     /// Weight of the discriminator's opinion of edited pictures.
     pub realism: f64,
-    /// Weight of R1.
+    /// Weight of R1; with 0 nothing is computed.
     pub gamma: f64,
     /// Steps from one R1 to the next.
     pub r1_interval: u64,
-    /// Path length regularization.
+    /// Path length regularization; with a weight of 0 nothing is computed.
     pub path_length: PathLengthConfig,
     /// Steps from one to the next.
     pub path_length_interval: u64,

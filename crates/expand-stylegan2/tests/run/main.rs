@@ -112,6 +112,25 @@ fn bits(path: &Path) -> (Vec<(String, Vec<u8>)>, String) {
 }
 
 #[test]
+fn a_regularizer_of_weight_0_is_left_out() {
+    let world = tempfile::tempdir().unwrap();
+    tiny::world(world.path());
+    let regularizers = |config: Config| {
+        let mut job = job(world.path(), None, config, &tasks(&["zombie"])).unwrap();
+        let losses = job.step(&clock(0)).unwrap().values.into_iter();
+        let names = losses.map(|(name, _)| name);
+        let found = names.filter(|name| name == "loss/r1" || name == "loss/path_length");
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(regularizers(config()), ["loss/path_length", "loss/r1"]);
+    let mut without = config();
+    without.source["path_length"]["weight"] = json!(0.0);
+    assert_eq!(regularizers(without.clone()), ["loss/r1"]);
+    without.source.insert("gamma".to_owned(), json!(0.0));
+    assert!(regularizers(without).is_empty());
+}
+
+#[test]
 fn fifty_resumes_reach_the_same_bits() {
     let root = tempfile::tempdir().unwrap();
     let world = root.path();
