@@ -1,7 +1,5 @@
 //! The program as its users meet it: files, output, exit codes.
 
-#![allow(clippy::unwrap_used)] // the lint spares test functions, not their helpers
-
 use std::path::Path;
 
 use domex_test_support::networks;

@@ -1,9 +1,6 @@
 //! `domex convert`: every published kind of file to the container and back again, with the
 //! same numbers in the same places.
 
-// The helpers of a test are part of it.
-#![allow(clippy::unwrap_used)]
-
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},

@@ -1,7 +1,5 @@
 //! `domex train-degan` and `domex adapt --degan`, from end to end on small networks.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use domex_test_support::networks;

@@ -1,7 +1,5 @@
 //! `domex eval`: how like a set of pictures a model's samples are, and what a judge sees in an expanded model.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::Output;
 use std::sync::OnceLock;
 

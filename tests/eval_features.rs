@@ -1,7 +1,5 @@
 //! `domex eval` on the features of other networks, and domains scored by their texts.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::HashMap;
 use std::process::Output;
 

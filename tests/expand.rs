@@ -1,7 +1,5 @@
 //! `domex expand` and the verbs for what it makes, as their users meet them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use domex_test_support::networks::{self, DIM};

@@ -1,7 +1,5 @@
 //! Domains from folders and zips of pictures, as `domex expand` takes them; from end to end on small networks.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use domex_checkpoint::container::Container;

@@ -1,7 +1,5 @@
 //! Expansions of class-conditional models, as their users meet them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use domex_checkpoint::container::Container;

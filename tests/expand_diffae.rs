@@ -1,7 +1,5 @@
 //! A diffusion autoencoder in `domex expand` and the verbs behind it; from end to end on small networks.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use domex_checkpoint::container::Container;

@@ -1,7 +1,5 @@
 //! What `domex expand` is given: models, pictures, files of tasks; and what a run keeps of it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use domex_test_support::networks::{self, DIM};

@@ -1,8 +1,5 @@
 //! A run of `domex expand` that is stopped or killed.
 
-#![allow(clippy::unwrap_used)]
-#![cfg(unix)]
-
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,5 @@
 //! Ways to learn a domain, and what is trained, as `domex expand` takes them; from end to end on small networks.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "expand_methods/frozen.rs"]
 mod frozen;
 
 use std::sync::OnceLock;

@@ -1,7 +1,5 @@
 //! `domex expand` with Stable Diffusion as teacher, from end to end on a tiny one.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::OnceLock;
 
 use domex_checkpoint::container::Container;

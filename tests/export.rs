@@ -1,7 +1,5 @@
 //! `domex export`: the files it writes, and what it refuses. That graphs draw what the program draws is tested in `domex-onnx`.
 
-#![allow(clippy::unwrap_used)] // Also in the helpers.
-
 use std::path::Path;
 
 use domex_test_support::networks;

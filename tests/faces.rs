@@ -1,7 +1,5 @@
 //! `--crop face` of the verbs that take photographs, with a detector that takes every bright spot for a face.
 
-#![allow(clippy::unwrap_used)]
-
 use domex_test_support::program::{World, ok};
 use image::{Rgb, RgbImage};
 

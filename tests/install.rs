@@ -1,7 +1,5 @@
 //! The program alone, as it is installed: its own networks, and those that it fetches, by name.
 
-#![allow(clippy::unwrap_used)]
-
 use domex_test_support::networks;
 use domex_test_support::program::World;
 

@@ -1,7 +1,5 @@
 //! `domex invert` from end to end, on small networks.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::Output;
 
 use domex_checkpoint::foreign;

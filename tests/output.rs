@@ -1,7 +1,5 @@
 //! Where results go, and what is printed.
 
-#![allow(clippy::unwrap_used)] // the lint spares test functions, not their helpers
-
 use std::io::Read as _;
 use std::process::Stdio;
 

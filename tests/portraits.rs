@@ -1,7 +1,5 @@
 //! The shipped networks do what their card says, on renderings that no training saw.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};

@@ -1,8 +1,5 @@
 //! `domex expand` and `domex train` over several processes.
 
-#![allow(clippy::unwrap_used)]
-#![cfg(unix)]
-
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 

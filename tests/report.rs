@@ -1,7 +1,5 @@
 //! The report of a run, as a browser sees it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;

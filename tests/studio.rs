@@ -1,8 +1,5 @@
 //! `domex studio` as a browser sees it, on small networks.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Stdio};

@@ -1,7 +1,5 @@
 //! StyleGAN3 in the program: what serves it, what it looks like, and what refuses it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

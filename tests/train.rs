@@ -1,7 +1,5 @@
 //! `domex train` as its users meet it: from pictures to a model, stopped and resumed, refusals.
 
-#![allow(clippy::unwrap_used)]
-
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 

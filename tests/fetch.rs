@@ -1,9 +1,6 @@
 //! `domex fetch` against a local server that behaves like the Hub: redirects, ranges,
 //! dropped connections, wrong hashes, 401, 404, and no network at all.
 
-// The helpers of a test are part of it.
-#![allow(clippy::unwrap_used)]
-
 mod joined;
 mod server;
 mod waiting;
