@@ -49,7 +49,7 @@ pub struct ModelArgs {
     /// A checkpoint (domex or plain safetensors, stylegan2-ada-pytorch or Domain Expansion .pkl,
     /// rosinality .pt, TensorFlow .pkl, stylegan3 .pkl, Diffusion Autoencoder .ckpt) or a fetched model's name
     /// [default: $DOMEX_MODEL, else portraits, the shipped generator]
-    #[arg(short, long, value_name = "FILE|NAME")]
+    #[arg(short, long, visible_alias = "network", value_name = "FILE|NAME")]
     pub model: Option<String>,
     /// No model, but a small network with random weights, to try the program with
     #[arg(long, conflicts_with = "model")]
@@ -76,6 +76,15 @@ pub fn wanted_model(flag: Option<&str>) -> Option<(&'static str, &str)> {
     });
     let variable = || VALUE.as_deref().map(|value| (VARIABLE, value));
     flag.map(|flag| ("--model", flag)).or_else(variable)
+}
+
+/// Which diffusion autoencoder.
+#[derive(Debug, Args)]
+pub struct AutoencoderArgs {
+    /// A diffusion autoencoder: a published .ckpt, domex's own file, or a fetched model's name [default: $DOMEX_MODEL, else
+    /// diffae, the shipped one]
+    #[arg(short, long, visible_alias = "network", value_name = "FILE|NAME")]
+    pub model: Option<String>,
 }
 
 /// Where results go.

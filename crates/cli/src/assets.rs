@@ -160,15 +160,15 @@ pub fn is_generator(path: &Path) -> bool {
 pub fn shown(path: &Path) -> String {
     let unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
     match unpacked.iter().find(|(_, place)| *place == path) {
-        Some((name, _)) => format!("the shipped {name}"),
+        Some((name, _)) => format!("the shipped {}", name.trim_end_matches(SUFFIX)),
         None => path.display().to_string(),
     }
 }
 
-/// Writes a shipped file into the cache again, if a run remembers it there and it is gone.
+/// Writes a shipped file into the cache again, if a run remembers it there and it is gone or damaged. It is [`shown`] by its name from then on.
 pub fn restore(path: &Path) -> Result<()> {
     for (name, bytes) in embedded::FILES {
-        if !path.exists() && path.ends_with(place_in_cache(name, bytes)) {
+        if path.ends_with(name) && path.ends_with(place_in_cache(name, bytes)) {
             unpacked(name, bytes)?;
         }
     }

@@ -43,7 +43,7 @@ use crate::verbs::Verb;
     name = "domex",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  domex info --model ffhq.pkl\n  domex generate --model ffhq.pkl --seeds 0-15 --trunc 0.7 --out pictures\n  domex expand --domain \"pencil sketch\" --domain zombie --out run\n  domex compose --model run/model.safetensors --set zombie=1,\"pencil sketch\"=0.5\n  domex dormant --model ffhq.pkl --out dormant\n\nExit codes: 0 success, 1 internal error, 2 user error (a flag, a file, a full disk), 129, 130 or 143 interrupted (train and expand have saved a snapshot)."
+    after_help = "Examples:\n  domex generate --seeds 0-15 --trunc 0.7 --out pictures\n  domex expand --domain zombie --domain \"pencil sketch\" --steps 400 --out run\n  domex compose --model run/model.safetensors --set zombie=1,\"pencil sketch\"=0.5\n  domex studio --model run/model.safetensors\n  domex info --model ffhq.pkl\n\nWithout --model the generator of portraits that comes with the program is taken.\n\nExit codes: 0 success, 1 internal error, 2 user error (a flag, a file, a full disk), 129, 130 or 143 interrupted (verbs that train have saved a snapshot)."
 )]
 struct Cli {
     /// Flags that every verb takes.
@@ -88,5 +88,52 @@ mod tests {
     #[test]
     fn the_table_of_flags_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// A command and all below it.
+    fn verbs(command: &clap::Command) -> Vec<&clap::Command> {
+        let below = command.get_subcommands().flat_map(verbs);
+        std::iter::once(command).chain(below).collect()
+    }
+
+    #[test]
+    fn every_verb_has_examples_that_can_be_copied_and_text_that_wraps_by_itself() {
+        for verb in verbs(&Cli::command()) {
+            let name = verb.get_name();
+            let help = verb.get_after_help().unwrap_or_default().to_string();
+            let (examples, text) = help.split_once("\n\n").unwrap_or((&help, ""));
+            let lines = examples.strip_prefix("Examples:\n");
+            let lines = lines.unwrap_or_else(|| panic!("{name}: no examples"));
+            for line in lines.lines() {
+                // A line that is wrapped would be two commands.
+                assert!(line.chars().count() <= 100, "{name}: {line}");
+            }
+            for example in lines.replace("\\\n", "").lines() {
+                for words in example.trim().split(" && ") {
+                    parse(words);
+                }
+            }
+            // A line's end in a paragraph stays where it is in a terminal of any width.
+            for paragraph in text.split("\n\n") {
+                assert!(!paragraph.contains('\n'), "{name}: {paragraph}");
+            }
+        }
+    }
+
+    /// Reads a command as a shell would hand it over; what it would write to a file is left out.
+    fn parse(command: &str) {
+        let command = command.split(" > ").next().unwrap_or_default();
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for letter in command.chars() {
+            match letter {
+                '"' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(letter),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        if let Err(error) = Cli::try_parse_from(&words) {
+            panic!("{command}: {error}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use domex_error::user_error;
 use domex_hub::{CONTAINER, Cache, Manifest, Source};
 use domex_stylegan2::{Generator, GeneratorConfig};
 
-use crate::args::ModelArgs;
+use crate::args::{AutoencoderArgs, ModelArgs, wanted_model};
 use crate::assets;
 use crate::context::Context;
 use crate::kinds::{self, Model, Networks};
@@ -54,9 +54,15 @@ pub fn stylegan2(
     load(context, args)?.stylegan2(name(args))
 }
 
-/// As [`load`], for what only a diffusion autoencoder can do.
-pub fn diffae(context: &Context, args: &ModelArgs) -> domex_error::Result<domex_diffae::Model> {
-    load(context, args)?.diffae(name(args))
+/// The diffusion autoencoder that the flags name, else the shipped one.
+pub fn diffae(
+    context: &Context,
+    args: &AutoencoderArgs,
+) -> domex_error::Result<domex_diffae::Model> {
+    let wanted = wanted_model(args.model.as_deref());
+    let (flag, wanted) = wanted.unwrap_or(("--model", DIFFAE));
+    let path = resolve(flag, wanted)?;
+    open_file(&context.device, &path, Networks::Generator)?.diffae(wanted)
 }
 
 /// What the flags name, in words.

@@ -55,9 +55,10 @@ pub fn refuse_occupied(out: &Path) -> domex_error::Result<()> {
 /// The settings that `domex VERB` put into the snapshots of the run at `path`.
 pub fn settings<T: DeserializeOwned>(path: &Path, verb: &str) -> domex_error::Result<T> {
     let (file, state) = latest(path).map_err(|error| {
-        let hint = match path.is_file() {
-            true => "; to start from the weights of a model, give it as --model",
-            false => "",
+        // Others take a model's file or name here.
+        let hint = match path.is_dir() {
+            true => "",
+            false => "; to start from the weights of a model, give it as --model",
         };
         user_error(format!("--resume {}: {error}{hint}", path.display()))
     })?;
@@ -104,6 +105,26 @@ pub fn refuse_changed(path: &Path, before: &str) -> domex_error::Result<()> {
         false => Err(user_error(format!(
             "{}: has changed since the run began with it; put the old file back, or start a new run",
             path.display()
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_a_model_to_resume_from_is_told_where_it_goes() {
+        let refused = |path: &Path| {
+            let error = settings::<serde_json::Value>(path, "train").unwrap_err();
+            error.message()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let hint = "give it as --model";
+        assert!(refused(Path::new("ffhq256")).contains(hint));
+        assert!(!refused(folder.path()).contains(hint));
+        let file = folder.path().join("ffhq.pkl");
+        std::fs::write(&file, "a model").unwrap();
+        assert!(refused(&file).contains(hint));
+    }
+}
         ))),
     }
 }

@@ -69,7 +69,28 @@ fn reason(error: ZipError) -> io::Error {
     }
 }
 
+/// Whether a set goes into a zip file.
+fn is_zip(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
+}
+
 impl Writer {
+    /// Refuses what [`create`](Self::create) would, and leaves nothing behind: for before the pictures are looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn check(path: &Path, force: bool) -> Result<()> {
+        match is_zip(path) {
+            true if path.exists() && !force => Err(Error::Exists {
+                path: path.to_path_buf(),
+            }),
+            true => Ok(()),
+            false => OutputFolder::create(path, force).map(drop),
+        }
+    }
+
     /// A zip when `path` ends in `.zip`, else a folder. `force` overwrites what is there, and removes the pictures and
     /// the labels of the set before, which may have been larger; other files stay.
     ///
@@ -77,10 +98,7 @@ impl Writer {
     ///
     /// What exists already, or cannot be made.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
-        let is_zip = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
-        let target = if is_zip {
+        let target = if is_zip(path) {
             prepare_file(path, force)?;
             let zip = ZipWriter::new(Part {
                 file: temporary_beside(path)?,
@@ -262,6 +280,25 @@ fn is_number(text: &str, digits: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_refused_is_refused_before_and_nothing_is_left() {
+        let root = tempfile::tempdir().unwrap();
+        let (zip, folder) = (root.path().join("set.zip"), root.path().join("a/set"));
+        for path in [&zip, &folder] {
+            Writer::check(path, false).unwrap();
+            assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        }
+        for path in [&zip, &folder] {
+            let mut writer = Writer::create(path, false).unwrap();
+            writer.add(&RgbImage::new(4, 4), 1).unwrap();
+            writer.finish().unwrap();
+            let (told, before) = (Writer::check(path, false), Writer::create(path, false));
+            let (told, before) = (told.unwrap_err(), before.err().unwrap());
+            assert_eq!(told.to_string(), before.to_string());
+            Writer::check(path, true).unwrap();
+        }
+    }
 
     #[test]
     fn a_smaller_set_leaves_nothing_of_a_larger_one() {

@@ -8,6 +8,8 @@ use std::io::IsTerminal as _;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use domex_data::counted;
+
 use crate::events::Record;
 use crate::stderr;
 
@@ -84,7 +86,7 @@ impl Progress {
 
     /// How long the run will take, by its first steps.
     pub fn estimate(&self, steps: u64, seconds_a_step: f64, memory: Option<u64>) {
-        if self.show != Show::Text {
+        if self.show != Show::Text || steps == 0 {
             return;
         }
         let all = duration(steps as f64 * seconds_a_step);
@@ -92,16 +94,17 @@ impl Progress {
             format!(", {:.1} GB of memory", bytes as f64 / 1e9)
         });
         self.say(&format!(
-            "estimate  {steps} steps of {} s: {all}{memory}",
-            short(seconds_a_step)
+            "estimate  {} of {} s: {all}{memory}",
+            counted(steps as usize, "step"),
+            seconds(seconds_a_step)
         ));
     }
 
     /// A line of at most so many columns.
     fn line(&self, record: &Record, columns: usize) -> String {
         let mut line = format!(
-            "tick {:<4} kimg {:<8}",
-            record.tick,
+            "step {:<6} kimg {:<7}",
+            record.step,
             record.images as f64 / 1000.0
         );
         let end = format!(
@@ -166,6 +169,15 @@ fn short(value: f64) -> String {
     }
 }
 
+/// As exactly as a first guess deserves.
+fn seconds(value: f64) -> String {
+    match value {
+        10.0.. => format!("{value:.0}"),
+        1.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
@@ -180,7 +192,7 @@ mod tests {
     fn a_tick_reads_as_a_line() {
         let progress = Progress::new(Show::Text, 10_000, 0);
         let record = Record {
-            tick: 3,
+            step: 125,
             images: 4000,
             images_per_second: 20.0,
             values: [("loss/G", 0.75), ("augment/p", 0.000_032), ("skipped", 0.0)]
@@ -190,7 +202,7 @@ mod tests {
         };
         let line = progress.line(&record, COLUMNS);
         assert!(
-            line.contains("kimg 4 ") && line.contains("G 0.750"),
+            line.starts_with("step 125    kimg 4 ") && line.contains("G 0.750"),
             "{line}"
         );
         assert!(
@@ -203,6 +215,14 @@ mod tests {
             ..record
         };
         assert!(progress.line(&stalled, COLUMNS).contains("unknown time"));
+    }
+
+    #[test]
+    fn seconds_of_a_first_guess_are_round() {
+        assert_eq!(
+            [155.707, 8.379, 0.1254].map(seconds),
+            ["156", "8.4", "0.13"]
+        );
     }
 
     #[test]

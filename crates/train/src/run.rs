@@ -254,6 +254,12 @@ impl<'a> Running<'a> {
         let (mut plateau, mut signal) = (false, None);
         // A resumed run that has nothing left to do still says where its files are.
         let mut snapshot = None;
+        if self.clock.images >= self.config.images {
+            self.progress.say(&format!(
+                "length    reached already, after {}: nothing is trained",
+                domex_data::counted(self.clock.step as usize, "step")
+            ));
+        }
         while self.clock.images < self.config.images && !plateau && signal.is_none() {
             self.step()?;
             let batch = self.job.batch();
@@ -320,12 +326,10 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Once there is something to tell from: lazy terms fall due every few steps, and nobody waits long for a first line.
+    /// Once there is something to tell from.
     fn estimate(&mut self) {
-        const STEPS: u64 = 16;
-        const SECONDS: f64 = 4.0;
         let (steps, seconds) = self.pace.since_start(&self.clock, self.job.batch() as u64);
-        if self.estimated || (steps < STEPS && seconds < SECONDS) {
+        if self.estimated || !pace::may_tell(steps, seconds) {
             return;
         }
         self.estimated = true;

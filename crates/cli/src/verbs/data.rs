@@ -1,4 +1,4 @@
-//! `domex data`: data sets that the program draws.
+//! `domex data`: data sets, of given pictures or such as the program draws.
 
 mod prepare;
 
@@ -27,7 +27,7 @@ use crate::paths::text;
 /// What `domex data` makes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png\n  domex data prepare photos --out photos.zip --size 256\n  domex data prepare animals --out animals.zip --size 128 --labels folders\n  domex fetch yunet && domex data prepare party --crop face --size 256 --skip-bad --out faces.zip"
+    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out world --domains all --count 27000 --size 128\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png\n  domex data prepare photos --out photos.zip --size 256\n  domex data prepare animals --out animals.zip --size 128 --labels folders\n  domex fetch yunet\n  domex data prepare party --crop face --size 256 --skip-bad --out faces.zip"
 )]
 pub struct Data {
     /// Which data set.
@@ -53,6 +53,9 @@ pub enum Set {
 
 /// Flags of `domex data portraits`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex data portraits --out photos.zip --count 10000\n  domex data portraits --out comic --domains comic --count 500\n  domex data portraits --out pairs.zip --domains photo,sketch,robot --aligned --preview pairs.png\n  domex data portraits --out anna --person 1 --count 10"
+)]
 pub struct PortraitArgs {
     /// Folder to create, or a file that ends in .zip
     #[arg(short, long, visible_alias = "dest", value_name = "DIR|ZIP")]

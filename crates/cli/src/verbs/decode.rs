@@ -11,7 +11,7 @@ use domex_diffae::Model;
 use domex_error::user_error;
 use serde_json::json;
 
-use crate::args::{ModelArgs, OutArgs};
+use crate::args::{AutoencoderArgs, OutArgs};
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::models;
@@ -20,7 +20,7 @@ use crate::paths::texts;
 /// Flags of `domex decode`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex decode --model ffhq128.ckpt codes/codes.safetensors --out pictures\n  domex decode --model ffhq128.ckpt codes/codes.safetensors --fixed-noise"
+    after_help = "Examples:\n  domex decode codes/codes.safetensors --out pictures\n  domex decode --model ffhq128.ckpt codes/codes.safetensors --fixed-noise"
 )]
 pub struct Decode {
     /// What `domex encode` wrote
@@ -28,7 +28,7 @@ pub struct Decode {
     pub codes: PathBuf,
     /// Which model.
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub model: AutoencoderArgs,
     /// Where results go.
     #[command(flatten)]
     pub out: OutArgs,

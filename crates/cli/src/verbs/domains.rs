@@ -23,7 +23,7 @@ use crate::paths::text;
 /// What to do with a model's domains.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex domains list   --model run/model.safetensors\n  domex domains export elf --model run/model.safetensors --out elf.safetensors\n  domex domains discover -n 12 --out found\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains merge one.safetensors two.safetensors --out both.safetensors\n  domex domains remove elf --model both.safetensors --out one.safetensors\n\nDomains that were trained with another --parametrisation than full stand beside the weights: they can be carried\nfrom model to model of the same generator, in any order. A domain that was trained with all weights is in the weights:\nit can be listed, renamed and taken off the list, not carried."
+    after_help = "Examples:\n  domex domains list   --model run/model.safetensors\n  domex domains export elf --model run/model.safetensors --out elf.safetensors\n  domex domains discover -n 12 --out found\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains merge one.safetensors two.safetensors --out both.safetensors\n  domex domains remove elf --model both.safetensors --out one.safetensors\n\nDomains that were trained with another --parametrisation than full stand beside the weights: they can be carried from model to model of the same generator, in any order. A domain that was trained with all weights is in the weights: it can be listed, renamed and taken off the list, not carried."
 )]
 pub struct Domains {
     /// What to do.
@@ -35,6 +35,7 @@ pub struct Domains {
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// List the domains of a model
+    #[command(after_help = "Examples:\n  domex domains list --model run/model.safetensors")]
     List {
         /// Which model.
         #[command(flatten)]
@@ -43,6 +44,9 @@ pub enum What {
     /// Find domains that nobody named: what random edits change most, each as a file of its own
     Discover(discover::Discover),
     /// Write a domain to a file of its own
+    #[command(
+        after_help = "Examples:\n  domex domains export elf --model run/model.safetensors --out elf.safetensors"
+    )]
     Export {
         /// The domain
         name: String,
@@ -54,6 +58,9 @@ pub enum What {
         out: FileArgs,
     },
     /// Add domains from their files
+    #[command(
+        after_help = "Examples:\n  domex domains add elf.safetensors --model portraits --out more.safetensors\n  domex domains add found/found-*.safetensors --model run/model.safetensors --out all.safetensors"
+    )]
     Add {
         /// Files that `export`, `discover` or `domex adapt` wrote
         #[arg(required = true, value_name = "FILE")]
@@ -69,6 +76,9 @@ pub enum What {
         foreign: bool,
     },
     /// Take a domain away
+    #[command(
+        after_help = "Examples:\n  domex domains remove elf --model both.safetensors --out one.safetensors"
+    )]
     Remove {
         /// The domain
         name: String,
@@ -80,6 +90,9 @@ pub enum What {
         out: FileArgs,
     },
     /// Give a domain another name
+    #[command(
+        after_help = "Examples:\n  domex domains rename \"pencil sketch\" sketch --model run/model.safetensors --out named.safetensors"
+    )]
     Rename {
         /// The domain
         name: String,
@@ -93,6 +106,9 @@ pub enum What {
         out: FileArgs,
     },
     /// Put the domains of several models of one generator into one
+    #[command(
+        after_help = "Examples:\n  domex domains merge one.safetensors two.safetensors --out both.safetensors"
+    )]
     Merge {
         /// Models; the first one's weights are kept
         #[arg(required = true, num_args = 2.., value_name = "MODEL")]
@@ -102,6 +118,9 @@ pub enum What {
         out: FileArgs,
     },
     /// Bake a domain into plain weights, which any StyleGAN2 program reads; not one that has factors of channels or a mapping
+    #[command(
+        after_help = "Examples:\n  domex domains fuse style --model more.safetensors --out fused.safetensors\n  domex domains fuse style=0.7 --model more.safetensors --out fused.safetensors\n\nThe result is a generator without domains: its pictures are those of the domain, and other domains of the model are left out."
+    )]
     Fuse {
         /// The domain, with a strength if it is not 1
         #[arg(value_name = "NAME[=ALPHA]")]
@@ -176,17 +195,31 @@ pub fn run(context: &Context, args: &Domains) -> domex_error::Result<()> {
         What::Fuse { name, model, out } => {
             out.check()?;
             let model = models::stylegan2(context, model)?;
+            let others = others(&model, name);
             let fused = fuse::fuse(model, name)?;
             fused.save(&out.out, out.overwrite())?;
-            told(
-                context,
-                &fused,
-                &out.out,
-                &format!("{name} is in the weights"),
-            );
+            let left = match others.is_empty() {
+                true => String::new(),
+                false => format!(", without {}", others.join(", ")),
+            };
+            let what = format!("{name} is in the weights{left}");
+            told(context, &fused, &out.out, &what);
             Ok(())
         }
     }
+}
+
+/// The names of all domains but one, which may stand there with its strength.
+fn others(model: &Model, wanted: &str) -> Vec<String> {
+    let name = wanted.rsplit_once('=').map_or(wanted, |(name, _)| name);
+    let domains = model
+        .expansion()
+        .into_iter()
+        .flat_map(|expansion| expansion.layout.domains());
+    domains
+        .filter(|domain| domain.name != name.trim())
+        .map(|domain| domain.name.clone())
+        .collect()
 }
 
 /// The domains of a model, or that it has none.
@@ -283,6 +316,17 @@ fn put(model: &mut Model, domain: &DomainFile, moved: &mut Vec<String>) -> domex
         Some(expansion) => expansion,
         None => file::unexpanded(model)?,
     };
+    let name = &domain.domain.name;
+    if expansion
+        .layout
+        .domains()
+        .iter()
+        .any(|has| has.name == *name)
+    {
+        return Err(user_error(format!(
+            "{name}: the model has a domain of this name; `domex domains rename` gives it another, or `remove` takes it away"
+        )));
+    }
     let dimension = expansion.put_in(domain)?;
     if dimension != domain.domain.dimension {
         moved.push(format!("{} to {dimension}", domain.domain.name));

@@ -31,7 +31,7 @@ const EXTENSIONS: [&str; 5] = ["safetensors", "npz", "npy", "pt", "pth"];
 /// Flags of `domex edit`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex edit --model run/model.safetensors --image anna.jpg --set elf=1 --out elf\n  domex edit --model run/model.safetensors --latents anna/latents --set elf=1,sketch=0.5 --out both\n  domex edit --model run/model.safetensors --image party.jpg --crop face --set elf=1 --out guest\n  domex edit --model run/model.safetensors --image party.jpg --crop face --face 2 --set elf=1 --out other\n\nPictures are inverted first, as `domex invert` does it, into OUT/inverted; its latents can be used again by --latents. A diffusion autoencoder encodes them instead; its --latents is what `domex encode` wrote.\n0 is the base subspace, 1 the domain as it was learnt. Writes a picture each, and grid.png with the base beside it."
+    after_help = "Examples:\n  domex edit --model run/model.safetensors --image anna.jpg --set elf=1 --out elf\n  domex edit --model run/model.safetensors --latents anna/latents --set elf=1,sketch=0.5 --out both\n  domex edit --model run/model.safetensors --image party.jpg --crop face --set elf=1 --out guest\n\nPictures are inverted first, as `domex invert` does it, into OUT/inverted; its latents can be used again by --latents. A diffusion autoencoder encodes them instead; its --latents is what `domex encode` wrote. Strength 0 is the base subspace, 1 the domain as it was learnt. Writes a picture each, and grid.png with the base beside it."
 )]
 pub struct Edit {
     /// Which model.

@@ -11,7 +11,7 @@ use domex_checkpoint::safetensors;
 use domex_data::{counted, picture};
 use serde_json::json;
 
-use crate::args::{ModelArgs, OutArgs};
+use crate::args::{AutoencoderArgs, OutArgs};
 use crate::context::Context;
 use crate::crop::{CropArgs, Cropper};
 use crate::interrupt::Interrupt;
@@ -24,7 +24,7 @@ const FILE: &str = "codes.safetensors";
 /// Flags of `domex encode`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex encode --model ffhq128.ckpt face.png --out codes\n  domex encode --model ffhq128.ckpt *.jpg --steps 0\n  domex encode --model ffhq128.ckpt party.jpg --crop face\n  domex encode --model ffhq128.ckpt party.jpg --crop face --face 2\n\nWrites codes.safetensors: z_sem, one row a picture, and x_T, the noise that brings back what z_sem leaves out."
+    after_help = "Examples:\n  domex encode face.png --out codes\n  domex encode --model ffhq128.ckpt *.jpg --steps 0\n  domex encode --model ffhq128.ckpt party.jpg --crop face\n  domex encode --model ffhq128.ckpt party.jpg --crop face --face 2\n\nWrites codes.safetensors: z_sem, one row a picture, and x_T, the noise that brings back what z_sem leaves out."
 )]
 pub struct Encode {
     /// Pictures, which are brought to the model's size
@@ -35,7 +35,7 @@ pub struct Encode {
     pub crop: CropArgs,
     /// Which model.
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub model: AutoencoderArgs,
     /// Where results go.
     #[command(flatten)]
     pub out: OutArgs,

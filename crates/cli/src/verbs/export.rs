@@ -20,7 +20,7 @@ use crate::paths::text;
 /// Flags of `domex export`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex export --model run/model.safetensors --out elf.onnx\n  domex export --model run/model.safetensors --out hub/elf.onnx --precision float16 --card\n  domex export --model ffhq.pkl --input w+ --noise input --out ffhq.onnx\n\nThe graph takes z or w, truncation, and the strength of each domain, and gives pictures from -1 to 1: those of `domex compose`,\nwhere strength 0 is the base subspace. Its operators are standard ones (opset 17). FILE.json, beside it, lists what goes in."
+    after_help = "Examples:\n  domex export --model run/model.safetensors --out elf.onnx\n  domex export --model run/model.safetensors --out hub/elf.onnx --precision float16 --card\n  domex export --model ffhq.pkl --input w+ --noise input --out ffhq.onnx\n\nThe graph takes z or w, truncation, and the strength of each domain, and gives pictures from -1 to 1: those of `domex compose`, where strength 0 is the base subspace. Its operators are standard ones (opset 17). FILE.json, beside it, lists what goes in."
 )]
 pub struct Export {
     /// Which model.

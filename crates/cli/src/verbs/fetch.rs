@@ -96,10 +96,10 @@ fn list(context: &Context, manifest: &Manifest, cache: &Cache) -> domex_error::R
         let alias = entry.alias.as_ref();
         let alias = alias.map_or(String::new(), |alias| format!(" (or {alias})"));
         stdout::line(&format!(
-            "{:<28} {:<10} {:<9} {size:>12}  {hash}",
+            "{:<28} {:<16} {:<9} {size:>12}  {hash}",
             entry.name,
             entry.kind,
-            here.unwrap_or("-")
+            here.unwrap_or("not here")
         ));
         stdout::line(&format!("    {}{alias}", entry.about));
         stdout::line(&format!("    {}  [{}]", entry.place()?, entry.license));

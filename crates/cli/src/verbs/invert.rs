@@ -36,7 +36,7 @@ use crate::{assets, models};
 /// Flags of `domex invert`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n  domex fetch yunet && domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --out guest\n  domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --face 2 --out other\n\nA picture of another size is resized along its shorter side and its middle is taken;\n--crop face finds the face and cuts it out as the pictures of FFHQ are; of several the largest, or that of --face. Of an expanded model the latent is\nlooked for on the base subspace, or on that of --domain, and the same picture is shown in every domain.\nWrites latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune\nmodel.safetensors, the generator that gives the pictures at these latents with its own pixel noise."
+    after_help = "Examples:\n  domex invert --image anna.jpg --out anna\n  domex invert --image photos --space w+ --tune 350 --out tuned\n  domex invert --model run/model.safetensors --image drawing.png --domain sketch --out drawing\n  domex fetch yunet\n  domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --out guest\n  domex invert --model stylegan2-ffhq-1024 --image party.jpg --crop face --face 2 --out other\n\nA picture of another size is resized along its shorter side and its middle is taken; --crop face finds the face and cuts it out as the pictures of FFHQ are; of several the largest, or that of --face. Of an expanded model the latent is looked for on the base subspace, or on that of --domain, and the same picture is shown in every domain. Writes latents/NAME.safetensors (w, and the pixel noise), pictures/NAME.png, beside.png, invert.json, and with --tune model.safetensors, the generator that gives the pictures at these latents with its own pixel noise."
 )]
 pub struct Invert {
     /// Which model.
@@ -116,7 +116,7 @@ pub fn run(context: &Context, args: &Invert) -> domex_error::Result<()> {
     for picture in pictures {
         let figures = picture.get("tuned").unwrap_or(&picture["found"]);
         context.say(&format!(
-            "{}: distance {:.4}, {:.1} dB",
+            "{}: perceptual distance {:.4}, PSNR {:.1} dB",
             picture["name"].as_str().unwrap_or_default(),
             figures["distance"].as_f64().unwrap_or(f64::NAN),
             figures["psnr"].as_f64().unwrap_or(f64::NAN)

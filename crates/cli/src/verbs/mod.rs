@@ -52,7 +52,7 @@ pub enum Verb {
     Mix(mix::Mix),
     /// Show which latent directions the generator leaves unused
     Dormant(dormant::Dormant),
-    /// Create a data set of portraits with known factors
+    /// Make a data set of pictures, or of portraits with known factors
     Data(data::Data),
     /// Train a StyleGAN2 on pictures
     Train(Box<train::Train>),
@@ -82,7 +82,7 @@ pub enum Verb {
     Eval(eval::Eval),
     /// Fetch published networks by name, or list them
     Fetch(fetch::Fetch),
-    /// Convert a checkpoint to safetensors
+    /// Convert a checkpoint to domex's own file, safetensors or a network pickle
     Convert(convert::Convert),
     /// Write a StyleGAN2 with its domains as an ONNX graph
     Export(export::Export),

@@ -25,7 +25,7 @@ const BETA: f64 = 0.02;
 /// Flags of `domex person`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex invert --image anna --out anna-latents\n  domex expand --tasks anna.toml --out run\n  domex person sample  --model run/model.safetensors --anchors anna-latents/latents --name anna\n  domex person project --model run/model.safetensors --anchors anna-latents/latents --name anna --image torn.png --mask hole.png\n  domex person edit    --model run/model.safetensors --anchors anna-latents/latents --name anna --latents out/latents --dim 3 --set zombie=1\n\nThe anchors are the latents of the person's pictures, in W. With --name they are moved onto the person's subspace of an\nexpanded model; without it the model itself was tuned to the person, as `domex invert --tune` does."
+    after_help = "Examples:\n  domex invert --image anna --out anna-latents\n  domex expand --tasks anna.toml --out run\n  domex person sample  --model run/model.safetensors --anchors anna-latents/latents --name anna\n  domex person project --model run/model.safetensors --anchors anna-latents/latents --name anna \\\n      --image torn.png --mask hole.png\n  domex person edit    --model run/model.safetensors --anchors anna-latents/latents --name anna \\\n      --latents out/latents --dim 3 --set zombie=1\n\nThe anchors are the latents of the person's pictures, in W. With --name they are moved onto the person's subspace of an expanded model; without it the model itself was tuned to the person, as `domex invert --tune` does."
 )]
 pub struct Person {
     /// What to do.

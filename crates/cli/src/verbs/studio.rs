@@ -37,7 +37,7 @@ const WORKSPACE: &str = "studio";
 /// Flags of `domex studio`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex studio\n  domex studio --model run/model.safetensors\n  domex studio --model run/model.safetensors --workspace presets --port 9000\n  domex studio --model run/model.safetensors --host 0.0.0.0\n\nOpen the address that it prints in a browser; Ctrl-C ends it. The page answers to this machine alone. With --host other machines reach it, and the\naddress has a token, without which nothing is answered; what they send is not encrypted. From another machine, a tunnel is safer:\nssh -L 7860:localhost:7860 MACHINE."
+    after_help = "Examples:\n  domex studio\n  domex studio --model run/model.safetensors\n  domex studio --model run/model.safetensors --workspace presets --port 9000\n  domex studio --model run/model.safetensors --host 0.0.0.0\n\nOpen the address that it prints in a browser; Ctrl-C ends it. The page answers to this machine alone. With --host other machines reach it, and the address has a token, without which nothing is answered; what they send is not encrypted. From another machine, a tunnel is safer: ssh -L 7860:localhost:7860 MACHINE."
 )]
 pub struct Studio {
     /// Which model.

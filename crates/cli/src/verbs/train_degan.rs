@@ -32,7 +32,7 @@ const SHARES: Shares = Shares {
 /// Flags of `domex train-degan`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex train-degan --out runs/degan --kimg 24\n  domex train-degan --model ffhq.pkl --clip ViT-B/32 --styles art.zip --backbone vit_b_16.pth --out runs/degan\n  domex train-degan --resume runs/degan\n\nThe run's folder has model.safetensors, which `domex adapt --degan` takes, and styles*.png: in each row a picture and the\ngenerator's own pictures in its domain. For the shipped generator the pictures are rendered, of twenty of the built-in domains; the\nsix that are held out are measured only. With a public backbone that stays as it is and heads are trained, without one a small\nnetwork is trained whole."
+    after_help = "Examples:\n  domex train-degan --out runs/degan --kimg 24\n  domex train-degan --model ffhq.pkl --clip ViT-B/32 --styles art.zip --backbone vit.pth --out degan\n  domex train-degan --resume runs/degan\n\nThe run's folder has model.safetensors, which `domex adapt --degan` takes, and styles*.png: in each row a picture and the generator's own pictures in its domain. For the shipped generator the pictures are rendered, of twenty of the built-in domains; the six that are held out are measured only. With a public backbone that stays as it is and heads are trained, without one a small network is trained whole."
 )]
 pub struct TrainDegan {
     #[command(flatten)]

@@ -21,7 +21,7 @@ const KIMG: f64 = 60.0;
 /// Flags of `domex train-encoder`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex train-encoder --model cats.safetensors --out runs/enc\n  domex train-encoder --resume runs/enc --kimg 200\n  domex invert --model cats.safetensors --encoder runs/enc/model.safetensors --image tom.jpg\n\nNo pictures are needed: the generator makes them. An encoder serves the generator that it was trained for and every model\nexpanded from it. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143). The run's folder has\nmodel.safetensors, best.safetensors, found*.png (pictures above, what is found of them below) and events.jsonl."
+    after_help = "Examples:\n  domex train-encoder --model cats.safetensors --out runs/enc\n  domex train-encoder --resume runs/enc --kimg 200\n  domex invert --model cats.safetensors --encoder runs/enc/model.safetensors --image tom.jpg\n\nNo pictures are needed: the generator makes them. An encoder serves the generator that it was trained for and every model expanded from it. Ctrl-C or SIGTERM saves a snapshot and ends the run (exit code 130 or 143). The run's folder has model.safetensors, best.safetensors, found*.png (pictures above, what is found of them below) and events.jsonl."
 )]
 pub struct TrainEncoder {
     /// The StyleGAN2 whose latents are to be found: a checkpoint or a fetched model's name

@@ -27,7 +27,7 @@ const SOURCE: &str = "photo";
 /// Flags of `domex train-hyperdomain`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex train-hyperdomain --out runs/hyperdomain --kimg 24\n  domex train-hyperdomain --model ffhq.pkl --clip ViT-B/32 --texts styles.txt --source photo --out runs/hyperdomain\n  domex train-hyperdomain --resume runs/hyperdomain\n\nThe run's folder has model.safetensors, which `domex adapt --hyperdomain` takes, and domains*.png with a row for each text. For\nthe shipped generator the texts are the words for twenty of the built-in domains, whose renderings say what should come out; the six\nthat are held out are measured only."
+    after_help = "Examples:\n  domex train-hyperdomain --out runs/hyperdomain --kimg 24\n  domex train-hyperdomain --model ffhq.pkl --clip ViT-B/32 --texts styles.txt --out runs/hyperdomain\n  domex train-hyperdomain --resume runs/hyperdomain\n\nThe run's folder has model.safetensors, which `domex adapt --hyperdomain` takes, and domains*.png with a row for each text. For the shipped generator the texts are the words for twenty of the built-in domains, whose renderings say what should come out; the six that are held out are measured only."
 )]
 pub struct TrainHyperdomain {
     #[command(flatten)]

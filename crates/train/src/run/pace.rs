@@ -30,6 +30,12 @@ impl Means {
     }
 }
 
+/// Whether so many first steps in so many seconds say how long a run will take: the first of them has all lazy terms, which fall due
+/// every few steps later, and nobody waits long for a first line.
+pub(super) fn may_tell(steps: u64, seconds: f64) -> bool {
+    steps >= 16 || (steps >= 4 && seconds >= 4.0) || seconds >= 60.0
+}
+
 /// Measures speed and adds up the time of all parts of a run.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -75,5 +81,17 @@ impl Pace {
         self.tick_start = Instant::now();
         self.tick_images = clock.images;
         speed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_slow_steps_is_not_told_by_its_first_alone() {
+        assert!(!may_tell(1, 9.0) && !may_tell(3, 27.0) && may_tell(4, 36.0));
+        assert!(!may_tell(15, 1.0) && may_tell(16, 1.0));
+        assert!(may_tell(1, 75.0), "nor is nothing told for long");
     }
 }

@@ -22,6 +22,9 @@ use crate::paths::text;
 
 /// Flags of `domex data prepare`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex data prepare photos --out photos.zip --size 256\n  domex data prepare animals --out animals.zip --size 128 --labels folders\n  domex data prepare party --crop face --size 256 --skip-bad --out faces.zip"
+)]
 pub struct PrepareArgs {
     /// The pictures: a folder with its sub-folders, or a zip file
     #[arg(value_name = "DIR|ZIP")]
@@ -92,6 +95,10 @@ pub fn run(context: &Context, args: &PrepareArgs) -> domex_error::Result<()> {
         resize: args.size,
     };
     refuse_own_folder(&args.from, &args.out)?;
+    if !args.dry_run {
+        // Before all pictures are looked at, which may take long.
+        Writer::check(&args.out, args.force)?;
+    }
     let opened = open(context, args, options)?;
     tell(context, &opened);
     let source = &*opened.source;

@@ -35,7 +35,7 @@ const WORDS: usize = 3;
 /// Flags of `domex domains discover`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  domex domains discover --out found\n  domex domains discover -n 6 --seed 1 --words words.txt --out found\n  domex domains discover -n 8 --model ffhq.pkl --clip ViT-B/32 --out found\n  domex domains add found/found-*.safetensors --model portraits --out more.safetensors\n\nRandom edits change pictures of the same latents; the principal components of how CLIP sees these changes are distinct\ndirections, and each of the first becomes a domain on a dormant direction of its own: a file, and a row of grid.png.\nWhat they show is for you to see: no text asks for anything."
+    after_help = "Examples:\n  domex domains discover --out found\n  domex domains discover -n 6 --seed 1 --words words.txt --out found\n  domex domains discover -n 8 --model ffhq.pkl --clip ViT-B/32 --out found\n  domex domains add found/found-*.safetensors --model portraits --out more.safetensors\n\nRandom edits change pictures of the same latents; the principal components of how CLIP sees these changes are distinct directions, and each of the first becomes a domain on a dormant direction of its own: a file, and a row of grid.png. What they show is for you to see: no text asks for anything."
 )]
 pub struct Discover {
     /// How many domains

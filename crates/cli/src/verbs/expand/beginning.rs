@@ -22,7 +22,9 @@ pub fn tell_model(context: &Context, settings: &Settings, model: &Model) {
         assets::shown(Path::new(&settings.model)),
     ));
     if settings.config.dimensions == Dimensions::Probed {
-        context.say("probing   directions, for those that change pictures least");
+        context.say(&format!(
+            "probing   {latent} directions for those that change pictures least, 8 pictures each"
+        ));
     }
 }
 

@@ -331,10 +331,10 @@ impl Settings {
             .clip
             .iter()
             .map(|model| format!("{} × {}", assets::shown(&model.path), model.weight));
-        let falling = if c.cooldown > 0.0 {
-            format!(" falling to 0 over the last {:.0} %", 100.0 * c.cooldown)
-        } else {
-            String::new()
+        let falling = match c.cooldown {
+            1.0.. => " falling to 0 over the whole run".to_owned(),
+            part if part > 0.0 => format!(" falling to 0 over the last {:.0} %", 100.0 * part),
+            _ => String::new(),
         };
         let passes = c.passes().first().copied().filter(|pass| *pass < c.batch);
         let mut passes = passes.map_or(String::new(), |pass| format!(" in passes of {pass}"));

@@ -25,7 +25,7 @@ use crate::{basis, models};
 /// Flags of `domex person edit`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes NAME-0.png, NAME-1.png, ... for each step of each latent, and grid.png. The direction is brought into the span of the\nanchors first; what is printed as its cosine says how much of it the person can do."
+    after_help = "Examples:\n  domex person edit --model run/model.safetensors --anchors anna-latents/latents --name anna \\\n      --latents out/latents --dim 3\n\nWrites NAME-0.png, NAME-1.png, ... for each step of each latent, and grid.png. The direction is brought into the span of the anchors first; what is printed as its cosine says how much of it the person can do."
 )]
 pub struct Edit {
     /// Whose space.

@@ -33,7 +33,7 @@ const HELD: (usize, usize) = (12, 18);
 /// Flags of `domex person project`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes latents/NAME.safetensors (w), pictures/NAME.png, beside.png and person.json; with --mask also filled/NAME.png, the given\npicture with its hole filled without a seam."
+    after_help = "Examples:\n  domex person project --model run/model.safetensors --anchors anna-latents/latents --name anna \\\n      --image new.png\n  domex person project --model run/model.safetensors --anchors anna-latents/latents --name anna \\\n      --image torn.png --mask hole.png\n\nWrites latents/NAME.safetensors (w), pictures/NAME.png, beside.png and person.json; with --mask also filled/NAME.png, the given picture with its hole filled without a seam."
 )]
 pub struct Project {
     /// Whose space.

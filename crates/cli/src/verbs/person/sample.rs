@@ -18,6 +18,9 @@ const MOST_IN_GRID: usize = 64;
 
 /// Flags of `domex person sample`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  domex person sample --model run/model.safetensors --anchors anna-latents/latents --name anna\n  domex person sample --model run/model.safetensors --anchors anna-latents/latents --name anna \\\n      --set zombie --count 64 --out zombies"
+)]
 pub struct Sample {
     /// Whose space.
     #[command(flatten)]
