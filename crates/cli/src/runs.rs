@@ -105,6 +105,9 @@ pub fn refuse_changed(path: &Path, before: &str) -> domex_error::Result<()> {
         false => Err(user_error(format!(
             "{}: has changed since the run began with it; put the old file back, or start a new run",
             path.display()
+        ))),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -123,8 +126,5 @@ mod tests {
         let file = folder.path().join("ffhq.pkl");
         std::fs::write(&file, "a model").unwrap();
         assert!(refused(&file).contains(hint));
-    }
-}
-        ))),
     }
 }
