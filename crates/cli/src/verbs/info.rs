@@ -1,6 +1,7 @@
 //! `domex info`: what a checkpoint holds.
 
 mod autoencoder;
+mod stylegan2;
 mod stylegan3;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,12 @@ use std::fmt::Write as _;
 use candle_core::Tensor;
 use clap::Args;
 use domex_latent::expansion::Expansion;
-use domex_stylegan2::{Model, Tensors};
 use serde_json::{Value, json};
 
 use crate::args::ModelArgs;
 use crate::context::Context;
-use crate::stdout;
-use crate::{kinds, models};
+use crate::kinds::Model;
+use crate::{models, stdout};
 
 /// Flags of `domex info`.
 #[derive(Debug, Args)]
@@ -37,26 +37,49 @@ pub struct Info {
 /// Domains that a screen has room for.
 const MOST_DOMAINS: usize = 12;
 
+/// Networks by the prefix of their tensors.
+type Networks = Vec<(&'static str, BTreeMap<String, Tensor>)>;
+
+/// What a generator's kind says of it.
+struct Facts {
+    networks: Networks,
+    /// The result, but for what generators of all kinds have.
+    result: Value,
+    /// Lines above those that all kinds have.
+    head: String,
+    /// Lines below the sizes of the networks.
+    notes: String,
+}
+
 /// Runs the verb.
 pub fn run(context: &Context, args: &Info) -> domex_error::Result<()> {
-    let model = match models::load_all(context, &args.model)? {
-        kinds::Model::StyleGan2(model) => *model,
-        kinds::Model::StyleGan3(model) => return stylegan3::run(context, args, &model),
-        kinds::Model::DiffAe(model) => return autoencoder::run(context, args, &model),
+    let model = models::load_all(context, &args.model)?;
+    let Facts {
+        networks,
+        mut result,
+        head: mut out,
+        notes,
+    } = match &model {
+        Model::StyleGan2(model) => stylegan2::facts(model)?,
+        Model::StyleGan3(model) => stylegan3::facts(model)?,
+        Model::DiffAe(model) => autoencoder::facts(model)?,
     };
-    let networks = networks(&model);
-    let mut result = summary(&model, &networks);
+    result["networks"] = numbers(&networks);
+    result["expansion"] = json!(model.expansion().map(|expansion| &expansion.layout));
+    result["provenance"] = model.provenance().clone();
     if args.tensors {
-        result["tensors"] = networks
-            .iter()
-            .flat_map(|(name, tensors)| listed(name, tensors))
-            .collect();
+        let networks = networks.iter();
+        result["tensors"] = networks.flat_map(|(name, own)| listed(name, own)).collect();
     }
     if context.json {
         context.result(&result);
         return Ok(());
     }
-    stdout::print(&table(&model, &networks, args.all)?);
+    sizes(&mut out, &networks)?;
+    out.push_str(&notes);
+    domains(&mut out, model.expansion(), args.all)?;
+    origin(&mut out, model.provenance(), args.all)?;
+    stdout::print(&out);
     print_tensors(&result);
     Ok(())
 }
@@ -71,18 +94,6 @@ fn print_tensors(result: &Value) {
             text(&tensor["dtype"])
         ));
     }
-}
-
-/// Every network that the model holds, under its prefix in the container.
-fn networks(model: &Model) -> Vec<(&'static str, Tensors)> {
-    let mut networks = vec![("generator_ema", model.g_ema.tensors())];
-    if let Some(generator) = &model.g {
-        networks.push(("generator", generator.tensors()));
-    }
-    if let Some(discriminator) = &model.discriminator {
-        networks.push(("discriminator", discriminator.tensors()));
-    }
-    networks
 }
 
 fn count(tensors: &BTreeMap<String, Tensor>) -> usize {
@@ -103,7 +114,7 @@ fn listed<'a>(
 }
 
 /// How many tensors and numbers each network has.
-fn numbers(networks: &[(&str, Tensors)]) -> Value {
+fn numbers(networks: &Networks) -> Value {
     let numbers = networks.iter().map(|(name, tensors)| {
         (
             (*name).to_owned(),
@@ -113,70 +124,8 @@ fn numbers(networks: &[(&str, Tensors)]) -> Value {
     Value::Object(numbers.collect())
 }
 
-fn summary(model: &Model, networks: &[(&str, Tensors)]) -> Value {
-    json!({
-        "kind": "stylegan2",
-        "generator": model.config(),
-        "discriminator": model.discriminator.as_ref().map(domex_stylegan2::Discriminator::config),
-        "networks": numbers(networks),
-        "expansion": model.expansion().map(|expansion| &expansion.layout),
-        "provenance": model.provenance,
-    })
-}
-
-fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error::Result<String> {
-    let config = model.config();
-    let synthesis = &config.synthesis;
-    let mut out = String::new();
-    let side = synthesis.img_resolution;
-    writeln!(
-        out,
-        "{}StyleGAN2, {side}×{side} pixels, {}",
-        match config.c_dim() {
-            0 => "",
-            _ => "class-conditional ",
-        },
-        match synthesis.img_channels {
-            1 => "grey (1 channel)".to_owned(),
-            channels => format!("{channels} channels"),
-        }
-    )?;
-    writeln!(
-        out,
-        "  latent         z {}, w {}, {} rows of w",
-        config.z_dim(),
-        config.w_dim(),
-        config.num_ws()
-    )?;
-    writeln!(
-        out,
-        "  classes        {}",
-        if config.c_dim() == 0 {
-            "none".to_owned()
-        } else {
-            config.c_dim().to_string()
-        }
-    )?;
-    writeln!(out, "  mapping        {} layers", config.mapping.num_layers)?;
-    writeln!(
-        out,
-        "  architecture   {}",
-        text(&serde_json::to_value(synthesis.architecture)?)
-    )?;
-    let features: Vec<String> = synthesis
-        .channels
-        .iter()
-        .map(|(side, n)| format!("{side}²:{n}"))
-        .collect();
-    writeln!(out, "  features       {}", features.join(" "))?;
-    sizes(&mut out, networks)?;
-    domains(&mut out, model.expansion(), all)?;
-    origin(&mut out, &model.provenance, all)?;
-    Ok(out)
-}
-
 /// A line for each network.
-fn sizes(out: &mut String, networks: &[(&str, Tensors)]) -> std::fmt::Result {
+fn sizes(out: &mut String, networks: &Networks) -> std::fmt::Result {
     for (name, tensors) in networks {
         writeln!(
             out,

@@ -3,34 +3,29 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use candle_core::Tensor;
 use domex_diffae::{Model, Resampling};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Info, domains, listed, numbers, origin, print_tensors, sizes};
-use crate::context::Context;
-use crate::stdout;
+use super::{Facts, Networks};
 
-/// Shows the model.
-pub(super) fn run(context: &Context, args: &Info, model: &Model) -> domex_error::Result<()> {
-    let networks = networks(model);
-    let mut result = summary(model, &networks);
-    if args.tensors {
-        let all = networks.iter();
-        result["tensors"] = all
-            .flat_map(|(name, tensors)| listed(name, tensors))
-            .collect();
+pub(super) fn facts(model: &Model) -> domex_error::Result<Facts> {
+    let averaged = if model.averaged { "yes" } else { "no" };
+    let mut notes = format!("  averaged       {averaged}\n");
+    for limit in model.limits() {
+        writeln!(notes, "  note           {limit}")?;
     }
-    if context.json {
-        context.result(&result);
-        return Ok(());
-    }
-    stdout::print(&table(model, &networks, args.all)?);
-    print_tensors(&result);
-    Ok(())
+    Ok(Facts {
+        networks: networks(model),
+        result: json!({
+            "kind": domex_diffae::model::KIND,
+            "config": model.config(),
+            "averaged": model.averaged,
+            "limits": model.limits(),
+        }),
+        head: head(model)?,
+        notes,
+    })
 }
-
-type Networks = Vec<(&'static str, BTreeMap<String, Tensor>)>;
 
 /// The tensors of each network, by their names below it.
 fn networks(model: &Model) -> Networks {
@@ -48,19 +43,7 @@ fn networks(model: &Model) -> Networks {
     networks
 }
 
-fn summary(model: &Model, networks: &Networks) -> Value {
-    json!({
-        "kind": domex_diffae::model::KIND,
-        "config": model.config(),
-        "networks": numbers(networks),
-        "averaged": model.averaged,
-        "limits": model.limits(),
-        "expansion": model.expansion.as_ref().map(|expansion| &expansion.layout),
-        "provenance": model.provenance,
-    })
-}
-
-fn table(model: &Model, networks: &Networks, all: bool) -> domex_error::Result<String> {
+fn head(model: &Model) -> domex_error::Result<String> {
     let config = model.config();
     let (unet, side) = (&config.unet, config.unet.image_size);
     let mut out = String::new();
@@ -110,16 +93,5 @@ fn table(model: &Model, networks: &Networks, all: bool) -> domex_error::Result<S
         Resampling::Plain => "means and repetition",
     };
     writeln!(out, "  resampling     {resampling}")?;
-    sizes(&mut out, networks)?;
-    writeln!(
-        out,
-        "  averaged       {}",
-        if model.averaged { "yes" } else { "no" }
-    )?;
-    for limit in model.limits() {
-        writeln!(out, "  note           {limit}")?;
-    }
-    domains(&mut out, model.expansion.as_ref(), all)?;
-    origin(&mut out, &model.provenance, all)?;
     Ok(out)
 }

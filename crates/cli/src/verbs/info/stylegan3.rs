@@ -2,43 +2,34 @@
 
 use std::fmt::Write as _;
 
-use domex_stylegan2::{Discriminator, Tensors};
+use domex_stylegan2::Discriminator;
 use domex_stylegan3::Model;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Info, domains, listed, numbers, origin, print_tensors, sizes};
-use crate::context::Context;
-use crate::stdout;
+use super::Facts;
 
-/// Shows the model.
-pub(super) fn run(context: &Context, args: &Info, model: &Model) -> domex_error::Result<()> {
+pub(super) fn facts(model: &Model) -> domex_error::Result<Facts> {
     let mut networks = vec![("generator_ema", model.g_ema.tensors())];
     if let Some(discriminator) = &model.discriminator {
         networks.push(("discriminator", discriminator.tensors()));
     }
-    let mut result = summary(model, &networks);
-    if args.tensors {
-        let tensors = networks.iter();
-        result["tensors"] = tensors.flat_map(|(name, own)| listed(name, own)).collect();
+    let mut notes = String::new();
+    if model.left_out {
+        writeln!(
+            notes,
+            "  note           the generator as training left it is not read"
+        )?;
     }
-    if context.json {
-        context.result(&result);
-        return Ok(());
-    }
-    stdout::print(&table(model, &networks, args.all)?);
-    print_tensors(&result);
-    Ok(())
-}
-
-fn summary(model: &Model, networks: &[(&str, Tensors)]) -> Value {
-    json!({
-        "kind": domex_stylegan3::model::KIND,
-        "generator": model.config(),
-        "discriminator": model.discriminator.as_ref().map(Discriminator::config),
-        "layers": layers(model).collect::<Vec<_>>(),
-        "networks": numbers(networks),
-        "expansion": model.expansion().map(|expansion| &expansion.layout),
-        "provenance": model.provenance,
+    Ok(Facts {
+        networks,
+        result: json!({
+            "kind": domex_stylegan3::model::KIND,
+            "generator": model.config(),
+            "discriminator": model.discriminator.as_ref().map(Discriminator::config),
+            "layers": layers(model).collect::<Vec<_>>(),
+        }),
+        head: head(model)?,
+        notes,
     })
 }
 
@@ -48,7 +39,7 @@ fn layers(model: &Model) -> impl Iterator<Item = String> {
     layers.into_iter().map(|layer| layer.name)
 }
 
-fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error::Result<String> {
+fn head(model: &Model) -> domex_error::Result<String> {
     let config = model.config();
     let synthesis = &config.synthesis;
     let side = synthesis.img_resolution;
@@ -84,14 +75,5 @@ fn table(model: &Model, networks: &[(&str, Tensors)], all: bool) -> domex_error:
     )?;
     let names: Vec<String> = layers(model).collect();
     writeln!(out, "  layers         {}", names.join(" "))?;
-    sizes(&mut out, networks)?;
-    if model.left_out {
-        writeln!(
-            out,
-            "  note           the generator as training left it is not read"
-        )?;
-    }
-    domains(&mut out, model.expansion(), all)?;
-    origin(&mut out, &model.provenance, all)?;
     Ok(out)
 }
