@@ -180,6 +180,7 @@ fn the_path_length_is_printed_and_written() {
     for words in [
         "warning: 4 pictures for 256 features",
         "perceptual path length",
+        "by the shipped perceptual network",
     ] {
         assert!(text.contains(words), "{text}");
     }

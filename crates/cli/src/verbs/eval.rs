@@ -25,6 +25,7 @@ use serde_json::json;
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::kinds::Model;
+use crate::paths::text;
 use crate::pictures::check_class;
 use crate::verbs::expand::inputs;
 use crate::{assets, datasets, models};
@@ -194,8 +195,11 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         })?;
         drop(progress);
         json["path_length"] = serde_json::to_value(length)?;
-        context.say(&format!("perceptual path length {:.2}", length.mean));
-        found.path_length = Some(length.mean);
+        let by = args.perceptual.as_deref().map(text);
+        let by = by.unwrap_or_else(|| "the shipped perceptual network".to_owned());
+        let line = format!("path length {:.2} in W, at the ends, by {by}", length.mean);
+        context.say(&format!("perceptual {line}"));
+        found.path_length = Some(line);
     }
     let page = show::page(models::name(&args.model), &found);
     write_atomic(&folder.file("eval.md"), page.as_bytes())?;

@@ -24,8 +24,8 @@ pub struct Found {
     pub likeness: Option<Likeness>,
     /// Samples among those near the same picture.
     pub clusters: Option<ClusterDiversity>,
-    /// Perceptual path length.
-    pub path_length: Option<f64>,
+    /// Perceptual path length, and the network.
+    pub path_length: Option<String>,
 }
 
 /// The figures of samples and pictures.
@@ -309,11 +309,8 @@ pub fn page(model: &str, found: &Found) -> String {
         let line = clusters(found);
         let _ = writeln!(text, "\nPerceptual {line}.");
     }
-    if let Some(length) = found.path_length {
-        let _ = writeln!(
-            text,
-            "\nPerceptual path length in W, at the ends: {length:.2}."
-        );
+    if let Some(line) = &found.path_length {
+        let _ = writeln!(text, "\nPerceptual {line}.");
     }
     text
 }
