@@ -87,12 +87,9 @@ pub fn hashes(files: Vec<PathBuf>) -> domex_error::Result<Hashes> {
 }
 
 /// Before a resumed run reads its files: shipped ones that are gone from the cache are unpacked again, and none may have changed.
-/// Runs of earlier versions remember no hashes.
-pub fn reopen(files: &[PathBuf], hashes: &[(PathBuf, String)]) -> domex_error::Result<()> {
-    for path in files {
-        assets::restore(path)?;
-    }
+pub fn reopen(hashes: &[(PathBuf, String)]) -> domex_error::Result<()> {
     for (path, before) in hashes {
+        assets::restore(path)?;
         refuse_changed(path, before)?;
     }
     Ok(())

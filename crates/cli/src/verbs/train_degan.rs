@@ -116,10 +116,8 @@ struct Settings {
     backbone: Option<Weights>,
     vgg: Option<Weights>,
     /// What the pictures were when the run began, by the paths of `styles` and `unseen`.
-    #[serde(default)]
     sets: BTreeMap<PathBuf, Fingerprint>,
     /// What the other files were.
-    #[serde(default)]
     sha256: runs::Hashes,
     ticks: Ticks,
     training: DeganConfig,
@@ -129,7 +127,7 @@ struct Settings {
 pub fn run(context: &Context, args: &TrainDegan) -> domex_error::Result<ExitCode> {
     let (out, old): (_, Option<Settings>) = args.run.begin("train-degan")?;
     if let Some(old) = &old {
-        runs::reopen(&old.files(), &old.sha256)?;
+        runs::reopen(&old.sha256)?;
     }
     let old_model = old.as_ref().map(|old| old.model.as_path());
     let frozen = Frozen::open(context, args.model.as_deref(), old_model)?;

@@ -49,10 +49,8 @@ pub struct TrainEncoder {
 #[serde(deny_unknown_fields)]
 struct Settings {
     model: String,
-    /// Of runs of earlier versions none where it is the shipped one.
-    perceptual: Option<PathBuf>,
+    perceptual: PathBuf,
     /// What both files were when the run began.
-    #[serde(default)]
     sha256: runs::Hashes,
     ticks: Ticks,
     config: EncoderConfig,
@@ -63,9 +61,8 @@ pub fn run(context: &Context, args: &TrainEncoder) -> domex_error::Result<ExitCo
     let (out, old): (_, Option<Settings>) = args.run.begin("train-encoder")?;
     let (name, given) = match &old {
         Some(old) => {
-            let files = old.sha256.iter().map(|(path, _)| path.clone());
-            runs::reopen(&files.collect::<Vec<_>>(), &old.sha256)?;
-            (old.model.clone(), old.perceptual.clone())
+            runs::reopen(&old.sha256)?;
+            (old.model.clone(), Some(old.perceptual.clone()))
         }
         None => (
             inputs::model(args.model.as_deref())?,
@@ -85,7 +82,7 @@ pub fn run(context: &Context, args: &TrainEncoder) -> domex_error::Result<ExitCo
         None => Settings {
             config: config(args, context, EncoderConfig::new(&model, 0)?)?,
             model: name,
-            perceptual: Some(perceptual.clone()),
+            perceptual: perceptual.clone(),
             sha256: runs::hashes(vec![file.clone(), perceptual.clone()])?,
             ticks: args.run.ticks(None)?,
         },

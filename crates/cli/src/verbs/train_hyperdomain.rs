@@ -79,10 +79,8 @@ struct Settings {
     model: PathBuf,
     clip: Vec<ClipModel>,
     /// For renderings of the built-in domains, if the texts are theirs.
-    #[serde(default)]
     perceptual: Option<PathBuf>,
     /// What the files were when the run began.
-    #[serde(default)]
     sha256: runs::Hashes,
     ticks: Ticks,
     training: HyperdomainConfig,
@@ -92,7 +90,7 @@ struct Settings {
 pub fn run(context: &Context, args: &TrainHyperdomain) -> domex_error::Result<ExitCode> {
     let (out, old): (_, Option<Settings>) = args.run.begin("train-hyperdomain")?;
     if let Some(old) = &old {
-        runs::reopen(&old.files(), &old.sha256)?;
+        runs::reopen(&old.sha256)?;
     }
     let old_model = old.as_ref().map(|old| old.model.as_path());
     let frozen = Frozen::open(context, args.model.as_deref(), old_model)?;
