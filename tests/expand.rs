@@ -341,6 +341,23 @@ fn a_notice_tells_what_is_off_without_pictures() {
 }
 
 #[test]
+fn a_step_without_pictures_weighs_no_source_and_takes_no_flags_for_it() {
+    let world = expanded();
+    let line = format!("expand {MODEL} --domain robot --out x -n");
+    assert!(world.ok(&line).contains("source 1"));
+    for (off, why) in [
+        ("--data none", "--data"),
+        ("--lambda-src 0", "--lambda-src 0"),
+    ] {
+        assert!(world.ok(&format!("{line} {off}")).contains("source 0"));
+        for flag in ["--gamma 3", "--scale-src"] {
+            let name = flag.split(' ').next().unwrap();
+            world.refused(&format!("{line} {off} {flag}"), &[name, why]);
+        }
+    }
+}
+
+#[test]
 fn a_task_takes_only_a_free_dimension_of_the_latent() {
     let world = expanded();
     let tasks = |dimension: usize| {

@@ -69,8 +69,8 @@ fn main() -> ExitCode {
 
 fn run(mut cli: Cli) -> domex_error::Result<ExitCode> {
     let ranks = match &cli.verb {
-        Verb::Expand(args) => Ranks::join(args.ranks, &mut cli.common)?,
-        Verb::Train(args) => Ranks::join(args.ranks, &mut cli.common)?,
+        Verb::Expand(args) => Ranks::join(args.settings.ranks, &mut cli.common)?,
+        Verb::Train(args) => Ranks::join(args.settings.ranks, &mut cli.common)?,
         _ => Ranks::default(),
     };
     let done = Context::new(&cli.common, ranks.team.clone()).and_then(|context| {

@@ -80,127 +80,120 @@ pub struct Expand {
     /// Start a new run in a folder that has files; files of another run are removed
     #[arg(long)]
     pub force: bool,
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    #[command(flatten)]
+    pub length: LengthArgs,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
 
+/// Flags for networks and pictures.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Networks and data")]
+pub struct InputArgs {
     /// A CLIP model: a file, or the name of a shipped or fetched one, with ":WEIGHT" if the weight is not 1; may
     /// be given several times [default: those of the tasks' file; else, for the shipped generator and models
     /// expanded from it, the shipped ones]
-    #[arg(
-        long,
-        value_name = "NAME|FILE[:WEIGHT]",
-        help_heading = "Networks and data"
-    )]
+    #[arg(long, value_name = "NAME|FILE[:WEIGHT]")]
     pub clip: Vec<String>,
     /// The perceptual network (LPIPS) that keeps the base subspace as it was [default: for the shipped
     /// generator, the shipped one]
-    #[arg(long, value_name = "FILE", help_heading = "Networks and data")]
+    #[arg(long, value_name = "FILE")]
     pub perceptual: Option<PathBuf>,
     /// How the domains of --domain are learnt: nada, by CLIP; diffusion, words by the pictures of a diffusion model;
     /// adversarial, a folder or zip of pictures by a discriminator [default: nada; adversarial for a zip and for a folder
     /// of 40 pictures or more]
-    #[arg(long, value_name = "METHOD", value_parser = ["nada", "diffusion", "adversarial"], help_heading = "Networks and data")]
+    #[arg(long, value_name = "METHOD", value_parser = ["nada", "diffusion", "adversarial"])]
     pub method: Option<String>,
     /// The diffusion model that teaches domains of method diffusion: a file of the project's own, or Stable Diffusion 1.x or 2.x as
     /// a folder of diffusers or by the name of a fetched one; see docs/teacher.md [default: for the shipped generator, the
     /// shipped one]
-    #[arg(long, value_name = "FILE|DIR|NAME", help_heading = "Networks and data")]
+    #[arg(long, value_name = "FILE|DIR|NAME")]
     pub teacher: Option<PathBuf>,
     /// The CLIP model that says which translations are most in a domain, so that diffusion.keep of them are kept; of a teacher
     /// in a file, the one whose texts it learnt [default: of a file, the shipped plain one; of Stable Diffusion, those of
     /// --clip, and where no task learns by CLIP there has to be one, or diffusion.keep = 1]
-    #[arg(long, value_name = "NAME|FILE", help_heading = "Networks and data")]
+    #[arg(long, value_name = "NAME|FILE")]
     pub teacher_clip: Option<String>,
     /// Pictures of the source domain, for the adversarial loss on the base subspace: a folder, a zip file, the
     /// built-in renderer, or none [default: portraits for the shipped generator, else none]
-    #[arg(
-        long,
-        value_name = "DIR|ZIP|portraits|none",
-        help_heading = "Networks and data"
-    )]
+    #[arg(long, value_name = "DIR|ZIP|portraits|none")]
     pub data: Option<String>,
     /// Add the mirror image of every picture
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Networks and data")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub mirror: Option<bool>,
     /// Skip pictures that cannot be used, and report how many, instead of refusing the data set
-    #[arg(long, help_heading = "Networks and data")]
+    #[arg(long)]
     pub skip_bad: bool,
     /// What shows where a picture of --data is transparent: white, black, grey or #rrggbb [default: white]
-    #[arg(long, value_name = "COLOUR", help_heading = "Networks and data")]
+    #[arg(long, value_name = "COLOUR")]
     pub background: Option<Background>,
     /// Take the square in the middle of every picture of --data, and of folders and zips of new domains, and resize it to the
     /// generator's size
-    #[arg(long, help_heading = "Networks and data")]
+    #[arg(long)]
     pub resize: bool,
+}
 
+/// Flags for the length of a run, which alone a resumed one may be given.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Length")]
+pub struct LengthArgs {
     /// Length of the whole run in steps, including those before --resume [default: 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Length")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
     /// Steps per tick; each tick prints a line, records losses and draws a grid of all domains [default: 50]
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Length")]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
     pub tick: Option<u64>,
     /// Ticks between snapshots; 0: only at the end [default: 4]
-    #[arg(long, value_name = "TICKS", help_heading = "Length")]
+    #[arg(long, value_name = "TICKS")]
     pub snap: Option<u64>,
     /// Number of snapshots to keep for --resume [default: 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Length")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub keep: Option<u16>,
     /// Stop when the validation loss has not fallen for this many ticks
-    #[arg(long, value_name = "TICKS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Length")]
+    #[arg(long, value_name = "TICKS", value_parser = clap::value_parser!(u64).range(1..))]
     pub plateau: Option<u64>,
+}
 
+/// Flags for what a step does.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingArgs {
     /// Batch size; each sample draws its domain at random [default: 4]
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
     /// Samples that are in memory at once; the gradients of a step are accumulated over its passes, to save memory
     /// [default: the whole batch; of several ranks, the batch divided by their number]
-    #[arg(
-        long,
-        visible_alias = "batch-gpu",
-        value_name = "N",
-        help_heading = "Settings"
-    )]
+    #[arg(long, visible_alias = "batch-gpu", value_name = "N")]
     pub micro_batch: Option<usize>,
     /// Compute the activations of the generator, the discriminator and the perceptual network again on the way back instead
     /// of keeping them, and one sample at a time unless --micro-batch says how many: a fraction of the memory, for more time.
     /// What is learnt is the same as with --micro-batch 1, but for rounding in R1 and path length
-    #[arg(long, help_heading = "Settings")]
+    #[arg(long)]
     pub low_memory: bool,
     /// Start N processes on this machine that share each step, as mpirun -n N, torchrun or srun do on several; see
     /// docs/machines.md. Each computes some of its passes, so the bits are those of one process with the same --micro-batch
     /// [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Settings")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub ranks: Option<u16>,
     /// Learning rate [default: 0.001; of a diffusion autoencoder 0.0001]
-    #[arg(
-        long,
-        value_name = "LR",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Fraction of the run, at its end, over which the learning rate falls to 0 [default: 0]
-    #[arg(
-        long,
-        value_name = "FRACTION",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
     pub cooldown: Option<f64>,
     /// Distance between the base subspace and a domain's, along its direction [default: 20; of another kind than
     /// StyleGAN2 the root mean square distance of its latents from their mean]
-    #[arg(
-        long,
-        value_name = "S",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub distance: Option<f64>,
     /// Which free direction a domain gets: dormant, the last of the basis; probed, the one that changes pictures
     /// least when they are moved along it [default: dormant; of a diffusion autoencoder probed]
-    #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"], help_heading = "Settings")]
+    #[arg(long, value_name = "HOW", value_parser = ["dormant", "probed"])]
     pub dimensions: Option<String>,
     /// How many of the free directions are held as the model has them, so that further domains find them dormant; takes
     /// about a sixth longer a step [default: 0]
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N")]
     pub reserve: Option<usize>,
     /// What is trained: full, all weights; stylespace, offsets to the styles of each layer, in proportion to how far a
     /// latent has gone into a domain; cin-mult, factors of channels only, as HyperDomainNet has them; gated, offsets and factors
@@ -208,100 +201,55 @@ pub struct Expand {
     /// mapping of the latent, as Domain Re-Modulation has them; gan-memory, the deviation and the mean of each kernel, and biases, as
     /// GAN Memory has them. All but full leave the base and earlier domains as they are; all but full and stylespace come in behind a
     /// gate along the domain's direction, so to the bit [default: full]
-    #[arg(long, value_name = "WHAT", value_parser = parametrisations(), help_heading = "Settings")]
+    #[arg(long, value_name = "WHAT", value_parser = parametrisations())]
     pub parametrisation: Option<String>,
     /// Of --parametrisation affine-light: the rank of each change [default: 5]
-    #[arg(long, value_name = "K", help_heading = "Settings")]
+    #[arg(long, value_name = "K")]
     pub rank: Option<usize>,
     /// Of --parametrisation affine and affine-light: train offsets of the weights of the block of this resolution too, as Affine+ and
     /// AffineLight+ do at 64 [default: none]
-    #[arg(long, value_name = "RESOLUTION", help_heading = "Settings")]
+    #[arg(long, value_name = "RESOLUTION")]
     pub block: Option<usize>,
     /// Of --parametrisation stylespace: share of a domain's offsets, the largest, that the model's file keeps [default: 1]
-    #[arg(
-        long,
-        value_name = "SHARE",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub top: Option<f64>,
     /// Which layers are trained: all; no_torgb, all but ToRGB; or those that StyleGAN-NADA trains in its phase of that
     /// name [default: all]
-    #[arg(long, value_name = "PHASE", value_parser = phases(), help_heading = "Settings")]
+    #[arg(long, value_name = "PHASE", value_parser = phases())]
     pub phase: Option<String>,
     /// The class that domains are learnt for, of a class-conditional generator; --data then needs labels, and only its
     /// pictures of that class count [default: all classes, drawn at random]
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N")]
     pub class: Option<usize>,
     /// Half-life of the generator's moving average, which is what becomes the model, in thousands of
     /// pictures; never more than a tenth of those seen so far [default: 10]
-    #[arg(
-        long,
-        value_name = "KIMG",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "KIMG", allow_negative_numbers = true)]
     pub ema: Option<f64>,
     /// Weight of the losses of the new domains [default: 1]
-    #[arg(
-        long,
-        value_name = "L",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub lambda_expand: Option<f64>,
     /// Weight of CLIP's directional loss among the losses of a domain [default: 1]
-    #[arg(
-        long,
-        value_name = "L",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub lambda_direction: Option<f64>,
     /// Weight of CLIP's global loss among the losses of a domain [default: 0]
-    #[arg(
-        long,
-        value_name = "L",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub lambda_global: Option<f64>,
     /// Whether training goes on with the source domain on the base subspace, any number above 0, or not, 0: by the adversarial
     /// loss, whose size changes nothing but with --scale-src; of a diffusion autoencoder by the noise prediction, with this
     /// weight [default: 1]
-    #[arg(
-        long,
-        value_name = "L",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub lambda_src: Option<f64>,
     /// Multiply the generator's adversarial loss and path length by --lambda-src
-    #[arg(long, help_heading = "Settings")]
+    #[arg(long)]
     pub scale_src: bool,
     /// Weight of the perceptual distance to the source generator on the base subspace [default: 10]
-    #[arg(
-        long,
-        value_name = "L",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub lambda_lpips: Option<f64>,
     /// Weight of the squared difference to the source generator on the base subspace [default: 10]
-    #[arg(
-        long,
-        value_name = "L",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "L", allow_negative_numbers = true)]
     pub lambda_l2: Option<f64>,
     /// R1 regularization weight [default: 10]
-    #[arg(
-        long,
-        value_name = "GAMMA",
-        allow_negative_numbers = true,
-        help_heading = "Settings"
-    )]
+    #[arg(long, value_name = "GAMMA", allow_negative_numbers = true)]
     pub gamma: Option<f64>,
 }
 

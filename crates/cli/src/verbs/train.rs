@@ -57,128 +57,125 @@ pub struct Train {
     /// Start a new run in a folder that has files; files of another run are removed
     #[arg(long)]
     pub force: bool,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    #[command(flatten)]
+    pub augmentation: AugmentationArgs,
+    #[command(flatten)]
+    pub pictures: PictureArgs,
+    #[command(flatten)]
+    pub length: LengthArgs,
+}
 
+/// Flags for networks and steps.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingArgs {
     /// Preset [default: auto; portraits for the built-in renderer]
     #[arg(
         long,
-        value_name = "auto|stylegan2|paper256|paper512|paper1024|cifar|portraits",
-        help_heading = "Settings"
+        value_name = "auto|stylegan2|paper256|paper512|paper1024|cifar|portraits"
     )]
     pub cfg: Option<String>,
     /// Batch size: pictures per step
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
     /// Pictures per pass; gradients are accumulated over the passes of a step, to save memory [default: the whole batch; of several
     /// ranks, the batch divided by their number]
-    #[arg(
-        long,
-        visible_alias = "batch-gpu",
-        value_name = "N",
-        help_heading = "Settings"
-    )]
+    #[arg(long, visible_alias = "batch-gpu", value_name = "N")]
     pub micro_batch: Option<usize>,
     /// Start N processes on this machine that share each step, as mpirun -n N, torchrun or srun do on several; see
     /// docs/machines.md. Each computes some of its passes, so the bits are those of one process with the same --micro-batch
     /// [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Settings")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub ranks: Option<u16>,
     /// R1 regularization weight
-    #[arg(long, value_name = "GAMMA", help_heading = "Settings")]
+    #[arg(long, value_name = "GAMMA")]
     pub gamma: Option<f64>,
     /// Learning rate of both networks
-    #[arg(long, visible_aliases = ["lrate", "glr"], value_name = "LR", help_heading = "Settings")]
+    #[arg(long, visible_aliases = ["lrate", "glr"], value_name = "LR")]
     pub lr: Option<f64>,
     /// Freeze-D: number of discriminator layers, from the highest resolution down, that are not trained
-    #[arg(
-        long,
-        visible_alias = "freeze-d",
-        value_name = "N",
-        help_heading = "Settings"
-    )]
+    #[arg(long, visible_alias = "freeze-d", value_name = "N")]
     pub freezed: Option<usize>,
     /// A layer has min(base / resolution, max) channels; this is the base
-    #[arg(
-        long,
-        visible_alias = "cbase",
-        value_name = "N",
-        help_heading = "Settings"
-    )]
+    #[arg(long, visible_alias = "cbase", value_name = "N")]
     pub channel_base: Option<usize>,
     /// Maximum number of channels of a layer
-    #[arg(
-        long,
-        visible_alias = "cmax",
-        value_name = "N",
-        help_heading = "Settings"
-    )]
+    #[arg(long, visible_alias = "cmax", value_name = "N")]
     pub channel_max: Option<usize>,
     /// Layers of the mapping network
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N")]
     pub map_depth: Option<usize>,
     /// Group size of the discriminator's minibatch standard deviation
-    #[arg(long, value_name = "N", help_heading = "Settings")]
+    #[arg(long, value_name = "N")]
     pub mbstd_group: Option<usize>,
+}
 
+/// Flags for what the discriminator is shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Augmentation")]
+pub struct AugmentationArgs {
     /// Augmentation of the discriminator's input [default: ada; noaug for the built-in renderer]
-    #[arg(long, value_enum, help_heading = "Augmentation")]
+    #[arg(long, value_enum)]
     pub aug: Option<Aug>,
     /// Augmentation probability: of --aug fixed, or the initial one of --aug ada
-    #[arg(long, value_name = "P", help_heading = "Augmentation")]
+    #[arg(long, value_name = "P")]
     pub p: Option<f64>,
     /// Target of --aug ada: mean sign of the discriminator's output on real pictures [default: 0.6]
-    #[arg(
-        long,
-        value_name = "T",
-        allow_negative_numbers = true,
-        help_heading = "Augmentation"
-    )]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub target: Option<f64>,
     /// Augmentation pipeline [default: bgc]
-    #[arg(long, value_enum, help_heading = "Augmentation")]
+    #[arg(long, value_enum)]
     pub augpipe: Option<Pipe>,
+}
 
+/// Flags for the pictures.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct PictureArgs {
     /// Add the mirror image of every picture
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Data")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub mirror: Option<bool>,
     /// Train with the labels of dataset.json
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Data")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub cond: Option<bool>,
     /// Skip pictures that cannot be used, and report how many, instead of refusing the data set
-    #[arg(long, help_heading = "Data")]
+    #[arg(long)]
     pub skip_bad: bool,
     /// What shows where a picture is transparent: white, black, grey or #rrggbb [default: white]
-    #[arg(long, value_name = "COLOUR", help_heading = "Data")]
+    #[arg(long, value_name = "COLOUR")]
     pub background: Option<Background>,
     /// Take the square in the middle of every picture, and resize it to so many pixels on a side
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(4..=8192), help_heading = "Data")]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(4..=8192))]
     pub resize: Option<u32>,
     /// Resolution of rendered portraits in pixels [default: 64]
-    #[arg(
-        long,
-        visible_alias = "resolution",
-        value_name = "PIXELS",
-        help_heading = "Data"
-    )]
+    #[arg(long, visible_alias = "resolution", value_name = "PIXELS")]
     pub size: Option<u32>,
     /// Domain of rendered portraits [default: photo]
-    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
+}
 
+/// Flags for the length of a run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Length")]
+pub struct LengthArgs {
     /// Length of the whole run in thousands of images, including those before --resume
     /// [default: 25000; cifar 100000, portraits 2000]
-    #[arg(long, value_name = "KIMG", help_heading = "Length")]
+    #[arg(long, value_name = "KIMG")]
     pub kimg: Option<f64>,
     /// Thousands of images per tick; each tick prints a line, records losses and draws a grid of fakes [default: 4]
-    #[arg(long, value_name = "KIMG", help_heading = "Length")]
+    #[arg(long, value_name = "KIMG")]
     pub tick: Option<f64>,
     /// Ticks between snapshots; 0: only at the end [default: 10]
-    #[arg(long, value_name = "TICKS", help_heading = "Length")]
+    #[arg(long, value_name = "TICKS")]
     pub snap: Option<u64>,
     /// Number of snapshots to keep for --resume [default: 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Length")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub keep: Option<u16>,
     /// Ticks between models that are kept as network-snapshot-KKKKKK.safetensors; 0: none [default: 50]
-    #[arg(long, value_name = "TICKS", help_heading = "Length")]
+    #[arg(long, value_name = "TICKS")]
     pub keep_models: Option<u64>,
 }
 
@@ -243,7 +240,7 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
         .as_ref()
         .is_some_and(|model| model.discriminator.is_none())
     {
-        if args.freezed.is_some_and(|layers| layers > 0) {
+        if args.settings.freezed.is_some_and(|layers| layers > 0) {
             return Err(user_error(
                 "--freezed: the model has no discriminator whose layers could stay as they are; leave the flag out, or give a file that has one",
             ));
@@ -259,8 +256,8 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
     };
     settings.config.check_ranks(context.team.size())?;
     let small = [
-        args.kimg.is_some(),
-        args.channel_base.is_some(),
+        args.length.kimg.is_some(),
+        args.settings.channel_base.is_some(),
         old.is_some(),
     ];
     if context.device.is_cpu() && settings.is_for_gpus() && !small.contains(&true) {

@@ -8,6 +8,7 @@ use domex_error::user_error;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Expand;
 use super::inputs::PORTRAITS;
 use super::settings::Settings;
 use crate::context::Context;
@@ -75,6 +76,26 @@ pub fn refuse_unused(settings: &Settings) -> domex_error::Result<()> {
             "{flag}: is for pictures in files, and the run has none; leave it out, or give a folder or a zip file as --data"
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Refuses flags for training on the source domain where there is none.
+pub fn refuse_untrained(args: &Expand, settings: &Settings) -> domex_error::Result<()> {
+    let why = match &settings.data {
+        _ if settings.source_weight() == 0.0 => "by --lambda-src 0",
+        None => "without pictures of it (--data)",
+        Some(_) => return Ok(()),
+    };
+    let flags = &args.settings;
+    let flags = [
+        ("--gamma", flags.gamma.is_some()),
+        ("--scale-src", flags.scale_src),
+    ];
+    match flags.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(user_error(format!(
+            "{flag}: is for training on the source domain, which is off {why}; leave it out"
+        ))),
+        None => Ok(()),
     }
 }
 

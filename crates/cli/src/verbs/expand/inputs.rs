@@ -86,13 +86,13 @@ pub fn refuse_shipped(
     model: &str,
     needs: Needs,
 ) -> domex_error::Result<()> {
-    let clip = (needs.clip && args.clip.is_empty() && file.clip.is_empty()).then_some(
+    let clip = (needs.clip && args.inputs.clip.is_empty() && file.clip.is_empty()).then_some(
         "--clip (a file, or ViT-B/32 after `domex fetch ViT-B/32`, or one of the shipped names)",
     );
-    let perceptual = (args.perceptual.is_none() && needs.perceptual).then_some(
+    let perceptual = (args.inputs.perceptual.is_none() && needs.perceptual).then_some(
         "--perceptual (a file, or lpips-vgg after `domex fetch lpips-vgg`; or do without by --lambda-lpips 0)",
     );
-    let teacher = (args.teacher.is_none() && needs.teacher)
+    let teacher = (args.inputs.teacher.is_none() && needs.teacher)
         .then_some(
             "--teacher (a folder of Stable Diffusion, or stable-diffusion-v1-5 after `domex fetch stable-diffusion-v1-5`)",
         );
@@ -110,8 +110,9 @@ pub fn refuse_shipped(
 
 /// The CLIP networks of the flags, else of the file of tasks, else all shipped ones.
 pub fn clip_models(args: &Expand, file: &TaskFile) -> domex_error::Result<Vec<ClipModel>> {
-    if !args.clip.is_empty() {
-        return args.clip.iter().map(|text| clip_model(text)).collect();
+    let given = &args.inputs.clip;
+    if !given.is_empty() {
+        return given.iter().map(|text| clip_model(text)).collect();
     }
     if !file.clip.is_empty() {
         let models = file.clip_models();
@@ -227,7 +228,7 @@ pub fn teacher(
     file: &TaskFile,
     clip: &[ClipModel],
 ) -> domex_error::Result<TeacherFiles> {
-    let path = match &args.teacher {
+    let path = match &args.inputs.teacher {
         Some(path) if path.is_dir() => path.clone(),
         Some(path) if path.is_file() => {
             kinds::expect(path, &kinds::TEACHER)?;
@@ -247,7 +248,7 @@ pub fn teacher(
             .map_err(|error| user_error(format!("no --teacher, and {error}")))?,
     };
     let path = std::path::absolute(path)?;
-    let named = args.teacher_clip.as_deref();
+    let named = args.inputs.teacher_clip.as_deref();
     let files = TeacherFiles {
         clip: match path.is_dir() {
             true => named.map(network).transpose()?,

@@ -70,8 +70,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipModel {
-    /// What tasks call it; nothing in old runs, where no task did.
-    #[serde(default)]
+    /// What tasks call it.
     pub name: String,
     pub path: PathBuf,
     pub weight: f64,
@@ -162,7 +161,7 @@ impl Settings {
         }
         let clip = match needs.clip {
             true => inputs::clip_models(args, &file)?,
-            false if args.clip.is_empty() => Vec::new(),
+            false if args.inputs.clip.is_empty() => Vec::new(),
             false => {
                 return Err(user_error(
                     "--clip: no task learns by CLIP; leave it out, add a task of method \"nada\", or weigh diffusion.clip",
@@ -171,10 +170,10 @@ impl Settings {
         };
         let texture = file.texture_clip.as_deref();
         let texture = texture.map(|name| inputs::named(name, 1.0)).transpose()?;
-        let perceptual = inputs::perceptual(args.perceptual.as_deref(), needs.perceptual)?;
+        let perceptual = inputs::perceptual(args.inputs.perceptual.as_deref(), needs.perceptual)?;
         let teacher = match needs.teacher {
             true => Some(inputs::teacher(args, &file, &clip)?),
-            false if args.teacher.is_none() && args.teacher_clip.is_none() => None,
+            false if args.inputs.teacher.is_none() && args.inputs.teacher_clip.is_none() => None,
             false => {
                 return Err(user_error(
                     "--teacher: no task learns from a diffusion model; leave it out, or add --method diffusion",
@@ -186,11 +185,11 @@ impl Settings {
             config.micro_batch = Some((config.batch / context.team.size()).max(1));
         }
         let mut settings = Self {
-            data: inputs::data(args.data.as_deref(), portraits),
-            mirror: args.mirror.unwrap_or(false),
-            skip_bad: args.skip_bad,
-            background: args.background.unwrap_or_default(),
-            resize: args.resize,
+            data: inputs::data(args.inputs.data.as_deref(), portraits),
+            mirror: args.inputs.mirror.unwrap_or(false),
+            skip_bad: args.inputs.skip_bad,
+            background: args.inputs.background.unwrap_or_default(),
+            resize: args.inputs.resize,
             pictures: None,
             sets: BTreeMap::new(),
             model: name,
@@ -202,15 +201,16 @@ impl Settings {
             seed: context.seed,
             config,
             length: Length {
-                steps: args.steps.unwrap_or(1000),
-                tick: args.tick.unwrap_or(50),
-                snap: args.snap.unwrap_or(4),
-                keep: args.keep.map_or(2, usize::from),
-                plateau: args.plateau,
+                steps: args.length.steps.unwrap_or(1000),
+                tick: args.length.tick.unwrap_or(50),
+                snap: args.length.snap.unwrap_or(4),
+                keep: args.length.keep.map_or(2, usize::from),
+                plateau: args.length.plateau,
             },
             sha256: Vec::new(),
         };
         dataset::refuse_unused(&settings)?;
+        dataset::refuse_untrained(args, &settings)?;
         settings.sha256 = runs::hashes(settings.files()?)?;
         Ok(settings)
     }
@@ -224,10 +224,10 @@ impl Settings {
             )));
         }
         let length = &mut self.length;
-        length.steps = args.steps.unwrap_or(length.steps);
-        length.tick = args.tick.unwrap_or(length.tick);
-        length.snap = args.snap.unwrap_or(length.snap);
-        length.keep = args.keep.map_or(length.keep, usize::from);
+        length.steps = args.length.steps.unwrap_or(length.steps);
+        length.tick = args.length.tick.unwrap_or(length.tick);
+        length.snap = args.length.snap.unwrap_or(length.snap);
+        length.keep = args.length.keep.map_or(length.keep, usize::from);
         for (path, before) in &self.sha256 {
             assets::restore(path)?;
             let is_kept = path.as_os_str() == self.model.as_str() && self.kept(args).is_some();
@@ -362,6 +362,8 @@ impl Settings {
         };
         let teacher = self.teacher.as_ref();
         let teacher = teacher.map(|files| files.line(&c.diffusion)).transpose()?;
+        // Without pictures the source is not trained on, whatever its weight.
+        let source = self.pictures.as_ref().map_or(0.0, |_| self.source_weight());
         let mut lines = vec![
             ("clip", clip),
             (
@@ -371,13 +373,8 @@ impl Settings {
             (
                 "weights",
                 format!(
-                    "expand {} (direction {}, global {}), source {}, perceptual {}, squared {}",
-                    c.objective.expand,
-                    nada.direction,
-                    nada.global,
-                    self.source_weight(),
-                    alignment.lpips,
-                    alignment.l2
+                    "expand {} (direction {}, global {}), source {source}, perceptual {}, squared {}",
+                    c.objective.expand, nada.direction, nada.global, alignment.lpips, alignment.l2
                 ),
             ),
             (
@@ -436,7 +433,7 @@ impl Settings {
 fn refuse_plateau(args: &Expand, file: &TaskFile) -> domex_error::Result<()> {
     let learnt = |task: &&TaskSpec| by_discriminator(&file.settings, task);
     match file.tasks.iter().find(learnt) {
-        Some(task) if args.plateau.is_some() => Err(user_error(format!(
+        Some(task) if args.length.plateau.is_some() => Err(user_error(format!(
             "--plateau: the loss of {:?} is measured by a discriminator that learns meanwhile, so it has no plateau; leave it \
              out, and say the length by --steps",
             task.name()
@@ -471,9 +468,7 @@ impl ClipModel {
     /// The network, under the name that tasks call it.
     pub fn guide(&self, device: &Device) -> domex_error::Result<Guide> {
         let mut guide = Guide::load(&self.path, self.weight, device)?;
-        if !self.name.is_empty() {
-            guide.name.clone_from(&self.name);
-        }
+        guide.name.clone_from(&self.name);
         Ok(guide)
     }
 }

@@ -8,7 +8,7 @@ use domex_expand::methods::{Kind, ListFiles, adversarial, diffusion, nada};
 use domex_expand::{Dimensions, Error, ParametrisationKind, Recipe, TaskFile, TaskSpec};
 use serde_json::json;
 
-use super::Expand;
+use super::{Expand, SettingArgs};
 
 /// What stands between a domain's name and its pictures on the command line.
 const SHOWN: &str = "=@";
@@ -39,10 +39,10 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<(TaskFile, V
             "no domains: give --domain \"pencil sketch\" once or more, or --tasks FILE",
         ));
     }
-    flags(&mut file, args);
+    flags(&mut file, &args.settings);
     // A learning rate that nobody chose is one for weights.
     let config = &mut file.settings;
-    if args.lr.is_none() && config.lr == recipe.file().settings.lr {
+    if args.settings.lr.is_none() && config.lr == recipe.file().settings.lr {
         config.lr *= config.parametrisation.learning_rate_gain();
     }
     recipe.complete(&mut file)?;
@@ -76,7 +76,7 @@ fn name_source(file: &mut TaskFile, args: &Expand) -> domex_error::Result<()> {
 
 /// "source=>target", "name=@pictures" or a target.
 fn domain(text: &str, args: &Expand, notices: &mut Vec<String>) -> domex_error::Result<TaskSpec> {
-    let by = |kind: &dyn Kind| args.method.as_deref() == Some(kind.name());
+    let by = |kind: &dyn Kind| args.inputs.method.as_deref() == Some(kind.name());
     let by_diffusion = by(&diffusion::Diffusion);
     let Some((name, list)) = text.split_once(SHOWN) else {
         if by(&adversarial::Adversarial) {
@@ -109,7 +109,7 @@ fn domain(text: &str, args: &Expand, notices: &mut Vec<String>) -> domex_error::
         [path] => many(path)?,
         _ => None,
     };
-    match (&set, args.method.is_some()) {
+    match (&set, args.inputs.method.is_some()) {
         (_, true) if by(&adversarial::Adversarial) => {
             let [path] = &names[..] else {
                 return Err(user_error(format!(
@@ -184,7 +184,7 @@ impl ListFiles for Folder {
     }
 }
 
-fn flags(file: &mut TaskFile, args: &Expand) {
+fn flags(file: &mut TaskFile, args: &SettingArgs) {
     let config = &mut file.settings;
     set(&mut config.batch, args.batch);
     config.micro_batch = args.micro_batch.or(config.micro_batch);

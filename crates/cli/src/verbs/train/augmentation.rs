@@ -4,7 +4,7 @@ use domex_error::user_error;
 use domex_gan::augment::{AdaConfig, AugmentConfig};
 use domex_pretrain::stylegan2::Augmentation;
 
-use super::{Aug, Pipe, Train};
+use super::{Aug, AugmentationArgs, Pipe};
 
 /// The augmentation of a new run.
 pub fn ada() -> Augmentation {
@@ -16,7 +16,10 @@ pub fn ada() -> Augmentation {
 }
 
 /// The augmentation that the flags make of the present one.
-pub fn augmentation(now: &Augmentation, args: &Train) -> domex_error::Result<Augmentation> {
+pub fn augmentation(
+    now: &Augmentation,
+    args: &AugmentationArgs,
+) -> domex_error::Result<Augmentation> {
     let (kind, p, config, pipe) = match now {
         Augmentation::NoAug => (Aug::Noaug, None, AdaConfig::default(), Box::default()),
         Augmentation::Fixed { p, pipe } => {

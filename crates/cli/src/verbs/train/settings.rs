@@ -91,7 +91,7 @@ impl DataSettings {
         context: &Context,
         old: Option<&Settings>,
     ) -> domex_error::Result<Self> {
-        let old = old.map(|settings| &settings.data);
+        let (given, old) = (&args.pictures, old.map(|settings| &settings.data));
         let path = args
             .data
             .clone()
@@ -100,8 +100,8 @@ impl DataSettings {
             path.ok_or_else(|| user_error("--data: give a folder, a zip file or portraits"))?;
         if path != PORTRAITS {
             for (flag, given) in [
-                ("--size", args.size.is_some()),
-                ("--domain", args.domain.is_some()),
+                ("--size", given.size.is_some()),
+                ("--domain", given.domain.is_some()),
             ] {
                 if given {
                     return Err(user_error(format!(
@@ -110,14 +110,14 @@ impl DataSettings {
                 }
             }
         }
-        if path == PORTRAITS && args.resize.is_some() {
+        if path == PORTRAITS && given.resize.is_some() {
             return Err(user_error(
                 "--resize: is for pictures in files; rendered portraits have the size that --size says",
             ));
         }
         for (flag, given) in [
-            ("--skip-bad", args.skip_bad),
-            ("--background", args.background.is_some()),
+            ("--skip-bad", given.skip_bad),
+            ("--background", given.background.is_some()),
         ] {
             if path == PORTRAITS && given {
                 return Err(user_error(format!(
@@ -125,29 +125,31 @@ impl DataSettings {
                 )));
             }
         }
-        let labels = args.cond.or(old.map(|old| old.labels)).unwrap_or(false);
+        let labels = given.cond.or(old.map(|old| old.labels)).unwrap_or(false);
         if path == PORTRAITS && labels {
             return Err(user_error(
                 "--cond: rendered portraits have no labels; `domex data portraits` writes a set that has",
             ));
         }
-        let domain = args.domain.as_deref().map(str::parse::<Domain>).transpose();
-        let domain = domain.map_err(|error| user_error(format!("--domain: {error}")))?;
+        let domain = given.domain.as_deref().map(str::parse::<Domain>);
+        let domain = domain
+            .transpose()
+            .map_err(|error| user_error(format!("--domain: {error}")))?;
         Ok(Self {
             path,
             domain: domain
                 .or(old.map(|old| old.domain))
                 .unwrap_or(Domain::Photo),
             seed: old.map_or(context.seed, |old| old.seed),
-            resolution: args.size.or(old.map(|old| old.resolution)).unwrap_or(64),
+            resolution: given.size.or(old.map(|old| old.resolution)).unwrap_or(64),
             labels,
-            mirror: args.mirror.or(old.map(|old| old.mirror)).unwrap_or(false),
-            skip_bad: args.skip_bad || old.is_some_and(|old| old.skip_bad),
-            background: args
+            mirror: given.mirror.or(old.map(|old| old.mirror)).unwrap_or(false),
+            skip_bad: given.skip_bad || old.is_some_and(|old| old.skip_bad),
+            background: given
                 .background
                 .or(old.map(|old| old.background))
                 .unwrap_or_default(),
-            resize: args.resize.or(old.and_then(|old| old.resize)),
+            resize: given.resize.or(old.and_then(|old| old.resize)),
             channels: colours(),
             pictures: 0,
             label_dim: 0,
@@ -180,7 +182,7 @@ impl Settings {
         model: Option<&Model>,
     ) -> domex_error::Result<Self> {
         let rendered = data.path == PORTRAITS;
-        let cfg = match &args.cfg {
+        let cfg = match &args.settings.cfg {
             Some(name) => preset(name)?,
             None if rendered => Preset::Portraits,
             None => Preset::Auto,
@@ -191,7 +193,7 @@ impl Settings {
             config.augment = ada();
         }
         if let Some(model) = model {
-            config.batch = args.batch.unwrap_or(config.batch);
+            config.batch = args.settings.batch.unwrap_or(config.batch);
             config.micro_batch = config.batch;
             config = config.with_networks_of(model)?;
             // A trained generator has no early, poor weights to forget; its discriminator needs less time.
@@ -220,7 +222,7 @@ impl Settings {
             },
         };
         let mut settings = settings.changed(args)?;
-        if args.micro_batch.is_none() && !context.team.is_alone() {
+        if args.settings.micro_batch.is_none() && !context.team.is_alone() {
             settings.config.micro_batch = settings.config.micro_batch_of(context.team.size());
         }
         Ok(settings)
@@ -238,7 +240,7 @@ impl Settings {
             ..self.clone()
         };
         wanted.seed = context.given_seed.unwrap_or(self.seed);
-        if let Some(name) = &args.cfg {
+        if let Some(name) = &args.settings.cfg {
             wanted.cfg = preset(name)?;
         }
         let wanted = wanted.changed(args)?;
@@ -262,33 +264,33 @@ impl Settings {
 
     /// With the flags that were given.
     fn changed(mut self, args: &Train) -> domex_error::Result<Self> {
-        let config = &mut self.config;
-        set(&mut config.gamma, args.gamma);
-        set(&mut config.lr, args.lr);
-        set(&mut config.freeze_d, args.freezed);
-        set(&mut config.channel_base, args.channel_base);
-        set(&mut config.channel_max, args.channel_max);
-        set(&mut config.map_layers, args.map_depth);
-        set(&mut config.mbstd_group, args.mbstd_group);
-        if let Some(batch) = args.batch.filter(|batch| *batch != config.batch) {
+        let (config, given) = (&mut self.config, &args.settings);
+        set(&mut config.gamma, given.gamma);
+        set(&mut config.lr, given.lr);
+        set(&mut config.freeze_d, given.freezed);
+        set(&mut config.channel_base, given.channel_base);
+        set(&mut config.channel_max, given.channel_max);
+        set(&mut config.map_layers, given.map_depth);
+        set(&mut config.mbstd_group, given.mbstd_group);
+        if let Some(batch) = given.batch.filter(|batch| *batch != config.batch) {
             config.batch = batch;
             config.micro_batch = batch;
         }
-        set(&mut config.micro_batch, args.micro_batch);
-        config.augment = augmentation(&config.augment, args)?;
+        set(&mut config.micro_batch, given.micro_batch);
+        config.augment = augmentation(&config.augment, &args.augmentation)?;
         config.validate()?;
-        let length = &mut self.length;
+        let (length, given) = (&mut self.length, &args.length);
         set(
             &mut length.images,
-            args.kimg.map(|kimg| images("--kimg", kimg)).transpose()?,
+            given.kimg.map(|kimg| images("--kimg", kimg)).transpose()?,
         );
         set(
             &mut length.tick_images,
-            args.tick.map(|kimg| images("--tick", kimg)).transpose()?,
+            given.tick.map(|kimg| images("--tick", kimg)).transpose()?,
         );
-        set(&mut length.snap, args.snap);
-        set(&mut length.keep, args.keep.map(usize::from));
-        set(&mut length.keep_models, args.keep_models);
+        set(&mut length.snap, given.snap);
+        set(&mut length.keep, given.keep.map(usize::from));
+        set(&mut length.keep_models, given.keep_models);
         Ok(self)
     }
 
