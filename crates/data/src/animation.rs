@@ -72,6 +72,9 @@ pub struct Animation {
 /// The side that small frames are enlarged to.
 const AT_LEAST: u32 = 256;
 
+/// The longest side of a frame: a GIF's are 16-bit numbers.
+const AT_MOST: u32 = 8192;
+
 /// What the slider shows.
 #[derive(Debug, Clone)]
 struct Slider {
@@ -124,6 +127,22 @@ impl Animation {
         self
     }
 
+    /// Whether frames of this size can be shown, for those who are about to make them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] when they are too large.
+    pub fn check(w: u32, h: u32) -> Result<()> {
+        match w.max(h) > AT_MOST {
+            false => Ok(()),
+            true => Err(Error::Shape {
+                what: "frames of an animation",
+                found: format!("{w} × {h}"),
+                expected: format!("at most {AT_MOST} × {AT_MOST}: use fewer or smaller pictures"),
+            }),
+        }
+    }
+
     /// The frames as they will be shown, each once: enlarged, and with the slider.
     ///
     /// # Errors
@@ -131,18 +150,11 @@ impl Animation {
     /// [`Error::Shape`] when there is no frame, sizes differ, or there are not as many values as frames.
     pub fn frames(&self) -> Result<Vec<RgbImage>> {
         let (w, h) = same_size(&self.frames)?;
-        // A GIF's sides are 16-bit numbers.
-        if w > 8192 || h > 8192 {
-            return Err(Error::Shape {
-                what: "frames of an animation",
-                found: format!("{w} × {h}"),
-                expected: "at most 8192 × 8192".into(),
-            });
-        }
+        Self::check(w, h)?;
         let height = self
             .height
             .unwrap_or_else(|| h * AT_LEAST.div_ceil(w.max(h)))
-            .min(8192 * h / w.max(h));
+            .min(AT_MOST * h / w.max(h));
         let width = (f64::from(w) * f64::from(height) / f64::from(h)).round() as u32;
         let frames = self
             .frames

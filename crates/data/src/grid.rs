@@ -37,6 +37,26 @@ pub struct Grid {
     at_most: u32,
 }
 
+/// Where everything of a grid stands, in pixels.
+struct Plan {
+    size: (u32, u32),
+    /// Of labels, captions and the heading.
+    fonts: [Font; 3],
+    rows: u32,
+    columns: u32,
+    cell: (u32, u32),
+    /// From one row to the next.
+    step: u32,
+    gap: u32,
+    margin: u32,
+    /// Where the pictures begin.
+    left: u32,
+    top: u32,
+    row_lines: Vec<Vec<String>>,
+    row_width: u32,
+    column_lines: Vec<Vec<String>>,
+}
+
 impl Grid {
     /// A grid with this many columns, without labels.
     #[must_use]
@@ -89,16 +109,19 @@ impl Grid {
         self
     }
 
-    /// Draws the grid.
+    /// Whether a grid of so many pictures of this size can be drawn, for those who are about to make them.
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] when there is no picture, the pictures' sizes differ, or the grid would be unreasonably large.
-    pub fn draw(&self, pictures: &[RgbImage]) -> Result<RgbImage> {
-        let (w, h) = same_size(pictures)?;
+    /// [`Error::Shape`] when it would be unreasonably large.
+    pub fn check(&self, count: usize, (w, h): (u32, u32)) -> Result<()> {
+        self.plan(count, (w, h)).map(drop)
+    }
+
+    fn plan(&self, count: usize, (w, h): (u32, u32)) -> Result<Plan> {
         let (cell_w, cell_h) = self.cell_size(w, h);
-        let rows = pictures.len().div_ceil(self.columns) as u32;
-        let columns = self.columns.min(pictures.len()) as u32;
+        let rows = count.div_ceil(self.columns) as u32;
+        let columns = self.columns.min(count) as u32;
 
         // Everything else is in proportion to the picture's size.
         let unit = (cell_w.min(cell_h) as f32 * 0.11).clamp(13.0, 30.0);
@@ -170,10 +193,48 @@ impl Grid {
             });
         }
 
-        let mut canvas = RgbImage::from_pixel(width as u32, height as u32, Rgb([255; 3]));
+        Ok(Plan {
+            size: (width as u32, height as u32),
+            fonts: [label, caption, heading],
+            rows,
+            columns,
+            cell: (cell_w, cell_h),
+            step,
+            gap,
+            margin,
+            left,
+            top,
+            row_lines,
+            row_width,
+            column_lines,
+        })
+    }
+
+    /// Draws the grid.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] when there is no picture, the pictures' sizes differ, or the grid would be unreasonably large.
+    pub fn draw(&self, pictures: &[RgbImage]) -> Result<RgbImage> {
+        let Plan {
+            size: (width, height),
+            fonts: [label, caption, heading],
+            rows,
+            columns,
+            cell: (cell_w, cell_h),
+            step,
+            gap,
+            margin,
+            left,
+            top,
+            row_lines,
+            row_width,
+            column_lines,
+        } = self.plan(pictures.len(), same_size(pictures)?)?;
+        let mut canvas = RgbImage::from_pixel(width, height, Rgb([255; 3]));
         let at = |v: u32| i64::from(v);
         if !self.title.is_empty() {
-            let title = heading.fit(&self.title, width as u32 - 2 * margin);
+            let title = heading.fit(&self.title, width - 2 * margin);
             heading.draw(&mut canvas, at(margin), at(margin), INK, &title);
         }
         for (i, lines) in column_lines.iter().take(columns as usize).enumerate() {
@@ -310,8 +371,10 @@ mod tests {
         let grid = Grid::new(1).draw(&[wide]).unwrap();
         assert!(grid.width() < 600 && grid.height() < 350);
         let many = vec![RgbImage::new(2, 1); 9000];
-        let grid = Grid::new(1).sizes(256, 512).draw(&many);
-        assert!(matches!(grid, Err(Error::Shape { .. })));
+        let grid = Grid::new(1).sizes(256, 512);
+        assert!(matches!(grid.draw(&many), Err(Error::Shape { .. })));
+        // Known before there is a picture.
+        assert!(grid.check(9000, (2, 1)).is_err() && grid.check(90, (2, 1)).is_ok());
         assert!(Grid::new(5).sizes(1, 1).draw(&[flat([0; 3], 1)]).is_ok());
     }
 }

@@ -52,6 +52,20 @@ pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
     let styles = styles(args, model.generator().layers())?;
 
     let (rows, cols) = (args.rows.values(), args.cols.values());
+    let seeds = |of: &[u32]| -> Vec<String> {
+        let labels = of.iter().map(|seed| format!("seed {seed}"));
+        std::iter::once(String::new()).chain(labels).collect()
+    };
+    let grid = Grid::new(cols.len() + 1)
+        .title(format!(
+            "Columns give the styles {}, rows the rest",
+            crate::seeds::ranges(&styles)
+        ))
+        .column_labels(seeds(cols))
+        .row_labels(seeds(rows));
+    let side = u32::try_from(model.generator().resolution())?;
+    // Before the work, not after it.
+    grid.check((rows.len() + 1) * (cols.len() + 1), (side, side))?;
     let row_ws = painter.latents(rows)?;
     let col_ws = painter.latents(cols)?;
     let mut all = vec![row_ws.clone(), col_ws.clone()];
@@ -72,25 +86,12 @@ pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
         cells.push(row.clone());
         cells.extend_from_slice(mixes);
     }
-    let column_labels =
-        std::iter::once(String::new()).chain(cols.iter().map(|seed| format!("seed {seed}")));
-    let row_labels =
-        std::iter::once(String::new()).chain(rows.iter().map(|seed| format!("seed {seed}")));
     for (row, pictures) in rows.iter().zip(mixed.chunks(cols.len())) {
         for (col, picture) in cols.iter().zip(pictures) {
             gallery.add(format!("{row}-{col}.png"), picture)?;
         }
     }
-    gallery.show(None, || {
-        Ok(Grid::new(cols.len() + 1)
-            .title(format!(
-                "Columns give the styles {}, rows the rest",
-                crate::seeds::ranges(&styles)
-            ))
-            .column_labels(column_labels)
-            .row_labels(row_labels)
-            .draw(&cells)?)
-    })?;
+    gallery.show(None, || Ok(grid.draw(&cells)?))?;
     context.say(&gallery.told());
     context
         .result(&json!({ "grid": gallery.grid(), "pictures": gallery.files(), "styles": styles }));

@@ -128,16 +128,27 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
         .animation
         .as_ref()
         .map_or_else(none, |_| steps(&way, args.frames.unwrap_or(24).into()));
+    // Before the work, not after it.
+    let side = u32::try_from(model.generator().resolution())?;
+    let count = args.seeds.values().len();
+    if places.grid.is_some() {
+        let pictures = grid_steps.len() * count;
+        grid(args, &way, &grid_steps).check(pictures, (side, side))?;
+    }
+    if places.animation.is_some() {
+        Animation::check(side.saturating_mul(u32::try_from(count)?), side)?;
+    }
     let all_steps: Vec<f64> = grid_steps.iter().chain(&frame_steps).copied().collect();
     let latents = all_steps
         .iter()
         .map(|&step| at(&way, step))
         .collect::<candle_core::Result<Vec<_>>>()?;
     let pictures = painter.paint_all(context, &Tensor::cat(&latents, 0)?)?;
-    let (for_grid, for_frames) = pictures.split_at(grid_steps.len() * args.seeds.values().len());
+    let (for_grid, for_frames) = pictures.split_at(grid_steps.len() * count);
 
-    if let Some(grid) = &places.grid {
-        write_png(grid, &draw_grid(args, &way, &grid_steps, for_grid)?)?;
+    if let Some(file) = &places.grid {
+        let cells = by_seed(for_grid, grid_steps.len(), count);
+        write_png(file, &grid(args, &way, &grid_steps).draw(&cells)?)?;
     }
     if let Some((file, format)) = &places.animation {
         let animation = animate(args, &way, &frame_steps, for_frames);
@@ -326,23 +337,21 @@ fn steps(way: &Way, count: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Rows are seeds, columns are steps; `pictures` come step by step.
-fn draw_grid(
-    args: &Traverse,
-    way: &Way,
-    steps: &[f64],
-    pictures: &[RgbImage],
-) -> domex_error::Result<RgbImage> {
+/// Rows are seeds, columns are steps.
+fn grid(args: &Traverse, way: &Way, steps: &[f64]) -> Grid {
     let seeds = args.seeds.values();
-    let cells: Vec<RgbImage> = (0..seeds.len())
-        .flat_map(|row| (0..steps.len()).map(move |column| column * seeds.len() + row))
-        .map(|index| pictures[index].clone())
-        .collect();
-    Ok(Grid::new(steps.len())
+    Grid::new(steps.len())
         .title(format!("Along {}", way.name))
         .column_labels(steps.iter().map(|step| format!("{step:+.2}")))
         .row_labels(seeds.iter().map(|seed| format!("seed {seed}")))
-        .draw(&cells)?)
+}
+
+/// Pictures that come step by step, seed by seed.
+fn by_seed(pictures: &[RgbImage], steps: usize, seeds: usize) -> Vec<RgbImage> {
+    (0..seeds)
+        .flat_map(|row| (0..steps).map(move |column| column * seeds + row))
+        .map(|index| pictures[index].clone())
+        .collect()
 }
 
 fn animate(args: &Traverse, way: &Way, steps: &[f64], pictures: &[RgbImage]) -> Animation {
