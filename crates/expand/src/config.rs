@@ -282,6 +282,10 @@ impl Config {
                 "unknown field `{key}`, expected one of `{known}`"
             )));
         }
+        // What JSON keeps of a number that is none.
+        if let Some((key, _)) = self.source.iter().find(|(_, value)| value.is_null()) {
+            return Err(format!("{key}: not a finite number, expected one"));
+        }
         let complete = (source.complete)(&self.source);
         self.source = complete.map_err(|error| with_suggestion(&error))?;
         Ok(())

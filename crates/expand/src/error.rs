@@ -54,6 +54,9 @@ pub enum Error {
         /// The shape that fits.
         expected: String,
     },
+    /// Settings that a kind of generator cannot have, as it says itself.
+    #[error("settings: {0}")]
+    Settings(String),
     /// A setting is outside its range.
     #[error("{what}: {found}, expected {expected}")]
     Setting {
@@ -150,7 +153,7 @@ impl UserError for Error {
             Self::Gan(error) => error.is_user_error(),
             Self::Train(error) => error.is_user_error(),
             Self::Data(error) => error.is_user_error(),
-            Self::File { .. } | Self::Setting { .. } => true,
+            Self::File { .. } | Self::Settings(_) | Self::Setting { .. } => true,
         }
     }
 }

@@ -44,7 +44,7 @@ impl Recipe {
     /// None: a kind's defaults are in range.
     pub fn plain(source: SourceSettings) -> Result<Self> {
         let read = Config::read(&Table::new(), &source);
-        let settings = read.map_err(|problem| Error::setting("settings", problem, "defaults"))?;
+        let settings = read.map_err(Error::Settings)?;
         let file = TaskFile {
             settings,
             ..TaskFile::default()
@@ -66,6 +66,7 @@ impl Recipe {
         let text = domex_data::file::read_text(path)?;
         let written: Written = toml::from_str(&text)
             .map_err(|error| Error::file(path, with_suggestion(&error.to_string())))?;
+        check_finite(&written.settings).map_err(|problem| Error::file(path, problem))?;
         let mut recipe = Self {
             file: TaskFile {
                 clip: written.clip,
@@ -95,7 +96,7 @@ impl Recipe {
     /// A number out of range.
     pub fn complete(&self, file: &mut TaskFile) -> Result<()> {
         let checked = file.settings.complete(&self.source);
-        checked.map_err(|problem| Error::setting("settings", problem, "settings in range"))
+        checked.map_err(Error::Settings)
     }
 
     /// The settings with those of another table before them, or what is wrong with that.
@@ -104,6 +105,25 @@ impl Recipe {
         overlay(&mut both, settings);
         Config::read(&both, &self.source)
     }
+}
+
+/// Refuses the numbers of TOML that JSON has not: settings and tasks are kept as JSON, where they would be no number at all.
+pub(crate) fn check_finite(table: &Table) -> std::result::Result<(), String> {
+    fn check(path: &str, value: &Value) -> std::result::Result<(), String> {
+        match value {
+            Value::Float(number) if !number.is_finite() => {
+                Err(format!("{path}: {number}, expected a finite number"))
+            }
+            Value::Array(values) => values.iter().try_for_each(|value| check(path, value)),
+            Value::Table(table) => {
+                let mut values = table.iter();
+                values.try_for_each(|(key, value)| check(&format!("{path}.{key}"), value))
+            }
+            _ => Ok(()),
+        }
+    }
+    let mut values = table.iter();
+    values.try_for_each(|(key, value)| check(key, value))
 }
 
 /// Puts every value of `over` into `table`, deep ones into their place.

@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use spec::TaskSpec;
 
+use crate::recipe::check_finite;
 use crate::suggest::with_suggestion;
 use crate::{Config, Error, Recipe, Result};
 
@@ -107,12 +108,18 @@ impl TaskFile {
         }
         self.check_textures()?;
         for (at, task) in self.tasks.iter().enumerate() {
-            let label = match task.name().trim().is_empty() {
+            let label = match task.name().is_empty() {
                 true => format!("task {}", at + 1),
                 false => task.called(),
             };
             let checked = task.kind()?.check(task);
             checked.map_err(|error| error.of_task(&label))?;
+            if let Some(distance) = task.distance
+                && !(distance.is_finite() && distance > 0.0)
+            {
+                let error = Error::setting("distance", distance, "a number above 0");
+                return Err(error.of_task(&label));
+            }
             let name = task.name();
             let earlier = &self.tasks[..at];
             if earlier.iter().any(|other| other.name() == name) {
@@ -196,6 +203,7 @@ fn read_toml(text: &str, recipe: &Recipe) -> std::result::Result<TaskFile, Strin
              version = {VERSION} and mend what is then refused"
         ));
     }
+    check_finite(&table)?;
     let mut file: TaskFile =
         toml::from_str(text).map_err(|error| with_suggestion(&error.to_string()))?;
     let none = toml::Table::new();

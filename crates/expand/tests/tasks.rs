@@ -137,6 +137,26 @@ fn a_file_of_tasks_says_what_is_wrong_with_it() {
             &format!("{one}[settings]\nlr = -1.0\n"),
             "above 0",
         ),
+        (
+            "nan.toml",
+            &format!("{one}distance = nan\n"),
+            "tasks.distance: NaN, expected a finite number",
+        ),
+        (
+            "nan.toml",
+            &format!("{one}[settings.objective.alignment]\nl2 = -inf\n"),
+            "settings.objective.alignment.l2: -inf",
+        ),
+        (
+            "distance.toml",
+            &format!("{one}distance = 0.0\n"),
+            "distance of task \"a\": 0, expected a number above 0",
+        ),
+        (
+            "space.toml",
+            &format!("{one}[[tasks]]\ntarget = \" a \"\n"),
+            "name of task 2: a, expected a name that no other task has",
+        ),
         ("text.json", "{", "EOF"),
         (
             "type.json",
@@ -191,6 +211,7 @@ fn a_recipe_comes_before_the_defaults_and_after_the_file() {
         ("[settings]\nlearning_rate = 0.1\n", "learning_rate"),
         ("[settings]\nlr = -1.0\n", "lr"),
         ("[settings]\ncooldown = 1.5\n", "cooldown"),
+        ("[settings]\nlr = nan\n", "lr: NaN"),
         (
             "clip = [\"a\"]\nclip_weights = [1.0, 2.0]\n",
             "clip_weights",
@@ -200,6 +221,20 @@ fn a_recipe_comes_before_the_defaults_and_after_the_file() {
         let message = recipe(text).unwrap_err().to_string();
         assert!(message.contains(expected), "{text}: {message}");
     }
+}
+
+#[test]
+fn a_number_that_is_none_is_refused_of_flags_for_the_source_too() {
+    let source = SourceSettings {
+        keys: &["src"],
+        ..SourceSettings::NONE
+    };
+    let recipe = Recipe::plain(source).unwrap();
+    let mut file = recipe.file().clone();
+    let value = f64::NAN.into();
+    file.settings.source.insert("src".to_owned(), value);
+    let error = recipe.complete(&mut file).unwrap_err().to_string();
+    assert_eq!(error, "settings: src: not a finite number, expected one");
 }
 
 #[test]

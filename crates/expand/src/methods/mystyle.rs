@@ -78,7 +78,7 @@ impl Kind for MyStyle {
 
     fn check(&self, task: &TaskSpec) -> Result<()> {
         let own: Keys = keys(task)?;
-        if task.name().trim().is_empty() {
+        if task.name().is_empty() {
             return Err(Error::setting("name", "nothing", "what to call the person"));
         }
         if own.pictures.is_empty() {

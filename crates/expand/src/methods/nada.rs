@@ -83,7 +83,7 @@ impl Kind for Nada {
         if own.pictures.is_empty() && own.target.trim().is_empty() {
             return empty("target", "a few words, or pictures of the domain");
         }
-        if task.name().trim().is_empty() {
+        if task.name().is_empty() {
             return empty("name", "what to call the domain, as it has no words");
         }
         if own.pictures.is_empty() && own.source.trim() == own.target.trim() {
@@ -268,6 +268,14 @@ fn numbers(task: &TaskSpec, clip: &[String], guides: &[Guide]) -> Result<Vec<usi
         let found: Vec<usize> = (0..guides.len()).filter(|&i| fits(&guides[i])).collect();
         let what = || format!("clip of {}", task.called());
         match found[..] {
+            [number] if numbers.contains(&number) => {
+                let expected = "each model once";
+                return Err(Error::setting(
+                    what(),
+                    format!("{wanted:?} twice"),
+                    expected,
+                ));
+            }
             [number] => numbers.push(number),
             [] => {
                 let names = || guides.iter().map(|guide| guide.name.as_str());
@@ -292,6 +300,22 @@ mod tests {
 
     use super::*;
     use crate::Networks;
+
+    #[test]
+    fn a_task_names_a_model_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clip.safetensors");
+        networks::clip(&file, 1);
+        let guides = [Guide::load(&file, 1.0, &Device::Cpu).unwrap()];
+        let task = TaskSpec::texts("photo", "elf");
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            numbers(&task, &names, &guides)
+        };
+        assert_eq!(of(&["clip"]).unwrap(), [0]);
+        let error = of(&["clip", "clip.safetensors"]).unwrap_err().to_string();
+        assert!(error.contains("each model once"), "{error}");
+    }
 
     #[test]
     fn a_run_holds_no_text_encoder() {

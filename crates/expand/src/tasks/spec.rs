@@ -57,14 +57,15 @@ impl TaskSpec {
             .map_err(|problem| Error::setting(self.called(), problem, "a task"))
     }
 
-    /// What the domain is called; empty where nothing says it.
+    /// What the domain is called, without space at its ends, as flags name it; empty where nothing says it.
     #[must_use]
     pub fn name(&self) -> String {
         let default = || {
             self.kind()
                 .map_or(String::new(), |kind| kind.default_name(self))
         };
-        self.name.clone().unwrap_or_else(default)
+        let name = self.name.clone().unwrap_or_else(default);
+        name.trim().to_owned()
     }
 
     /// The method's own keys.
