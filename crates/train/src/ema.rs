@@ -46,13 +46,14 @@ impl Ema {
     ///
     /// [`Error::Setting`] when a number is out of range.
     pub fn new(source: &Parameters, config: EmaConfig) -> Result<Self> {
-        let fits = |x: f64| x.is_finite() && x >= 0.0;
-        if !fits(config.kimg) || !config.ramp_up.is_none_or(fits) {
-            return Err(Error::setting(
-                "half-life of the average",
-                format!("{config:?}"),
-                "numbers that are not negative",
-            ));
+        let ramp_up = config
+            .ramp_up
+            .map(|share| ("ramp_up of the average", share));
+        let kimg = ("half-life of the average in kimg", config.kimg);
+        for (name, number) in std::iter::once(kimg).chain(ramp_up) {
+            if !(number.is_finite() && number >= 0.0) {
+                return Err(Error::setting(name, number, "0 or more"));
+            }
         }
         Ok(Self {
             config,
