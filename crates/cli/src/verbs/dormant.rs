@@ -38,40 +38,64 @@ pub struct Dormant {
     /// The model before it was expanded, to count how many of the same directions were dormant then
     #[arg(long, value_name = "FILE|NAME")]
     pub source: Option<String>,
-    /// How far to move along each direction, both ways, as a share of a domain's distance
-    #[arg(
-        long,
-        value_name = "SHARE",
-        default_value_t = 1.0,
-        allow_negative_numbers = true
-    )]
-    pub distance: f64,
-    /// Number of latents to move
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
-    pub samples: u16,
-    /// Largest pixel effect of a dormant direction: root mean square change of pictures in [-1, 1]
-    #[arg(
-        long,
-        value_name = "E",
-        default_value_t = 0.02,
-        allow_negative_numbers = true
-    )]
-    pub threshold: f64,
+    /// How far to move along each direction, both ways, as a share of a domain's distance [default: 1]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub distance: Option<f64>,
+    /// Number of latents to move [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub samples: Option<u16>,
+    /// Largest pixel effect of a dormant direction: root mean square change of pictures in [-1, 1] [default: 0.02]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub threshold: Option<f64>,
     /// Instead of a basis, draw N random unit directions and keep the dormant ones
-    #[arg(long, value_name = "N", conflicts_with_all = ["basis", "probe", "threshold", "source"])]
-    pub random_directions: Option<usize>,
-    /// With --random-directions: keep a direction whose pictures stay at least this similar (cosine)
-    #[arg(
-        long,
-        value_name = "C",
-        default_value_t = 0.95,
-        allow_negative_numbers = true,
-        requires = "random_directions"
-    )]
-    pub cosine: f64,
+    #[arg(long, value_name = "N", conflicts_with_all = ["basis", "probe", "threshold", "source"], value_parser = clap::value_parser!(u32).range(1..))]
+    pub random_directions: Option<u32>,
+    /// With --random-directions: keep a direction whose pictures stay at least this similar (cosine) [default: 0.95]
+    #[arg(long, value_name = "C", allow_negative_numbers = true)]
+    pub cosine: Option<f64>,
     /// Batch size: pictures computed at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     pub batch: u16,
+}
+
+impl Dormant {
+    fn distance(&self) -> f64 {
+        self.distance.unwrap_or(1.0)
+    }
+
+    fn samples(&self) -> usize {
+        self.samples.unwrap_or(4).into()
+    }
+
+    fn threshold(&self) -> f64 {
+        self.threshold.unwrap_or(0.02)
+    }
+
+    fn cosine(&self) -> f64 {
+        self.cosine.unwrap_or(0.95)
+    }
+
+    /// Refuses flags of what is not done.
+    fn refuse_unused(&self) -> domex_error::Result<()> {
+        // Not by clap, which asks for no flag that another one excludes.
+        if self.cosine.is_some() && self.random_directions.is_none() {
+            return Err(user_error(
+                "--cosine: is for --random-directions; leave it out, or give both",
+            ));
+        }
+        let of_probe = [
+            ("--distance", self.distance.is_some()),
+            ("--samples", self.samples.is_some()),
+            ("--threshold", self.threshold.is_some()),
+            ("--source", self.source.is_some()),
+        ];
+        match of_probe.into_iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) if self.probe == ProbeCount::None => Err(user_error(format!(
+                "{flag}: is for directions that are probed; leave it or --probe none out"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How many directions to probe.
@@ -102,9 +126,10 @@ impl std::str::FromStr for ProbeCount {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
+    args.refuse_unused()?;
     for (flag, number) in [
-        ("--distance", args.distance),
-        ("--threshold", args.threshold),
+        ("--distance", args.distance()),
+        ("--threshold", args.threshold()),
     ] {
         if !(number.is_finite() && number > 0.0) {
             return Err(user_error(format!(
@@ -118,7 +143,7 @@ pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
     let source = source.map(|name| source_of(context, args, &model, name));
     let source = source.transpose()?;
     match args.random_directions {
-        Some(tries) => random(context, args, &model, &folder, tries),
+        Some(tries) => random(context, args, &model, &folder, tries as usize),
         None => spectrum(context, args, &model, source.as_ref(), &folder),
     }
 }
@@ -133,11 +158,6 @@ fn source_of(
     if model.expansion().is_none() {
         return Err(user_error(
             "--source: is for models that were expanded; this one has no domains",
-        ));
-    }
-    if args.probe == ProbeCount::None {
-        return Err(user_error(
-            "--source: compares probed directions; leave out --probe none",
         ));
     }
     let source = models::open(&context.device, "--source", name)?;
@@ -246,13 +266,13 @@ fn measure(
     directions: Vec<usize>,
 ) -> domex_error::Result<ProbeReport> {
     let config = ProbeConfig {
-        samples: args.samples.into(),
+        samples: args.samples(),
         batch: args.batch.into(),
-        step: args.distance * model.distance()?,
+        step: args.distance() * model.distance()?,
         truncation: 1.0,
         directions: Some(directions),
         dormant: DormantRule::Pixel {
-            at_most: args.threshold,
+            at_most: args.threshold(),
         },
     };
     let mut stream = Streams::new(context.seed).stream("probe");
@@ -291,7 +311,7 @@ fn draw(
         title: format!("Latent directions of {model}"),
         singular_values: values.to_vec(),
         effects,
-        dormant_below: report.map(|_| args.threshold),
+        dormant_below: report.map(|_| args.threshold()),
         repurposed: repurposed.to_vec(),
     };
     plot.write(&folder.file("spectrum.png"))?;
@@ -335,19 +355,19 @@ fn random(
     folder: &OutputFolder,
     tries: usize,
 ) -> domex_error::Result<()> {
-    if !(-1.0..=1.0).contains(&args.cosine) {
+    if !(-1.0..=1.0).contains(&args.cosine()) {
         return Err(user_error(format!(
             "--cosine {}: allowed are -1 to 1",
-            args.cosine
+            args.cosine()
         )));
     }
     let config = RandomConfig {
         wanted: tries.min(model.generator().latent_dim()),
         tries,
-        samples: args.samples.into(),
+        samples: args.samples(),
         batch: args.batch.into(),
-        step: args.distance * model.distance()?,
-        similarity: args.cosine,
+        step: args.distance() * model.distance()?,
+        similarity: args.cosine(),
         orthogonal: true,
     };
     let mut stream = Streams::new(context.seed).stream("random directions");
@@ -365,7 +385,7 @@ fn random(
     context.say(&format!(
         "{} of {tries} random directions keep the pictures alike (cosine at least {}); dormant.json is in {}",
         report.kept.len(),
-        args.cosine,
+        args.cosine(),
         folder.path().display()
     ));
     context.result(&json);
