@@ -1,6 +1,6 @@
 //! From seeds to latents to pictures, as several verbs need it.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use domex_data::picture;
 use domex_error::user_error;
 use domex_random::{RandomState, Stream, Streams};
@@ -121,6 +121,14 @@ impl<'a> Painter<'a> {
                     self.network.paint_within(&part, &outside, region)?
                 }
             };
+            // Eight bits would show black in their place.
+            let spread = (&tensor * 0.0)?.sum_all()?.to_dtype(DType::F32)?;
+            if spread.to_scalar::<f32>()? != 0.0 {
+                return Err(user_error(
+                    "a picture holds numbers that are not finite: its latent is too far out (--trunc, strengths, --distance), or the \
+                     model's file is damaged",
+                ));
+            }
             for (offset, picture) in picture::to_rgb(&tensor)?.into_iter().enumerate() {
                 done(start + offset, picture)?;
                 self.interrupt.check()?;

@@ -33,8 +33,8 @@ pub fn run(
     let rows: Vec<String> = std::iter::once(BASE.to_owned())
         .chain(parts.iter().map(label))
         .collect();
-    let folders = gallery.folders(&rows)?;
     let mut painter = Painter::new(context, model, &args.synthesis)?;
+    let folders = gallery.folders(&rows)?;
     let seeds = args.seeds.values();
     let progress = context.progress("pictures", seeds.len() * rows.len());
     let mut files: Vec<Vec<String>> = vec![Vec::new(); rows.len()];
