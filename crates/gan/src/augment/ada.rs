@@ -77,8 +77,7 @@ pub struct Ada {
     count: u64,
     /// Steps since then.
     steps: u64,
-    /// Pictures of those steps. Snapshots of earlier versions do not have them.
-    #[serde(default)]
+    /// Pictures of those steps.
     pictures: u64,
     /// The last `r`.
     sign: Option<f64>,
