@@ -381,6 +381,21 @@ fn a_diffusion_autoencoder_makes_pictures_and_takes_them_in_and_out() {
 }
 
 #[test]
+fn codes_are_those_of_the_shipped_autoencoder_where_no_model_is_named() {
+    let (world, model) = (world(), autoencoder());
+    std::fs::create_dir(world.path("shipped")).unwrap();
+    std::fs::copy(&model, world.path("shipped/diffae.safetensors")).unwrap();
+    world.ok("generate --model diffae --seeds 1 --sampling-steps 4 --out out");
+    world.ok("encode out/seed0001.png --steps 0 --out codes");
+    world.ok(&format!(
+        "encode out/seed0001.png --network {model} --steps 0 --out same"
+    ));
+    assert!(world.read("codes/codes.safetensors") == world.read("same/codes.safetensors"));
+    world.ok("decode codes/codes.safetensors --steps 4 --out back");
+    assert!(world.has("back/picture0000.png"));
+}
+
+#[test]
 fn a_diffusion_autoencoder_is_moved_along_its_directions() {
     let (world, model) = (world(), autoencoder());
     world.ok(&format!(

@@ -151,6 +151,12 @@ fn merged_domains_lie_on_directions_of_their_own() {
 }
 
 #[test]
+fn two_domains_of_one_name_are_not_merged() {
+    let line = "domains merge both.safetensors elf.safetensors --out x.safetensors";
+    gated().refused(line, &["elf", "`domex domains rename`"]);
+}
+
+#[test]
 fn a_domain_travels_in_a_file() {
     let world = gated();
     world.ok("domains export elf --model elf.safetensors --out elf.domain.safetensors");
@@ -260,7 +266,8 @@ fn a_run_of_affine_changes_is_resumed_to_the_same_bits() {
 #[test]
 fn affine_changes_are_fused_and_exported_but_not_offsets_of_weights() {
     let world = affine();
-    world.ok("domains fuse affine=0.5 --model two.safetensors --out fused.safetensors");
+    let told = world.ok("domains fuse affine=0.5 --model two.safetensors --out fused.safetensors");
+    assert!(told.contains("without affine-light"), "{told}");
     let info = world.json("info --json --model fused.safetensors");
     assert!(info["expansion"].is_null());
     world.ok("export --model affine-light.safetensors --out light.onnx");
@@ -317,6 +324,13 @@ fn vectors_are_trained_faster_than_weights_unless_a_rate_is_given() {
     let weights = rate("");
     assert!((rate("--parametrisation gated") / weights - 5.0).abs() < 1e-9);
     assert_eq!(rate("--parametrisation gated --lr 0.001"), 0.001);
+}
+
+#[test]
+fn what_cannot_change_is_not_said_to_be_held() {
+    let told = |flags: &str| offsets().ok(&format!("expand --domain orc --out dry -n {flags}"));
+    assert!(told("").contains("squared"));
+    assert!(!told("--parametrisation gated").contains("squared"));
 }
 
 /// A run of domains in words by a diffusion model.

@@ -33,6 +33,17 @@ fn results_go_into_no_folder_below_a_file() {
 }
 
 #[test]
+fn a_data_set_is_refused_its_place_before_its_pictures_are_looked_at() {
+    let world = world();
+    std::fs::create_dir(world.path("photos")).unwrap();
+    world.write("photos/bad.png", "no picture");
+    world.write("set.zip", "taken");
+    world.refused("data prepare photos --out set.zip", &["set.zip", "--force"]);
+    let line = "data prepare photos --size 16 --out new.zip";
+    world.refused(line, &["bad.png", "give pictures that can be read"]);
+}
+
+#[test]
 fn results_are_not_overwritten_without_force() {
     let world = world();
     world.ok("generate --random --seeds 0 --out out");

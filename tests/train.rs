@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use domex_test_support::networks;
 #[cfg(unix)]
 use domex_test_support::process;
-use domex_test_support::program::{World, refused};
+use domex_test_support::program::{World, ok, refused};
 use domex_train::snapshots::latest;
 use serde_json::Value as Json;
 
@@ -110,10 +110,20 @@ fn a_run_cannot_be_resumed_otherwise_than_it_began() {
             "--resume run/model.safetensors",
             &["run/model.safetensors", "--model"],
         ),
-        ("--resume nowhere", &["nowhere", "no snapshot"]),
+        ("--resume nowhere", &["nowhere", "no snapshot", "--model"]),
     ] {
         trained().refused(&format!("train {flags}"), texts);
     }
+}
+
+#[test]
+fn a_run_that_has_its_length_says_that_nothing_is_left_to_do() {
+    let world = trained();
+    world.copy("run", "done");
+    let output = world.run("train --resume done");
+    ok(&output);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("reached already, after 3 steps"), "{told}");
 }
 
 #[test]

@@ -109,9 +109,7 @@ mod tests {
                 assert!(line.chars().count() <= 100, "{name}: {line}");
             }
             for example in lines.replace("\\\n", "").lines() {
-                for words in example.trim().split(" && ") {
-                    parse(words);
-                }
+                parse(example.trim());
             }
             // A line's end in a paragraph stays where it is in a terminal of any width.
             for paragraph in text.split("\n\n") {

@@ -107,7 +107,10 @@ impl FileSet {
                         Some(_) => {
                             "mend or remove them, pass --skip-bad, or make them one size by --resize or `domex data prepare`"
                         }
-                        None => "crop and resize them with `domex data prepare`",
+                        None if options.resize.is_some() => "give pictures that can be read",
+                        None => {
+                            "make them squares of one size by `domex data prepare --size PIXELS`"
+                        }
                     },
                 });
             }

@@ -364,6 +364,18 @@ impl Settings {
         let teacher = teacher.map(|files| files.line(&c.diffusion)).transpose()?;
         // Without pictures the source is not trained on, whatever its weight.
         let source = self.pictures.as_ref().map_or(0.0, |_| self.source_weight());
+        let by_clip = match self.clip.is_empty() {
+            true => String::new(),
+            false => format!(" (direction {}, global {})", nada.direction, nada.global),
+        };
+        // What no domain can change needs nothing that holds it.
+        let held = match c.parametrisation {
+            ParametrisationKind::Full => format!(
+                ", source {source}, perceptual {}, squared {}",
+                alignment.lpips, alignment.l2
+            ),
+            _ => String::new(),
+        };
         let mut lines = vec![
             ("clip", clip),
             (
@@ -372,10 +384,7 @@ impl Settings {
             ),
             (
                 "weights",
-                format!(
-                    "expand {} (direction {}, global {}), source {source}, perceptual {}, squared {}",
-                    c.objective.expand, nada.direction, nada.global, alignment.lpips, alignment.l2
-                ),
+                format!("expand {}{by_clip}{held}", c.objective.expand),
             ),
             (
                 "learning",
