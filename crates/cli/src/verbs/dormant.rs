@@ -140,7 +140,7 @@ pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
     let folder = args.out.folder()?;
     let model = models::load(context, &args.model)?;
     let source = args.source.as_deref();
-    let source = source.map(|name| source_of(context, args, &model, name));
+    let source = source.map(|name| source_of(context, &model, name));
     let source = source.transpose()?;
     match args.random_directions {
         Some(tries) => random(context, args, &model, &folder, tries as usize),
@@ -149,12 +149,7 @@ pub fn run(context: &Context, args: &Dormant) -> domex_error::Result<()> {
 }
 
 /// What an expanded model was before, which must be of its shape.
-fn source_of(
-    context: &Context,
-    args: &Dormant,
-    model: &Model,
-    name: &str,
-) -> domex_error::Result<Model> {
+fn source_of(context: &Context, model: &Model, name: &str) -> domex_error::Result<Model> {
     if model.expansion().is_none() {
         return Err(user_error(
             "--source: is for models that were expanded; this one has no domains",
