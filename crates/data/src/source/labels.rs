@@ -25,7 +25,7 @@ struct Document {
     labels: Option<Json>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 enum Label {
     Class(u32),
     Vector(Vec<f32>),
@@ -151,7 +151,14 @@ fn parse(bytes: &[u8]) -> std::result::Result<HashMap<String, Label>, String> {
                 "the label of \"{name}\" is {value}; a label is the number of a class (0, 1, ...) or a list of numbers"
             )
         })?;
-        by_name.insert(name.replace('\\', "/"), label);
+        let name = name.replace('\\', "/");
+        match by_name.get(&name) {
+            Some(other) if *other != label => {
+                let name = name.escape_debug();
+                return Err(format!("has two labels for \"{name}\"; leave one of them"));
+            }
+            _ => by_name.insert(name, label),
+        };
     }
     Ok(by_name)
 }

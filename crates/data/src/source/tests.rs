@@ -206,6 +206,10 @@ fn a_zip_with_labels() {
             "size",
         ),
         ("[[\"00000/a.png\", -1]]", "is -1"),
+        (
+            "[[\"00000/a.png\", 1], [\"00000\\\\a.png\", 0], [\"00000/b.png\", 1]]",
+            "two labels for \"00000/a.png\"",
+        ),
     ] {
         with(bad);
         let text = refusal(&path, labels);
