@@ -182,7 +182,7 @@ impl Layout {
         }
     }
 
-    /// Gives a domain another name.
+    /// Gives a domain another name, without space at its ends: who names it has none there.
     ///
     /// # Errors
     ///
@@ -190,7 +190,8 @@ impl Layout {
     pub fn rename(&mut self, name: &str, new: &str) -> Result<()> {
         let at = self.domains.iter().position(|d| d.name == name);
         let at = at.ok_or_else(|| self.name_error(name, "is unknown"))?;
-        if new.trim().is_empty() {
+        let new = new.trim();
+        if new.is_empty() {
             return Err(self.name_error(new, "has no name"));
         }
         if self.domains.iter().any(|d| d.name == new) {

@@ -327,6 +327,10 @@ fn a_layout_keeps_its_books() -> Result<()> {
         .add("elf", serde_json::Value::Null, None, 20.0)
         .unwrap_err();
     assert!(twice.to_string().contains("exists already"), "{twice}");
+    // Who names a domain writes no space at the ends.
+    layout.rename("zombie", " ghoul ")?;
+    assert_eq!(layout.domain("ghoul")?.dimension, 5);
+    layout.rename("ghoul", "zombie")?;
     let unknown = layout.domain("orc").unwrap_err();
     assert!(
         unknown.to_string().contains("known: sketch, elf, zombie"),
