@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Imitation, NetworkConfigs};
 use crate::{Error, Result};
-use domex_gan::augment::{AdaConfig, AugmentConfig};
+use domex_gan::augment::{Ada, AdaConfig, Augment, AugmentConfig};
 
 /// Everything that decides a training, but its length and its pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +105,31 @@ pub enum Augmentation {
         /// What happens.
         pipe: Box<AugmentConfig>,
     },
+}
+
+impl Augmentation {
+    /// The pipeline and who says its probability, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// A number out of range.
+    pub(super) fn made(&self) -> Result<Option<(Augment, Ada)>> {
+        let (pipe, config, p) = match self {
+            Self::NoAug => return Ok(None),
+            Self::Fixed { p, pipe } => {
+                let still = AdaConfig {
+                    target: None,
+                    ..AdaConfig::default()
+                };
+                (pipe, still, *p)
+            }
+            Self::Ada { p, ada, pipe } => (pipe, *ada, *p),
+        };
+        Ok(Some((
+            Augment::new((**pipe).clone())?,
+            Ada::new(config, p)?,
+        )))
+    }
 }
 
 /// Settings by name. The table is at the top of this file.
@@ -393,6 +418,7 @@ impl Config {
                 ));
             }
         }
+        self.augment.made()?;
         self.generator()?;
         self.discriminator()?;
         self.networks

@@ -16,10 +16,10 @@ use serde_json::json;
 use super::networks::{Networks, Weights, check_model, generator_adam};
 use super::phases::Reals;
 use super::pictures::{Samples, draw_reals};
-use super::{Augmentation, Config, Teacher};
+use super::{Config, Teacher};
 use crate::order::Order;
 use crate::{Error, Result};
-use domex_gan::augment::{Ada, AdaConfig, Augment};
+use domex_gan::augment::{Ada, Augment};
 
 /// Weights to begin with.
 #[derive(Debug, Clone, Default)]
@@ -124,7 +124,7 @@ impl StyleGan2 {
         Ok(Self {
             networks: Networks::new(&config, &weights)?,
             streams: Purposes::new(seed),
-            augment: augment(&config)?,
+            augment: config.augment.made()?,
             mean_length: Tensor::zeros((), DType::F32, device)?,
             order: Order::new(seed, source.len()),
             samples: Samples::new(seed, config.z_dim, &*source, device)?,
@@ -352,22 +352,6 @@ impl Job for StyleGan2 {
     fn export(&self, at: &Clock, path: &Path) -> JobResult<()> {
         Ok(self.model(at)?.save(path, Overwrite::Replace)?)
     }
-}
-
-fn augment(config: &Config) -> Result<Option<(Augment, Ada)>> {
-    Ok(match &config.augment {
-        Augmentation::NoAug => None,
-        Augmentation::Fixed { p, pipe } => {
-            let still = AdaConfig {
-                target: None,
-                ..AdaConfig::default()
-            };
-            Some((Augment::new((**pipe).clone())?, Ada::new(still, *p)?))
-        }
-        Augmentation::Ada { p, ada, pipe } => {
-            Some((Augment::new((**pipe).clone())?, Ada::new(*ada, *p)?))
-        }
-    })
 }
 
 fn check_source(config: &Config, source: &dyn PictureSource) -> Result<()> {

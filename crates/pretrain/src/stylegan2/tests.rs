@@ -438,6 +438,19 @@ fn the_discriminator_learns_before_it_is_listened_to() {
 }
 
 #[test]
+fn an_augmentation_that_is_out_of_range_is_refused_before_a_run() {
+    for p in [2.0, f64::NAN] {
+        let pipe = Box::default();
+        let config = Config {
+            augment: Augmentation::Fixed { p, pipe },
+            ..tiny()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains("augmentation probability"), "{error}");
+    }
+}
+
+#[test]
 fn imitation_resumes_exactly_and_needs_a_teacher() {
     let root = tempfile::tempdir().unwrap();
     let [whole, parts] = ["whole", "parts"].map(|name| root.path().join(name));
