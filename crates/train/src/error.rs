@@ -60,7 +60,7 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
-    /// What a tick measures or writes down could not be.
+    /// A step failed, or what a tick measures or writes down.
     #[error("the run stopped at step {step}: {source}; {kept}")]
     Tick {
         /// The step.

@@ -300,10 +300,11 @@ impl<'a> Running<'a> {
 
     fn step(&mut self) -> Result<()> {
         let losses = self.job.step(&self.clock).map_err(|error| {
-            let is_of_ranks = error.find::<domex_ranks::Error>().is_some();
-            match is_of_ranks {
-                true => self.stopped(Error::Job(error)),
-                false => Error::Job(error),
+            let error = Error::Job(error);
+            match Fault::of(&error) {
+                // Told by `explained`.
+                Some(_) => error,
+                None => self.stopped(error),
             }
         })?;
         self.clock.step += 1;

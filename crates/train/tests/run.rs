@@ -112,6 +112,24 @@ fn steps_that_are_not_finite_are_not_applied_and_end_the_run_at_last() {
 }
 
 #[test]
+fn a_step_that_fails_says_which_and_what_is_left() {
+    let root = tempfile::tempdir().unwrap();
+    let plan = Plan {
+        fails_at: Some((6, "A_PICTURE_IS_GONE".to_owned())),
+        ..Plan::new(root.path(), 12)
+    };
+    let error = run(&mut Walk::new(&plan), &plan.config(false)).unwrap_err();
+    let message = error.to_string();
+    for part in [
+        "the run stopped at step 6",
+        "A_PICTURE_IS_GONE",
+        "step-000000004.safetensors",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
 fn a_device_that_fails_leaves_the_last_snapshot_and_a_run_that_resumes() {
     let root = tempfile::tempdir().unwrap();
     let [whole, failed] = ["whole", "failed"].map(|name| root.path().join(name));
