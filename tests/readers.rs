@@ -3,30 +3,30 @@
 use std::path::Path;
 
 #[path = "../fuzz/src/readers.rs"]
-mod readers;
+mod fuzz;
 
 /// What reads bytes as a file of its kind.
 type Reader = fn(&[u8]);
 
 /// Every target.
 const READERS: [(&str, Reader); 17] = [
-    ("anchors", readers::anchors),
-    ("checkpoint", readers::checkpoint),
-    ("clip", readers::clip),
-    ("container", readers::container),
-    ("dataset", readers::dataset),
-    ("diffae", readers::diffae),
-    ("diffusers", readers::diffusers),
-    ("lpips", readers::lpips),
-    ("manifest", readers::manifest),
-    ("picture", readers::picture),
-    ("snapshot", readers::snapshot),
-    ("studio", readers::studio),
-    ("stylegan2", readers::stylegan2),
-    ("stylegan3", readers::stylegan3),
-    ("tasks", readers::tasks),
-    ("tokenizer", readers::tokenizer),
-    ("vocabulary", readers::vocabulary),
+    ("anchors", fuzz::anchors),
+    ("checkpoint", fuzz::checkpoint),
+    ("clip", fuzz::clip),
+    ("container", fuzz::container),
+    ("dataset", fuzz::dataset),
+    ("diffae", fuzz::diffae),
+    ("diffusers", fuzz::diffusers),
+    ("lpips", fuzz::lpips),
+    ("manifest", fuzz::manifest),
+    ("picture", fuzz::picture),
+    ("snapshot", fuzz::snapshot),
+    ("studio", fuzz::studio),
+    ("stylegan2", fuzz::stylegan2),
+    ("stylegan3", fuzz::stylegan3),
+    ("tasks", fuzz::tasks),
+    ("tokenizer", fuzz::tokenizer),
+    ("vocabulary", fuzz::vocabulary),
 ];
 
 /// One file of each format, in the folders of the crates.
