@@ -92,7 +92,7 @@ pub struct Progress {
     pub losses: BTreeMap<String, f64>,
     /// The step of its newest picture.
     pub picture: Option<u64>,
-    /// What a run that failed said.
+    /// What a run that failed, or that ended by itself before its end, said.
     pub told: Option<String>,
 }
 

@@ -99,7 +99,7 @@ function words({ state, step, steps, seconds_left: left, losses, told }) {
   if (state === 'failed') return told ?? 'It ended before the first step.';
   if (state === 'done') return 'Learnt.';
   const parts = [steps === 0 ? 'begins' : `step ${step} of ${steps}`];
-  if (state === 'stopped') parts.push('stopped');
+  if (state === 'stopped') parts.push(told ?? 'stopped');
   else if (left !== null) parts.push(left < 90 ? `${Math.ceil(left)} s left` : `${Math.ceil(left / 60)} min left`);
   for (const [name, loss] of Object.entries(losses)) parts.push(`${name} ${loss.toPrecision(3)}`);
   return parts.join(', ');

@@ -211,7 +211,16 @@ impl Learner for Expansions {
             picture: newest_picture(folder).map(|(step, _)| step),
             told: match state {
                 State::Failed => tail(&log(folder)).lines().last().map(str::to_owned),
-                State::Done | State::Running | State::Stopped => None,
+                // Where nobody stopped it: what ended it, such as a disk that is full.
+                State::Stopped => {
+                    let text = tail(&log(folder));
+                    let last = text
+                        .lines()
+                        .last()
+                        .filter(|line| line.starts_with("domex: "));
+                    last.map(str::to_owned)
+                }
+                State::Done | State::Running => None,
             },
         }
     }
@@ -275,4 +284,38 @@ fn tail(path: &Path) -> String {
     String::from_utf8_lossy(&bytes[start..])
         .trim_end()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_ended_by_itself_says_why_and_one_that_was_stopped_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("elf");
+        fs::create_dir_all(folder.join("snapshots")).unwrap();
+        fs::write(folder.join("run.json"), r#"{"images":8,"batch":2}"#).unwrap();
+        let snapshot = folder.join("snapshots/step-000000002.safetensors");
+        fs::write(snapshot, "").unwrap();
+        let expansions = Expansions {
+            compute: Vec::new(),
+            new: Vec::new(),
+            networks: Vec::new(),
+            model: Mutex::default(),
+            children: Mutex::default(),
+        };
+        for (text, told) in [
+            ("tick 1\nstopped after 2 steps\n", None),
+            (
+                "tick 1\ndomex: No space left\n",
+                Some("domex: No space left"),
+            ),
+        ] {
+            fs::write(log(&folder), text).unwrap();
+            let progress = expansions.progress(&folder);
+            assert_eq!(progress.state, State::Stopped);
+            assert_eq!(progress.told.as_deref(), told);
+        }
+    }
 }
