@@ -192,6 +192,36 @@ fn bad_flags_are_refused_with_what_is_allowed() {
         ("traverse --random --distance -3 --force", &["--distance"]),
         ("dormant --random --distance 0", &["--distance 0"]),
         ("dormant --random --threshold -1", &["--threshold -1"]),
+        // Not only where no other flag is given: clap asks for no flag that another one excludes.
+        (
+            "dormant --random --probe 2 --cosine 0.9",
+            &["--cosine", "--random-directions"],
+        ),
+        (
+            "dormant --random --probe none --samples 3",
+            &["--samples", "--probe none"],
+        ),
+        (
+            "generate --random --trunc 1e38 --seeds 0 --force",
+            &["not finite", "--trunc"],
+        ),
+        // Before the work: many hundreds of pictures.
+        (
+            "mix --random --rows 0-99 --cols 100-199 --out large",
+            &["a grid of pictures", "fewer"],
+        ),
+        (
+            "traverse --random --seeds 0-999 --out large.gif",
+            &["frames of an animation", "fewer"],
+        ),
+        (
+            "traverse --random --seeds 0-9999 --out large.png",
+            &["a grid of pictures"],
+        ),
+        (
+            "data portraits --count 2 --out set --preview set.jpg",
+            &["--preview", ".png"],
+        ),
         ("generate --random --trunc-cutoff 2", &["--trunc"]),
         ("generate --random --seeds 1,0-2", &["1 twice"]),
         ("mix --random --rows 0,0", &["0 twice"]),
@@ -200,10 +230,12 @@ fn bad_flags_are_refused_with_what_is_allowed() {
             "dormant --random --random-directions 4 --threshold 0.1",
             &["--random-directions", "--threshold"],
         ),
+        ("info --random --threads 65535", &["--threads", "1024"]),
         ("generat", &["generate"]),
     ] {
         world.refused(line, texts);
     }
+    assert!(!world.has("large") && !world.has("set"));
 }
 
 #[test]

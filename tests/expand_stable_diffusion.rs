@@ -139,6 +139,10 @@ fn what_cannot_teach_is_refused_before_the_first_step() {
         clip,
         &["--clip sd-turbo", "--teacher of `domex expand` takes"],
     );
+    world.refused(
+        "expand --domain elf --teacher-clip one --out x --quiet",
+        &["--teacher-clip: no task learns from a diffusion model"],
+    );
     assert!(!world.has("x"));
 }
 

@@ -15,7 +15,7 @@ pub struct Common {
     #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
     /// Threads to use [default: all cores]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Random seed of everything but the latents of --seeds [default: 0]
     #[arg(long, global = true, value_name = "N")]

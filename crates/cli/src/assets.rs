@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use domex_error::{Context as _, Result, user_error};
+use domex_error::{Result, user_error};
 use domex_hub::Cache;
 use sha2::{Digest as _, Sha256};
 
@@ -205,9 +205,13 @@ fn unpacked(name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let cache = Cache::from_env()
         .map_err(Into::into)
         .and_then(|cache| unpack(cache.root(), name, bytes))
-        .context(
-            "the shipped networks cannot be unpacked (DOMEX_CACHE names another folder for them)",
-        )?;
+        .map_err(|error| {
+            // With the cause, as callers put words around it.
+            user_error(format!(
+                "the shipped networks cannot be unpacked (DOMEX_CACHE names another folder for them): {}",
+                error.message()
+            ))
+        })?;
     done.insert(name.to_owned(), cache.clone());
     Ok(cache)
 }

@@ -20,6 +20,7 @@ use image::RgbImage;
 use rayon::prelude::*;
 use serde_json::json;
 
+use crate::args::ending;
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::paths::text;
@@ -134,6 +135,13 @@ fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> 
     if let Some(preview) = args.preview.as_ref().filter(|path| same(path)) {
         return Err(user_error(format!(
             "--preview {}: is where the set goes; give another name",
+            preview.display()
+        )));
+    }
+    let is_png = |path: &PathBuf| ending(path).as_deref() == Some("png");
+    if let Some(preview) = args.preview.as_ref().filter(|path| !is_png(path)) {
+        return Err(user_error(format!(
+            "--preview {}: it is written as PNG; give a name that ends in .png",
             preview.display()
         )));
     }

@@ -175,9 +175,13 @@ impl Settings {
             true => Some(inputs::teacher(args, &file, &clip)?),
             false if args.inputs.teacher.is_none() && args.inputs.teacher_clip.is_none() => None,
             false => {
-                return Err(user_error(
-                    "--teacher: no task learns from a diffusion model; leave it out, or add --method diffusion",
-                ));
+                let flag = match args.inputs.teacher {
+                    Some(_) => "--teacher",
+                    None => "--teacher-clip",
+                };
+                return Err(user_error(format!(
+                    "{flag}: no task learns from a diffusion model; leave it out, or add --method diffusion"
+                )));
             }
         };
         let mut config = file.settings;
