@@ -320,7 +320,6 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-checkpoint",
             "domex-data",
             "domex-diffae",
-            "domex-diffusion",
             "domex-distil",
             "domex-latent",
             "domex-lpips",
@@ -335,7 +334,6 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-nada",
             "domex-mystyle",
             "domex-gan",
-            "domex-replay",
         ],
     ),
     (

@@ -3,6 +3,7 @@
 //! The continuous integration runs the README's test command and then these steps; so can
 //! anybody. Each step prints its time.
 
+mod features;
 mod floors;
 mod readme;
 mod steps;
@@ -49,6 +50,11 @@ const STEPS: &[Step] = &[
         name: "tidy",
         about: "the rules of the house",
         run: tidy::check,
+    },
+    Step {
+        name: "features",
+        about: "the program, xtask and the tests are built of the same artefacts",
+        run: features::check,
     },
     Step {
         name: "deny",

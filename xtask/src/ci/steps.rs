@@ -53,15 +53,18 @@ pub fn tests(root: &Path) -> Result<()> {
     status(root, command)
 }
 
-/// The README's main command, in a fresh folder, and without `--release`: the tests have built
-/// everything at the other profile already.
+/// The steps of the README's main command that are enough to see that it works.
+const STEPS: &str = "20";
+
+/// The README's main command, in a fresh folder, with fewer [steps](STEPS), and without `--release`: the tests have built everything at
+/// the other profile already.
 pub fn readme(root: &Path) -> Result<()> {
     let out = tempfile::tempdir()?;
     let folder = out.path().join("out");
     let line = page::command(root, page::RUN)?;
     let mut words = line.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or_default());
-    let mut has_out = false;
+    let (mut has_out, mut has_steps) = (false, false);
     while let Some(word) = words.next() {
         match word {
             "--release" => {}
@@ -70,11 +73,16 @@ pub fn readme(root: &Path) -> Result<()> {
                 command.arg(word).arg(&folder);
                 has_out = true;
             }
+            "--steps" => {
+                words.next();
+                command.args([word, STEPS]);
+                has_steps = true;
+            }
             word => drop(command.arg(word)),
         }
     }
-    if !has_out {
-        bail!("the README's main command has no --out: {line}");
+    if !(has_out && has_steps) {
+        bail!("the README's main command has no --out or no --steps: {line}");
     }
     status(root, command)?;
     let pictures = count_pictures(&folder)?;
