@@ -44,7 +44,7 @@ pub fn check(root: &Path) -> Result<()> {
 /// A line for each crate: its name and version, and its features.
 fn tree(root: &Path, flags: &[&str]) -> Result<BTreeSet<String>> {
     let output = Command::new("cargo")
-        .args(["tree", "--locked", "--prefix", "none", "--no-dedupe"])
+        .args(["tree", "--locked", "--prefix", "none"])
         .args(["--format", "{p} [{f}]"])
         .args(flags)
         .current_dir(root)
@@ -54,7 +54,9 @@ fn tree(root: &Path, flags: &[&str]) -> Result<BTreeSet<String>> {
         bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().map(str::to_owned).collect())
+    // The mark is of a crate whose own crates were listed before.
+    let crates = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    Ok(crates.map(str::to_owned).collect())
 }
 
 /// Lines that the tests have otherwise.
