@@ -78,14 +78,22 @@ struct Row {
     on_top: BTreeMap<String, (f64, f64)>,
 }
 
-/// Mean distances of pictures from what the source finds of them, and from what the expanded model finds on the person's subspace: by
-/// the perceptual network, which trained, and by the judge's features.
+/// Mean distances of pictures from what the source finds of them, and from what the expanded model finds on the person's subspace.
 #[derive(Debug, Serialize)]
 struct Errors {
-    source: f64,
-    person: f64,
-    source_judge: f64,
-    person_judge: f64,
+    source: Error,
+    person: Error,
+}
+
+/// How far pictures are from what was found of them.
+#[derive(Debug, Serialize)]
+struct Error {
+    /// By the perceptual network, which trained.
+    perceptual: f64,
+    /// By the judge's features.
+    judge: f64,
+    /// The share of the judge's answers, over all that a person keeps, that are not the person's.
+    identity: f64,
 }
 
 impl Given<'_> {
@@ -182,8 +190,8 @@ impl Given<'_> {
             true_pictures: self.identity(&who, &held_out)?,
             samples: self.identity(&who, &samples)?,
             anybody: self.identity(&who, anybody)?,
-            between: self.errors(&between, &held_out)?,
-            anywhere: self.errors(&anywhere, &held_out)?,
+            between: self.errors(&between, &held_out, &who)?,
+            anywhere: self.errors(&anywhere, &held_out, &who)?,
             on_top,
         };
         Ok((row, picture::to_rgb(&Tensor::cat(&cells, 0)?)?))
@@ -239,18 +247,20 @@ impl Given<'_> {
         Ok(found.pictures.clamp(-1.0, 1.0)?)
     }
 
-    fn errors(&self, by: &[Tensor; 2], wanted: &Tensor) -> Result<Errors> {
-        let perceptual = |made: &Tensor| -> Result<f64> {
-            let all = Likeness::between(self.perceptual, made, wanted)?.distance;
-            Ok(all.iter().sum::<f64>() / all.len().max(1) as f64)
-        };
-        let judged = |made: &Tensor| mean(&self.judge.distance(made, wanted)?);
+    fn errors(&self, by: &[Tensor; 2], wanted: &Tensor, who: &[u32]) -> Result<Errors> {
         let [source, person] = by;
         Ok(Errors {
-            source: perceptual(source)?,
-            person: perceptual(person)?,
-            source_judge: judged(source)?,
-            person_judge: judged(person)?,
+            source: self.error(source, wanted, who)?,
+            person: self.error(person, wanted, who)?,
+        })
+    }
+
+    fn error(&self, made: &Tensor, wanted: &Tensor, who: &[u32]) -> Result<Error> {
+        let all = Likeness::between(self.perceptual, made, wanted)?.distance;
+        Ok(Error {
+            perceptual: all.iter().sum::<f64>() / all.len().max(1) as f64,
+            judge: mean(&self.judge.distance(made, wanted)?)?,
+            identity: 1.0 - self.identity(who, made)?,
         })
     }
 
@@ -388,17 +398,18 @@ impl fmt::Display for Found {
                 ("between anchors", &row.between),
                 ("anywhere", &row.anywhere),
             ] {
-                let Errors {
-                    source,
-                    person,
-                    source_judge,
-                    person_judge,
-                } = errors;
-                let (ratio, ratio_judge) = (person / source, person_judge / source_judge);
-                writeln!(
-                    f,
-                    "          held-out pictures {how}: {person:.3}, by the source {source:.3} (ratio {ratio:.2}); judge's features {person_judge:.3}, {source_judge:.3} (ratio {ratio_judge:.2})",
-                )?;
+                let Errors { source, person } = errors;
+                for (by, source, person) in [
+                    ("perceptual distance", source.perceptual, person.perceptual),
+                    ("judge's features", source.judge, person.judge),
+                    ("identity", source.identity, person.identity),
+                ] {
+                    writeln!(
+                        f,
+                        "          error of held-out pictures {how}, {by}: {person:.3}, by the source {source:.3} (ratio {:.2})",
+                        person / source
+                    )?;
+                }
             }
             for (domain, (seen, kept)) in &row.on_top {
                 writeln!(
