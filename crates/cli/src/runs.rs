@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use domex_data::quoted;
 use domex_error::Context as _;
 use domex_train::snapshots::{self, latest};
 use serde::de::DeserializeOwned;
@@ -43,7 +44,7 @@ pub fn refuse_occupied(out: &Path) -> domex_error::Result<()> {
         return Ok(());
     }
     let instead = match out.join(snapshots::FOLDER).is_dir() {
-        true => format!("resume it with --resume {}, ", out.display()),
+        true => format!("resume it with --resume {}, ", quoted(out)),
         false => String::new(),
     };
     Err(user_error(format!(

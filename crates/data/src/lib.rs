@@ -42,4 +42,4 @@ pub mod text;
 mod words;
 
 pub use error::{Error, Result};
-pub use words::counted;
+pub use words::{counted, quoted};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use domex_data::quoted;
 use domex_error::user_error;
 use domex_train::{Outcome, Resume, RunConfig};
 use serde::de::DeserializeOwned;
@@ -155,7 +156,7 @@ pub fn tell_end(context: &Context, verb: &str, out: &Path, outcome: &Outcome) {
     context.say(&match outcome.signal {
         Some(_) => format!(
             "stopped after {done} kimg; resume with: domex {verb} --resume {}",
-            out.display()
+            quoted(out)
         ),
         None => format!("{} after {done} kimg", outcome.model.display()),
     });

@@ -22,6 +22,7 @@ mod page;
 use std::path::{Path, PathBuf};
 
 use domex_data::folder::write_atomic;
+use domex_data::quoted;
 use domex_latent::basis::BasisKind;
 use domex_latent::{Expansion, Generator};
 use serde_json::{Value as Json, json};
@@ -164,21 +165,12 @@ fn commands(model: Expanded<'_>) -> Vec<String> {
     }
     if let [one, other, ..] = domains {
         let (one, other) = (&one.name, &other.name);
-        let set = quoted(&format!("{one}=1,{other}=1"));
+        let set = quoted(format!("{one}=1,{other}=1"));
         commands.push(format!(
             "domex compose {beside} --set {set} --seeds 0 --out both"
         ));
     }
     commands
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-=,.".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 const ALIGNED: &str = "Each column is one person. The base should be as it was before the run; a domain is \

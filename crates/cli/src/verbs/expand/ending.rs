@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use domex_data::quoted;
 use domex_error::AnyError;
 use domex_expand::report;
 use domex_train::Outcome;
@@ -60,7 +61,7 @@ impl Ending<'_> {
         } = self;
         let steps = outcome.clock.step;
         if outcome.signal.is_some() {
-            let folder = self.out.display();
+            let folder = quoted(self.out);
             context.say(&format!(
                 "stopped after {steps} steps; resume with: domex expand --resume {folder}"
             ));
@@ -111,12 +112,11 @@ impl Ending<'_> {
 
     /// A generator that was adapted as a whole has no base and no directions to report of.
     fn measure_otherwise(&self) {
-        let model = self.outcome.model.display();
+        let (model, source) = (quoted(&self.outcome.model), quoted(&self.settings.model));
         for task in &self.settings.tasks {
             self.context.say(&format!(
-                "next      what became of it: domex eval --model {model} --source {} --domain \"{}\"",
-                self.settings.model,
-                task.name()
+                "next      what became of it: domex eval --model {model} --source {source} --domain {}",
+                quoted(task.name())
             ));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use domex_data::quoted;
 use serde_json::Value as Json;
 
 /// A judge that names the domain in fewer pictures doubts it.
@@ -95,7 +96,6 @@ fn domains(numbers: &Json) -> Vec<Domain<'_>> {
 }
 
 fn advice(domains: &[Domain<'_>], base: Option<f64>, out: &Path, step: u64) -> Vec<String> {
-    let out = out.display();
     let mut advice = Vec::new();
     if domains.iter().any(Domain::is_unchanged) {
         advice.push(
@@ -105,6 +105,7 @@ fn advice(domains: &[Domain<'_>], base: Option<f64>, out: &Path, step: u64) -> V
     }
     if domains.iter().any(Domain::in_doubt) {
         let more = 2 * step;
+        let out = quoted(out);
         advice.push(format!(
             "more steps: domex expand --resume {out} --steps {more}"
         ));
@@ -118,8 +119,9 @@ fn advice(domains: &[Domain<'_>], base: Option<f64>, out: &Path, step: u64) -> V
         );
     }
     if advice.is_empty() {
+        let model = quoted(out.join("model.safetensors"));
         advice.push(format!(
-            "domex generate --model {out}/model.safetensors --domains all --seeds 0-7"
+            "domex generate --model {model} --domains all --seeds 0-7"
         ));
     }
     advice
@@ -166,6 +168,19 @@ mod tests {
         let told = told(&domain("elf", 0.3, "changed"), 0.02);
         assert!(told.contains("a judge names it in 25 %"), "{told}");
         assert!(told.contains("more steps"), "{told}");
+    }
+
+    #[test]
+    fn commands_that_are_proposed_take_any_folder() {
+        let numbers = json!({ "domains": [domain("zombie", 0.3, "changed")] });
+        let told = lines(&numbers, Path::new("my $runs"), 100).join("\n");
+        assert!(
+            told.contains("--model 'my $runs/model.safetensors' --domains"),
+            "{told}"
+        );
+        let numbers = json!({ "domains": [domain("zombie", 0.0, "unchanged")] });
+        let told = lines(&numbers, Path::new("my $runs"), 100).join("\n");
+        assert!(told.contains("--resume 'my $runs' --steps"), "{told}");
     }
 
     #[test]
