@@ -12,6 +12,10 @@ use crate::text::Font;
 
 /// The largest grid that is drawn, in pixels.
 const MOST_PIXELS: u64 = 1 << 27;
+/// Unless it is said otherwise, pictures whose longer side is shorter are enlarged to this,
+const AT_LEAST: u32 = 128;
+/// and larger ones reduced to this.
+const AT_MOST: u32 = 512;
 /// Text colours: headings and labels, and the paler captions under pictures.
 const INK: [u8; 3] = [34, 38, 46];
 const CAPTION: [u8; 3] = [96, 102, 114];
@@ -40,8 +44,9 @@ pub struct Grid {
 /// Where everything of a grid stands, in pixels.
 struct Plan {
     size: (u32, u32),
-    /// Of labels, captions and the heading.
-    fonts: [Font; 3],
+    label: Font,
+    caption: Font,
+    heading: Font,
     rows: u32,
     columns: u32,
     cell: (u32, u32),
@@ -67,8 +72,8 @@ impl Grid {
             column_labels: Vec::new(),
             row_labels: Vec::new(),
             captions: Vec::new(),
-            at_least: 128,
-            at_most: 512,
+            at_least: AT_LEAST,
+            at_most: AT_MOST,
         }
     }
 
@@ -195,7 +200,9 @@ impl Grid {
 
         Ok(Plan {
             size: (width as u32, height as u32),
-            fonts: [label, caption, heading],
+            label,
+            caption,
+            heading,
             rows,
             columns,
             cell: (cell_w, cell_h),
@@ -216,65 +223,16 @@ impl Grid {
     ///
     /// [`Error::Shape`] when there is no picture, the pictures' sizes differ, or the grid would be unreasonably large.
     pub fn draw(&self, pictures: &[RgbImage]) -> Result<RgbImage> {
-        let Plan {
-            size: (width, height),
-            fonts: [label, caption, heading],
-            rows,
-            columns,
-            cell: (cell_w, cell_h),
-            step,
-            gap,
-            margin,
-            left,
-            top,
-            row_lines,
-            row_width,
-            column_lines,
-        } = self.plan(pictures.len(), same_size(pictures)?)?;
+        let plan = self.plan(pictures.len(), same_size(pictures)?)?;
+        let (width, height) = plan.size;
         let mut canvas = RgbImage::from_pixel(width, height, Rgb([255; 3]));
-        let at = |v: u32| i64::from(v);
-        if !self.title.is_empty() {
-            let title = heading.fit(&self.title, width - 2 * margin);
-            heading.draw(&mut canvas, at(margin), at(margin), INK, &title);
-        }
-        for (i, lines) in column_lines.iter().take(columns as usize).enumerate() {
-            let x = left + i as u32 * (cell_w + gap);
-            // Labels of one line stand next to the pictures, not high above them.
-            let mut y = top - gap - lines.len() as u32 * label.line_height();
-            for line in lines {
-                label.draw(
-                    &mut canvas,
-                    at(x + (cell_w - label.width(line)) / 2),
-                    at(y),
-                    INK,
-                    line,
-                );
-                y += label.line_height();
-            }
-        }
-        for (i, lines) in row_lines.iter().take(rows as usize).enumerate() {
-            let middle = top + i as u32 * step + cell_h / 2;
-            let mut y = at(middle) - at(lines.len() as u32 * label.line_height() / 2);
-            for line in lines {
-                label.draw(
-                    &mut canvas,
-                    at(margin + row_width - label.width(line)),
-                    y,
-                    INK,
-                    line,
-                );
-                y += at(label.line_height());
-            }
-        }
+        plan.draw_title(&mut canvas, &self.title);
+        plan.draw_column_labels(&mut canvas);
+        plan.draw_row_labels(&mut canvas);
         for (i, picture) in pictures.iter().enumerate() {
             let (row, column) = ((i / self.columns) as u32, (i % self.columns) as u32);
-            let (x, y) = (left + column * (cell_w + gap), top + row * step);
-            imageops::replace(&mut canvas, &fitted(picture, cell_w, cell_h), at(x), at(y));
-            if let Some(text) = self.captions.get(i) {
-                let text = caption.fit(text, cell_w);
-                let x = x + (cell_w - caption.width(&text)) / 2;
-                caption.draw(&mut canvas, at(x), at(y + cell_h), CAPTION, &text);
-            }
+            let caption = self.captions.get(i).map(String::as_str);
+            plan.draw_cell(&mut canvas, (row, column), picture, caption);
         }
         Ok(canvas)
     }
@@ -283,9 +241,7 @@ impl Grid {
     fn cell_size(&self, w: u32, h: u32) -> (u32, u32) {
         let longer = w.max(h);
         if longer > self.at_most {
-            let scale =
-                |v: u32| (u64::from(v) * u64::from(self.at_most) / u64::from(longer)).max(1) as u32;
-            return (scale(w), scale(h));
+            return scaled((w, h), self.at_most);
         }
         let factor = self
             .at_least
@@ -293,6 +249,83 @@ impl Grid {
             .min((self.at_most / longer).max(1));
         (w * factor, h * factor)
     }
+}
+
+impl Plan {
+    fn draw_title(&self, canvas: &mut RgbImage, title: &str) {
+        if !title.is_empty() {
+            let title = self.heading.fit(title, self.size.0 - 2 * self.margin);
+            let margin = i64::from(self.margin);
+            self.heading.draw(canvas, margin, margin, INK, &title);
+        }
+    }
+
+    fn draw_column_labels(&self, canvas: &mut RgbImage) {
+        let label = &self.label;
+        let columns = self.column_lines.iter().take(self.columns as usize);
+        for (i, lines) in columns.enumerate() {
+            let x = self.left + i as u32 * (self.cell.0 + self.gap);
+            // Labels of one line stand next to the pictures, not high above them.
+            let mut y = self.top - self.gap - lines.len() as u32 * label.line_height();
+            for line in lines {
+                let x = x + (self.cell.0 - label.width(line)) / 2;
+                label.draw(canvas, i64::from(x), i64::from(y), INK, line);
+                y += label.line_height();
+            }
+        }
+    }
+
+    fn draw_row_labels(&self, canvas: &mut RgbImage) {
+        let label = &self.label;
+        let rows = self.row_lines.iter().take(self.rows as usize);
+        for (i, lines) in rows.enumerate() {
+            let middle = self.top + i as u32 * self.step + self.cell.1 / 2;
+            let above = lines.len() as u32 * label.line_height() / 2;
+            let mut y = i64::from(middle) - i64::from(above);
+            for line in lines {
+                let x = self.margin + self.row_width - label.width(line);
+                label.draw(canvas, i64::from(x), y, INK, line);
+                y += i64::from(label.line_height());
+            }
+        }
+    }
+
+    /// The picture in a row and a column, and what stands under it.
+    fn draw_cell(
+        &self,
+        canvas: &mut RgbImage,
+        (row, column): (u32, u32),
+        picture: &RgbImage,
+        caption: Option<&str>,
+    ) {
+        let (w, h) = self.cell;
+        let x = self.left + column * (w + self.gap);
+        let y = self.top + row * self.step;
+        imageops::replace(canvas, &fitted(picture, w, h), i64::from(x), i64::from(y));
+        if let Some(text) = caption {
+            let text = self.caption.fit(text, w);
+            let x = x + (w - self.caption.width(&text)) / 2;
+            self.caption
+                .draw(canvas, i64::from(x), i64::from(y + h), CAPTION, &text);
+        }
+    }
+}
+
+/// A picture no larger than a grid of the usual [sizes](Grid::sizes) shows it: what is kept of it until the grid is drawn.
+#[must_use]
+pub fn reduced(picture: RgbImage) -> RgbImage {
+    let (w, h) = picture.dimensions();
+    if w.max(h) <= AT_MOST {
+        return picture;
+    }
+    let (w, h) = scaled((w, h), AT_MOST);
+    fitted(&picture, w, h)
+}
+
+/// The size with a longer side of `longer`.
+fn scaled((w, h): (u32, u32), longer: u32) -> (u32, u32) {
+    let scale = |v: u32| (u64::from(v) * u64::from(longer) / u64::from(w.max(h))).max(1) as u32;
+    (scale(w), scale(h))
 }
 
 /// The picture in the size of a cell: whole-factor nearest when it grows, a proper filter when it shrinks.
@@ -356,6 +389,17 @@ mod tests {
             if x < 4 || y < 4 || x + 4 >= w || y + 4 >= h {
                 assert_eq!(p.0, [255; 3], "at {x}, {y}");
             }
+        }
+    }
+
+    #[test]
+    fn a_grid_of_reduced_pictures_is_that_of_the_pictures() {
+        let picture = |side| RgbImage::from_fn(side, side, |x, y| Rgb([x as u8, y as u8, 7]));
+        for side in [40, 512, 1024] {
+            let whole = Grid::new(1).draw(&[picture(side)]).unwrap();
+            let kept = reduced(picture(side));
+            assert!(kept.width() <= 512);
+            assert!(Grid::new(1).draw(&[kept]).unwrap() == whole, "{side}");
         }
     }
 

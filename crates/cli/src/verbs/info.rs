@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use candle_core::Tensor;
 use clap::Args;
+use domex_latent::Generator;
 use domex_latent::expansion::Expansion;
 use serde_json::{Value, json};
 
@@ -122,6 +123,23 @@ fn numbers(networks: &Networks) -> Value {
         )
     });
     Value::Object(numbers.collect())
+}
+
+/// The lines of a StyleGAN's mapping network, of so many layers.
+fn mapping(out: &mut String, generator: &dyn Generator, layers: usize) -> std::fmt::Result {
+    writeln!(
+        out,
+        "  latent         z {}, w {}, {} rows of w",
+        generator.noise_dim(),
+        generator.latent_dim(),
+        generator.layers()
+    )?;
+    let classes = match generator.label_dim() {
+        0 => "none".to_owned(),
+        classes => classes.to_string(),
+    };
+    writeln!(out, "  classes        {classes}")?;
+    writeln!(out, "  mapping        {layers} layers")
 }
 
 /// A line for each network.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domex_stylegan2::{Discriminator, Model};
 use serde_json::json;
 
-use super::{Facts, text};
+use super::{Facts, mapping, text};
 
 pub(super) fn facts(model: &Model) -> domex_error::Result<Facts> {
     let mut networks = vec![("generator_ema", model.g_ema.tensors())];
@@ -44,19 +44,7 @@ fn head(model: &Model) -> domex_error::Result<String> {
             channels => format!("{channels} channels"),
         }
     )?;
-    writeln!(
-        out,
-        "  latent         z {}, w {}, {} rows of w",
-        config.z_dim(),
-        config.w_dim(),
-        config.num_ws()
-    )?;
-    let classes = match config.c_dim() {
-        0 => "none".to_owned(),
-        classes => classes.to_string(),
-    };
-    writeln!(out, "  classes        {classes}")?;
-    writeln!(out, "  mapping        {} layers", config.mapping.num_layers)?;
+    mapping(&mut out, &model.g_ema, config.mapping.num_layers)?;
     writeln!(
         out,
         "  architecture   {}",

@@ -6,7 +6,7 @@ use domex_stylegan2::Discriminator;
 use domex_stylegan3::Model;
 use serde_json::json;
 
-use super::Facts;
+use super::{Facts, mapping};
 
 pub(super) fn facts(model: &Model) -> domex_error::Result<Facts> {
     let mut networks = vec![("generator_ema", model.g_ema.tensors())];
@@ -54,19 +54,7 @@ fn head(model: &Model) -> domex_error::Result<String> {
         config.name(),
         synthesis.img_channels
     )?;
-    writeln!(
-        out,
-        "  latent         z {}, w {}, {} rows of w",
-        config.z_dim(),
-        config.w_dim(),
-        config.num_ws()
-    )?;
-    let classes = match config.c_dim() {
-        0 => "none".to_owned(),
-        classes => classes.to_string(),
-    };
-    writeln!(out, "  classes        {classes}")?;
-    writeln!(out, "  mapping        {} layers", config.mapping.num_layers)?;
+    mapping(&mut out, &model.g_ema, config.mapping.num_layers)?;
     let input = synthesis.input();
     writeln!(
         out,
