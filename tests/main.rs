@@ -10,6 +10,7 @@ mod cli;
 mod convert;
 mod degan;
 mod discover;
+mod domain_names;
 mod eval;
 mod eval_features;
 mod expand;

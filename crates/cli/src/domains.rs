@@ -5,6 +5,32 @@ use domex_error::user_error;
 use domex_latent::subspace::{Layout, Subspaces};
 use domex_latent::{Expansion, Generator};
 
+/// The word for every domain.
+const ALL: &str = "all";
+
+/// The name of what is not moved, in tables and grids.
+pub const BASE: &str = "base";
+
+/// Words that stand where names of domains do, and what they mean there.
+const TAKEN: [(&str, &str); 2] = [
+    (ALL, "--domains all means every domain"),
+    (BASE, "base is what is shown beside all domains"),
+];
+
+/// Refuses such a word as a new domain's name; `mend` says how it gets another.
+pub fn check_name(name: &str, mend: &str) -> domex_error::Result<()> {
+    let taken = TAKEN.iter().find(|(word, _)| *word == name.trim());
+    match taken {
+        None => Ok(()),
+        Some((_, meaning)) => Err(user_error(format!(
+            "a domain cannot be called {name:?}, as {meaning}; {mend}"
+        ))),
+    }
+}
+
+/// Domains and their strengths.
+pub type Parts = Vec<(String, f64)>;
+
 /// Base and directions in the type and on the device of the latents.
 pub struct Domains<'a> {
     expansion: &'a Expansion,
@@ -66,9 +92,9 @@ impl<'a> Domains<'a> {
     }
 
     /// What `--set elf=1,sketch` says, all such flags together. A domain without a number has strength 1.
-    pub fn parts(&self, flag: &str, texts: &[String]) -> domex_error::Result<Vec<(String, f64)>> {
+    pub fn parts(&self, flag: &str, texts: &[String]) -> domex_error::Result<Parts> {
         let known = self.names();
-        let mut parts: Vec<(String, f64)> = Vec::new();
+        let mut parts = Parts::new();
         for text in texts {
             for (name, alpha) in split(flag, text, &known)? {
                 self.layout().domain(&name)?;
@@ -81,12 +107,18 @@ impl<'a> Domains<'a> {
         Ok(parts)
     }
 
-    /// The domains of `--domains a,b=0.7` or `all`, checked, in the order asked for.
-    pub fn chosen(&self, text: &str) -> domex_error::Result<Vec<(String, f64)>> {
-        if text.trim() == "all" {
-            return Ok(self.names().into_iter().map(|name| (name, 1.0)).collect());
+    /// The domains of `--domains a,b=0.7` or `all`, checked, in the order asked for; and what should be said of it.
+    pub fn chosen(&self, text: &str) -> domex_error::Result<(Parts, Option<String>)> {
+        if text.trim() != ALL {
+            return Ok((self.parts("--domains", &[text.to_owned()])?, None));
         }
-        self.parts("--domains", &[text.to_owned()])
+        let names = self.names();
+        // A model of an earlier version, or of a file that people wrote, may have it.
+        let is_name = names.iter().any(|name| name == ALL);
+        let notice = is_name.then(|| {
+            "every domain is drawn; --domains all=1 draws the one that is called all".to_owned()
+        });
+        Ok((names.into_iter().map(|name| (name, 1.0)).collect(), notice))
     }
 
     fn names(&self) -> Vec<String> {
@@ -97,18 +129,19 @@ impl<'a> Domains<'a> {
 
 /// Cuts `elf=0.7,an old, grey elf` at the commas that are not within a known name. Names need not be known: who asks
 /// for them says so.
-fn split(flag: &str, text: &str, known: &[String]) -> domex_error::Result<Vec<(String, f64)>> {
+fn split(flag: &str, text: &str, known: &[String]) -> domex_error::Result<Parts> {
     let pieces: Vec<&str> = text.split(',').collect();
-    let mut parts = Vec::new();
+    let mut parts = Parts::new();
     let mut from = 0;
     while from < pieces.len() {
         // A stretch ends with the next number at the latest. The longest that is a known name, else all of it up to a
         // number, else one piece.
         let numbered = |at: &usize| pieces[*at - 1].contains('=');
         let number = (from + 1..=pieces.len()).find(numbered);
+        let is_name = |part: &str| known.iter().any(|name| name == part.trim());
         let named = |to: &usize| {
             let part = pieces[from..*to].join(",");
-            known.iter().any(|name| name == name_of(&part))
+            is_name(&part) || is_name(name_of(&part))
         };
         let to = (from + 1..=number.unwrap_or(pieces.len()))
             .rev()
@@ -116,7 +149,11 @@ fn split(flag: &str, text: &str, known: &[String]) -> domex_error::Result<Vec<(S
             .or(number)
             .unwrap_or(from + 1);
         let part = pieces[from..to].join(",");
-        parts.push((name_of(&part).to_owned(), alpha(flag, &part)?));
+        // A name may hold the sign that stands before a strength.
+        parts.push(match is_name(&part) {
+            true => (part.trim().to_owned(), 1.0),
+            false => (name_of(&part).to_owned(), alpha(flag, &part)?),
+        });
         from = to;
     }
     Ok(parts)
@@ -208,6 +245,17 @@ mod tests {
     fn a_name_that_is_not_known_is_whole_up_to_its_number() {
         assert_eq!(read("a red, wise owl=1"), [part("a red, wise owl", 1.0)]);
         assert_eq!(read("owl,elf"), [part("owl", 1.0), part("elf", 1.0)]);
+    }
+
+    #[test]
+    fn a_known_name_with_the_sign_of_a_strength_is_itself() {
+        let known = ["size=2".to_owned(), "elf".to_owned()];
+        let read = |text| split("--set", text, &known).unwrap();
+        assert_eq!(
+            read("size=2,elf=3"),
+            [part("size=2", 1.0), part("elf", 3.0)]
+        );
+        assert_eq!(read("size=2=0.5"), [part("size=2", 0.5)]);
     }
 
     #[test]

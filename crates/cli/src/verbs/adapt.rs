@@ -23,7 +23,7 @@ use super::domains::file as domain_file;
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::crop::{CropArgs, Cropper};
-use crate::domains::Domains;
+use crate::domains::{Domains, check_name};
 use crate::gallery::Gallery;
 use crate::kinds::Model;
 use crate::paths::text;
@@ -261,6 +261,7 @@ fn names(args: &Adapt) -> domex_error::Result<Vec<String>> {
     let given = args.name.iter().cloned();
     let names: Vec<String> = given.chain(own.into_iter().skip(args.name.len())).collect();
     for (at, name) in names.iter().enumerate() {
+        check_name(name, "give it another --name")?;
         if names[..at].contains(name) {
             return Err(user_error(format!(
                 "two domains are called {name:?}; give each a --name"

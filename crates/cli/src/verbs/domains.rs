@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 
 use crate::args::ModelArgs;
 use crate::context::Context;
+use crate::domains::check_name;
 use crate::models;
 use crate::paths::text;
 
@@ -188,6 +189,7 @@ pub fn run(context: &Context, args: &Domains) -> domex_error::Result<()> {
             model,
             out,
         } => changed(context, model, out, |model| {
+            check_name(new, "choose another name")?;
             expansion(model)?.layout.rename(name, new)?;
             Ok(format!("{name} is now {new}"))
         }),
@@ -317,6 +319,10 @@ fn put(model: &mut Model, domain: &DomainFile, moved: &mut Vec<String>) -> domex
         None => file::unexpanded(model)?,
     };
     let name = &domain.domain.name;
+    check_name(
+        name,
+        "`domex domains rename` gives it another name in the model that it is from",
+    )?;
     if expansion
         .layout
         .domains()

@@ -9,6 +9,7 @@ use domex_expand::{Dimensions, Error, ParametrisationKind, Recipe, TaskFile, Tas
 use serde_json::json;
 
 use super::{Expand, SettingArgs};
+use crate::domains::check_name;
 
 /// What stands between a domain's name and its pictures on the command line.
 const SHOWN: &str = "=@";
@@ -47,6 +48,10 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<(TaskFile, V
     }
     recipe.complete(&mut file)?;
     file.validate()?;
+    for task in &file.tasks {
+        let mend = "give it another: for pictures NAME=@PICTURES, for words name = \"...\" in a file of --tasks";
+        check_name(&task.name(), mend)?;
+    }
     Ok((file, notices))
 }
 

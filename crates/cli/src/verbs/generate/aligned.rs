@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Generate;
 use crate::context::Context;
-use crate::domains::Domains;
+use crate::domains::{BASE, Domains};
 use crate::gallery::Gallery;
 use crate::kinds::Model;
 use crate::pictures::Painter;
@@ -16,9 +16,6 @@ use crate::pictures::Painter;
 /// Pictures of the grid: more would not fit on a screen.
 const COLUMNS: usize = 8;
 const ROWS: usize = 24;
-
-/// The name of what is not moved.
-const BASE: &str = "base";
 
 /// Writes `DOMAIN/seed0000.png` for the base subspace and each domain, and a grid of them.
 pub fn run(
@@ -29,7 +26,10 @@ pub fn run(
     mut gallery: Gallery,
 ) -> domex_error::Result<()> {
     let domains = Domains::of(model.generator(), model.expansion(), "--domains")?;
-    let parts = domains.chosen(wanted)?;
+    let (parts, notice) = domains.chosen(wanted)?;
+    if let Some(notice) = notice {
+        context.say(&notice);
+    }
     let rows: Vec<String> = std::iter::once(BASE.to_owned())
         .chain(parts.iter().map(label))
         .collect();
