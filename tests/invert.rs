@@ -194,6 +194,28 @@ fn a_picture_is_shown_in_a_domain_from_the_file_or_from_its_latent() {
 }
 
 #[test]
+fn of_many_pictures_the_first_are_in_the_grid_and_all_are_in_files() {
+    let root = world();
+    ok(&root.run("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet"));
+    ok(&root.run("generate --seeds 0-68 --no-grid --out made"));
+    let model = "--model run/model.safetensors";
+    let said = ok(&root.run(&format!(
+        "invert {model} --image made --steps 1 --keep-noise --batch 8 --out found"
+    )));
+    assert!(said.contains("the grid has 64 of 69 rows"), "{said}");
+    assert!(root.has("found/pictures/seed0068-zombie.png"));
+    let drawn = image::open(root.path("found/beside.png")).unwrap();
+    assert!(drawn.height() < 65 * 150, "{}", drawn.height());
+
+    let said = ok(&root.run(&format!(
+        "edit {model} --latents found/latents --set zombie --out edited"
+    )));
+    assert!(said.contains("the grid has 64 of 69 rows"), "{said}");
+    assert!(said.contains("69 pictures and grid.png"), "{said}");
+    assert!(root.has("edited/seed0068.png"));
+}
+
+#[test]
 fn no_result_is_written_over_another_or_over_a_picture() {
     let root = world();
     ok(&root.run("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet"));

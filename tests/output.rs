@@ -23,6 +23,22 @@ fn a_refused_command_leaves_no_folder() {
     let world = world();
     world.refused("generate --random --class 3 --out a/b", &["no classes"]);
     assert!(!world.has("a"));
+    world.refused("generate --random --class 3 --out a/b.png", &["no classes"]);
+    world.refused("export --model none.pkl --out a/b.onnx", &["none.pkl"]);
+    world.refused(
+        "traverse --random --dim 99999 --out a/b.gif",
+        &["99999", "domain"],
+    );
+    world.refused(
+        "domains remove elf --model none.pkl --out a/b.safetensors",
+        &["none.pkl"],
+    );
+    world.ok("data portraits --count 1 --size 8 --out set");
+    world.refused(
+        "data portraits --count 1 --size 8 --out set --preview a/b.png",
+        &["set", "--force"],
+    );
+    assert!(!world.has("a"));
 }
 
 #[test]

@@ -84,6 +84,19 @@ fn a_person_is_drawn_found_and_edited() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn any_number_of_samples_is_written_as_they_are_made() {
+    use domex_test_support::process;
+    let root = world();
+    let line = format!("person sample {SPACE} --count 100000 --threads 1 --out many");
+    let mut child = process::start(root.command(&line));
+    process::wait_until(&mut child, "picture", || root.has("many/sample0008.png"));
+    process::signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!root.has("many/sample99999.png"));
+}
+
 #[test]
 fn a_hole_is_filled_and_what_is_known_stays() {
     let root = world();

@@ -14,6 +14,9 @@ pub struct Common {
     /// Where to compute: cpu, cuda or cuda:N
     #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
+    /// Let a GPU round the factors of float32 products to eleven bits (TF32), which its tensor cores multiply several times as fast
+    #[arg(long, global = true)]
+    pub allow_tf32: bool,
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
@@ -114,16 +117,16 @@ impl OutArgs {
         Ok(OutputFolder::create(out, self.force)?)
     }
 
-    /// The one picture to write to, if `--out` names one.
-    pub fn picture(&self) -> domex_error::Result<Option<PathBuf>> {
+    /// The one picture to write to, if `--out` names one, with its folder.
+    pub fn picture(&self) -> domex_error::Result<Option<(PathBuf, OutputFolder)>> {
         let Some(out) = &self.out else {
             return Ok(None);
         };
         match ending(out).as_deref() {
             None => Ok(None),
             Some("png") => {
-                prepare_file(out, self.force)?;
-                Ok(Some(out.clone()))
+                let folder = prepare_file(out, self.force)?;
+                Ok(Some((out.clone(), folder)))
             }
             Some(other) => Err(user_error(format!(
                 "--out {}: pictures are written as PNG, not {}; give a name that ends in .png, or a folder",

@@ -19,11 +19,17 @@ const GRID: &str = "grid.png";
 /// Where the pictures go.
 enum Place {
     Folder(OutputFolder),
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// May have been made for it.
+        _folder: OutputFolder,
+    },
 }
 
 /// Pictures, and what was written of them.
 pub struct Gallery {
+    /// In the folder; those that stay empty go away before it.
+    folders: Vec<OutputFolder>,
     place: Place,
     files: Vec<PathBuf>,
     grid: Option<PathBuf>,
@@ -33,10 +39,11 @@ impl Gallery {
     /// Checks that `--out` can be written.
     pub fn new(args: &OutArgs) -> domex_error::Result<Self> {
         let place = match args.picture()? {
-            Some(file) => Place::File(file),
+            Some((path, _folder)) => Place::File { path, _folder },
             None => Place::Folder(args.folder()?),
         };
         Ok(Self {
+            folders: Vec::new(),
             place,
             files: Vec::new(),
             grid: None,
@@ -44,13 +51,12 @@ impl Gallery {
     }
 
     /// Makes a folder for the pictures of each domain in the folder, if they are written; how these are called.
-    pub fn folders(&self, domains: &[String]) -> domex_error::Result<Vec<String>> {
+    pub fn folders(&mut self, domains: &[String]) -> domex_error::Result<Vec<String>> {
         let names = slugs(domains);
         if let Place::Folder(folder) = &self.place {
-            for path in names.iter().map(|name| folder.file(name)) {
-                std::fs::create_dir_all(&path).map_err(|error| {
-                    user_error(format!("cannot write {}: {error}", path.display()))
-                })?;
+            for name in &names {
+                let made = OutputFolder::create(folder.file(name), true)?;
+                self.folders.push(made);
             }
         }
         Ok(names)
@@ -84,11 +90,11 @@ impl Gallery {
                 write_png(&path, &draw()?)?;
                 self.grid = Some(path);
             }
-            (Place::File(path), Some(picture)) => {
+            (Place::File { path, .. }, Some(picture)) => {
                 write_png(path, picture)?;
                 self.files.push(path.clone());
             }
-            (Place::File(path), None) => {
+            (Place::File { path, .. }, None) => {
                 write_png(path, &draw()?)?;
                 self.grid = Some(path.clone());
             }
@@ -100,7 +106,7 @@ impl Gallery {
     pub fn needs_grid(&self, flag: &str) -> domex_error::Result<()> {
         match &self.place {
             Place::Folder(_) => Ok(()),
-            Place::File(path) => Err(user_error(format!(
+            Place::File { path, .. } => Err(user_error(format!(
                 "{flag}: --out {} is one picture, the grid; give a folder, or leave {flag} out",
                 path.display()
             ))),
@@ -117,7 +123,7 @@ impl Gallery {
                 if grid.is_some() { " and grid.png" } else { "" },
                 folder.path().display()
             ),
-            (Place::File(path), _) => path.display().to_string(),
+            (Place::File { path, .. }, _) => path.display().to_string(),
         }
     }
 

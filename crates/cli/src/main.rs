@@ -24,6 +24,7 @@ mod ranks;
 mod region;
 mod runs;
 mod seeds;
+mod sheet;
 mod stdout;
 mod stylegan3;
 mod verbs;

@@ -75,6 +75,9 @@ const AT_LEAST: u32 = 256;
 /// The longest side of a frame: a GIF's are 16-bit numbers.
 const AT_MOST: u32 = 8192;
 
+/// Pixels of all frames, 3 GiB: they are held in memory until the file is written.
+const MOST_PIXELS: u64 = 1 << 30;
+
 /// What the slider shows.
 #[derive(Debug, Clone)]
 struct Slider {
@@ -127,20 +130,54 @@ impl Animation {
         self
     }
 
-    /// Whether frames of this size can be shown, for those who are about to make them.
+    /// One more frame. No more of it is kept than is shown.
+    pub fn push(&mut self, frame: RgbImage) {
+        let (w, h) = self.size(frame.dimensions());
+        self.frames.push(match w < frame.width() {
+            true => fitted(&frame, w, h),
+            false => frame,
+        });
+    }
+
+    /// Whether frames of this size can be shown, one for each value of the slider, for those who are about to make them.
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`] when they are too large.
-    pub fn check(w: u32, h: u32) -> Result<()> {
-        match w.max(h) > AT_MOST {
-            false => Ok(()),
-            true => Err(Error::Shape {
+    /// [`Error::Shape`] when they are too large, or too many for their size.
+    pub fn check(&self, (w, h): (u32, u32)) -> Result<()> {
+        if w.max(h) > AT_MOST {
+            return Err(Error::Shape {
                 what: "frames of an animation",
                 found: format!("{w} × {h}"),
                 expected: format!("at most {AT_MOST} × {AT_MOST}: use fewer or smaller pictures"),
-            }),
+            });
         }
+        let count = self
+            .slider
+            .as_ref()
+            .map_or(self.frames.len(), |slider| slider.values.len());
+        let (w, h) = self.size((w, h));
+        if u64::from(w) * u64::from(h) * count as u64 > MOST_PIXELS {
+            return Err(Error::Shape {
+                what: "frames of an animation",
+                found: format!("{count} of {w} × {h}"),
+                expected: format!(
+                    "at most {MOST_PIXELS} pixels in all: use fewer frames, or fewer or smaller pictures"
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// The size in which frames of this size are shown, without the slider.
+    fn size(&self, (w, h): (u32, u32)) -> (u32, u32) {
+        let (longer, height) = (w.max(h).max(1), h.max(1));
+        let shown = self
+            .height
+            .unwrap_or_else(|| height * AT_LEAST.div_ceil(longer))
+            .min((u64::from(AT_MOST) * u64::from(height) / u64::from(longer)) as u32);
+        let width = (f64::from(w) * f64::from(shown) / f64::from(height)).round() as u32;
+        (width.max(1), shown.max(1))
     }
 
     /// The frames as they will be shown, each once: enlarged, and with the slider.
@@ -150,16 +187,9 @@ impl Animation {
     /// [`Error::Shape`] when there is no frame, sizes differ, or there are not as many values as frames.
     pub fn frames(&self) -> Result<Vec<RgbImage>> {
         let (w, h) = same_size(&self.frames)?;
-        Self::check(w, h)?;
-        let height = self
-            .height
-            .unwrap_or_else(|| h * AT_LEAST.div_ceil(w.max(h)))
-            .min(AT_MOST * h / w.max(h));
-        let width = (f64::from(w) * f64::from(height) / f64::from(h)).round() as u32;
-        let frames = self
-            .frames
-            .iter()
-            .map(|f| fitted(f, width.max(1), height.max(1)));
+        self.check((w, h))?;
+        let (width, height) = self.size((w, h));
+        let frames = self.frames.iter().map(|f| fitted(f, width, height));
         let Some(slider) = &self.slider else {
             return Ok(frames.collect());
         };
@@ -405,6 +435,33 @@ mod tests {
             let found = image::DynamicImage::ImageRgba8(frame.buffer().clone()).into_rgb8();
             assert!(found == original);
         }
+    }
+
+    #[test]
+    fn frames_that_are_added_are_kept_as_they_are_shown() {
+        for height in [12, 24, 100] {
+            let whole = Animation::new(frames()).height(height);
+            let mut added = Animation::new(Vec::new()).height(height);
+            frames().into_iter().for_each(|frame| added.push(frame));
+            assert!(
+                added
+                    .frames
+                    .iter()
+                    .all(|frame| frame.height() == height.min(24))
+            );
+            assert!(added.frames().unwrap() == whole.frames().unwrap());
+        }
+    }
+
+    #[test]
+    fn more_frames_than_memory_holds_are_refused_before_they_are_made() {
+        let values = vec![0.0; 600];
+        let long = Animation::new(Vec::new()).slider("elf", &values);
+        let error = long.check((4096, 1024)).unwrap_err().to_string();
+        assert!(error.contains("600 of 4096 × 1024"), "{error}");
+        long.clone().height(256).check((4096, 1024)).unwrap();
+        long.check((1024, 1024)).unwrap();
+        assert!(long.check((9000, 8)).is_err());
     }
 
     #[test]

@@ -26,7 +26,12 @@ pub struct Writer {
 #[derive(Debug)]
 enum Target {
     Folder(OutputFolder),
-    Zip(Box<ZipWriter<Part>>, PathBuf),
+    Zip {
+        zip: Box<ZipWriter<Part>>,
+        path: PathBuf,
+        /// May have been made for it.
+        _folder: OutputFolder,
+    },
 }
 
 /// The zip under its temporary name. Once a write has failed, more are taken and dropped: the writer of zips tries to
@@ -83,10 +88,7 @@ impl Writer {
     /// As [`create`](Self::create).
     pub fn check(path: &Path, force: bool) -> Result<()> {
         match is_zip(path) {
-            true if path.exists() && !force => Err(Error::Exists {
-                path: path.to_path_buf(),
-            }),
-            true => Ok(()),
+            true => prepare_file(path, force).map(drop),
             false => OutputFolder::create(path, force).map(drop),
         }
     }
@@ -99,12 +101,16 @@ impl Writer {
     /// What exists already, or cannot be made.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         let target = if is_zip(path) {
-            prepare_file(path, force)?;
+            let folder = prepare_file(path, force)?;
             let zip = ZipWriter::new(Part {
                 file: temporary_beside(path)?,
                 failed: false,
             });
-            Target::Zip(Box::new(zip), path.to_path_buf())
+            Target::Zip {
+                zip: Box::new(zip),
+                path: path.to_path_buf(),
+                _folder: folder,
+            }
         } else {
             let folder = OutputFolder::create(path, force)?;
             remove_old(folder.path())?;
@@ -170,7 +176,7 @@ impl Writer {
                 }
                 write_atomic(&path, bytes)
             }
-            Target::Zip(zip, path) => {
+            Target::Zip { zip, path, .. } => {
                 // Pictures are compressed already, and the same set is the same file.
                 let options = SimpleFileOptions::default()
                     .compression_method(CompressionMethod::Stored)
@@ -198,7 +204,7 @@ impl Writer {
         self.add_file(LABELS, labels.to_string().as_bytes())?;
         match self.target {
             Target::Folder(_) => Ok(()),
-            Target::Zip(zip, path) => {
+            Target::Zip { zip, path, .. } => {
                 let part = zip.finish().map_err(reason);
                 let part = part.map_err(Error::write(&path))?;
                 crate::folder::persist(part.file, &path)

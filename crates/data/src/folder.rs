@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct OutputFolder {
     path: PathBuf,
-    made: Arc<Made>,
+    _made: Arc<Made>,
 }
 
 /// Folders that were made, the innermost first. Empty ones are removed with the last that knows of them.
@@ -73,14 +73,7 @@ impl OutputFolder {
         // Permission bits do not tell the whole truth (read-only mounts, full disks): try.
         let mut probe = tempfile::tempfile_in(&path).map_err(Error::write(&path))?;
         probe.write_all(b"domex").map_err(Error::write(&path))?;
-        Ok(Self { path, made })
-    }
-
-    /// The folder stays, also when nothing is written into it.
-    pub fn keep(mut self) {
-        if let Some(made) = Arc::get_mut(&mut self.made) {
-            made.0.clear();
-        }
+        Ok(Self { path, _made: made })
     }
 
     /// Where the folder is.
@@ -106,19 +99,19 @@ pub fn holds(folder: &Path, path: &Path) -> bool {
 }
 
 /// Checks that a single output file can be written: its folder exists or can be made, and the file is absent
-/// unless `force` is given.
+/// unless `force` is given. A folder that was made for it goes away again with the result, if nothing is written into it until then.
 ///
 /// # Errors
 ///
 /// [`Error::Exists`], [`Error::NotFolder`] or [`Error::Write`].
-pub fn prepare_file(path: &Path, force: bool) -> Result<()> {
+#[must_use = "the file's folder goes away with it"]
+pub fn prepare_file(path: &Path, force: bool) -> Result<OutputFolder> {
     if path.exists() && !force {
         return Err(Error::Exists {
             path: path.to_path_buf(),
         });
     }
-    let parent = parent_of(path);
-    OutputFolder::create(parent, true).map(OutputFolder::keep)
+    OutputFolder::create(parent_of(path), true)
 }
 
 /// Writes a file in full or not at all: beside its place first, then synced and renamed.
@@ -236,6 +229,20 @@ mod tests {
             Err(Error::Exists { .. })
         ));
         assert!(prepare_file(&file, true).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_was_made_for_a_file_is_there_until_it_could_be_written() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("a/b/x.bin");
+        let folder = prepare_file(&file, false).unwrap();
+        write_atomic(&file, b"1").unwrap();
+        drop(folder);
+        assert!(file.is_file());
+        let folder = prepare_file(&root.path().join("c/d/x.bin"), false).unwrap();
+        assert!(root.path().join("c/d").is_dir());
+        drop(folder);
+        assert!(!root.path().join("c").exists());
     }
 
     #[cfg(unix)]

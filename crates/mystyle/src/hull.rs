@@ -10,36 +10,75 @@ use crate::{Anchors, Error, Result};
 /// Anchors in each mix of the published programs.
 pub const ANCHORS_PER_POINT: usize = 3;
 
+/// Points as they were drawn: which anchors each is a mix of, and by which weights, both `[points, anchors of a point]`. Of any number
+/// of points that is little; their latents are made a few at a time.
+#[derive(Debug, Clone)]
+pub struct Mixes {
+    indices: Tensor,
+    weights: Tensor,
+}
+
+impl Mixes {
+    /// Draws `points` mixes of `per_point` different anchors each, with weights drawn uniformly from `[0, 1)`.
+    ///
+    /// # Errors
+    ///
+    /// No point, or more anchors in a point than there are.
+    pub fn draw(
+        anchors: &Anchors,
+        points: usize,
+        per_point: usize,
+        stream: &mut Stream,
+    ) -> Result<Self> {
+        let count = anchors.count();
+        if per_point == 0 || per_point > count {
+            let expected = format!("1 to {count}, as many as the person has anchors");
+            return Err(Error::setting("anchors of a point", per_point, expected));
+        }
+        if points == 0 {
+            return Err(Error::setting("points", points, "at least 1"));
+        }
+        let (mut indices, mut uniform) = (Vec::new(), vec![0.0; points * per_point]);
+        for _ in 0..points {
+            let order = stream.permutation(count);
+            indices.extend(order.iter().take(per_point).map(|&i| i as u32));
+        }
+        uniform.fill_with(|| stream.uniform_f32());
+        let shape = (points, per_point);
+        Ok(Self {
+            indices: Tensor::from_vec(indices, shape, &Device::Cpu)?,
+            weights: Tensor::from_vec(uniform, shape, &Device::Cpu)?,
+        })
+    }
+
+    /// Latents `[count, D]` of `count` points from the one at `start` on.
+    ///
+    /// # Errors
+    ///
+    /// More points than were drawn.
+    pub fn points(&self, anchors: &Anchors, start: usize, count: usize) -> Result<Tensor> {
+        let part = |all: &Tensor| all.narrow(0, start, count)?.contiguous();
+        mix(
+            anchors.latents(),
+            &part(&self.indices)?,
+            &part(&self.weights)?,
+        )
+    }
+}
+
 /// Draws `points` latents `[points, D]`, each a mix of `per_point` different anchors with weights drawn uniformly from
 /// `[0, 1)` and divided by their sum.
 ///
 /// # Errors
 ///
-/// No point, or more anchors in a point than there are.
+/// As [`Mixes::draw`].
 pub fn sample(
     anchors: &Anchors,
     points: usize,
     per_point: usize,
     stream: &mut Stream,
 ) -> Result<Tensor> {
-    let count = anchors.count();
-    if per_point == 0 || per_point > count {
-        let expected = format!("1 to {count}, as many as the person has anchors");
-        return Err(Error::setting("anchors of a point", per_point, expected));
-    }
-    if points == 0 {
-        return Err(Error::setting("points", points, "at least 1"));
-    }
-    let (mut indices, mut uniform) = (Vec::new(), vec![0.0; points * per_point]);
-    for _ in 0..points {
-        let order = stream.permutation(count);
-        indices.extend(order.iter().take(per_point).map(|&i| i as u32));
-    }
-    uniform.fill_with(|| stream.uniform_f32());
-    let shape = (points, per_point);
-    let indices = Tensor::from_vec(indices, shape, &Device::Cpu)?;
-    let uniform = Tensor::from_vec(uniform, shape, &Device::Cpu)?;
-    mix(anchors.latents(), &indices, &uniform)
+    Mixes::draw(anchors, points, per_point, stream)?.points(anchors, 0, points)
 }
 
 /// Mixes `[p, ..]` of `anchors: [N, ..]`: point `p` is `Σ_k weights[p, k] / Σ weights[p, ..] · anchors[indices[p, k]]`, with

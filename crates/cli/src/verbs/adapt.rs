@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use domex_data::counted;
-use domex_data::folder::prepare_file;
-use domex_data::grid::Grid;
+use domex_data::folder::{OutputFolder, prepare_file};
 use domex_error::user_error;
 use domex_latent::domain_file::DomainFile;
 use domex_latent::domain_vectors::Gate;
@@ -16,6 +15,7 @@ use domex_latent::expansion::Rows;
 use domex_latent::matrices::Matrices;
 use domex_latent::subspace::Domain;
 use domex_stylegan2::{Generator, Model as StyleGan2, Overwrite};
+use image::imageops::FilterType;
 use image::{Rgb, RgbImage};
 use serde_json::{Value as Json, json};
 
@@ -23,12 +23,13 @@ use super::domains::file as domain_file;
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::crop::{CropArgs, Cropper};
-use crate::domains::{Domains, check_name};
+use crate::domains::{BASE, Domains, check_name};
 use crate::gallery::Gallery;
 use crate::kinds::Model;
 use crate::paths::text;
 use crate::pictures::Painter;
 use crate::seeds::List;
+use crate::sheet::Sheet;
 use crate::{assets, kinds, models};
 
 /// Flags of `domex adapt`.
@@ -169,7 +170,8 @@ impl Network {
 
 /// Where the result goes.
 enum Output {
-    Domain(PathBuf),
+    /// With its folder, which goes away again where it was made and nothing is written.
+    Domain(PathBuf, OutputFolder),
     Pictures(Gallery),
 }
 
@@ -220,8 +222,7 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
                     out.display()
                 )));
             }
-            prepare_file(out, args.out.force)?;
-            Output::Domain(out.clone())
+            Output::Domain(out.clone(), prepare_file(out, args.out.force)?)
         }
         _ => Output::Pictures(Gallery::new(&args.out)?),
     };
@@ -238,7 +239,7 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
     };
     let made = put(model, names, vectors)?;
     match output {
-        Output::Domain(path) => store(context, args, &made, &path),
+        Output::Domain(path, _folder) => store(context, args, &made, &path),
         Output::Pictures(gallery) => show(context, args, made, gallery),
     }
 }
@@ -343,49 +344,51 @@ fn show(
     let domains = Domains::of(model.generator(), model.expansion(), "adapt")?;
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
     let seeds = args.seeds.values();
-    let base = domains.base(&painter.latents(seeds)?)?;
-    let before = painter.paint_all(context, &base)?;
-    let names: Vec<String> = made
-        .domains
-        .iter()
-        .map(|one| one.domain.name.clone())
-        .collect();
+    let names = made.domains.iter().map(|one| one.domain.name.clone());
+    let names: Vec<String> = names.collect();
     let folders = match names.len() {
         1 => vec![String::new()],
         _ => gallery.folders(&names)?,
     };
     // Before each row the picture that was given; before that of the base none.
-    let blank = before.first().map(|one| {
-        let (w, h) = one.dimensions();
-        RgbImage::from_pixel(w, h, Rgb([255; 3]))
-    });
-    let mut cells: Vec<RgbImage> = blank
-        .filter(|_| !args.image.is_empty())
-        .into_iter()
-        .collect();
-    cells.extend(before);
+    let given = (!args.image.is_empty()).then(|| "given".to_owned());
+    let before = usize::from(given.is_some());
+    let labels = seeds.iter().map(|seed| format!("seed {seed}"));
+    let mut sheet = Sheet::new(given.into_iter().chain(labels));
+    let side = u32::try_from(model.generator().resolution())?;
+    let progress = context.progress("pictures", (names.len() + 1) * seeds.len());
     let mut results = Vec::new();
-    for (at, name) in names.iter().enumerate() {
-        let moved = domains.moved(&base, &[(name.clone(), args.alpha)])?;
-        let pictures = painter.paint_all(context, &moved)?;
+    for row in 0..=names.len() {
+        let at = row.checked_sub(1);
+        let part = at.map(|at| (names[at].clone(), args.alpha));
+        let seen = at.and_then(|at| made.pictures[at].as_ref());
+        let mut cells: Vec<RgbImage> = (0..before).map(|_| beside(seen, side)).collect();
         let mut files = Vec::new();
-        for (seed, picture) in seeds.iter().zip(&pictures) {
-            let file = Path::new(&folders[at]).join(format!("seed{seed:04}.png"));
-            files.extend(gallery.add(file, picture)?);
+        for chunk in seeds.chunks(usize::from(args.synthesis.batch)) {
+            let base = domains.base(&painter.latents(chunk)?)?;
+            painter.paint(&domains.moved(&base, part.as_slice())?, |index, picture| {
+                if let Some(at) = at {
+                    let file = Path::new(&folders[at]).join(format!("seed{:04}.png", chunk[index]));
+                    files.extend(gallery.add(file, &picture)?);
+                }
+                if cells.len() < sheet.columns() {
+                    cells.push(picture);
+                }
+                progress.advance(1);
+                Ok(())
+            })?;
         }
-        cells.extend(made.pictures[at].clone());
-        cells.extend(pictures);
-        let seconds = made.seconds[at];
-        results.push(json!({ "domain": name, "pictures": files, "seconds": seconds }));
+        sheet.add(at.map_or(BASE, |at| &names[at]), cells);
+        if let Some(at) = at {
+            let seconds = made.seconds[at];
+            results.push(json!({ "domain": names[at], "pictures": files, "seconds": seconds }));
+        }
     }
-    gallery.show(None, || {
-        let given = (!args.image.is_empty()).then(|| "given".to_owned());
-        let seeds = seeds.iter().map(|seed| format!("seed {seed}"));
-        let columns: Vec<String> = given.into_iter().chain(seeds).collect();
-        let rows = std::iter::once("base").chain(names.iter().map(String::as_str));
-        let grid = Grid::new(columns.len()).column_labels(columns);
-        Ok(grid.row_labels(rows).draw(&cells)?)
-    })?;
+    drop(progress);
+    gallery.show(None, || sheet.draw())?;
+    if let Some(notice) = sheet.notice() {
+        context.say(&notice);
+    }
     context.say(&format!(
         "{}, made in {:.2} s: {}",
         match names.as_slice() {
@@ -397,4 +400,13 @@ fn show(
     ));
     context.result(&json!({ "domains": results, "grid": gallery.grid() }));
     Ok(())
+}
+
+/// The picture that a domain is of, as large as those of the generator; white where there is none.
+fn beside(seen: Option<&RgbImage>, side: u32) -> RgbImage {
+    match seen {
+        None => RgbImage::from_pixel(side, side, Rgb([255; 3])),
+        Some(seen) if seen.dimensions() == (side, side) => seen.clone(),
+        Some(seen) => image::imageops::resize(seen, side, side, FilterType::CatmullRom),
+    }
 }

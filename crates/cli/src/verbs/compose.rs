@@ -11,15 +11,17 @@ use serde_json::json;
 
 use crate::args::{ModelArgs, Noise, OutArgs, SynthesisArgs};
 use crate::context::Context;
-use crate::domains::Domains;
+use crate::domains::{BASE, Domains};
 use crate::gallery::Gallery;
-use crate::models;
 use crate::pictures::Painter;
-use crate::region;
 use crate::seeds::List;
+use crate::{models, region, sheet};
 
 /// Columns of the grid; further seeds have their files.
 const COLUMNS: usize = 8;
+
+/// Domains that have a row by themselves.
+const ALONE: usize = 22;
 
 /// Flags of `domex compose`.
 #[derive(Debug, Args)]
@@ -76,16 +78,31 @@ pub fn run(context: &Context, args: &Compose) -> domex_error::Result<()> {
         })?;
     }
     drop(progress);
+    let shown = &seeds[..seeds.len().min(COLUMNS)];
+    let rows = rows(&parts);
     gallery.show(only.as_ref(), || {
         grid(
             context,
             &domains,
-            &parts,
+            &rows,
             &mut painter,
-            seeds,
+            shown,
             region.as_ref(),
         )
     })?;
+    if gallery.grid().is_some() {
+        let alone = match parts.len() {
+            1 => 0,
+            all => all,
+        };
+        let left_out = [
+            ("seeds", shown.len(), seeds.len()),
+            ("domains by themselves", rows.len() - 2, alone),
+        ];
+        if let Some(notice) = sheet::notice(&left_out) {
+            context.say(&notice);
+        }
+    }
     context.say(&gallery.told());
     let set: Vec<_> = parts
         .iter()
@@ -97,33 +114,42 @@ pub fn run(context: &Context, args: &Compose) -> domex_error::Result<()> {
     Ok(())
 }
 
-/// The base, each domain alone, and all together.
+/// What stands in the rows of the grid: nothing of the base, domains by themselves, and all together.
+fn rows(parts: &[(String, f64)]) -> Vec<&[(String, f64)]> {
+    // One by itself is all of them together.
+    let alone = match parts {
+        [_] => &[],
+        parts => &parts[..parts.len().min(ALONE)],
+    };
+    let alone = alone.chunks(1);
+    std::iter::once(&parts[..0])
+        .chain(alone)
+        .chain([parts])
+        .collect()
+}
+
+/// The grid of these rows.
 fn grid(
     context: &Context,
     domains: &Domains<'_>,
-    parts: &[(String, f64)],
+    rows: &[&[(String, f64)]],
     painter: &mut Painter<'_>,
     seeds: &[u32],
     region: Option<&Tensor>,
 ) -> domex_error::Result<RgbImage> {
-    let shown = &seeds[..seeds.len().min(COLUMNS)];
-    let base = domains.base(&painter.latents(shown)?)?;
-    let mut rows = vec![base.clone()];
-    let mut labels = vec!["base".to_owned()];
+    let base = domains.base(&painter.latents(seeds)?)?;
+    let latents = rows.iter().map(|parts| domains.moved(&base, parts));
+    let latents = latents.collect::<domex_error::Result<Vec<_>>>()?;
     let label = |(name, alpha): &(String, f64)| format!("{name} {alpha}");
-    if parts.len() > 1 {
-        for part in parts {
-            rows.push(domains.moved(&base, std::slice::from_ref(part))?);
-            labels.push(label(part));
-        }
-    }
-    rows.push(domains.moved(&base, parts)?);
-    labels.push(parts.iter().map(label).collect::<Vec<_>>().join(" + "));
+    let labels = rows.iter().map(|parts| match parts {
+        [] => BASE.to_owned(),
+        parts => parts.iter().map(label).collect::<Vec<_>>().join(" + "),
+    });
     let outside = base.repeat((rows.len(), 1, 1))?;
     let outside = region.map(|region| (region, &outside));
-    let pictures = painter.paint_all_where(context, &Tensor::cat(&rows, 0)?, outside)?;
-    Ok(Grid::new(shown.len())
-        .column_labels(shown.iter().map(|seed| format!("seed {seed}")))
+    let pictures = painter.paint_all_where(context, &Tensor::cat(&latents, 0)?, outside)?;
+    Ok(Grid::new(seeds.len())
+        .column_labels(seeds.iter().map(|seed| format!("seed {seed}")))
         .row_labels(labels)
         .draw(&pictures)?)
 }

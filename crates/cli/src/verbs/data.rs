@@ -159,9 +159,10 @@ fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> 
         context.result(&summary);
         return Ok(());
     }
-    if let Some(path) = &args.preview {
-        prepare_file(path, args.force)?;
-    }
+    let preview = args.preview.as_ref();
+    let preview = preview.map(|path| prepare_file(path, args.force));
+    // It goes away again, where it was made and nothing is written.
+    let _folder = preview.transpose()?;
     let interrupt = Interrupt::watch()?;
     let mut writer = Writer::create(&args.out, args.force)?;
     let people = Portraits::new(context.seed, Domain::Photo, args.size)?;

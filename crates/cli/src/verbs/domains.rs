@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use domex_data::counted;
-use domex_data::folder::prepare_file;
+use domex_data::folder::{OutputFolder, prepare_file};
 use domex_error::user_error;
 use domex_latent::Expansion;
 use domex_latent::domain_file::DomainFile;
@@ -154,8 +154,8 @@ impl FileArgs {
         }
     }
 
-    /// Before any work.
-    fn check(&self) -> domex_error::Result<()> {
+    /// Before any work. The file's folder, which goes away again where it was made and nothing is written.
+    fn check(&self) -> domex_error::Result<OutputFolder> {
         Ok(prepare_file(&self.out, self.force)?)
     }
 }
@@ -195,7 +195,7 @@ pub fn run(context: &Context, args: &Domains) -> domex_error::Result<()> {
         }),
         What::Merge { models, out } => merge(context, models, out),
         What::Fuse { name, model, out } => {
-            out.check()?;
+            let _folder = out.check()?;
             let model = models::stylegan2(context, model)?;
             let others = others(&model, name);
             let fused = fuse::fuse(model, name)?;
@@ -265,7 +265,7 @@ fn export(
     args: &ModelArgs,
     out: &FileArgs,
 ) -> domex_error::Result<()> {
-    out.check()?;
+    let _folder = out.check()?;
     let mut model = models::stylegan2(context, args)?;
     let taken = expansion(&mut model)?.take_out(name)?.ok_or_else(|| {
         user_error(format!(
@@ -352,7 +352,7 @@ fn tell_moved(context: &Context, moved: &[String]) {
 }
 
 fn merge(context: &Context, names: &[String], out: &FileArgs) -> domex_error::Result<()> {
-    out.check()?;
+    let _folder = out.check()?;
     let open = |name: &String| models::open(&context.device, "MODEL", name)?.stylegan2(name);
     let mut model = open(&names[0])?;
     let generator = file::fingerprint(&model)?;
@@ -395,7 +395,7 @@ fn changed(
     out: &FileArgs,
     change: impl FnOnce(&mut Model) -> domex_error::Result<String>,
 ) -> domex_error::Result<()> {
-    out.check()?;
+    let _folder = out.check()?;
     let mut model = models::load_all(context, args)?.stylegan2(models::name(args))?;
     let what = change(&mut model)?;
     if model

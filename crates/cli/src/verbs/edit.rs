@@ -8,7 +8,6 @@ use candle_core::Tensor;
 use clap::Args;
 use domex_data::counted;
 use domex_data::folder::OutputFolder;
-use domex_data::grid::Grid;
 use domex_data::picture::{self, write_png};
 use domex_error::{AnyError, user_error};
 use domex_invert::Code;
@@ -19,11 +18,12 @@ use super::invert::{Invert, SpaceChoice, invert, maps, subject, synthesize};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::crop::{self, CropArgs};
-use crate::domains::Domains;
+use crate::domains::{BASE, Domains};
 use crate::kinds::Model;
 use crate::models;
 use crate::paths::{text, texts};
 use crate::region;
+use crate::sheet::Sheet;
 
 /// Extensions of files that hold a latent.
 const EXTENSIONS: [&str; 5] = ["safetensors", "npz", "npy", "pt", "pth"];
@@ -40,7 +40,7 @@ pub struct Edit {
     /// Where results go.
     #[command(flatten)]
     pub out: OutArgs,
-    /// Pictures, or a folder of them; may be given several times
+    /// Pictures, or a folder of them, without its sub-folders; may be given several times
     #[arg(
         long,
         value_name = "FILE|DIR",
@@ -103,28 +103,28 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     };
 
     let progress = context.progress("pictures", files.len());
-    let (mut cells, mut labels, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sheet, mut written) = (sheet(&parts), Vec::new());
     for file in &files {
         let code = Code::read(file, subject(&model))?;
         let base = domains.base(&code.latent)?;
         let edited = domains.moved(&base, &parts)?;
         let name = crop::name(file);
         let path = folder.file(format!("{name}.png"));
-        cells.push(paint(&model, &base, &code.noise, None)?);
         let outside = region.as_ref().map(|region| (region, &base));
-        cells.push(paint(&model, &edited, &code.noise, outside)?);
-        write_png(&path, &cells[cells.len() - 1])?;
-        labels.push(name);
+        let picture = paint(&model, &edited, &code.noise, outside)?;
+        write_png(&path, &picture)?;
+        let cells = match sheet.has_room() {
+            true => vec![paint(&model, &base, &code.noise, None)?, picture],
+            false => Vec::new(),
+        };
+        sheet.add(name, cells);
         written.push(path);
         progress.advance(1);
     }
     drop(progress);
-    let grid = grid(&folder, &parts, labels, &cells)?;
-    let result = json!({
-        "pictures": texts(&written), "grid": text(&grid), "latents": texts(&files), "set": set(&parts),
-    });
-    told(context, &folder, written.len(), &result);
-    Ok(())
+    let result =
+        json!({ "pictures": texts(&written), "latents": texts(&files), "set": set(&parts) });
+    finish(context, &folder, &sheet, result)
 }
 
 /// The grid's file without its ending.
@@ -141,22 +141,34 @@ fn refuse_grid(files: &[PathBuf]) -> domex_error::Result<()> {
     }
 }
 
-/// `grid.png`: base and edited pictures by turns, in rows with these labels.
-fn grid(
-    folder: &OutputFolder,
-    parts: &[(String, f64)],
-    labels: Vec<String>,
-    cells: &[RgbImage],
-) -> domex_error::Result<PathBuf> {
+/// What becomes `grid.png`: a row with the base and what was made of it for each picture.
+fn sheet(parts: &[(String, f64)]) -> Sheet {
     let set = parts.iter().map(|(name, alpha)| format!("{name} {alpha}"));
     let set: Vec<String> = set.collect();
-    let path = folder.file(format!("{GRID}.png"));
-    let drawing = Grid::new(2)
-        .column_labels(["base".to_owned(), set.join(" + ")])
-        .row_labels(labels)
-        .draw(cells)?;
-    write_png(&path, &drawing)?;
-    Ok(path)
+    Sheet::new([BASE.to_owned(), set.join(" + ")])
+}
+
+/// Writes the grid, and tells of it and of the pictures in `result`.
+fn finish(
+    context: &Context,
+    folder: &OutputFolder,
+    sheet: &Sheet,
+    mut result: Json,
+) -> domex_error::Result<()> {
+    let grid = folder.file(format!("{GRID}.png"));
+    write_png(&grid, &sheet.draw()?)?;
+    result["grid"] = json!(text(&grid));
+    if let Some(notice) = sheet.notice() {
+        context.say(&notice);
+    }
+    let written = result["pictures"].as_array().map_or(0, Vec::len);
+    context.say(&format!(
+        "{} and grid.png in {}",
+        counted(written, "picture"),
+        folder.path().display()
+    ));
+    context.result(&result);
+    Ok(())
 }
 
 /// Domains and strengths for programs.
@@ -165,15 +177,6 @@ fn set(parts: &[(String, f64)]) -> Vec<Json> {
         .iter()
         .map(|(name, alpha)| json!({ "domain": name, "alpha": alpha }));
     set.collect()
-}
-
-fn told(context: &Context, folder: &OutputFolder, written: usize, result: &Json) {
-    context.say(&format!(
-        "{} and grid.png in {}",
-        counted(written, "picture"),
-        folder.path().display()
-    ));
-    context.result(result);
 }
 
 /// The search for the pictures' latents on the base subspace, into a folder of its own.

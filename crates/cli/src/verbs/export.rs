@@ -2,7 +2,7 @@
 //!
 //! Beside `FILE.onnx` stands `FILE.json`, which lists inputs, output and domains, and with `--card` the `README.md` that model hubs show.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use domex_data::counted;
@@ -138,8 +138,8 @@ struct Files {
     name: String,
     description: PathBuf,
     card: Option<PathBuf>,
-    /// Goes away again, where it was made and nothing is written.
-    _folder: OutputFolder,
+    /// Go away again, where they were made and nothing is written.
+    _folders: Vec<OutputFolder>,
 }
 
 impl Files {
@@ -154,17 +154,16 @@ impl Files {
                 out.display()
             )));
         }
-        let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let files = Self {
+        let description = out.with_extension("json");
+        let card = args.card.then(|| out.with_file_name("README.md"));
+        let all = [Some(out), Some(&description), card.as_ref()];
+        let all = all.into_iter().flatten();
+        let folders = all.map(|file| prepare_file(file, args.force));
+        Ok(Self {
             name,
-            description: out.with_extension("json"),
-            card: args.card.then(|| out.with_file_name("README.md")),
-            _folder: OutputFolder::create(parent.unwrap_or(Path::new(".")), true)?,
-        };
-        let all = [Some(out), Some(&files.description), files.card.as_ref()];
-        for file in all.into_iter().flatten() {
-            prepare_file(file, args.force)?;
-        }
-        Ok(files)
+            _folders: folders.collect::<domex_data::Result<_>>()?,
+            description,
+            card,
+        })
     }
 }

@@ -12,12 +12,9 @@ use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
 use crate::gallery::Gallery;
 use crate::kinds::Model;
-use crate::models;
 use crate::pictures::Painter;
 use crate::seeds::List;
-
-/// A grid of more pictures than this says less than the single files.
-const MOST_IN_GRID: usize = 64;
+use crate::{models, sheet};
 
 /// Flags of `domex generate`.
 #[derive(Debug, Args)]
@@ -82,7 +79,7 @@ pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
         let ws = painter.latents(chunk)?;
         painter.paint(&ws, |index, picture| {
             gallery.add(format!("seed{:04}.png", chunk[index]), &picture)?;
-            if shown.len() < MOST_IN_GRID {
+            if shown.len() < sheet::MOST {
                 shown.push(picture);
             }
             progress.advance(1);
@@ -96,13 +93,16 @@ pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
             let columns = shown.len().min(if shown.len() > 32 { 8 } else { 4 });
             let captions = seeds
                 .iter()
-                .take(MOST_IN_GRID)
+                .take(sheet::MOST)
                 .map(|seed| format!("seed {seed}"));
             Ok(Grid::new(columns)
                 .title(title(args))
                 .captions(captions)
                 .draw(&shown)?)
         })?;
+        if let Some(notice) = sheet::notice(&[("pictures", shown.len(), seeds.len())]) {
+            context.say(&notice);
+        }
     }
     context.say(&gallery.told());
     context.result(&json!({

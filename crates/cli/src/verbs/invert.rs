@@ -25,7 +25,7 @@ use image::RgbImage;
 use serde_json::{Value as Json, json};
 
 pub(super) use self::inputs::files;
-use self::outputs::{draw, report};
+use self::outputs::{Found, fill, forget, paired, report, sheet};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::crop::{self, CropArgs, Cropper, Given};
@@ -45,7 +45,7 @@ pub struct Invert {
     /// Where results go.
     #[command(flatten)]
     pub out: OutArgs,
-    /// Pictures, or a folder of them; may be given several times
+    /// Pictures, or a folder of them, without its sub-folders; may be given several times
     #[arg(long, value_name = "FILE|DIR", required = true)]
     pub image: Vec<PathBuf>,
     /// Where to look: w, which edits well, or w+, which comes nearer
@@ -100,15 +100,6 @@ pub enum SpaceChoice {
     WPlus,
 }
 
-/// What was found for one picture.
-struct Found {
-    picture: RgbImage,
-    distance: f64,
-    psnr: f64,
-    /// The same latent in every domain of an expanded model.
-    domains: Vec<RgbImage>,
-}
-
 /// Runs the verb.
 pub fn run(context: &Context, args: &Invert) -> domex_error::Result<()> {
     let json = invert(context, args, 1000)?;
@@ -121,6 +112,9 @@ pub fn run(context: &Context, args: &Invert) -> domex_error::Result<()> {
             figures["distance"].as_f64().unwrap_or(f64::NAN),
             figures["psnr"].as_f64().unwrap_or(f64::NAN)
         ));
+    }
+    if let Some(notice) = json["notice"].as_str() {
+        context.say(notice);
     }
     let folder = json["folder"].as_str().unwrap_or_default();
     context.say(&format!("latents and beside.png in {folder}"));
@@ -192,16 +186,15 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         config,
         encoder,
     };
+    let mut sheet = sheet(search.names(), args.tune > 0);
     let start = Instant::now();
-    let (latents, found) = search.latents(&given, &folder)?;
+    let (latents, found) = search.latents(&given, &folder, sheet.rows())?;
     let seconds = start.elapsed().as_secs_f64() / given.len() as f64;
     let tuned = match args.tune {
         0 => None,
-        _ => search.tuned(&given, &latents, &folder)?,
+        _ => search.tuned(&given, &latents, &folder, sheet.rows())?,
     };
     let tuned = tuned.as_deref();
-    let beside = folder.file("beside.png");
-    write_png(&beside, &draw(&given, &found, search.names(), tuned)?)?;
     let mut json = report(&given, &found, tuned);
     json["start"] = json!(match search.encoder {
         Some(_) => "encoder",
@@ -211,6 +204,9 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     json["seconds_per_picture"] = json!(seconds);
     let path = folder.file("invert.json");
     write_atomic(&path, format!("{json:#}\n").as_bytes())?;
+    fill(&mut sheet, given, found, tuned);
+    write_png(&folder.file("beside.png"), &sheet.draw()?)?;
+    json["notice"] = json!(sheet.notice());
     json["folder"] = json!(crate::paths::text(folder.path()));
     Ok(json)
 }
@@ -275,11 +271,13 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks for all pictures, a batch at a time, and writes what is found: latents `[n, num_ws, D]`, and pictures.
+    /// Looks for all pictures, a batch at a time, and writes what is found: latents `[n, num_ws, D]`, and pictures, of which the
+    /// first `kept` stay in memory.
     fn latents(
         &self,
         given: &[Given],
         folder: &OutputFolder,
+        kept: usize,
     ) -> domex_error::Result<(Tensor, Vec<Found>)> {
         let projector = Projector {
             generator: subject(self.model),
@@ -297,7 +295,7 @@ impl Search<'_> {
         let progress = self
             .context
             .progress("steps", self.config.steps * given.len());
-        let (mut latents, mut all) = (Vec::new(), Vec::new());
+        let (mut latents, mut all) = (Vec::new(), Vec::<Found>::new());
         for (index, batch) in given.chunks(self.args.batch.into()).enumerate() {
             // Each batch has draws of its own.
             let streams = Streams::new(self.context.seed.wrapping_add(index as u64));
@@ -308,7 +306,7 @@ impl Search<'_> {
                 progress.advance(batch.len());
                 ControlFlow::Continue(())
             })?;
-            let pictures = self.pictures(&found)?;
+            let mut pictures = self.pictures(&found)?;
             if self.args.tune > 0 {
                 // The tuned generator gives the pictures with its own.
                 found.noise.clear();
@@ -321,13 +319,16 @@ impl Search<'_> {
                     Tensor::write_npz(&[("w", w)], folder.file(format!("{}.npz", given.name)))?;
                 }
             }
+            let domains = slugs(&self.names());
+            let endings = domains.iter().map(|domain| format!("-{domain}"));
+            let endings: Vec<String> = std::iter::once(String::new()).chain(endings).collect();
             for (given, found) in batch.iter().zip(&pictures) {
-                write_png(&made.file(format!("{}.png", given.name)), &found.picture)?;
-                for (domain, picture) in slugs(&self.names()).iter().zip(&found.domains) {
-                    write_png(&made.file(format!("{}-{domain}.png", given.name)), picture)?;
+                for (ending, picture) in endings.iter().zip(&found.pictures) {
+                    write_png(&made.file(format!("{}{ending}.png", given.name)), picture)?;
                 }
             }
             latents.push(found.latents);
+            forget(&mut pictures, all.len(), kept);
             all.extend(pictures);
         }
         Ok((Tensor::cat(&latents, 0)?, all))
@@ -339,6 +340,7 @@ impl Search<'_> {
         given: &[Given],
         latents: &Tensor,
         folder: &OutputFolder,
+        kept: usize,
     ) -> domex_error::Result<Option<Vec<Found>>> {
         let Model::StyleGan2(model) = self.model else {
             return Ok(None);
@@ -366,7 +368,9 @@ impl Search<'_> {
             let part = latents.narrow(0, start, n)?;
             let made = tuned.synthesis().forward(&part, Noise::Const)?;
             let likeness = Likeness::between(self.perceptual, &made, &wanted.narrow(0, start, n)?)?;
-            found.extend(paired(picture::to_rgb(&made)?, &likeness));
+            let mut pictures = paired(picture::to_rgb(&made)?, &likeness);
+            forget(&mut pictures, start, kept);
+            found.extend(pictures);
         }
         save(model, &tuned, folder, self.args.out.force)?;
         Ok(Some(found))
@@ -384,7 +388,7 @@ impl Search<'_> {
             let moved = domains.moved(&base, &[(name, 1.0)])?;
             let made = synthesize(self.model, &moved, &noise)?;
             for (found, picture) in all.iter_mut().zip(picture::to_rgb(&made)?) {
-                found.domains.push(picture);
+                found.pictures.push(picture);
             }
         }
         Ok(all)
@@ -444,19 +448,6 @@ fn config(args: &Invert, with_encoder: bool, unaided: u32) -> Config {
         l2: args.l2,
         ..usual
     }
-}
-
-fn paired(pictures: Vec<RgbImage>, likeness: &Likeness) -> Vec<Found> {
-    let figures = likeness.distance.iter().zip(&likeness.psnr);
-    let pairs = pictures.into_iter().zip(figures);
-    pairs
-        .map(|(picture, (&distance, &psnr))| Found {
-            picture,
-            distance,
-            psnr,
-            domains: Vec::new(),
-        })
-        .collect()
 }
 
 /// The latents `[n, D]` that an encoder predicts for pictures.

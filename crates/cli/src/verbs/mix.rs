@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use clap::Args;
-use domex_data::grid::Grid;
+use domex_data::grid::{Grid, reduced};
 use domex_error::user_error;
 use domex_stylegan2::replace_rows;
 use image::{Rgb, RgbImage};
@@ -76,7 +76,18 @@ pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
             .contiguous()?;
         all.push(replace_rows(&row_w, &col_ws, &styles)?);
     }
-    let pictures = painter.paint_all(context, &Tensor::cat(&all, 0)?)?;
+    let (heads, mut pictures) = (rows.len() + cols.len(), Vec::new());
+    let progress = context.progress("pictures", heads + rows.len() * cols.len());
+    painter.paint(&Tensor::cat(&all, 0)?, |index, picture| {
+        if let Some(mixed) = index.checked_sub(heads) {
+            let (row, col) = (rows[mixed / cols.len()], cols[mixed % cols.len()]);
+            gallery.add(format!("{row}-{col}.png"), &picture)?;
+        }
+        pictures.push(reduced(picture));
+        progress.advance(1);
+        Ok(())
+    })?;
+    drop(progress);
 
     let (row_pictures, rest) = pictures.split_at(rows.len());
     let (col_pictures, mixed) = rest.split_at(cols.len());
@@ -85,11 +96,6 @@ pub fn run(context: &Context, args: &Mix) -> domex_error::Result<()> {
     for (row, mixes) in row_pictures.iter().zip(mixed.chunks(cols.len())) {
         cells.push(row.clone());
         cells.extend_from_slice(mixes);
-    }
-    for (row, pictures) in rows.iter().zip(mixed.chunks(cols.len())) {
-        for (col, picture) in cols.iter().zip(pictures) {
-            gallery.add(format!("{row}-{col}.png"), picture)?;
-        }
     }
     gallery.show(None, || Ok(grid.draw(&cells)?))?;
     context.say(&gallery.told());

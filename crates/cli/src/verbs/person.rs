@@ -22,6 +22,9 @@ use crate::domains::Domains;
 /// How far coordinates may fall below 0, as published.
 const BETA: f64 = 0.02;
 
+/// Pictures made at once.
+const BATCH: usize = 8;
+
 /// Flags of `domex person`.
 #[derive(Debug, Args)]
 #[command(
@@ -135,17 +138,11 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Pictures of latents `[n, num_ws, D]`, with what goes on top.
+    /// Pictures of at most [`BATCH`] latents `[n, num_ws, D]`, with what goes on top.
     fn pictures(&self, latents: &Tensor) -> domex_error::Result<Vec<RgbImage>> {
-        const BATCH: usize = 8;
         let latents = self.dressed(latents)?;
-        let (count, mut all) = (latents.dim(0)?, Vec::new());
-        for start in (0..count).step_by(BATCH) {
-            let part = latents.narrow(0, start, BATCH.min(count - start))?;
-            let made = self.generator.synthesis().forward(&part, Noise::Const)?;
-            all.extend(picture::to_rgb(&made)?);
-        }
-        Ok(all)
+        let made = self.generator.synthesis().forward(&latents, Noise::Const)?;
+        Ok(picture::to_rgb(&made)?)
     }
 }
 

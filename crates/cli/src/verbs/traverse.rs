@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use clap::{Args, ValueEnum};
 use domex_data::animation::{Animation, Format};
 use domex_data::folder::{OutputFolder, prepare_file};
-use domex_data::grid::Grid;
+use domex_data::grid::{Grid, reduced};
 use domex_data::picture::write_png;
 use domex_error::user_error;
 use domex_latent::subspace::choose_dimension;
@@ -88,7 +88,7 @@ pub enum AnimationFormat {
 /// Where grid and animation go: both into a folder, or the one that `--out` names.
 struct Places {
     /// Kept until the end: it goes away if nothing is written.
-    _folder: Option<OutputFolder>,
+    _folder: OutputFolder,
     grid: Option<PathBuf>,
     animation: Option<(PathBuf, Format)>,
 }
@@ -136,24 +136,41 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
         grid(args, &way, &grid_steps).check(pictures, (side, side))?;
     }
     if places.animation.is_some() {
-        Animation::check(side.saturating_mul(u32::try_from(count)?), side)?;
+        let size = (side.saturating_mul(u32::try_from(count)?), side);
+        animation(args, &way, &frame_steps).check(size)?;
     }
-    let all_steps: Vec<f64> = grid_steps.iter().chain(&frame_steps).copied().collect();
-    let latents = all_steps
-        .iter()
-        .map(|&step| at(&way, step))
-        .collect::<candle_core::Result<Vec<_>>>()?;
-    let pictures = painter.paint_all(context, &Tensor::cat(&latents, 0)?)?;
-    let (for_grid, for_frames) = pictures.split_at(grid_steps.len() * count);
-
+    let progress = context.progress("pictures", (grid_steps.len() + frame_steps.len()) * count);
+    // The pictures of some steps, one for each seed and step.
+    let mut paint = |steps: &[f64]| -> domex_error::Result<Vec<RgbImage>> {
+        let latents = steps.iter().map(|&step| at(&way, step));
+        let latents = latents.collect::<candle_core::Result<Vec<_>>>()?;
+        let mut pictures = Vec::with_capacity(steps.len() * count);
+        painter.paint(&Tensor::cat(&latents, 0)?, |_, picture| {
+            pictures.push(picture);
+            progress.advance(1);
+            Ok(())
+        })?;
+        Ok(pictures)
+    };
+    let at_once = usize::from(args.synthesis.batch).div_ceil(count);
     if let Some(file) = &places.grid {
-        let cells = by_seed(for_grid, grid_steps.len(), count);
+        let mut pictures = Vec::with_capacity(grid_steps.len() * count);
+        for steps in grid_steps.chunks(at_once) {
+            pictures.extend(paint(steps)?.into_iter().map(reduced));
+        }
+        let cells = by_seed(&pictures, grid_steps.len(), count);
         write_png(file, &grid(args, &way, &grid_steps).draw(&cells)?)?;
     }
     if let Some((file, format)) = &places.animation {
-        let animation = animate(args, &way, &frame_steps, for_frames);
-        animation.fps(fps).write(file, *format)?;
+        let mut animation = animation(args, &way, &frame_steps).fps(fps);
+        for steps in frame_steps.chunks(at_once) {
+            let pictures = paint(steps)?;
+            let frames = pictures.chunks(count).map(side_by_side);
+            frames.for_each(|frame| animation.push(frame));
+        }
+        animation.write(file, *format)?;
     }
+    drop(progress);
     let animation = places.animation.as_ref().map(|(file, _)| file);
     let files = [places.grid.as_ref(), animation].into_iter().flatten();
     let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
@@ -180,9 +197,8 @@ fn places(args: &Traverse) -> domex_error::Result<Places> {
             )));
         }
         refuse_unused(file, "animation", &[("--steps", args.steps.is_some())])?;
-        prepare_file(file, args.out.force)?;
         return Ok(Places {
-            _folder: None,
+            _folder: prepare_file(file, args.out.force)?,
             grid: None,
             animation: Some((file.to_owned(), format)),
         });
@@ -196,9 +212,9 @@ fn places(args: &Traverse) -> domex_error::Result<Places> {
         ];
         refuse_unused(file, "grid", &of_animation)?;
     }
-    if let Some(file) = args.out.picture()? {
+    if let Some((file, folder)) = args.out.picture()? {
         return Ok(Places {
-            _folder: None,
+            _folder: folder,
             grid: Some(file),
             animation: None,
         });
@@ -209,7 +225,7 @@ fn places(args: &Traverse) -> domex_error::Result<Places> {
     Ok(Places {
         grid: Some(folder.file("grid.png")),
         animation: Some((folder.file(name), format)),
-        _folder: Some(folder),
+        _folder: folder,
     })
 }
 
@@ -354,10 +370,9 @@ fn by_seed(pictures: &[RgbImage], steps: usize, seeds: usize) -> Vec<RgbImage> {
         .collect()
 }
 
-fn animate(args: &Traverse, way: &Way, steps: &[f64], pictures: &[RgbImage]) -> Animation {
-    let count = args.seeds.values().len();
-    let frames = pictures.chunks(count).map(side_by_side).collect();
-    let animation = Animation::new(frames)
+/// The animation, of no frame yet.
+fn animation(args: &Traverse, way: &Way, steps: &[f64]) -> Animation {
+    let animation = Animation::new(Vec::new())
         .ping_pong(true)
         .slider(way.name.clone(), steps);
     match args.size {

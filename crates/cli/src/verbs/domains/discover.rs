@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
 use clap::Args;
 use domex_data::counted;
 use domex_data::folder::OutputFolder;
-use domex_data::grid::Grid;
 use domex_data::picture::write_png;
 use domex_discover::{Config, Discovery, Found, Progress as Stage, discover, nearest};
 use domex_error::user_error;
@@ -18,13 +16,14 @@ use serde_json::{Value as Json, json};
 use super::file;
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
 use crate::context::Context;
-use crate::domains::{Domains, slugs};
+use crate::domains::{BASE, Domains, Parts, slugs};
 use crate::interrupt::Interrupt;
 use crate::kinds::Model;
 use crate::paths::{text, texts};
 use crate::pictures::Painter;
 use crate::progress::Progress;
 use crate::seeds::List;
+use crate::sheet::Sheet;
 use crate::verbs::expand::inputs;
 use crate::verbs::train_hyperdomain::lines;
 use crate::{assets, models};
@@ -118,7 +117,11 @@ pub fn run(context: &Context, args: &Discover) -> domex_error::Result<()> {
     }
     let grid = folder.file("grid.png");
     let model = with(model, expansion, &found.domains)?;
-    write_png(&grid, &pictures(context, args, &model, &found.domains)?)?;
+    let sheet = pictures(context, args, &model, &found.domains)?;
+    write_png(&grid, &sheet.draw()?)?;
+    if let Some(notice) = sheet.notice() {
+        context.say(&notice);
+    }
     tell(context, &found, words.as_deref(), &folder);
     let domains = found.domains.iter().enumerate().map(|(at, found)| {
         let words = words.as_ref().map(|words| &words[at]);
@@ -246,23 +249,32 @@ fn pictures(
     args: &Discover,
     model: &Model,
     found: &[Found],
-) -> domex_error::Result<image::RgbImage> {
+) -> domex_error::Result<Sheet> {
     let domains = Domains::of(model.generator(), model.expansion(), "discover")?;
     let mut painter = Painter::new(context, model, &args.synthesis)?;
     let seeds = args.seeds.values();
+    let mut sheet = Sheet::new(seeds.iter().map(|seed| format!("seed {seed}")));
+    let seeds = &seeds[..sheet.columns()];
     let base = domains.base(&painter.latents(seeds)?)?;
-    let mut rows = vec![base.clone()];
-    let mut labels = vec!["base".to_owned()];
-    for found in found {
-        let name = &found.file.domain.name;
-        rows.push(domains.moved(&base, &[(name.clone(), 1.0)])?);
-        labels.push(name.clone());
+    let parts = found.iter().map(|found| (&found.file.domain.name, 1.0));
+    let parts: Parts = parts.map(|(name, alpha)| (name.clone(), alpha)).collect();
+    let rows = std::iter::once(&parts[..0]).chain(parts.chunks(1));
+    let progress = context.progress(
+        "pictures",
+        (parts.len() + 1).min(sheet.rows()) * seeds.len(),
+    );
+    for part in rows {
+        let mut cells = Vec::new();
+        if sheet.has_room() {
+            painter.paint(&domains.moved(&base, part)?, |_, picture| {
+                cells.push(picture);
+                progress.advance(1);
+                Ok(())
+            })?;
+        }
+        sheet.add(part.first().map_or(BASE, |(name, _)| name), cells);
     }
-    let pictures = painter.paint_all(context, &Tensor::cat(&rows, 0)?)?;
-    Ok(Grid::new(seeds.len())
-        .column_labels(seeds.iter().map(|seed| format!("seed {seed}")))
-        .row_labels(labels)
-        .draw(&pictures)?)
+    Ok(sheet)
 }
 
 /// For people: a line for each domain, and how distinct they are.

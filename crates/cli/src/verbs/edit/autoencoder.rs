@@ -8,13 +8,13 @@ use domex_error::{AnyError, user_error};
 use image::RgbImage;
 use serde_json::json;
 
-use super::{Edit, grid, refuse_grid, set, told};
+use super::{Edit, finish, refuse_grid, set, sheet};
 use crate::context::Context;
 use crate::crop::{self, Cropper, Given};
 use crate::diffae::{self, read_picture};
 use crate::domains::Domains;
 use crate::interrupt::Interrupt;
-use crate::paths::{text, texts};
+use crate::paths::texts;
 use crate::verbs::{decode, invert};
 
 /// Steps from a picture to its noise.
@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
     };
     let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", count);
-    let (mut cells, mut labels, mut written) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sheet, mut written) = (sheet(&parts), Vec::new());
     for i in 0..count {
         let (name, code, noise) = match &codes {
             Some((codes, noises)) => {
@@ -67,21 +67,22 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
         };
         let base = domains.base(&code)?;
         let edited = domains.moved(&base, &parts)?;
-        for code in [&base, &edited] {
-            cells.push(only(&model.decode(code, &noise, model.steps)?)?);
-        }
+        let decode = |code: &Tensor| only(&model.decode(code, &noise, model.steps)?);
+        let picture = decode(&edited)?;
         let path = folder.file(format!("{name}.png"));
-        write_png(&path, &cells[cells.len() - 1])?;
-        labels.push(name);
+        write_png(&path, &picture)?;
+        let cells = match sheet.has_room() {
+            true => vec![decode(&base)?, picture],
+            false => Vec::new(),
+        };
+        sheet.add(name, cells);
         written.push(path);
         progress.advance(1);
         interrupt.check()?;
     }
     drop(progress);
-    let grid = grid(&folder, &parts, labels, &cells)?;
-    let result = json!({ "pictures": texts(&written), "grid": text(&grid), "set": set(&parts) });
-    told(context, &folder, written.len(), &result);
-    Ok(())
+    let result = json!({ "pictures": texts(&written), "set": set(&parts) });
+    finish(context, &folder, &sheet, result)
 }
 
 /// Name, code and noise of a picture.

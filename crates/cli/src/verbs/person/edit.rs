@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 use clap::{Args, ValueEnum};
-use domex_data::grid::Grid;
 use domex_data::picture::write_png;
 use domex_error::user_error;
 use domex_invert::Code;
@@ -14,10 +13,11 @@ use domex_mystyle::nearest::nearest;
 use image::RgbImage;
 use serde_json::json;
 
-use super::{BETA, Space, SpaceArgs, beta};
+use super::{BATCH, BETA, Space, SpaceArgs, beta};
 use crate::context::Context;
 use crate::kinds::Model;
 use crate::paths::text;
+use crate::sheet::{self, MOST_COLUMNS, Sheet};
 use crate::verbs::edit::files;
 use crate::verbs::traverse::read_direction;
 use crate::{basis, models};
@@ -102,7 +102,9 @@ pub(super) fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
     let steps: Vec<f64> = all.iter().map(|strength| strength * unit).collect();
 
     let progress = context.progress("latents", files.len());
-    let (mut cells, mut names, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    let shown = shown(steps.len());
+    let mut sheet = Sheet::new(shown.iter().map(|&step| format!("{:+.2}", all[step])));
+    let mut told = Vec::new();
     for file in &files {
         let code = Code::read(file, model.generator())?;
         let at = nearest(&space.anchors, &code.latent.squeeze(0)?, args.beta)?;
@@ -119,34 +121,33 @@ pub(super) fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let latents: Vec<Tensor> = edits.iter().map(|edit| edit.latent.clone()).collect();
-        let pictures = match latents.is_empty() {
-            true => Vec::new(),
-            false => space.pictures(&Tensor::stack(&latents, 0)?)?,
-        };
-        for (index, picture) in pictures.iter().enumerate() {
-            write_png(&folder.file(format!("{name}-{index}.png")), picture)?;
+        // A step that was left out is white.
+        let side = model.config().synthesis.img_resolution as u32;
+        let mut cells = vec![RgbImage::from_pixel(side, side, image::Rgb([255; 3])); shown.len()];
+        for (batch, edits) in edits.chunks(BATCH).enumerate() {
+            let latents: Vec<Tensor> = edits.iter().map(|edit| edit.latent.clone()).collect();
+            let pictures = space.pictures(&Tensor::stack(&latents, 0)?)?;
+            for (offset, (edit, picture)) in edits.iter().zip(pictures).enumerate() {
+                let index = batch * BATCH + offset;
+                write_png(&folder.file(format!("{name}-{index}.png")), &picture)?;
+                let is_here = |step: &usize| steps[*step] == edit.strength;
+                if let Some(place) = shown.iter().position(is_here) {
+                    cells[place] = picture;
+                }
+            }
         }
-        let kept: Vec<f64> = edits.iter().map(|edit| edit.strength).collect();
-        cells.extend(row(
-            &steps,
-            &kept,
-            &pictures,
-            model.config().synthesis.img_resolution,
-        ));
-        told.push(json!({
-            "name": name, "strengths": kept.iter().map(|s| s / unit).collect::<Vec<_>>(),
-        }));
-        names.push(name);
+        let strengths = edits.iter().map(|edit| edit.strength / unit);
+        told.push(json!({ "name": name, "strengths": strengths.collect::<Vec<_>>() }));
+        sheet.add(name, cells);
         progress.advance(1);
     }
     drop(progress);
     let path = folder.file("grid.png");
-    let drawing = Grid::new(steps.len())
-        .column_labels(all.iter().map(|strength| format!("{strength:+.2}")))
-        .row_labels(names)
-        .draw(&cells)?;
-    write_png(&path, &drawing)?;
+    write_png(&path, &sheet.draw()?)?;
+    let left_out = sheet::notice(&[("steps", shown.len(), steps.len())]);
+    for notice in left_out.iter().chain(&sheet.notice()) {
+        context.say(notice);
+    }
     context.say(&format!("cosine of the direction {:.3}", along.cosine));
     context.say(&format!(
         "pictures and grid.png in {}",
@@ -168,12 +169,10 @@ fn direction(model: &Model, args: &Edit) -> domex_error::Result<Tensor> {
     Ok(basis.directions(&[dim], device, dtype)?.squeeze(0)?)
 }
 
-/// One picture for each step; a step that was left out is white.
-fn row(steps: &[f64], kept: &[f64], pictures: &[RgbImage], side: usize) -> Vec<RgbImage> {
-    let blank = || RgbImage::from_pixel(side as u32, side as u32, image::Rgb([255; 3]));
-    let cells = steps.iter().map(|step| {
-        let place = kept.iter().position(|strength| strength == step);
-        place.map_or_else(blank, |place| pictures[place].clone())
-    });
-    cells.collect()
+/// Which of so many steps the grid shows: all, or some from one end to the other.
+fn shown(steps: usize) -> Vec<usize> {
+    let columns = steps.min(MOST_COLUMNS);
+    let last = columns.saturating_sub(1).max(1);
+    let place = |column: usize| column * (steps - 1) / last;
+    (0..columns).map(place).collect()
 }

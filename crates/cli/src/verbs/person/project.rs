@@ -8,7 +8,6 @@ use clap::Args;
 use domex_checkpoint::TensorData;
 use domex_checkpoint::safetensors::{self, Overwrite};
 use domex_data::folder::{OutputFolder, write_atomic};
-use domex_data::grid::Grid;
 use domex_data::picture::{self, write_png};
 use domex_error::user_error;
 use domex_latent::{Generator as _, ImageDistance};
@@ -19,11 +18,13 @@ use domex_mystyle::project::{ProjectionConfig, Projector};
 use domex_ops::{Resize, resize};
 use domex_replay::Perceptual;
 use image::RgbImage;
-use serde_json::{Value as Json, json};
+use image::imageops::FilterType;
+use serde_json::json;
 
 use super::{BETA, Space, SpaceArgs, beta};
 use crate::context::Context;
 use crate::crop::{self, CropArgs, Cropper};
+use crate::sheet::Sheet;
 use crate::verbs::invert::files;
 use crate::{assets, models};
 
@@ -39,7 +40,7 @@ pub struct Project {
     /// Whose space.
     #[command(flatten)]
     pub space: SpaceArgs,
-    /// Pictures of the person, or a folder of them; may be given several times
+    /// Pictures of the person, or a folder of them, without its sub-folders; may be given several times
     #[arg(long, value_name = "FILE|DIR", required = true)]
     pub image: Vec<PathBuf>,
     /// What is known of each picture: a picture of the same size, white where it is known, black in the hole
@@ -65,10 +66,9 @@ pub struct Project {
 /// A picture that was found.
 struct Found {
     name: String,
-    given: RgbImage,
-    made: RgbImage,
-    filled: Option<RgbImage>,
     loss: f64,
+    /// As given, as found, and with its hole filled.
+    pictures: Vec<RgbImage>,
 }
 
 pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> {
@@ -101,32 +101,25 @@ pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> 
     };
 
     let progress = context.progress("steps", args.steps as usize * given.len());
-    let mut found = Vec::new();
+    let filled = args.mask.as_ref().map(|_| "filled");
+    let mut sheet = Sheet::new(["given", "found"].into_iter().chain(filled));
+    let (mut pictures, mut lines) = (Vec::new(), Vec::new());
     for given in given {
         let mut on_step = |_, _| progress.advance(1);
-        found.push(one(
-            args,
-            &space,
-            &perceptual,
-            given,
-            &places,
-            &mut on_step,
-        )?);
+        let found = one(args, &space, &perceptual, given, &places, &mut on_step)?;
+        pictures.push(json!({ "name": found.name, "loss": found.loss }));
+        lines.push(format!("{}: loss {:.4}", found.name, found.loss));
+        sheet.add(found.name, found.pictures);
     }
     drop(progress);
-    let beside = folder.file("beside.png");
-    write_png(&beside, &draw(&found)?)?;
-    let pictures: Vec<Json> = found
-        .iter()
-        .map(|found| json!({ "name": found.name, "loss": found.loss }))
-        .collect();
     let mut json = json!({ "pictures": pictures, "beta": args.beta, "steps": args.steps });
     write_atomic(
         &folder.file("person.json"),
         format!("{json:#}\n").as_bytes(),
     )?;
-    for found in &found {
-        context.say(&format!("{}: loss {:.4}", found.name, found.loss));
+    write_png(&folder.file("beside.png"), &sheet.draw()?)?;
+    for line in lines.iter().chain(&sheet.notice()) {
+        context.say(line);
     }
     context.say(&format!(
         "latents and beside.png in {}",
@@ -284,48 +277,22 @@ fn one(
     safetensors::write(&path, &BTreeMap::new(), &tensors, overwrite)?;
     let made = space.pictures(&projected.latents)?.swap_remove(0);
     write_png(&places.pictures.file(format!("{name}.png")), &made)?;
-    let filled = match (&given.mask, &places.filled) {
-        (Some(mask), Some(folder)) => {
-            let made = picture::from_rgb(std::slice::from_ref(&made), DType::F32, device)?;
-            let filled = blend(&wanted, &made, &mask.to_device(device)?)?;
-            let filled = picture::to_rgb(&filled)?.swap_remove(0);
-            write_png(&folder.file(format!("{name}.png")), &filled)?;
-            Some(filled)
-        }
-        _ => None,
+    let side = made.width();
+    let shown = match given.picture.width() == side {
+        true => given.picture,
+        false => image::imageops::resize(&given.picture, side, side, FilterType::Nearest),
     };
+    let mut pictures = vec![shown, made];
+    if let (Some(mask), Some(folder)) = (&given.mask, &places.filled) {
+        let made = picture::from_rgb(&pictures[1..], DType::F32, device)?;
+        let filled = blend(&wanted, &made, &mask.to_device(device)?)?;
+        let filled = picture::to_rgb(&filled)?.swap_remove(0);
+        write_png(&folder.file(format!("{name}.png")), &filled)?;
+        pictures.push(filled);
+    }
     Ok(Found {
-        loss: projected.losses.last().copied().unwrap_or(f64::NAN),
-        given: given.picture,
         name,
-        made,
-        filled,
+        loss: projected.losses.last().copied().unwrap_or(f64::NAN),
+        pictures,
     })
-}
-
-/// A row for each picture: as given, as found, and with its hole filled.
-fn draw(found: &[Found]) -> domex_error::Result<RgbImage> {
-    let with_holes = found.iter().any(|found| found.filled.is_some());
-    let mut labels = vec!["given", "found"];
-    if with_holes {
-        labels.push("filled");
-    }
-    let mut cells = Vec::new();
-    for found in found {
-        let side = found.made.width();
-        let given = &found.given;
-        cells.push(match given.width() == side {
-            true => given.clone(),
-            false => {
-                image::imageops::resize(given, side, side, image::imageops::FilterType::Nearest)
-            }
-        });
-        cells.push(found.made.clone());
-        cells.extend(found.filled.clone());
-    }
-    let names = found.iter().map(|found| found.name.clone());
-    Ok(Grid::new(labels.len())
-        .column_labels(labels)
-        .row_labels(names)
-        .draw(&cells)?)
 }

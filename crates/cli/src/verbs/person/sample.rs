@@ -3,18 +3,16 @@
 use clap::Args;
 use domex_data::grid::Grid;
 use domex_error::Context as _;
-use domex_mystyle::hull::{self, ANCHORS_PER_POINT};
+use domex_mystyle::hull::{ANCHORS_PER_POINT, Mixes};
 use domex_random::Streams;
 use domex_stylegan2::mapping::broadcast;
 use serde_json::json;
 
-use super::{Space, SpaceArgs};
+use super::{BATCH, Space, SpaceArgs};
 use crate::context::Context;
 use crate::gallery::Gallery;
-use crate::models;
-
-/// A grid of more pictures than this says less than the single files.
-const MOST_IN_GRID: usize = 64;
+use crate::interrupt::Interrupt;
+use crate::{models, sheet};
 
 /// Flags of `domex person sample`.
 #[derive(Debug, Args)]
@@ -38,17 +36,30 @@ pub(super) fn run(context: &Context, args: &Sample) -> domex_error::Result<()> {
     let model = models::stylegan2(context, &args.space.model)?;
     let space = Space::of(&model, &args.space)?;
     let mut stream = Streams::new(context.seed).stream("person samples");
-    let points = hull::sample(&space.anchors, args.count as usize, args.mix, &mut stream);
-    let points = points.with_context(|| format!("--mix {}", args.mix))?;
-    let pictures = space.pictures(&broadcast(&points, space.rows())?)?;
-    for (index, picture) in pictures.iter().enumerate() {
-        gallery.add(format!("sample{index:04}.png"), picture)?;
+    let count = args.count as usize;
+    let drawn = Mixes::draw(&space.anchors, count, args.mix, &mut stream);
+    let mixes = drawn.with_context(|| format!("--mix {}", args.mix))?;
+    let interrupt = Interrupt::watch()?;
+    let progress = context.progress("pictures", count);
+    let mut shown = Vec::new();
+    for start in (0..count).step_by(BATCH) {
+        let points = mixes.points(&space.anchors, start, BATCH.min(count - start))?;
+        let pictures = space.pictures(&broadcast(&points, space.rows())?)?;
+        for (offset, picture) in pictures.into_iter().enumerate() {
+            gallery.add(format!("sample{:04}.png", start + offset), &picture)?;
+            if shown.len() < sheet::MOST {
+                shown.push(picture);
+            }
+            progress.advance(1);
+        }
+        interrupt.check()?;
     }
-    let only = pictures.first().filter(|_| pictures.len() == 1);
-    gallery.show(only, || {
-        let shown = &pictures[..pictures.len().min(MOST_IN_GRID)];
-        Ok(Grid::new(shown.len().min(8)).draw(shown)?)
-    })?;
+    drop(progress);
+    let only = shown.first().filter(|_| count == 1);
+    gallery.show(only, || Ok(Grid::new(shown.len().min(8)).draw(&shown)?))?;
+    if let Some(notice) = sheet::notice(&[("pictures", shown.len(), count)]) {
+        context.say(&notice);
+    }
     context.say(&gallery.told());
     context.result(&json!({
         "pictures": gallery.files(), "grid": gallery.grid(),
