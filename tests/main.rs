@@ -25,6 +25,7 @@ mod expand_stable_diffusion;
 mod export;
 mod faces;
 mod fetch;
+mod folders;
 mod install;
 mod invert;
 mod output;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use image::RgbImage;
 use rayon::prelude::*;
 
-pub use listing::pictures_in;
+pub use listing::{Listing, pictures_below, pictures_in};
 pub use portraits::Portraits;
 
 use crate::error::{Error, Result};

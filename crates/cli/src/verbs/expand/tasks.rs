@@ -1,5 +1,6 @@
 //! The new domains: a file of tasks and what flags add to it.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use domex_data::{picture, source};
@@ -26,12 +27,12 @@ pub fn tasks(args: &Expand, recipe: &Recipe) -> domex_error::Result<(TaskFile, V
         Some(path) => std::path::absolute(path)?.parent().map(Path::to_owned),
         None => None,
     };
-    let folder = Folder(folder.unwrap_or_default());
+    let folder = Folder::new(folder.unwrap_or_default());
     for task in &mut file.tasks {
         task.kind()?.resolve(task, &folder)?;
     }
     name_source(&mut file, args)?;
-    let mut notices = Vec::new();
+    let mut notices = folder.notices.into_inner();
     for text in &args.domain {
         file.tasks.push(domain(text, args, &mut notices)?);
     }
@@ -132,7 +133,9 @@ fn domain(text: &str, args: &Expand, notices: &mut Vec<String>) -> domex_error::
         }
         _ => {}
     }
-    let pictures = Folder(std::env::current_dir()?).pictures(&names)?;
+    let folder = Folder::new(std::env::current_dir()?);
+    let pictures = folder.pictures(&names)?;
+    notices.extend(folder.notices.into_inner());
     Ok(nada::pictures(name, &pictures))
 }
 
@@ -150,40 +153,51 @@ fn many(path: &Path) -> domex_error::Result<Option<String>> {
 }
 
 /// A folder that paths are relative to.
-struct Folder(PathBuf);
+struct Folder {
+    path: PathBuf,
+    /// What is to be said of the folders that were looked into.
+    notices: RefCell<Vec<String>>,
+}
+
+impl Folder {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            notices: RefCell::default(),
+        }
+    }
+}
 
 impl ListFiles for Folder {
     fn absolute(&self, path: &Path) -> domex_expand::Result<PathBuf> {
-        Ok(self.0.join(path))
+        Ok(self.path.join(path))
     }
 
-    /// For a folder the pictures in it by the order of their names.
+    /// For a folder the pictures in it and in its sub-folders, as in a data set.
     fn pictures(&self, paths: &[PathBuf]) -> domex_expand::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for path in paths {
-            let path = self.0.join(path);
+            let path = self.path.join(path);
             if !path.is_dir() {
                 files.push(path);
                 continue;
             }
-            let failed = |problem: String| Error::File {
-                path: path.clone(),
-                problem,
-            };
-            let read = || -> std::io::Result<Vec<PathBuf>> {
-                let entries = std::fs::read_dir(&path)?;
-                entries.map(|entry| Ok(entry?.path())).collect()
-            };
-            let mut found = read().map_err(|error| failed(error.to_string()))?;
-            found.retain(|file| picture::is_picture(file) && file.is_file());
-            if found.is_empty() {
+            let found = source::pictures_below(&path)?;
+            let passed_over = found.notices.join("; ");
+            if found.pictures.is_empty() {
                 let endings = picture::ENDINGS.join(", .");
-                return Err(failed(format!(
-                    "a folder without pictures; expected files that end in .{endings}"
-                )));
+                let mut problem =
+                    format!("a folder without pictures; expected files that end in .{endings}");
+                if !passed_over.is_empty() {
+                    problem += &format!("; {passed_over}");
+                }
+                return Err(Error::File { path, problem });
             }
-            found.sort();
-            files.append(&mut found);
+            if !passed_over.is_empty() {
+                let notice = format!("{}: {passed_over}", path.display());
+                self.notices.borrow_mut().push(notice);
+            }
+            files.extend(found.pictures);
         }
         Ok(files)
     }

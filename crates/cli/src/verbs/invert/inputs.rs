@@ -6,19 +6,26 @@ use domex_error::user_error;
 
 use crate::crop::name;
 
-/// The pictures' files, those of folders sorted by name; no two of one name.
+/// The pictures' files, those that lie in folders sorted by name; no two of one name. What else is in the folders is warned of: results of
+/// earlier calls may lie below.
 pub fn files(given: &[PathBuf]) -> domex_error::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in given {
         if path.is_dir() {
             let found = domex_data::source::pictures_in(path)?;
-            if found.is_empty() {
-                return Err(user_error(format!(
-                    "--image {}: holds no picture",
-                    path.display()
-                )));
+            let passed_over = found.notices.join("; ");
+            let path = path.display();
+            match (found.pictures.is_empty(), passed_over.as_str()) {
+                (true, "") => return Err(user_error(format!("--image {path}: holds no picture"))),
+                (true, _) => {
+                    return Err(user_error(format!(
+                        "--image {path}: holds no picture; {passed_over}"
+                    )));
+                }
+                (false, "") => {}
+                (false, _) => tracing::warn!("--image {path}: {passed_over}"),
             }
-            files.extend(found);
+            files.extend(found.pictures);
         } else {
             files.push(path.clone());
         }
