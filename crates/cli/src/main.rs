@@ -58,10 +58,13 @@ struct Cli {
 fn main() -> ExitCode {
     domex_train::process::prepare();
     // clap itself exits with 2 on a bad flag and 0 on --help.
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ranks::unread(&error),
+    };
     match run(cli) {
         Ok(code) => stdout::checked(code),
-        Err(error) => match interrupt::exit_code(&error) {
+        Err(error) => match interrupt::exit_code(&error).or_else(|| ranks::told(&error)) {
             Some(code) => ExitCode::from(code),
             None => error.report("domex"),
         },

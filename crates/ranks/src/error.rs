@@ -74,6 +74,14 @@ pub enum Error {
         /// Which.
         rank: usize,
     },
+    /// Rank 0 has ended with an error, which it tells.
+    #[error("rank 0 ended with an error of its own")]
+    Ended {
+        /// Its exit code.
+        code: u8,
+        /// A digest of its message.
+        words: u64,
+    },
     /// A rank sent what it should not.
     #[error("rank {rank} sent {found}, expected {expected}")]
     Protocol {
@@ -126,6 +134,7 @@ impl UserError for Error {
             | Self::Missing { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
+            | Self::Ended { .. }
             | Self::System { .. } => true,
         }
     }

@@ -1,5 +1,7 @@
 //! The ranks of a run, linked in a chain.
 
+use std::time::Duration;
+
 use crate::link::Link;
 use crate::{Error, Result};
 
@@ -112,6 +114,45 @@ impl Group {
         Ok(total)
     }
 
+    /// For a rank that ends with an error, told or not, of which these are the exit code and a digest of the message. Rank 0 lets the others
+    /// know of its own. They wait a moment for it: whether it is the same, so that it need not be told again.
+    pub fn end(&mut self, code: u8, words: u64) -> bool {
+        /// Ranks that meet the same error do so after the same work.
+        const WAIT: Duration = Duration::from_secs(10);
+        if self.failed.is_some() {
+            return false;
+        }
+        let own = Error::Ended { code, words };
+        let first = match &mut self.below {
+            None => Some(own.clone()),
+            Some(below) => below.last_words(WAIT),
+        };
+        let is_same = self.below.is_some() && first.as_ref() == Some(&own);
+        if let Some(first) = &first {
+            self.pass_on(first);
+        }
+        self.failed = Some(own);
+        is_same
+    }
+
+    /// Tells the neighbours why nothing is exchanged any more.
+    fn pass_on(&mut self, error: &Error) {
+        let links = [self.below.take(), self.above.take()].into_iter().flatten();
+        let lost = match error {
+            // It came from below, where it is known.
+            Error::Ended { code, words } => {
+                let above = links.filter(|link| link.rank > self.rank);
+                above.for_each(|mut link| link.tell_ended(*code, *words));
+                return;
+            }
+            Error::Lost { rank } | Error::Protocol { rank, .. } => *rank,
+            _ => self.rank,
+        };
+        for mut link in links.filter(|link| link.rank != lost) {
+            link.tell_lost(lost);
+        }
+    }
+
     /// Does something with the neighbours. If it fails, they are told why.
     fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if let Some(error) = &self.failed {
@@ -119,14 +160,7 @@ impl Group {
         }
         let done = work(self);
         if let Err(error) = &done {
-            let lost = match error {
-                Error::Lost { rank } | Error::Protocol { rank, .. } => *rank,
-                _ => self.rank,
-            };
-            let links = [self.below.take(), self.above.take()].into_iter().flatten();
-            for mut link in links.filter(|link| link.rank != lost) {
-                link.tell_lost(lost);
-            }
+            self.pass_on(error);
             self.failed = Some(error.clone());
         }
         done

@@ -10,7 +10,8 @@
 //! exchanged takes milliseconds beside steps of seconds.
 //!
 //! A rank that ends closes its links; the system does so for one that is killed, and finds out within [seconds](link) about a
-//! machine that is no longer there. Its neighbours pass on who was lost, and every rank ends with [`Error::Lost`].
+//! machine that is no longer there. Its neighbours pass on who was lost, and every rank ends with [`Error::Lost`]. Rank 0 says of itself
+//! that it ends with an error, for which all others end with [`Error::Ended`], or learn by [`Group::end`] that it is their own too.
 //!
 //! Deliberately not here: what is summed, and what a run does when it ends.
 

@@ -1,4 +1,4 @@
-//! One connection between two ranks: frames of bytes, and who was lost.
+//! One connection between two ranks: frames of bytes, who was lost, and how rank 0 ended.
 //!
 //! The system closes the connections of a process that ends, however it ends. For a machine that is no longer there it sends
 //! probes: after [`IDLE`] without traffic, and then every [`INTERVAL`] until [`PROBES`] are not answered. A process that stands still,
@@ -28,6 +28,7 @@ const MOST: u64 = 1 << 36;
 
 const DATA: u8 = 1;
 const LOST: u8 = 2;
+const ENDED: u8 = 3;
 
 /// To one neighbour.
 #[derive(Debug)]
@@ -79,6 +80,25 @@ impl Link {
 
     /// Receives a frame.
     pub fn receive_frame(&mut self, into: &mut Vec<u8>) -> Result<()> {
+        let kind = self.receive_any(into)?;
+        match (kind, &into[..]) {
+            (DATA, _) => Ok(()),
+            (LOST, &[a, b, c, d]) => Err(Error::Lost {
+                rank: u32::from_le_bytes([a, b, c, d]) as usize,
+            }),
+            (ENDED, &[code, ref words @ ..]) if words.len() == 8 => {
+                let words = words.try_into().map_or(0, u64::from_le_bytes);
+                Err(Error::Ended { code, words })
+            }
+            _ => Err(self.wrong(
+                format!("a frame of kind {kind}"),
+                format!("{DATA}, {LOST} or {ENDED}"),
+            )),
+        }
+    }
+
+    /// Receives a frame of any kind.
+    fn receive_any(&mut self, into: &mut Vec<u8>) -> Result<u8> {
         let lost = Error::Lost { rank: self.rank };
         let mut head = [0; 5];
         let read = self.stream.read_exact(&mut head);
@@ -93,16 +113,16 @@ impl Link {
         }
         into.resize(length, 0);
         self.stream.read_exact(into).map_err(|_| lost)?;
-        match (kind, &into[..]) {
-            (DATA, _) => Ok(()),
-            (LOST, &[a, b, c, d]) => Err(Error::Lost {
-                rank: u32::from_le_bytes([a, b, c, d]) as usize,
-            }),
-            _ => Err(self.wrong(
-                format!("a frame of kind {kind}"),
-                format!("{DATA} or {LOST}"),
-            )),
-        }
+        Ok(kind)
+    }
+
+    /// What comes within `wait`, if it is how rank 0 ended.
+    pub fn last_words(&mut self, wait: Duration) -> Option<Error> {
+        self.stream.set_read_timeout(Some(wait)).ok()?;
+        let received = self.receive_frame(&mut Vec::new());
+        received
+            .err()
+            .filter(|error| matches!(error, Error::Ended { .. }))
     }
 
     /// Sends any number of bytes.
@@ -132,14 +152,25 @@ impl Link {
         Ok(bytes)
     }
 
-    /// Says that a rank was lost, and ends the connection so that it arrives: bytes that nobody read would take it along.
+    /// Says that a rank was lost.
     pub fn tell_lost(&mut self, rank: usize) {
-        const WAIT: Duration = Duration::from_secs(1);
         let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        self.leave(LOST, &rank.to_le_bytes());
+    }
+
+    /// Says how rank 0 ended.
+    pub fn tell_ended(&mut self, code: u8, words: u64) {
+        let bytes = [&[code][..], &words.to_le_bytes()].concat();
+        self.leave(ENDED, &bytes);
+    }
+
+    /// Sends the last frame, and ends the connection so that it arrives: bytes that nobody read would take it along.
+    fn leave(&mut self, kind: u8, bytes: &[u8]) {
+        const WAIT: Duration = Duration::from_secs(1);
         let begin = Instant::now();
         // Whoever cannot be told will see that this rank has gone.
         let told = self.stream.set_write_timeout(Some(WAIT)).is_ok()
-            && self.write(LOST, &rank.to_le_bytes()).is_ok()
+            && self.write(kind, bytes).is_ok()
             && self.stream.shutdown(Shutdown::Write).is_ok()
             && self.stream.set_read_timeout(Some(WAIT)).is_ok();
         let mut rest = vec![0; 1 << 16];
@@ -162,7 +193,7 @@ impl Link {
         loop {
             match self.receive_frame(&mut frame) {
                 Ok(()) => {}
-                Err(error @ Error::Lost { .. }) => return error,
+                Err(error @ (Error::Lost { .. } | Error::Ended { .. })) => return error,
                 Err(_) => return own,
             }
         }

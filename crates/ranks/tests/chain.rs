@@ -157,6 +157,38 @@ fn who_was_lost_arrives_in_the_middle_of_a_sum() {
     }
 }
 
+#[test]
+fn an_error_that_rank_0_has_too_is_known() {
+    let began = Instant::now();
+    let same = together(4, |mut group| group.end(2, 7));
+    assert_eq!(same, [false, true, true, true]);
+    // One that differs in words or in the exit code is no such error.
+    let other = together(4, |mut group| {
+        let own = [(2, 7), (2, 7), (2, 8), (1, 7)][group.rank()];
+        group.end(own.0, own.1)
+    });
+    assert_eq!(other, [false, true, false, false]);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_error_of_one_rank_alone_is_its_own() {
+    for failing in 0..3 {
+        let all = together(3, |mut group| match group.rank() == failing {
+            true => Err(group.end(2, 7)),
+            false => Ok(group.gather(b"others")),
+        });
+        for (rank, found) in all.into_iter().enumerate() {
+            let expected = match (rank == failing, failing) {
+                (true, _) => Err(false),
+                (false, 0) => Ok(Err(Error::Ended { code: 2, words: 7 })),
+                (false, _) => Ok(Err(Error::Lost { rank: failing })),
+            };
+            assert_eq!(found, expected, "on rank {rank} of {failing}");
+        }
+    }
+}
+
 /// The other rank of a pair, and what comes of it.
 fn with_other(change: impl FnOnce(&mut Launch), version: &str) -> Error {
     let mut launches = launches(2);

@@ -72,6 +72,12 @@ impl Team {
         }
     }
 
+    /// For a rank that ends with an error, of which these are the exit code and a digest: whether rank 0 tells the same one.
+    #[must_use]
+    pub fn end(&self, code: u8, words: u64) -> bool {
+        self.group().is_some_and(|mut group| group.end(code, words))
+    }
+
     /// The gradients of these variables, summed over the parts of all ranks in their order. A variable that no part has a
     /// gradient for has none.
     pub(crate) fn sum(&self, variables: &[&Var], parts: Vec<GradStore>) -> Result<GradStore> {
