@@ -231,6 +231,10 @@ fn bad_flags_are_refused_with_what_is_allowed() {
             &["--random-directions", "--threshold"],
         ),
         ("info --random --threads 65535", &["--threads", "1024"]),
+        (
+            "info --random --allow-tf32",
+            &["--allow-tf32 is for GPUs", "--device cuda"],
+        ),
         ("generat", &["generate"]),
     ] {
         world.refused(line, texts);

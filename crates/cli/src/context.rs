@@ -39,13 +39,21 @@ impl Context {
                 .build_global()
                 .map_err(AnyError::internal)?;
         }
+        let device = open_device(&common.device)?;
+        if common.allow_tf32 && device.is_cpu() {
+            return Err(user_error(
+                "--allow-tf32 is for GPUs: the CPU has no such numbers; leave it out, or add --device cuda",
+            ));
+        }
+        domex_ops::allow_tf32(common.allow_tf32);
         Ok(Self {
-            device: open_device(&common.device)?,
+            device,
             seed: common.seed.unwrap_or(0),
             given_seed: common.seed,
             json: common.json,
             team,
             compute: std::iter::once(format!("--device={}", common.device))
+                .chain(common.allow_tf32.then(|| "--allow-tf32".to_owned()))
                 .chain(common.threads.map(|threads| format!("--threads={threads}")))
                 .collect(),
             show: match (common.quiet, common.log_format) {

@@ -1,5 +1,6 @@
 // Up-sampling, padding, FIR filtering and down-sampling (stylegan2-ada-pytorch, torch_utils/ops/upfirdn2d.py), alone or with the
 // epilogue that follows. x [planes, h, w], taps [fh, fw] in the order of a correlation with the gain in them, y [planes, oh, ow].
+#include "element.cuh"
 #include "epilogue.cuh"
 
 struct Resampling {
@@ -35,17 +36,26 @@ upfirdn2d(const float *x, const float *taps, float *y, i64 len, int oh, int ow, 
     }
 }
 
-// The same, and the epilogue of planes [n, channels].
-extern "C" __global__ void __launch_bounds__(THREADS)
-upfirdn2d_epilogue(const float *x, const float *taps, float *y, i64 len, int oh, int ow, RESAMPLING_PARAMS, int channels,
-                   EPILOGUE_PARAMS) {
-    Resampling r = RESAMPLING;
-    Epilogue epilogue = EPILOGUE;
+// The same, and the epilogue of planes [n, channels], after which y is rounded to what memory holds.
+template <class T>
+__device__ void filtered(const float *x, const float *taps, T *y, i64 len, int oh, int ow, const Resampling &r, int channels,
+                         const Epilogue &epilogue) {
     i64 pixels = (i64)oh * ow;
     for (i64 e = first_element(); e < len; e += element_step()) {
         int j = e % ow, i = e / ow % oh;
         i64 plane = e / pixels;
-        float sum = r.at(x + plane * h * w, taps, i, j);
-        y[e] = epilogue.apply(sum, plane / channels, plane % channels, channels, e % pixels, pixels);
+        float sum = r.at(x + plane * r.h * r.w, taps, i, j);
+        y[e] = Narrow<T>::of(epilogue.apply(sum, plane / channels, plane % channels, channels, e % pixels, pixels));
     }
 }
+
+#define UPFIRDN2D_EPILOGUE(T, name)                                                                                      \
+    extern "C" __global__ void __launch_bounds__(THREADS) upfirdn2d_epilogue_##name(                                    \
+        const float *x, const float *taps, T *y, i64 len, int oh, int ow, RESAMPLING_PARAMS, int channels,              \
+        EPILOGUE_PARAMS) {                                                                                               \
+        filtered(x, taps, y, len, oh, ow, RESAMPLING, channels, EPILOGUE);                                               \
+    }
+
+UPFIRDN2D_EPILOGUE(float, f32)
+UPFIRDN2D_EPILOGUE(half_t, f16)
+UPFIRDN2D_EPILOGUE(bfloat_t, bf16)

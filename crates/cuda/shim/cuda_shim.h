@@ -55,7 +55,7 @@ struct Fibre {
     void *fake = nullptr; // What the address sanitizer keeps of a fibre that waits.
     State state = READY;
     dim3 thread;
-    uint64_t published[2];
+    uint64_t published[2][3];
     unsigned shuffles = 0;
 };
 
@@ -176,15 +176,23 @@ inline void launch(void (*kernel)(void *const *), void *const *args, dim3 grid, 
             }
 }
 
-template <class T> T exchange(T value, unsigned from) {
-    static_assert(sizeof(T) <= 8, "a lane exchanges eight bytes at most");
+// Shows `value` to the lanes of this warp, and gives what each of them shows.
+template <class T> struct Shown {
+    static_assert(sizeof(T) <= sizeof Fibre::published[0], "a lane shows no more");
     // Two places in turn: nobody publishes again before all have read.
     unsigned place = me->shuffles++ % 2, warp = me->thread.x / 32 * 32;
-    memcpy(&me->published[place], &value, sizeof value);
-    wait(AT_SHUFFLE);
-    memcpy(&value, &fibres[warp + from % 32].published[place], sizeof value);
-    return value;
-}
+
+    explicit Shown(const T &value) {
+        memcpy(me->published[place], &value, sizeof value);
+        wait(AT_SHUFFLE);
+    }
+
+    T by(unsigned lane) const {
+        T value;
+        memcpy(&value, fibres[warp + lane % 32].published[place], sizeof value);
+        return value;
+    }
+};
 
 // A kernel that takes its arguments as CUDA's own launch does: as pointers to them.
 template <class F> struct Entry;
@@ -204,8 +212,8 @@ template <class... A> struct Entry<void (*)(A...)> {
 #define gridDim shim::grid_size
 
 inline void __syncthreads() { shim::wait(shim::AT_BARRIER); }
-template <class T> T __shfl_xor_sync(unsigned, T value, int step) { return shim::exchange(value, (threadIdx.x % 32) ^ step); }
-template <class T> T __shfl_sync(unsigned, T value, int lane) { return shim::exchange(value, lane); }
+template <class T> T __shfl_xor_sync(unsigned, T value, int step) { return shim::Shown<T>(value).by((threadIdx.x % 32) ^ step); }
+template <class T> T __shfl_sync(unsigned, T value, int lane) { return shim::Shown<T>(value).by(lane); }
 template <class T> T atomicAdd(T *to, T value) {
     T before = *to;
     *to += value;
@@ -242,4 +250,25 @@ inline unsigned short float_to_half(float v) {
     int step = size < 6.103515625e-5f ? -24 : ilogbf(size) - 10;
     unsigned units = (unsigned)lrintf(ldexpf(size, -step)); // ties to even
     return sign | ((unsigned)(step + 24) * 1024 + units);
+}
+
+// As the conversion to TF32 and the product of a warp in kernels/conv_tensor.cu, where they are explained.
+inline float to_tf32(float v) { return isfinite(v) ? bits_float((float_bits(v) + 0x1000) & ~0x1fffu) : v; }
+
+inline void warp_multiply(float *sums, const float *a, const float *b) {
+    struct Operands {
+        float a[4], b[2];
+    };
+    shim::Shown<Operands> shown({{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+    unsigned g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    for (unsigned e = 0; e < 4; e++) {
+        double sum = sums[e];
+        for (unsigned k = 0; k < 8; k++) {
+            float left = shown.by(4 * g + k % 4).a[k / 4 * 2 + e / 2], right = shown.by(4 * (2 * t + e % 2) + k % 4).b[k / 4];
+            for (float factor : {left, right}) // The cores would not look at the rest.
+                if (isfinite(factor) && factor != to_tf32(factor)) shim::fail("a factor that is no TF32 number");
+            sum += (double)left * right;
+        }
+        sums[e] = (float)sum;
+    }
 }

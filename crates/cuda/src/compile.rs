@@ -19,6 +19,7 @@ use crate::{Result, device::Card, modules::Module};
 /// The PTX of modules for one card, each made once.
 #[derive(Debug)]
 pub struct Modules {
+    capability: (u32, u32),
     arch: String,
     cache: Cache,
     made: Mutex<HashMap<Module, Arc<str>>>,
@@ -28,14 +29,15 @@ impl Modules {
     /// For `card`, kept in the user's cache.
     #[must_use]
     pub fn of(card: &Card) -> Self {
-        Self::at(&arch(card.capability), cache::folder())
+        Self::at(card.capability, cache::folder())
     }
 
-    /// For an architecture such as `compute_80`, kept in `folder`; without one, in memory only.
+    /// For a compute capability, kept in `folder`; without one, in memory only.
     #[must_use]
-    pub fn at(arch: &str, folder: Option<PathBuf>) -> Self {
+    pub fn at(capability: (u32, u32), folder: Option<PathBuf>) -> Self {
         Self {
-            arch: arch.to_owned(),
+            capability,
+            arch: arch(capability),
             cache: Cache::new(folder),
             made: Mutex::default(),
         }
@@ -73,8 +75,10 @@ static OPENED: OnceLock<Modules> = OnceLock::new();
 pub fn open(index: usize) -> Result<Card> {
     let card = crate::device::find(index)?;
     let modules = OPENED.get_or_init(|| Modules::of(&card));
-    for &module in crate::modules::ALL {
-        modules.ptx(module)?;
+    for module in crate::modules::ALL {
+        if module.runs_on(card.capability) {
+            modules.ptx(*module)?;
+        }
     }
     Ok(card)
 }
@@ -85,13 +89,21 @@ pub fn open(index: usize) -> Result<Card> {
 ///
 /// NVRTC is missing or refuses.
 pub fn ptx(module: Module) -> Result<Arc<str>> {
-    OPENED
-        .get_or_init(|| Modules::at(OLDEST, cache::folder()))
-        .ptx(module)
+    opened().ptx(module)
 }
 
-/// The oldest architecture.
-const OLDEST: &str = "compute_70";
+/// Whether the card that [`open`] found has tensor cores for [`Module::ConvTensor`].
+#[must_use]
+pub fn tensor_cores() -> bool {
+    Module::ConvTensor.runs_on(opened().capability)
+}
+
+fn opened() -> &'static Modules {
+    OPENED.get_or_init(|| Modules::at(OLDEST, cache::folder()))
+}
+
+/// The oldest compute capability.
+const OLDEST: (u32, u32) = (7, 0);
 
 fn arch((major, minor): (u32, u32)) -> String {
     // Beyond what NVRTC 12 knows, the newest that it knows; the driver makes the rest of the way.

@@ -8,6 +8,33 @@ pub const THREADS: u32 = 256;
 /// Blocks of a kernel whose threads step through their elements: enough for any card, and few enough for its counters.
 const MOST_BLOCKS: usize = 1 << 16;
 
+/// What an operand's memory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// float32.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Element {
+    /// Bytes of one.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// The one of a kernel's names that is for it, in the order of the variants.
+    pub(crate) const fn of(self, names: [&'static str; 3]) -> &'static str {
+        names[self as usize]
+    }
+}
+
 /// The number of a buffer of a [`Plan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Buffer(pub usize);

@@ -18,4 +18,4 @@ pub mod modules;
 pub mod plan;
 
 pub use error::{Error, Result};
-pub use launch::{Arg, Buffer, Launch, Plan, THREADS};
+pub use launch::{Arg, Buffer, Element, Launch, Plan, THREADS};

@@ -7,6 +7,7 @@ pub enum Module {
     Upfirdn2d,
     Epilogue,
     Conv,
+    ConvTensor,
     Norm,
     Softmax,
     Attention,
@@ -31,6 +32,7 @@ pub const ALL: &[Module] = &[
     Module::Upfirdn2d,
     Module::Epilogue,
     Module::Conv,
+    Module::ConvTensor,
     Module::Norm,
     Module::Softmax,
     Module::Attention,
@@ -53,6 +55,8 @@ pub const ALL: &[Module] = &[
 /// The files that sources include: names as they are included, and texts.
 pub const HEADERS: &[(&str, &str)] = &[
     ("common.cuh", include_str!("../kernels/common.cuh")),
+    ("conv.cuh", include_str!("../kernels/conv.cuh")),
+    ("element.cuh", include_str!("../kernels/element.cuh")),
     ("epilogue.cuh", include_str!("../kernels/epilogue.cuh")),
     ("types.cuh", include_str!("../kernels/tensor/types.cuh")),
 ];
@@ -72,6 +76,7 @@ impl Module {
             Self::Upfirdn2d => file!("", "upfirdn2d"),
             Self::Epilogue => file!("", "epilogue"),
             Self::Conv => file!("", "conv"),
+            Self::ConvTensor => file!("", "conv_tensor"),
             Self::Norm => file!("", "norm"),
             Self::Softmax => file!("", "softmax"),
             Self::Attention => file!("", "attention"),
@@ -104,12 +109,22 @@ impl Module {
         self.file().1
     }
 
+    /// Whether cards of this compute capability can run it.
+    #[must_use]
+    pub fn runs_on(self, capability: (u32, u32)) -> bool {
+        self != Self::ConvTensor || capability >= TENSOR_CORES
+    }
+
     /// The kernels in it. Those of candle's modules have the element types in their names.
     #[must_use]
     pub fn kernels(self) -> Vec<String> {
         let plain = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         match self {
-            Self::Upfirdn2d => plain(&["upfirdn2d", "upfirdn2d_epilogue"]),
+            Self::Upfirdn2d => [
+                plain(&["upfirdn2d"]),
+                each(&["upfirdn2d_epilogue"], ELEMENTS),
+            ]
+            .concat(),
             Self::Epilogue => plain(&[
                 "epilogue_forward",
                 "epilogue_slope",
@@ -117,13 +132,13 @@ impl Module {
                 "epilogue_sum_grad",
                 "epilogue_noise_grad",
             ]),
-            Self::Conv => plain(&[
-                "conv_forward",
-                "conv_grad_input",
-                "conv_grad_weight",
-                "sum_parts",
-                "demodulation",
-            ]),
+            Self::Conv => [
+                each(CONV, ELEMENTS),
+                each(&["conv_pack", "sum_parts"], ELEMENTS),
+                plain(&["demodulation"]),
+            ]
+            .concat(),
+            Self::ConvTensor => each(CONV, &["tf32", "tensor_f16", "tensor_bf16"]),
             Self::Norm => plain(&[
                 "norm_rows",
                 "norm_lines",
@@ -167,6 +182,19 @@ impl Module {
         }
     }
 }
+
+/// The compute capability from which on cards have tensor cores for TF32: Ampere's.
+pub const TENSOR_CORES: (u32, u32) = (8, 0);
+
+/// The elements of operands; see [`Element`](crate::Element).
+const ELEMENTS: &[&str] = &["f32", "f16", "bf16"];
+
+const CONV: &[&str] = &[
+    "conv_forward",
+    "conv_grad_input",
+    "conv_transposed",
+    "conv_grad_weight",
+];
 
 /// The element types of candle's modules; the floats come first.
 const TYPES: &[&str] = &["f32", "f64", "f16", "bf16", "u8", "u32", "i64"];

@@ -17,7 +17,8 @@ mod upfirdn2d;
 pub use attention::{DEEPEST, attention, attention_backward};
 pub use channels::{channel_sum, dot_rows, join, plane_sum, scale_rows};
 pub use conv::{
-    Fused, MOST_CHANNELS, conv_forward, conv_grad_input, conv_grad_weight, demodulation,
+    Fused, MOST_CHANNELS, Products, conv_forward, conv_grad_input, conv_grad_weight,
+    conv_transposed, demodulation,
 };
 pub use epilogue::{Epilogue, Noise, epilogue_backward, epilogue_forward, epilogue_slope};
 pub use grid_sample::{GridSample, grid_sample, grid_sample_adjoint};

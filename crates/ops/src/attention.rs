@@ -195,7 +195,7 @@ impl Attention {
         let [q, k, v] = operands;
         let data = [q, k, v, g].map(Borrowed::new);
         let read = data.iter().map(|t| Input::of(t).map(Operand::Read));
-        let new = operands.iter().map(|t| Ok(Operand::New(t.elem_count())));
+        let new = operands.iter().map(|t| Ok(Operand::floats(t.elem_count())));
         let all = read.chain(new).collect::<candle_core::Result<_>>()?;
         let mut made = run(domex_cuda::plan::attention_backward(&self.0), all)?;
         Ok([

@@ -63,6 +63,16 @@ impl Bodies {
         ..Self::CPU_F32
     };
 
+    /// As [`Self::CPU_AND_CUDA`], and the CUDA kernel for half precision.
+    pub(crate) const CONV: Self = Self {
+        cuda: if cfg!(feature = "cuda") {
+            &[DType::F32, DType::F16, DType::BF16]
+        } else {
+            &[]
+        },
+        ..Self::CPU
+    };
+
     /// The body that can take all of `operands`.
     pub(crate) fn of(self, operands: &[&Tensor]) -> Body {
         let cpu = |t: &&Tensor| t.device().is_cpu() && self.cpu.contains(&t.dtype());
@@ -76,8 +86,8 @@ impl Bodies {
         }
     }
 
-    /// Whether `operands` are of one half precision and a float32 kernel could take them: what is composed of operations that
-    /// candle lacks for half precision, or that add up in it, converts them instead, and rounds the result once.
+    /// Whether `operands` are of one half precision for which there is no kernel, and a float32 kernel could take them: what is composed
+    /// of operations that candle lacks for half precision, or that add up in it, converts them instead, and rounds the result once.
     pub(crate) fn widens(self, operands: &[&Tensor]) -> bool {
         let Some(first) = operands.first() else {
             return false;
@@ -90,6 +100,7 @@ impl Bodies {
             |t: &&Tensor| t.dtype() == first.dtype() && t.device().same_device(first.device());
         matches!(first.dtype(), DType::F16 | DType::BF16)
             && kernels.contains(&DType::F32)
+            && !kernels.contains(&first.dtype())
             && operands.iter().all(alike)
     }
 

@@ -22,7 +22,8 @@
 //!
 //! On a CUDA device a convolution of which no gradient will be asked adds its bias, and what else follows, in its own kernel.
 //!
-//! Half precision is that of memory: products are added up in float32, and the result is rounded once.
+//! Half precision is that of memory: products are added up in float32, and the result is rounded once. On a CUDA device the kernels
+//! read and write it; elsewhere the operands are widened. Which cards multiply by tensor cores, and when, says [`crate::tf32`].
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 use domex_kernels::conv::{self as kernel, ConvShape};
@@ -34,6 +35,7 @@ use crate::{
     body::{Bodies, Body},
     check,
     cpu::{self, Element, by_dtype},
+    tf32,
 };
 
 #[cfg(feature = "cuda")]
@@ -44,7 +46,7 @@ use self::cuda::Fused;
 #[cfg(feature = "cuda")]
 use crate::epilogue::Curve;
 
-const BODIES: Bodies = Bodies::CPU_AND_CUDA;
+const BODIES: Bodies = Bodies::CONV;
 
 /// Convolution of `x: [n, i, h, w]` with `weight: [o, i, kh, kw]` and `bias: [o]`, padded with
 /// `padding` zeros on every side. See the [module docs](self).
@@ -193,7 +195,7 @@ pub(crate) fn forward_shape(
 }
 
 /// The shape of the convolution whose adjoint this is.
-fn transpose_shape(
+pub(crate) fn transpose_shape(
     x: &Tensor,
     weight: &Tensor,
     stride: usize,
@@ -270,17 +272,25 @@ enum Part {
     WeightGrad,
 }
 
+#[derive(Clone, Copy)]
 struct Conv {
     part: Part,
     shape: ConvShape,
+    /// Whether factors may be rounded to TF32: its gradients are computed as it was.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+    tf32: bool,
 }
 
 fn apply(part: Part, shape: ConvShape, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok(a.contiguous()?
-        .apply_op2(&b.contiguous()?, Conv { part, shape })?)
+    let tf32 = tf32::allowed();
+    Conv { part, shape, tf32 }.on(a, b)
 }
 
 impl Conv {
+    fn on(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        Ok(a.contiguous()?.apply_op2(&b.contiguous()?, self)?)
+    }
+
     /// The shape of the result.
     fn result(&self) -> Shape {
         let s = &self.shape;
@@ -330,12 +340,15 @@ impl CustomOp2 for Conv {
         s2: &candle_core::CudaStorage,
         l2: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use candle_core::backend::BackendStorage;
         use domex_cuda::plan;
+
+        use crate::cuda::{Input, compute};
+        let products = cuda::products(s1.dtype(), self.tf32)?;
         let plan = match self.part {
-            Part::Forward => plan::conv_forward(&self.shape, &plan::Fused::NONE),
-            Part::InputGrad => plan::conv_grad_input(&self.shape),
-            Part::WeightGrad => plan::conv_grad_weight(&self.shape),
+            Part::Forward => plan::conv_forward(&self.shape, &plan::Fused::NONE, products),
+            Part::InputGrad => plan::conv_grad_input(&self.shape, products),
+            Part::WeightGrad => plan::conv_grad_weight(&self.shape, products),
         };
         let shape = self.result();
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
@@ -349,17 +362,18 @@ impl CustomOp2 for Conv {
         _: &Tensor,
         v: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let apply = |part: Part, p: &Tensor, q: &Tensor| Self { part, ..*self }.on(p, q);
         let when = |wanted: bool, part: Part, p: &Tensor, q: &Tensor| {
-            wanted.then(|| apply(part, self.shape, p, q)).transpose()
+            wanted.then(|| apply(part, p, q)).transpose()
         };
         let (ad, bd) = (&in_backward(a), &in_backward(b));
         Ok(match self.part {
             Part::Forward => (
                 when(a.track_op(), Part::InputGrad, bd, v)?,
-                weight_grad(b, || apply(Part::WeightGrad, self.shape, ad, v))?,
+                weight_grad(b, || apply(Part::WeightGrad, ad, v))?,
             ),
             Part::InputGrad => (
-                weight_grad(a, || apply(Part::WeightGrad, self.shape, v, bd))?,
+                weight_grad(a, || apply(Part::WeightGrad, v, bd))?,
                 when(b.track_op(), Part::Forward, v, ad)?,
             ),
             Part::WeightGrad => (

@@ -57,8 +57,9 @@ pub fn conv2d_resample(
         let y = conv2d(x, weight, None, 1, 0)?;
         return plan.resample(&y, filter, up, 1, plan.padding);
     }
-    let (y, how) = plan.up_convolution(x, &turned(weight, flip_weight)?, up)?;
-    let y = upfirdn2d(&y, filter, &how)?;
+    let weight = turned(weight, flip_weight)?.transpose(0, 1)?;
+    let (crop, how) = plan.around_transposed(&weight, up)?;
+    let y = upfirdn2d(&conv_transpose2d(x, &weight, up, crop)?, filter, &how)?;
     if down > 1 {
         return plan.resample(&y, filter, 1, down, [0; 4]);
     }
@@ -77,8 +78,31 @@ pub(crate) fn unfiltered(
 ) -> Result<(Tensor, Resample)> {
     check::dims4(OP, "x", x, "[n, i, h, w]")?;
     check::dims4(OP, "weight", weight, "[o, i, kh, kw]")?;
+    unfiltered_by(
+        x,
+        weight,
+        filter,
+        up,
+        padding,
+        flip_weight,
+        conv_transpose2d,
+    )
+}
+
+/// The same with a transposed convolution of one's own; of weights `[i, o, kh, kw]`, a stride and a padding.
+pub(crate) fn unfiltered_by(
+    x: &Tensor,
+    weight: &Tensor,
+    filter: Option<&Tensor>,
+    up: usize,
+    padding: usize,
+    flip_weight: bool,
+    transposed: impl FnOnce(&Tensor, &Tensor, usize, usize) -> Result<Tensor>,
+) -> Result<(Tensor, Resample)> {
     let plan = Plan::new(filter, up, 1, padding)?;
-    let (y, how) = plan.up_convolution(x, &turned(weight, flip_weight)?, up)?;
+    let weight = turned(weight, flip_weight)?.transpose(0, 1)?;
+    let (crop, how) = plan.around_transposed(&weight, up)?;
+    let y = transposed(x, &weight, up, crop)?;
     let filter = Resample::new(&y, filter, &how)?;
     Ok((y, filter))
 }
@@ -152,8 +176,8 @@ impl Plan {
         upfirdn2d(x, filter, &how)
     }
 
-    /// Transposed convolution of stride `up`, and how the filter is to be run over it, at the larger size.
-    fn up_convolution(&self, x: &Tensor, weight: &Tensor, up: usize) -> Result<(Tensor, UpFirDn)> {
+    /// The padding of the transposed convolution of stride `up`, and how the filter is to be run over its result, at the larger size.
+    fn around_transposed(&self, weight: &Tensor, up: usize) -> Result<(usize, UpFirDn)> {
         let (kh, kw) = (weight.dim(2)? as i64, weight.dim(3)? as i64);
         let [x0, x1, y0, y1] = self.padding;
         // The transposed convolution adds k − 1 pixels in front and k − up behind.
@@ -165,13 +189,12 @@ impl Plan {
         ];
         // What would be cropped on all sides need not be computed at all.
         let crop = rest.iter().map(|p| -p).min().unwrap_or(0).max(0);
-        let y = conv_transpose2d(x, &weight.transpose(0, 1)?, up, crop as usize)?;
         let how = UpFirDn {
             padding: rest.map(|p| p + crop),
             gain: (up as f64).powi(2),
             ..UpFirDn::default()
         };
-        Ok((y, how))
+        Ok((crop as usize, how))
     }
 }
 

@@ -1,15 +1,18 @@
-//! From candle's CUDA storage to the plans of `domex-cuda`: buffers, launches, results. float32 only; [`crate::body`] sees to that.
+//! From candle's CUDA storage to the plans of `domex-cuda`: buffers, launches, results. Which elements an operator's kernels take, its
+//! bodies say ([`crate::body`]).
 
 use std::ops::Range;
 
 use candle_core::{
-    CudaDevice, CudaStorage, Error, Layout, Result, Shape, Storage, Tensor,
+    CudaDevice, CudaStorage, DType, Error, Layout, Result, Shape, Storage, Tensor,
+    backend::BackendStorage,
     cuda_backend::cudarc::driver::{
         CudaSlice, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg,
     },
     op::BackpropOp,
 };
-use domex_cuda::{Arg, Launch, Plan};
+use domex_cuda::{Arg, Element, Launch, Plan};
+use half::{bf16, f16};
 
 use crate::cpu::Borrowed;
 
@@ -78,47 +81,103 @@ pub(crate) enum Operand<'a> {
     /// It is read.
     Read(Input<'a>),
     /// A new buffer of so many elements, all of which are written.
-    New(usize),
+    New(usize, Element),
     /// A contiguous operand that is written in place.
     Written(&'a mut CudaStorage, &'a Layout),
 }
 
 impl Operand<'_> {
+    /// A new buffer of so many float32 elements.
+    pub(crate) fn floats(len: usize) -> Self {
+        Self::New(len, Element::F32)
+    }
+
     fn device(&self) -> Option<&CudaDevice> {
         match self {
             Self::Read(input) => input.on_device().map(|(storage, _)| &storage.device),
-            Self::New(_) => None,
+            Self::New(..) => None,
             Self::Written(storage, _) => Some(&storage.device),
         }
     }
 }
 
-/// An operand's memory while the kernels run.
+/// What the plans call elements of this type.
+pub(crate) fn element(dtype: DType) -> Result<Element> {
+    match dtype {
+        DType::F32 => Ok(Element::F32),
+        DType::F16 => Ok(Element::F16),
+        DType::BF16 => Ok(Element::Bf16),
+        other => Err(Error::msg(format!("no kernel takes {other:?}"))),
+    }
+}
+
+/// `$do` with `$T` the type of an element.
+macro_rules! by_element {
+    ($element:expr, $T:ident => $do:expr) => {
+        match $element {
+            Element::F32 => {
+                type $T = f32;
+                $do
+            }
+            Element::F16 => {
+                type $T = f16;
+                $do
+            }
+            Element::Bf16 => {
+                type $T = bf16;
+                $do
+            }
+        }
+    };
+}
+
+/// An operand's memory while the kernels run; of elements only their bytes.
 enum Memory<'a> {
-    Read(CudaView<'a, f32>),
+    Read(CudaView<'a, u8>),
     Sent(CudaSlice<u8>),
-    New(CudaSlice<f32>),
+    New(New),
     Written(CudaViewMut<'a, f32>),
+}
+
+/// A new buffer.
+enum New {
+    F32(CudaSlice<f32>),
+    F16(CudaSlice<f16>),
+    Bf16(CudaSlice<bf16>),
 }
 
 impl<'a> Memory<'a> {
     fn of(operand: Operand<'a>, device: &CudaDevice) -> Result<Self> {
         Ok(match operand {
             Operand::Read(input) => match input.on_device() {
-                Some((storage, _)) => {
-                    let slice = storage.as_cuda_slice::<f32>()?;
-                    Self::Read(slice.slice(input.range()?))
-                }
+                Some((storage, _)) => Self::Read(bytes_of(storage, input.range()?)?),
                 None => Self::Sent(device.clone_htod(&input.bytes())?),
             },
             // SAFETY: the kernels write every element of a result: the tests on the host start it as NaN.
-            Operand::New(len) => Self::New(unsafe { device.alloc::<f32>(len)? }),
+            Operand::New(len, element) => Self::New(unsafe {
+                match element {
+                    Element::F32 => New::F32(device.alloc(len)?),
+                    Element::F16 => New::F16(device.alloc(len)?),
+                    Element::Bf16 => New::Bf16(device.alloc(len)?),
+                }
+            }),
             Operand::Written(storage, layout) => {
                 let range = contiguous(layout)?;
                 Self::Written(storage.as_cuda_slice_mut::<f32>()?.slice_mut(range))
             }
         })
     }
+}
+
+/// The bytes of these elements.
+fn bytes_of(storage: &CudaStorage, range: Range<usize>) -> Result<CudaView<'_, u8>> {
+    by_element!(element(storage.dtype())?, T => {
+        let bytes = range.len() * size_of::<T>();
+        let slice = storage.as_cuda_slice::<T>()?;
+        // SAFETY: bytes may be of any value.
+        let view = unsafe { slice.slice(range).transmute(bytes) };
+        view.ok_or_else(not_contiguous)
+    })
 }
 
 /// What a plan made: its new buffers, in the order of the operands.
@@ -170,7 +229,9 @@ pub(crate) fn run(plan: domex_cuda::Result<Plan>, operands: Vec<Operand<'_>>) ->
         .map(|memory| match memory {
             Memory::Read(view) => view.device_ptr(&stream),
             Memory::Sent(slice) => slice.device_ptr(&stream),
-            Memory::New(slice) => slice.device_ptr_mut(&stream),
+            Memory::New(New::F32(slice)) => slice.device_ptr_mut(&stream),
+            Memory::New(New::F16(slice)) => slice.device_ptr_mut(&stream),
+            Memory::New(New::Bf16(slice)) => slice.device_ptr_mut(&stream),
             Memory::Written(view) => view.device_ptr_mut(&stream),
         })
         .collect();
@@ -181,13 +242,16 @@ pub(crate) fn run(plan: domex_cuda::Result<Plan>, operands: Vec<Operand<'_>>) ->
     }
     drop(guards);
     let made = memory.into_iter().filter_map(|memory| match memory {
-        Memory::New(slice) => Some(CudaStorage::wrap_cuda_slice(slice, device.clone())),
+        Memory::New(New::F32(slice)) => Some(CudaStorage::wrap_cuda_slice(slice, device.clone())),
+        Memory::New(New::F16(slice)) => Some(CudaStorage::wrap_cuda_slice(slice, device.clone())),
+        Memory::New(New::Bf16(slice)) => Some(CudaStorage::wrap_cuda_slice(slice, device.clone())),
         _ => None,
     });
     Ok(Results(made.collect::<Vec<_>>().into_iter()))
 }
 
-/// Runs `plan`, of whose operands number `output` is the result, of `len` elements, and the others are `inputs` in order.
+/// Runs `plan`, of whose operands number `output` is the result, of `len` elements as those of the first input, and the others are
+/// `inputs` in order.
 pub(crate) fn compute(
     plan: domex_cuda::Result<Plan>,
     inputs: &[Input<'_>],
@@ -195,7 +259,9 @@ pub(crate) fn compute(
     len: usize,
 ) -> Result<CudaStorage> {
     let mut operands: Vec<_> = inputs.iter().cloned().map(Operand::Read).collect();
-    operands.insert(output, Operand::New(len));
+    let first = inputs.iter().find_map(Input::on_device);
+    let element = first.map_or(Ok(Element::F32), |(storage, _)| element(storage.dtype()))?;
+    operands.insert(output, Operand::New(len, element));
     run(plan, operands)?.storage()
 }
 

@@ -156,7 +156,7 @@ impl Gelu {
         let operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::New(x.elem_count()),
+            Operand::floats(x.elem_count()),
         ];
         let (shape, e) = self.cuda_epilogue(x.elem_count());
         run(domex_cuda::plan::epilogue_slope(&shape, &e), operands)?.tensor(x.shape())

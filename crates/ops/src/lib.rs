@@ -12,7 +12,7 @@
 //!   allocated; an [`Error`] names operator, operand, what was found and what fits.
 //!
 //! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`), with the feature `cuda` float32 on a CUDA
-//! device does, too (`domex-cuda`); convolutions, modulated layers and resampling of half precision widen their operands to float32; other
+//! device does, too (`domex-cuda`), and convolutions of half precision; elsewhere these, modulated layers and resampling widen such operands to float32; other
 //! devices and types take the composed form from candle's operations, which each module has as `reference` and which is the oracle of its
 //! tests. `body` is the one place that chooses.
 //!
@@ -70,6 +70,7 @@ pub mod recompute;
 pub mod resize;
 pub mod softmax;
 pub mod testing;
+pub mod tf32;
 pub mod unit_distance;
 pub mod upfirdn2d;
 pub mod upsample;
@@ -92,6 +93,7 @@ pub use pool::{Pool, avg_pool2d, max_pool2d};
 pub use recompute::recompute;
 pub use resize::{Resize, centre_crop, resize, resize_shorter_side};
 pub use softmax::softmax;
+pub use tf32::allow_tf32;
 pub use unit_distance::{UnitLength, unit_distance};
 pub use upfirdn2d::{
     UpFirDn, downsample2d, filter2d, setup_filter, setup_filter2d, upfirdn2d, upsample2d,

@@ -13,8 +13,8 @@
 //! rounding.
 //!
 //! [`modulated_layer`] is the whole layer: the filter of an up-sampling layer, the factor `d`, noise, bias, activation, gain and
-//! clamp are one pass over the feature map. On a CUDA device, where the size stays and no gradient will be asked for, the convolution
-//! itself does all of it.
+//! clamp are one pass over the feature map. On a CUDA device, where no gradient will be asked for, the convolution itself multiplies by
+//! the styles and, where the size stays, does all of the rest.
 //!
 //! # A factor that demodulation does not see
 //!
@@ -24,7 +24,7 @@
 //! `[n, i]` matrices.
 //!
 //! All steps are differentiable to any order, and free for operands that do not track. In half precision the layer is computed in
-//! float32, where nothing overflows, and rounded once.
+//! float32, where nothing overflows, and rounded once; only the factors of products may be TF32's ([`crate::tf32`]).
 
 use candle_core::{D, DType, Tensor};
 
@@ -35,12 +35,15 @@ use crate::{
     conv_resample::unfiltered,
     conv2d_resample,
     epilogue::Curve,
-    matmul,
+    matmul, tf32,
     upfirdn2d::Resample,
 };
 
 #[cfg(feature = "cuda")]
-use crate::{conv, conv_resample::turned};
+use crate::{
+    conv,
+    conv_resample::{turned, unfiltered_by},
+};
 
 const OP: &str = "modulated_conv2d";
 const BODIES: Bodies = Bodies::CPU_AND_CUDA;
@@ -108,6 +111,18 @@ pub fn modulated_conv2d(
     )
 }
 
+impl ModulatedConv<'_> {
+    /// Whether the picture grows by a transposed convolution.
+    fn transposes(&self, weight: &Tensor) -> bool {
+        self.up > 1 && self.down == 1 && weight.dims()[2..] != [1, 1]
+    }
+
+    fn check_noise(&self, n: usize, size: [usize; 2]) -> Result<()> {
+        self.noise
+            .map_or(Ok(()), |noise| check_noise(noise, n, size))
+    }
+}
+
 /// A layer of the synthesis network: [`bias_act()`] of [`modulated_conv2d`], with the bias along the channels.
 ///
 /// # Errors
@@ -128,15 +143,15 @@ pub fn modulated_layer(
     if let Some(bias) = bias {
         check::alike(OP, "bias", bias, x)?;
     }
-    if BODIES.widens(&[x]) {
-        return widened(x, weight, styles, how, bias, act);
-    }
     #[cfg(feature = "cuda")]
     if let Some(curve) = act.curve() {
         act.check_numbers()?;
         if let Some(y) = at_once(x, weight, styles, how, curve, bias)? {
             return Ok(y);
         }
+    }
+    if BODIES.widens(&[x]) {
+        return tf32::in_half(|| widened(x, weight, styles, how, bias, act));
     }
     let made = convolved(x, weight, styles, how)?;
     act.check(&made.y, bias)?;
@@ -155,7 +170,6 @@ fn widened(
     bias: Option<&Tensor>,
     act: &BiasAct,
 ) -> Result<Tensor> {
-    let wide = |t: &Tensor| t.to_dtype(DType::F32);
     let noise = how.noise.map(wide).transpose()?;
     let factor = how.channel_factor.map(wide).transpose()?;
     let bias = bias.map(wide).transpose()?;
@@ -175,8 +189,12 @@ fn widened(
     Ok(y.to_dtype(x.dtype())?)
 }
 
-/// The whole layer by one kernel, and one for the factors of demodulation, where the device has them, the size stays and no gradient
-/// will be asked for; elsewhere None.
+fn wide(t: &Tensor) -> candle_core::Result<Tensor> {
+    t.to_dtype(DType::F32)
+}
+
+/// The whole layer by one kernel, or, where the size grows, by one for the transposed convolution and one for the rest, after one for the
+/// factors of demodulation: where the device has them and no gradient will be asked for; elsewhere None.
 #[cfg(feature = "cuda")]
 fn at_once(
     x: &Tensor,
@@ -188,21 +206,21 @@ fn at_once(
 ) -> Result<Option<Tensor>> {
     let small = [how.noise, how.channel_factor, bias];
     let operands = [&[Some(x), Some(weight), Some(styles)][..], &small].concat();
-    if [how.up, how.down] != [1, 1] || BODIES.without_graph(&operands) != Body::Cuda {
+    let grows = how.transposes(weight);
+    let stays = [how.up, how.down] == [1, 1];
+    if !(grows || stays) || Bodies::CONV.without_graph(&operands) != Body::Cuda {
         return Ok(None);
     }
-    let weight = turned(weight, !how.flip_weight)?;
-    let shape = conv::forward_shape(x, &weight, bias, 1, how.padding)?;
-    if let Some(noise) = how.noise {
-        check_noise(noise, shape.n, [shape.out_h(), shape.out_w()])?;
-    }
+    // What is small is computed in float32.
+    let styles = wide(styles)?;
+    // Turning a kernel changes nothing in the sum of its squares.
     let factors = match how.demodulate {
-        true => Some(demodulation(&weight, styles)?),
+        true => Some(demodulation(&wide(weight)?, &styles)?),
         false => None,
     };
     let style = match how.channel_factor {
-        Some(factor) => with_factor(styles, factor)?,
-        None => styles.clone(),
+        Some(factor) => with_factor(&styles, &wide(factor)?)?,
+        None => styles,
     };
     let fused = conv::cuda::Fused {
         style: Some(&style),
@@ -211,7 +229,29 @@ fn at_once(
         bias,
         curve,
     };
-    Ok(Some(fused.run(&shape, x, &weight)?))
+    let check_bias = |channels: usize| match bias {
+        Some(bias) if bias.dims() != [channels] => {
+            let expected = format!("[{channels}]");
+            Err(Error::shape(OP, "bias", bias.dims(), expected))
+        }
+        _ => Ok(()),
+    };
+    let (up, padding, flip) = (how.up, how.padding, how.flip_weight);
+    if stays {
+        let weight = turned(weight, !flip)?;
+        let shape = conv::forward_shape(x, &weight, None, 1, padding)?;
+        check_bias(shape.c_out)?;
+        how.check_noise(shape.n, [shape.out_h(), shape.out_w()])?;
+        return Ok(Some(fused.run(&shape, x, &weight)?));
+    }
+    let transposed = |x: &Tensor, weight: &Tensor, stride: usize, crop: usize| {
+        let shape = conv::transpose_shape(x, weight, stride, crop)?;
+        check_bias(shape.c_in)?;
+        Ok(fused.transposed(&shape, x, weight)?)
+    };
+    let (y, filter) = unfiltered_by(x, weight, how.filter, up, padding, flip, transposed)?;
+    how.check_noise(y.dim(0)?, filter.size())?;
+    Ok(Some(fused.finish(&y, &filter, x.dtype())?))
 }
 
 /// The convolution of the scaled input, and what is still to be done to it.
@@ -237,9 +277,8 @@ fn convolved(
         None => channels::scale(x, styles)?,
     };
     let (up, padding, flip) = (how.up, how.padding, how.flip_weight);
-    let transposed = up > 1 && how.down == 1 && weight.dims()[2..] != [1, 1];
     let body = BODIES.of(&[&x]);
-    let (y, filter) = if transposed && body != Body::Composed {
+    let (y, filter) = if how.transposes(weight) && body != Body::Composed {
         let (y, filter) = unfiltered(&x, weight, how.filter, up, padding, flip)?;
         (y, Some(filter))
     } else {
@@ -248,8 +287,7 @@ fn convolved(
     };
     let (n, _, h, w) = y.dims4()?;
     let size = filter.as_ref().map_or([h, w], Resample::size);
-    how.noise
-        .map_or(Ok(()), |noise| check_noise(noise, n, size))?;
+    how.check_noise(n, size)?;
     let factors = if how.demodulate {
         Some(demodulation(weight, styles)?)
     } else {

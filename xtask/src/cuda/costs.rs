@@ -1,6 +1,6 @@
 //! What each kernel must move and compute, and the operator of ours that runs it.
 //!
-//! Bytes are those that must come from memory or go there once, whatever the kernel: operands and results, in float32. Operations
+//! Bytes are those that must come from memory or go there once, whatever the kernel: operands and results. Operations
 //! count a multiplication and an addition as two. A row of a gradient calls a backward pass that begins from ones, which are
 //! written besides: a sixth to a third of its bytes, that the bound does not count.
 
@@ -27,8 +27,10 @@ pub type Call = Box<dyn Fn(&Device) -> Result<Run>>;
 pub struct Cost {
     pub kernel: &'static str,
     pub size: String,
-    /// float32 values read and written.
+    /// Values read and written.
     pub values: f64,
+    /// What they are.
+    pub dtype: DType,
     pub operations: f64,
     /// None where no operator alone runs the kernel.
     pub call: Option<Call>,
@@ -37,7 +39,12 @@ pub struct Cost {
 impl Cost {
     /// Bytes read and written.
     pub fn bytes(&self) -> f64 {
-        4.0 * self.values
+        self.dtype.size_in_bytes() as f64 * self.values
+    }
+
+    /// Whether tensor cores multiply: where no float32 number would lose bits by it.
+    pub fn by_tensor_cores(&self) -> bool {
+        self.dtype != DType::F32
     }
 }
 
@@ -109,10 +116,22 @@ impl Rows {
         [values, operations]: [f64; 2],
         call: Option<Call>,
     ) {
+        self.add_of(DType::F32, kernel, size, [values, operations], call);
+    }
+
+    fn add_of(
+        &mut self,
+        dtype: DType,
+        kernel: &'static str,
+        size: impl Into<String>,
+        [values, operations]: [f64; 2],
+        call: Option<Call>,
+    ) {
         self.0.push(Cost {
             kernel,
             size: size.into(),
             values,
+            dtype,
             operations,
             call,
         });
@@ -124,11 +143,19 @@ fn forward(
     shapes: &[&[usize]],
     f: impl Fn(&[Tensor]) -> domex_ops::Result<Tensor> + Clone + 'static,
 ) -> Option<Call> {
+    forward_of(DType::F32, shapes, f)
+}
+
+fn forward_of(
+    dtype: DType,
+    shapes: &[&[usize]],
+    f: impl Fn(&[Tensor]) -> domex_ops::Result<Tensor> + Clone + 'static,
+) -> Option<Call> {
     let shapes: Vec<Vec<usize>> = shapes.iter().map(|s| s.to_vec()).collect();
     Some(Box::new(move |device| {
         let operands = shapes
             .iter()
-            .map(|s| noise(s, device))
+            .map(|s| Ok(noise(s, device)?.to_dtype(dtype)?))
             .collect::<Result<Vec<_>>>()?;
         let f = f.clone();
         Ok(Box::new(move || {
@@ -144,11 +171,20 @@ fn gradient(
     of: usize,
     f: impl Fn(&[Tensor]) -> domex_ops::Result<Tensor> + 'static,
 ) -> Option<Call> {
+    gradient_of(DType::F32, shapes, of, f)
+}
+
+fn gradient_of(
+    dtype: DType,
+    shapes: &[&[usize]],
+    of: usize,
+    f: impl Fn(&[Tensor]) -> domex_ops::Result<Tensor> + 'static,
+) -> Option<Call> {
     let shapes: Vec<Vec<usize>> = shapes.iter().map(|s| s.to_vec()).collect();
     Some(Box::new(move |device| {
         let mut operands = shapes
             .iter()
-            .map(|s| noise(s, device))
+            .map(|s| Ok(noise(s, device)?.to_dtype(dtype)?))
             .collect::<Result<Vec<_>>>()?;
         operands[of] = Var::from_tensor(&operands[of])?.into_inner();
         let y = f(&operands)?;
@@ -177,19 +213,28 @@ fn convolutions(rows: &mut Rows, n: usize, side: usize, c: usize) {
     let size = format!("n{n} c{c} {side}² 3×3");
     let shapes: [&[usize]; 2] = [&[n, c, side, side], &[c, c, 3, 3]];
     let f = |t: &[Tensor]| conv2d(&t[0], &t[1], None, 1, 1);
-    rows.add("conv_forward", size.clone(), cost, forward(&shapes, f));
-    rows.add(
-        "conv_grad_input",
-        size.clone(),
-        cost,
-        gradient(&shapes, 0, f),
-    );
-    rows.add(
-        "conv_grad_weight",
-        size.clone(),
-        cost,
-        gradient(&shapes, 1, f),
-    );
+    for (dtype, [of_y, of_x, of_w]) in [
+        (
+            DType::F32,
+            ["conv_forward", "conv_grad_input", "conv_grad_weight"],
+        ),
+        (
+            DType::F16,
+            [
+                "conv_forward, float16",
+                "conv_grad_input, float16",
+                "conv_grad_weight, float16",
+            ],
+        ),
+    ] {
+        for (kernel, call) in [
+            (of_y, forward_of(dtype, &shapes, f)),
+            (of_x, gradient_of(dtype, &shapes, 0, f)),
+            (of_w, gradient_of(dtype, &shapes, 1, f)),
+        ] {
+            rows.add_of(dtype, kernel, size.clone(), cost, call);
+        }
+    }
     // Without a graph the layer of a generator is the factors of demodulation, and one kernel.
     let shapes: [&[usize]; 4] = [&[n, c, side, side], &[c, c, 3, 3], &[n, c], &[c]];
     let layer = |t: &[Tensor]| {

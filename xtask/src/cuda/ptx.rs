@@ -13,7 +13,7 @@ use super::{root, toolkit};
 use crate::out::say;
 
 /// Compute capabilities: Volta, Ampere, Hopper.
-const ARCHITECTURES: [&str; 3] = ["70", "80", "90"];
+const ARCHITECTURES: [(u32, u32); 3] = [(7, 0), (8, 0), (9, 0)];
 
 /// The table's page.
 const PAGE: &str = "crates/cuda/REGISTERS.md";
@@ -51,14 +51,18 @@ pub fn run(args: &Args) -> Result<()> {
          | file | kernels |{} |\n| --- | --- |{}\n",
         dotted(version.version()),
         ARCHITECTURES
-            .map(|a| format!(" {}.{} registers | spilled", &a[..1], &a[1..]))
+            .map(|(major, minor)| format!(" {major}.{minor} registers | spilled"))
             .join(" |"),
         " --- | --- |".repeat(ARCHITECTURES.len()),
     );
     for &module in modules::ALL {
         let mut row = format!("| `{}` | {} |", module.name(), module.kernels().len());
         for architecture in ARCHITECTURES {
-            let compiled = Modules::at(&format!("compute_{architecture}"), None);
+            if !module.runs_on(architecture) {
+                row += " | |";
+                continue;
+            }
+            let compiled = Modules::at(architecture, None);
             let ptx = compiled
                 .ptx(module)
                 .map_err(|e| user_error(e.to_string()))?;
@@ -131,9 +135,13 @@ fn check_names(module: Module, ptx: &str) -> Result<()> {
     Ok(())
 }
 
-fn cost(ptxas: &std::path::Path, architecture: &str, file: &std::path::Path) -> Result<Cost> {
+fn cost(
+    ptxas: &std::path::Path,
+    (major, minor): (u32, u32),
+    file: &std::path::Path,
+) -> Result<Cost> {
     let output = Command::new(ptxas)
-        .args(["-v", &format!("-arch=sm_{architecture}"), "-o"])
+        .args(["-v", &format!("-arch=sm_{major}{minor}"), "-o"])
         .arg(file.with_extension("cubin"))
         .arg(file)
         .output()

@@ -9,15 +9,21 @@ use crate::out::say;
 pub const CARD: &str = "H100 SXM5";
 /// Bytes a second.
 const BANDWIDTH: f64 = 3.35e12;
-/// float32 operations a second, outside the tensor cores, which these kernels do not use.
+/// float32 operations a second, outside the tensor cores.
 const RATE: f64 = 66.9e12;
+/// TF32 operations a second of the tensor cores, which multiply half types, too.
+const TENSOR_RATE: f64 = 494.7e12;
 
 /// Seconds by memory and by arithmetic.
 pub fn bounds(cost: &Cost) -> [f64; 2] {
-    [cost.bytes() / BANDWIDTH, cost.operations / RATE]
+    let rate = match cost.by_tensor_cores() {
+        true => TENSOR_RATE,
+        false => RATE,
+    };
+    [cost.bytes() / BANDWIDTH, cost.operations / rate]
 }
 
-/// Seconds of so many operations.
+/// Seconds of so many operations of float32.
 pub fn arithmetic(operations: f64) -> f64 {
     operations / RATE
 }

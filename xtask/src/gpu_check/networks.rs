@@ -1,4 +1,4 @@
-//! How long whole networks and steps of an expansion take, on random weights, and how far float16 is from float32 in one.
+//! How long whole networks and steps of an expansion take, on random weights, and how far float16 and TF32 are from float32 in one.
 
 use candle_core::{DType, Device, Tensor};
 use domex_error::{Result, bail};
@@ -6,7 +6,7 @@ use domex_stylegan2::{GeneratorConfig, Model, Noise, Precision, Truncation};
 use serde_json::json;
 
 use super::{
-    part::{Found, Setup, Task},
+    part::{Found, Setup, Task, with_tf32},
     times::seconds,
 };
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
     cuda::roofline::{CARD, arithmetic},
 };
 
-/// How far a picture in float16 may be from the one in float32, relative to the largest value: its highest resolutions round to 11
-/// bits after each operation.
-const HALF: f64 = 2e-2;
+/// How far a picture in float16 or TF32 may be from the one in float32, relative to the largest value: each operation rounds its results,
+/// or its factors, to 11 bits.
+const ROUNDED: f64 = 2e-2;
 
 /// Resolutions that the published configurations hold in float16.
 const HALF_RESOLUTIONS: usize = 4;
@@ -43,10 +43,12 @@ pub fn tasks(setup: &Setup) -> Vec<Task> {
             },
         ));
     }
-    tasks.push(Task::new(
-        format!("StyleGAN2 {side}² with float16, batch 1"),
-        move |setup| half(side, base, &setup.device),
-    ));
+    for (word, tf32) in [("float16", false), ("TF32", true)] {
+        tasks.push(Task::new(
+            format!("StyleGAN2 {side}² with {word}, batch 1"),
+            move |setup| rounded([side, base], tf32, &setup.device),
+        ));
+    }
     for (resolution, n) in steps {
         for phases in [Phases::Expand, Phases::Adversarial] {
             tasks.push(timed(
@@ -142,35 +144,41 @@ fn operations(work: &Work) -> Option<f64> {
     }
 }
 
-/// The highest resolutions in float16, as the published code runs them on a card: how far off, and how fast.
-fn half(side: usize, base: usize, device: &Device) -> Result<Found> {
+/// The highest resolutions in float16, as the published code runs them on a card, or all of it in TF32: how far off, and how fast.
+fn rounded([side, base]: [usize; 2], tf32: bool, device: &Device) -> Result<Found> {
     let mut config = GeneratorConfig::with_defaults(512, 512, side, base, 512)?;
     config.synthesis.num_fp16_res = HALF_RESOLUTIONS;
     config.synthesis.conv_clamp = Some(256.0);
     let mut generator = Model::random(&config, 0, device)?.g_ema;
     let z = noise(&[1, 512], device)?;
-    let mut picture = |precision| -> Result<Tensor> {
+    let mut picture = |precision, tf32| -> Result<Tensor> {
         generator.synthesis_mut().set_precision(precision);
-        let picture = generator.forward(&z, None, Truncation::NONE, Noise::Const)?;
+        let picture = with_tf32(tf32, || {
+            generator.forward(&z, None, Truncation::NONE, Noise::Const)
+        })?;
         Ok(picture.to_dtype(DType::F32)?.to_device(&Device::Cpu)?)
     };
-    // In float16 last: so it stays.
-    let (full, half) = (picture(Precision::Full)?, picture(Precision::Half)?);
+    let precision = match tf32 {
+        true => Precision::Full,
+        false => Precision::Half,
+    };
+    // As it is to be timed, last: so it stays.
+    let (full, ours) = (picture(Precision::Full, false)?, picture(precision, tf32)?);
     let largest = |t: &Tensor| -> Result<f32> { Ok(t.abs()?.flatten_all()?.max(0)?.to_scalar()?) };
-    let off = f64::from(largest(&(&full - &half)?)? / largest(&full)?);
-    if off == 0.0 {
-        bail!("float16 makes the picture of float32 to the bit: nothing ran in float16");
+    let off = f64::from(largest(&(&full - &ours)?)? / largest(&full)?);
+    if off == 0.0 && !(tf32 && device.is_cpu()) {
+        bail!("it makes the picture of float32 to the bit: nothing was rounded");
     }
     let mut run: Run = Box::new(move || {
         generator.forward(&z, None, Truncation::NONE, Noise::Const)?;
         Ok(())
     });
-    let seconds = seconds(&mut run, device)?;
+    let seconds = with_tf32(tf32, || seconds(&mut run, device))?;
     Ok(Found {
         // NaN is wrong too.
-        ok: off <= HALF,
+        ok: off <= ROUNDED,
         text: format!(
-            "off by {off:.1e} of {HALF:.0e} from float32; {:.2} ms",
+            "off by {off:.1e} of {ROUNDED:.0e} from float32; {:.2} ms",
             1e3 * seconds
         ),
         figures: json!({ "off": off, "ms": 1e3 * seconds }),

@@ -13,7 +13,7 @@ use domex_ops::{
 };
 
 use self::compared::{Bounds, compared, optimizer};
-use super::part::Task;
+use super::part::{Task, with_tf32};
 
 /// Precisions, with the errors that each explains: float32's sums of some thousand products, and of the others a few roundings in
 /// a row.
@@ -44,6 +44,22 @@ const PRECISIONS: [(DType, Bounds); 3] = [
     ),
 ];
 
+/// Where factors are rounded to eleven bits, which takes some values to the other side of a kink.
+const TF32: Bounds = Bounds {
+    value: 4e-3,
+    gradient: 3e-2,
+    second: None,
+};
+
+/// How the names of operators begin that may take TF32.
+const PRODUCTS: [&str; 5] = [
+    "conv2d",
+    "conv_transpose2d",
+    "modulated",
+    "linear",
+    "matmul",
+];
+
 /// The operator that takes places.
 const GRID: &str = "grid_sample";
 
@@ -64,6 +80,11 @@ pub fn tasks() -> Vec<Task> {
             let name = format!("{name}, {}", dtype.as_str());
             tasks.push(Task::new(name, move |setup| {
                 compared(&shapes, &*f, dtype, bounds, setup)
+            }));
+        }
+        if PRODUCTS.iter().any(|product| name.starts_with(product)) {
+            tasks.push(Task::new(format!("{name}, f32 by TF32"), move |setup| {
+                with_tf32(true, || compared(&shapes, &*f, DType::F32, TF32, setup))
             }));
         }
     }

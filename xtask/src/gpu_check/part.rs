@@ -210,6 +210,19 @@ fn card(_: usize) -> Result<Device> {
     ))
 }
 
+/// What `run` makes with TF32 allowed, if it is to be, which it is not afterwards, whatever happens.
+pub fn with_tf32<R>(allow: bool, run: impl FnOnce() -> R) -> R {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            domex_ops::allow_tf32(false);
+        }
+    }
+    let _reset = Reset;
+    domex_ops::allow_tf32(allow);
+    run()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use domex_kernels::{epilogue::EpilogueShape, upfirdn::UpFirDnShape};
 
 use super::{Epilogue, operands};
 use crate::{
-    Arg, Launch, Plan, Result,
+    Arg, Element, Launch, Plan, Result,
     launch::{args, int, long},
     modules::Module,
 };
@@ -34,7 +34,7 @@ pub fn upfirdn2d(s: &UpFirDnShape) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The same, and the epilogue of planes `[n, channels]`. Operands: x, taps, y, then those that `epilogue` names.
+/// The same, and the epilogue of planes `[n, channels]`. Operands: x, taps, y, which is of `element`, then those that `epilogue` names.
 ///
 /// # Errors
 ///
@@ -43,12 +43,18 @@ pub fn upfirdn2d_epilogue(
     s: &UpFirDnShape,
     e: &EpilogueShape,
     epilogue: &Epilogue,
+    element: Element,
 ) -> Result<Plan> {
     let [x, taps, y] = operands();
     let (first, rest) = common(s)?;
     epilogue.check(e, len(s))?;
     let mut plan = Plan::new(3 + epilogue.operands());
-    let launch = Launch::elements(Module::Upfirdn2d, "upfirdn2d_epilogue", len(s))?;
+    let kernel = element.of([
+        "upfirdn2d_epilogue_f32",
+        "upfirdn2d_epilogue_f16",
+        "upfirdn2d_epilogue_bf16",
+    ]);
+    let launch = Launch::elements(Module::Upfirdn2d, kernel, len(s))?;
     plan.launches.push(
         launch
             .with(args![x, taps, y])

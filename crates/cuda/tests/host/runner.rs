@@ -5,7 +5,8 @@ use std::{
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use domex_cuda::{Arg, Launch, Plan, modules::Module};
+use domex_cuda::{Arg, Element, Launch, Plan, modules::Module};
+use half::{bf16, f16};
 
 use crate::build::{self, Program};
 
@@ -189,6 +190,48 @@ pub fn floats(
             .map(|&(at, _)| from_bytes(&after[at]))
             .collect(),
     )
+}
+
+/// The same with operands of these elements, and one result: its number, its length, its element.
+#[must_use]
+pub fn elements(
+    plan: &Plan,
+    operands: &[(&[f32], Element)],
+    (at, len, element): (usize, usize, Element),
+) -> Option<Vec<f32>> {
+    let mut all: Vec<Vec<u8>> = operands
+        .iter()
+        .map(|(values, element)| match element {
+            Element::F32 => bytes(values),
+            Element::F16 => values
+                .iter()
+                .flat_map(|&v| f16::from_f32(v).to_le_bytes())
+                .collect(),
+            Element::Bf16 => values
+                .iter()
+                .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
+                .collect(),
+        })
+        .collect();
+    all.insert(at, vec![0xff; element.bytes() * len]);
+    let result = run(plan, &all)?.swap_remove(at);
+    let halves = || result.as_chunks::<2>().0.iter().copied();
+    Some(match element {
+        Element::F32 => from_bytes(&result),
+        Element::F16 => halves().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
+        Element::Bf16 => halves().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
+    })
+}
+
+/// What is left of `values` in memory of this kind.
+#[must_use]
+pub fn rounded(values: &[f32], element: Element) -> Vec<f32> {
+    let round = |v: f32| match element {
+        Element::F32 => v,
+        Element::F16 => f16::from_f32(v).to_f32(),
+        Element::Bf16 => bf16::from_f32(v).to_f32(),
+    };
+    values.iter().map(|&v| round(v)).collect()
 }
 
 pub fn bytes(values: &[f32]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Resampling, alone and with an epilogue.
 
-use domex_cuda::{Buffer, plan};
+use domex_cuda::{Buffer, Element, plan};
 use domex_kernels::{
     Activation,
     epilogue::{self, EpilogueShape, Taps},
@@ -9,7 +9,7 @@ use domex_kernels::{
 
 use crate::{
     data::{assert_close, noise, wide},
-    runner::floats,
+    runner::{elements, floats},
 };
 
 /// As the networks have it, and with everything odd.
@@ -111,14 +111,17 @@ fn resampling_with_an_epilogue_agrees_with_the_cpu() {
         };
         let mut want = vec![0.0; 6 * e.pixels];
         epilogue::forward_filtered(&s, Taps::Full(&filter64), &e, &cpu, &x64, &mut want).unwrap();
-        let plan = plan::upfirdn2d_epilogue(&s, &e, &parts).unwrap();
-        let Some(got) = floats(
-            &plan,
-            &[&x, &taps, &scale, &shift, &bias],
-            &[(2, want.len())],
-        ) else {
-            return;
-        };
-        assert_close(&got[0], &want, 5e-6, &format!("{s:?}"));
+        for (element, tolerance) in [
+            (Element::F32, 5e-6),
+            (Element::F16, 5e-4),
+            (Element::Bf16, 4e-3),
+        ] {
+            let plan = plan::upfirdn2d_epilogue(&s, &e, &parts, element).unwrap();
+            let operands = [&x, &taps, &scale, &shift, &bias].map(|v| (&v[..], Element::F32));
+            let Some(got) = elements(&plan, &operands, (2, want.len(), element)) else {
+                return;
+            };
+            assert_close(&got, &want, tolerance, &format!("{element:?} {s:?}"));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use candle_core::{CudaStorage, Layout, Result, Shape, Tensor};
-use domex_cuda::{Buffer, plan};
+use domex_cuda::{Buffer, Element, plan};
 use domex_kernels::{Activation, epilogue::EpilogueShape};
 
 use super::{Curve, Epilogue, Gradients, Part};
@@ -89,7 +89,7 @@ impl Epilogue {
                 inputs.push(Input::Floats(taps));
                 shape[2..].copy_from_slice(&filter.size());
                 let parts = self.cuda_parts(3, scale.is_some());
-                plan::upfirdn2d_epilogue(filter.shape(), &self.shape, &parts)
+                plan::upfirdn2d_epilogue(filter.shape(), &self.shape, &parts, Element::F32)
             }
             _ => plan::epilogue_forward(&self.shape, &self.cuda_parts(2, scale.is_some())),
         };
@@ -122,9 +122,9 @@ impl Epilogue {
         let mut operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::New(x.elem_count()),
+            Operand::floats(x.elem_count()),
         ];
-        operands.extend(made.map(|(_, len)| Operand::New(len)));
+        operands.extend(made.map(|(_, len)| Operand::floats(len)));
         let parts = self.cuda_parts(operands.len(), scale.is_some());
         let small = self.cuda_inputs(scale_data, added_data);
         operands.extend(small.into_iter().map(Operand::Read));

@@ -28,7 +28,7 @@ impl Sets {
         let operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::New(x.elem_count()),
+            Operand::floats(x.elem_count()),
         ];
         run(plan::minibatch_std_backward(&self.plan()), operands)?.tensor(x.shape())
     }

@@ -2,8 +2,8 @@
 //! the first where the others are constants; and the gradients of those gradients.
 //!
 //! Each of these may take kernels of its own on a device. Operands are first rounded to the precision, so that what differs is the
-//! arithmetic. In float32 the largest error counts, relative to the largest value. In half precision it is the root of the mean square,
-//! relative to that of the values: where an activation is clamped or bent, a value on the other side of the edge has a wholly different
+//! arithmetic. In float32 the largest error counts, relative to the largest value. In half precision and TF32 it is the root of the mean
+//! square, relative to that of the values: where an activation is clamped or bent, a value on the other side of the edge has a wholly different
 //! gradient.
 
 use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
@@ -48,7 +48,7 @@ pub fn compared(
     let twice = bounds.second.is_some();
     let truth = results(&operands, f, DType::F64, &Device::Cpu, twice)?;
     let ours = results(&operands, f, dtype, &setup.device, twice)?;
-    let largest = dtype == DType::F32;
+    let largest = twice;
     let value = worst(&ours.values, &truth.values, largest)?;
     let gradient = worst(&ours.gradients, &truth.gradients, largest)?;
     let second = worst(&ours.second, &truth.second, largest)?;

@@ -44,11 +44,11 @@ impl NormaliseAffine {
         let mut operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::New(x.elem_count()),
+            Operand::floats(x.elem_count()),
             Operand::Read(Input::of(&weight_data)?),
         ];
         if wanted {
-            operands.extend([weight, bias].map(|t| Operand::New(t.elem_count())));
+            operands.extend([weight, bias].map(|t| Operand::floats(t.elem_count())));
         }
         let affine = Some(self.affine.cuda());
         let plan = plan::norm_backward(&self.line.cuda(), affine, wanted);
