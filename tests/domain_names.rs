@@ -60,3 +60,20 @@ fn a_domain_is_given_no_name_that_means_another_thing() {
     );
     world.ok("domains rename all fay --model called.safetensors --out again.safetensors");
 }
+
+#[test]
+fn a_name_with_the_sign_of_a_strength_can_be_asked_for() {
+    let world = world();
+    world.ok("domains rename elf size=2 --model both.safetensors --out sized.safetensors");
+    let line = "compose --model sized.safetensors --set size=2,orc=0.5 --seeds 0 --out x --json";
+    let set = &world.json(line)["set"];
+    assert_eq!(set[0]["domain"], "size=2");
+    assert_eq!(
+        (&set[0]["alpha"], &set[1]["alpha"]),
+        (&1.0.into(), &0.5.into())
+    );
+    world.refused(
+        "domains fuse size=two --model sized.safetensors --out y.safetensors",
+        &["size=two", "no number"],
+    );
+}

@@ -159,6 +159,15 @@ fn split(flag: &str, text: &str, known: &[String]) -> domex_error::Result<Parts>
     Ok(parts)
 }
 
+/// The one domain of `NAME[=ALPHA]`.
+pub fn only_part(flag: &str, text: &str, known: &[String]) -> domex_error::Result<(String, f64)> {
+    let mut parts = split(flag, text, known)?;
+    match parts.len() {
+        1 => Ok(parts.swap_remove(0)),
+        _ => Err(user_error(format!("{flag} {text}: expected one domain"))),
+    }
+}
+
 fn name_of(part: &str) -> &str {
     part.rsplit_once('=').map_or(part, |(name, _)| name).trim()
 }
@@ -256,6 +265,9 @@ mod tests {
             [part("size=2", 1.0), part("elf", 3.0)]
         );
         assert_eq!(read("size=2=0.5"), [part("size=2", 0.5)]);
+        let only = |text| only_part("NAME", text, &known);
+        assert_eq!(only("size=2").unwrap(), part("size=2", 1.0));
+        assert!(only("elf,size=2").is_err());
     }
 
     #[test]

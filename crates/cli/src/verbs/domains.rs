@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use domex_data::counted;
 use domex_data::folder::{OutputFolder, prepare_file};
-use domex_error::user_error;
+use domex_error::{AnyError, user_error};
 use domex_latent::Expansion;
 use domex_latent::domain_file::DomainFile;
 use domex_stylegan2::{Model, Overwrite};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::args::ModelArgs;
 use crate::context::Context;
-use crate::domains::check_name;
+use crate::domains::{check_name, only_part};
 use crate::models;
 use crate::paths::text;
 
@@ -197,8 +197,11 @@ pub fn run(context: &Context, args: &Domains) -> domex_error::Result<()> {
         What::Fuse { name, model, out } => {
             let _folder = out.check()?;
             let model = models::stylegan2(context, model)?;
-            let others = others(&model, name);
-            let fused = fuse::fuse(model, name)?;
+            let known = names(&model);
+            expanded(&model)?;
+            let (name, alpha) = only_part("NAME", name, &known)?;
+            let others: Vec<String> = known.into_iter().filter(|other| *other != name).collect();
+            let fused = fuse::fuse(model, &name, alpha)?;
             fused.save(&out.out, out.overwrite())?;
             let left = match others.is_empty() {
                 true => String::new(),
@@ -211,24 +214,25 @@ pub fn run(context: &Context, args: &Domains) -> domex_error::Result<()> {
     }
 }
 
-/// The names of all domains but one, which may stand there with its strength.
-fn others(model: &Model, wanted: &str) -> Vec<String> {
-    let name = wanted.rsplit_once('=').map_or(wanted, |(name, _)| name);
-    let domains = model
-        .expansion()
-        .into_iter()
-        .flat_map(|expansion| expansion.layout.domains());
-    domains
-        .filter(|domain| domain.name != name.trim())
-        .map(|domain| domain.name.clone())
-        .collect()
+/// The names of a model's domains.
+fn names(model: &Model) -> Vec<String> {
+    let expansion = model.expansion().into_iter();
+    let domains = expansion.flat_map(|expansion| expansion.layout.domains());
+    domains.map(|domain| domain.name.clone()).collect()
 }
 
 /// The domains of a model, or that it has none.
+fn expanded(model: &Model) -> domex_error::Result<&Expansion> {
+    model.expansion().ok_or_else(no_domains)
+}
+
+/// The same, to be changed.
 fn expansion(model: &mut Model) -> domex_error::Result<&mut Expansion> {
-    model.expansion.as_mut().ok_or_else(|| {
-        user_error("the model has no domains; give one that `domex expand` made, as --model")
-    })
+    model.expansion.as_mut().ok_or_else(no_domains)
+}
+
+fn no_domains() -> AnyError {
+    user_error("the model has no domains; give one that `domex expand` made, as --model")
 }
 
 fn list(context: &Context, args: &ModelArgs) -> domex_error::Result<()> {
@@ -410,12 +414,7 @@ fn changed(
 }
 
 fn told(context: &Context, model: &Model, out: &Path, what: &str) {
-    let domains: Vec<Json> = model
-        .expansion()
-        .into_iter()
-        .flat_map(|expansion| expansion.layout.domains())
-        .map(|domain| json!(domain.name))
-        .collect();
+    let domains = names(model);
     context.say(&format!(
         "{}: {what}, {} in all",
         out.display(),
