@@ -148,19 +148,9 @@ impl<'a> Painter<'a> {
         context: &Context,
         ws: &Tensor,
     ) -> domex_error::Result<Vec<RgbImage>> {
-        self.paint_all_where(context, ws, None)
-    }
-
-    /// All pictures as [`paint_where`](Self::paint_where) makes them.
-    pub fn paint_all_where(
-        &mut self,
-        context: &Context,
-        ws: &Tensor,
-        outside: Option<(&Tensor, &Tensor)>,
-    ) -> domex_error::Result<Vec<RgbImage>> {
         let progress = context.progress("pictures", ws.dim(0)?);
         let mut pictures = Vec::new();
-        self.paint_where(ws, outside, |_, picture| {
+        self.paint(ws, |_, picture| {
             progress.advance(1);
             pictures.push(picture);
             Ok(())

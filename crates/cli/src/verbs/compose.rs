@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 use clap::Args;
-use domex_data::grid::Grid;
+use domex_data::grid::{Grid, reduced};
 use domex_error::user_error;
 use image::RgbImage;
 use serde_json::json;
@@ -147,7 +147,14 @@ fn grid(
     });
     let outside = base.repeat((rows.len(), 1, 1))?;
     let outside = region.map(|region| (region, &outside));
-    let pictures = painter.paint_all_where(context, &Tensor::cat(&latents, 0)?, outside)?;
+    let latents = Tensor::cat(&latents, 0)?;
+    let progress = context.progress("pictures of the grid", latents.dim(0)?);
+    let mut pictures = Vec::new();
+    painter.paint_where(&latents, outside, |_, picture| {
+        pictures.push(reduced(picture));
+        progress.advance(1);
+        Ok(())
+    })?;
     Ok(Grid::new(seeds.len())
         .column_labels(seeds.iter().map(|seed| format!("seed {seed}")))
         .row_labels(labels)

@@ -79,7 +79,7 @@ pub fn run(context: &Context, args: &Generate) -> domex_error::Result<()> {
         let ws = painter.latents(chunk)?;
         painter.paint(&ws, |index, picture| {
             gallery.add(format!("seed{:04}.png", chunk[index]), &picture)?;
-            if shown.len() < sheet::MOST {
+            if !args.no_grid && shown.len() < sheet::MOST {
                 shown.push(picture);
             }
             progress.advance(1);

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use domex_data::counted;
-use domex_data::grid::Grid;
+use domex_data::grid::{Grid, reduced};
 use image::RgbImage;
 use serde_json::json;
 
@@ -49,8 +49,8 @@ pub fn run(
             painter.paint(&latents, |index, picture| {
                 let name = format!("{}/seed{:04}.png", folders[row], chunk[index]);
                 files[row].extend(gallery.add(name, &picture)?);
-                if row < ROWS && shown[row].len() < COLUMNS {
-                    shown[row].push(picture);
+                if !args.no_grid && row < ROWS && shown[row].len() < COLUMNS {
+                    shown[row].push(reduced(picture));
                 }
                 progress.advance(1);
                 Ok(())
