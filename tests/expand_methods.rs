@@ -449,6 +449,27 @@ fn a_run_by_a_diffusion_model_is_resumed_to_the_same_bits() {
     assert!(world.tensors("more") == world.tensors("whole"));
 }
 
+/// Each step sees other targets than the one before, and so does a run that is resumed after all of the first have gone.
+#[test]
+fn targets_are_renewed_as_the_run_goes_on() {
+    let world = taught();
+    let tasks = world.text("tasks.toml");
+    let tasks = tasks.replace("targets = 5", "targets = 9\nrenew = 1\nkeep = 0.7");
+    world.write("renewed.toml", &tasks);
+    world.write("lasting.toml", tasks.replace("renew = 1", "renew = 11"));
+    let line = |tasks: &str| TAUGHT.replace("tasks.toml", &format!("{tasks}.toml"));
+    for tasks in ["renewed", "lasting"] {
+        world.ok(&format!("{} --out {tasks} --steps 11 {SHORT}", line(tasks)));
+    }
+    assert!(world.tensors("renewed") != world.tensors("lasting"));
+    world.ok(&format!(
+        "{} --out part --steps 10 {SHORT}",
+        line("renewed")
+    ));
+    world.ok("expand --resume part --steps 11 --threads 2 --quiet");
+    assert!(world.tensors("part") == world.tensors("renewed"));
+}
+
 #[test]
 fn domains_of_the_command_line_take_the_method_too() {
     let line =

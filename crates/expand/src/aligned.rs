@@ -53,7 +53,6 @@ fn synthesized(generator: &dyn Generator, w: &Tensor) -> Result<Tensor> {
 /// Pictures by the source of latents on the base subspace.
 pub(crate) struct FromSource<'a> {
     pub generator: &'a dyn Generator,
-    pub mean: Tensor,
     /// `None` where a domain has the whole latent space.
     pub subspaces: Option<Subspaces>,
     /// The class of the latents; `None` for all, or where there are none.
@@ -66,7 +65,7 @@ impl SourcePictures for FromSource<'_> {
         let mut stream = self.streams.stream(purpose);
         let mut w = latents(self.generator, self.class, n, &mut stream)?;
         if let Some(subspaces) = &self.subspaces {
-            w = subspaces.project(&w, Some(&self.mean))?;
+            w = subspaces.project(&w, Some(&self.generator.mean()?))?;
         }
         let pictures = synthesized(self.generator, &w)?;
         Ok((w, pictures))

@@ -236,6 +236,17 @@ impl Expand {
         self.trained.parameters()
     }
 
+    /// What the methods make things of, beside them.
+    fn source_pictures(&mut self) -> (&mut Objective, FromSource<'_>) {
+        let source = FromSource {
+            class: self.config.class,
+            streams: Streams::new(self.seed),
+            subspaces: self.objective.subspaces().cloned(),
+            generator: self.trainee.generator(Weights::Source),
+        };
+        (&mut self.objective, source)
+    }
+
     /// The same people in every domain, by the averaged generator.
     fn draw(&self, path: &Path) -> Result<()> {
         let generator = self.trainee.generator(Weights::Averaged);
@@ -267,18 +278,13 @@ impl Job for Expand {
     }
 
     fn prepare(&mut self) -> JobResult<()> {
-        let generator = self.trainee.generator(Weights::Source);
-        let subspaces = self.objective.subspaces().cloned();
-        Ok(self.objective.prepare(&FromSource {
-            mean: generator.mean()?,
-            class: self.config.class,
-            streams: Streams::new(self.seed),
-            subspaces,
-            generator,
-        })?)
+        let (objective, source) = self.source_pictures();
+        Ok(objective.prepare(&source)?)
     }
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {
+        let (objective, source) = self.source_pictures();
+        objective.renew(at.step, &source)?;
         let mut losses = Losses::default();
         let factor = at.cooled(self.config.cooldown);
         self.optimizer.set_lr(self.learning_rate * factor);

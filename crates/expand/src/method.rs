@@ -67,7 +67,7 @@ pub struct Turn<'a> {
     pub losses: &'a mut Losses,
 }
 
-/// Pictures by the source generator, to make things of before the first step.
+/// Pictures by the source generator, to make things of that do not depend on what was learnt.
 pub trait SourcePictures {
     /// `n` latents on the base subspace `[n, D]` and their pictures `[n, c, h, w]`, the same for the same `purpose`.
     ///
@@ -89,6 +89,17 @@ pub trait Method {
     /// When a network fails.
     fn prepare(&mut self, source: &dyn SourcePictures) -> Result<()> {
         let _ = source;
+        Ok(())
+    }
+
+    /// Makes anew what should not last for the whole run: called before each step with the number of steps done, and after
+    /// [`prepare`](Self::prepare). What it leaves depends on that number alone, not on when it was called before.
+    ///
+    /// # Errors
+    ///
+    /// When a network fails.
+    fn renew(&mut self, step: u64, source: &dyn SourcePictures) -> Result<()> {
+        let _ = (step, source);
         Ok(())
     }
 

@@ -165,6 +165,16 @@ impl Objective {
         methods.try_for_each(|method| method.prepare(source))
     }
 
+    /// Lets the methods make anew what should not last, before a step with the number of steps done.
+    ///
+    /// # Errors
+    ///
+    /// A failing method.
+    pub fn renew(&mut self, step: u64, source: &dyn SourcePictures) -> Result<()> {
+        let mut methods = self.methods.iter_mut();
+        methods.try_for_each(|method| method.renew(step, source))
+    }
+
     /// What a step trains on, as the tasks' methods say: latents `[n, D]` that are not projected yet, and for each sample
     /// what its edited picture should be `[1, c, h, w]`, where its method knows that. `random: [n, D]` are some that the
     /// generator draws.

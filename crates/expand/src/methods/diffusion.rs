@@ -1,7 +1,7 @@
 //! Domains in words, by a text-conditional diffusion model as teacher: translate, then teach.
 //!
 //! Before the first step the source draws some latents; the teacher changes their pictures from what the source text says to what
-//! the target says. A translation is crisp where a gradient through CLIP only changes colours. Edited pictures learn
+//! the target says. `diffusion.renew` has it do so again with others as the run goes on. A translation is crisp where a gradient through CLIP only changes colours. Edited pictures learn
 //! from it by any of three terms:
 //!
 //! - `diffusion.adversarial`: a discriminator, that of [`adversarial`](super::adversarial), is shown the translations as true
@@ -41,6 +41,9 @@ pub struct Diffusion;
 pub struct DiffusionConfig {
     /// Latents whose pictures are translated for each domain.
     pub targets: usize,
+    /// Steps after which an eighth of them is translated anew, of other latents, in the place of the oldest; 0 keeps what was made
+    /// before the first step.
+    pub renew: u32,
     /// The share of translations that is kept: those that a CLIP model finds most in the domain.
     pub keep: f64,
     /// How pictures are translated, where a task does not say it.
@@ -105,6 +108,7 @@ impl Default for DiffusionConfig {
     fn default() -> Self {
         Self {
             targets: 96,
+            renew: 0,
             keep: 0.8,
             translation: Translation::default(),
             paired: 1.0,
@@ -306,6 +310,7 @@ impl Kind for Diffusion {
             requests,
             cache: world.cache.map(Path::to_owned),
             pools: Vec::new(),
+            renewed: 0,
             config,
             distance,
             teacher,
@@ -319,6 +324,25 @@ struct Pool {
     pictures: Tensor,
 }
 
+impl Pool {
+    /// Puts `fresh` in the place of the oldest.
+    fn renew(&mut self, fresh: &Self) -> Result<()> {
+        let renewed = |old: &Tensor, fresh: &Tensor| -> Result<Tensor> {
+            let n = fresh.dim(0)?.min(old.dim(0)?);
+            Ok(Tensor::cat(
+                &[&old.narrow(0, n, old.dim(0)? - n)?, fresh],
+                0,
+            )?)
+        };
+        self.latents = renewed(&self.latents, &fresh.latents)?;
+        self.pictures = renewed(&self.pictures, &fresh.pictures)?;
+        Ok(())
+    }
+}
+
+/// Parts of a pool that are renewed one after the other: after as many nothing is left of what there was.
+const PARTS: u64 = 8;
+
 /// Edited pictures are held to translations of the source's.
 pub struct ByTranslation {
     teacher: Arc<Translator>,
@@ -330,6 +354,8 @@ pub struct ByTranslation {
     cache: Option<PathBuf>,
     /// One for each request, once they are made.
     pools: Vec<Pool>,
+    /// How often they were renewed.
+    renewed: u64,
     discriminator: Option<TrainedDiscriminator>,
     /// The same tasks by CLIP.
     words: Option<ByClip>,
@@ -344,18 +370,25 @@ impl Method for ByTranslation {
     }
 
     fn prepare(&mut self, source: &dyn SourcePictures) -> Result<()> {
-        let (latents, base) = source.draw("targets", self.config.targets)?;
-        let base = base.clamp(-1.0, 1.0)?;
-        let pool = |request: &Request| -> Result<Pool> {
-            let made = targets(&self.teacher, &base, request, self.cache.as_deref())?;
-            let rows: Vec<u32> = made.rows.iter().map(|&row| row as u32).collect();
-            let rows = Tensor::new(rows, latents.device())?;
-            Ok(Pool {
-                latents: latents.contiguous()?.index_select(&rows, 0)?,
-                pictures: made.pictures,
-            })
-        };
-        self.pools = self.requests.iter().map(pool).collect::<Result<_>>()?;
+        self.pools = self.translated(source, "targets", self.config.targets)?;
+        Ok(())
+    }
+
+    fn renew(&mut self, step: u64, source: &dyn SourcePictures) -> Result<()> {
+        let due = step
+            .checked_div(u64::from(self.config.renew))
+            .unwrap_or_default();
+        // Of a run that is resumed: earlier ones have left the pools since.
+        let lasting = due.saturating_sub(PARTS);
+        self.renewed = self.renewed.max(lasting);
+        while self.renewed < due {
+            self.renewed += 1;
+            let n = self.config.targets.div_ceil(PARTS as usize);
+            let fresh = self.translated(source, &format!("targets {}", self.renewed), n)?;
+            for (pool, fresh) in self.pools.iter_mut().zip(fresh) {
+                pool.renew(&fresh)?;
+            }
+        }
         Ok(())
     }
 
@@ -458,6 +491,27 @@ impl Method for ByTranslation {
 }
 
 impl ByTranslation {
+    /// For each request the translations of `n` pictures by the source that are kept.
+    fn translated(
+        &self,
+        source: &dyn SourcePictures,
+        purpose: &str,
+        n: usize,
+    ) -> Result<Vec<Pool>> {
+        let (latents, base) = source.draw(purpose, n)?;
+        let base = base.clamp(-1.0, 1.0)?;
+        let pool = |request: &Request| -> Result<Pool> {
+            let made = targets(&self.teacher, &base, request, self.cache.as_deref())?;
+            let rows: Vec<u32> = made.rows.iter().map(|&row| row as u32).collect();
+            let rows = Tensor::new(rows, latents.device())?;
+            Ok(Pool {
+                latents: latents.contiguous()?.index_select(&rows, 0)?,
+                pictures: made.pictures,
+            })
+        };
+        self.requests.iter().map(pool).collect()
+    }
+
     /// How far each edited picture is from what the teacher makes of it `[m]`.
     fn score(&self, samples: &Samples<'_>, stream: &mut Stream) -> Result<Tensor> {
         let (how, edited) = (&self.config.score, samples.edited);
