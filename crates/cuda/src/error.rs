@@ -38,6 +38,14 @@ pub enum Error {
         /// Its result.
         code: i32,
     },
+    /// NCCL refused.
+    #[error("NCCL: {call} failed: {why}; the variable NCCL_DEBUG=WARN has it say more")]
+    Nccl {
+        /// The function.
+        call: &'static str,
+        /// What it says.
+        why: String,
+    },
     /// The driver is older than the compiler whose output it is to load.
     #[error(
         "the NVIDIA driver supports CUDA {}, but NVRTC is of CUDA {}; update the driver, or install an older NVRTC",

@@ -4,6 +4,7 @@
 //! - [`plan`]: for each operator the launches that compute it: kernel, grid, arguments, scratch memory. A [`Plan`] knows no
 //!   device; what runs it does. The tests run the same plans on the host, where `shim/cuda_shim.h` takes CUDA's place.
 //! - [`compile`]: NVRTC, loaded when it is first needed, and a cache of what it made.
+//! - [`nccl`]: sums over several GPUs.
 //! - [`device`]: whether this machine can run them, and if not, what is missing and where it was looked for.
 //!
 //! Not here, on purpose: tensors, gradients, memory of the device. This crate lies below candle, whose own kernels it supplies, too
@@ -15,6 +16,7 @@ mod error;
 mod launch;
 mod library;
 pub mod modules;
+pub mod nccl;
 pub mod plan;
 
 pub use error::{Error, Result};

@@ -71,7 +71,7 @@ fn not_contiguous() -> Error {
 }
 
 /// The elements of the storage that a contiguous layout takes.
-fn contiguous(layout: &Layout) -> Result<Range<usize>> {
+pub(crate) fn contiguous(layout: &Layout) -> Result<Range<usize>> {
     let (start, end) = layout.contiguous_offsets().ok_or_else(not_contiguous)?;
     Ok(start..end)
 }

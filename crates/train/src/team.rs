@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
+use domex_ops::peers::{self, Peers};
 use domex_ranks::{Group, Part};
 
 use crate::{Error, Result};
@@ -14,14 +15,25 @@ use crate::{Error, Result};
 ///
 /// Every rank holds all weights and draws all random numbers, and so comes to the same weights; it computes the passes that are
 /// its own. Rank 0 alone writes files.
+///
+/// Gradients are added up in the order of ranks, so that any number of them comes to the same bits, but where each rank has a GPU of its own: there
+/// NCCL adds them, and they agree to rounding.
 #[derive(Debug, Clone, Default)]
-pub struct Team(Option<Arc<Mutex<Group>>>);
+pub struct Team(Option<Arc<Mutex<Linked>>>);
+
+/// The links to the others.
+#[derive(Debug)]
+struct Linked {
+    group: Group,
+    /// By whom the GPUs add up: not known before the first sum, and none where the group does.
+    peers: Option<Option<Peers>>,
+}
 
 impl Team {
     /// With the others of a group.
     #[must_use]
     pub fn of(group: Group) -> Self {
-        Self(Some(Arc::new(Mutex::new(group))))
+        Self(Some(Arc::new(Mutex::new(Linked { group, peers: None }))))
     }
 
     /// Whether there are no others.
@@ -33,13 +45,13 @@ impl Team {
     /// The number of this process, from 0.
     #[must_use]
     pub fn rank(&self) -> usize {
-        self.group().map_or(0, |group| group.rank())
+        self.linked().map_or(0, |linked| linked.group.rank())
     }
 
     /// How many processes there are.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.group().map_or(1, |group| group.size())
+        self.linked().map_or(1, |linked| linked.group.size())
     }
 
     /// Whether this is the rank that writes files.
@@ -55,9 +67,9 @@ impl Team {
         count * rank / size..count * (rank + 1) / size
     }
 
-    fn group(&self) -> Option<MutexGuard<'_, Group>> {
-        let group = self.0.as_deref()?;
-        Some(group.lock().unwrap_or_else(PoisonError::into_inner))
+    fn linked(&self) -> Option<MutexGuard<'_, Linked>> {
+        let linked = self.0.as_deref()?;
+        Some(linked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The bytes of each rank, on every rank.
@@ -66,21 +78,33 @@ impl Team {
     ///
     /// A rank that is lost.
     pub fn gather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
-        match self.group() {
+        match self.linked() {
             None => Ok(vec![mine.to_vec()]),
-            Some(mut group) => Ok(group.gather(mine)?),
+            Some(mut linked) => Ok(linked.group.gather(mine)?),
         }
     }
 
     /// For a rank that ends with an error, of which these are the exit code and a digest: whether rank 0 tells the same one.
     #[must_use]
     pub fn end(&self, code: u8, words: u64) -> bool {
-        self.group().is_some_and(|mut group| group.end(code, words))
+        self.linked()
+            .is_some_and(|mut linked| linked.group.end(code, words))
+    }
+
+    /// Whether the GPUs of the ranks have added up, and not the ranks. Not known before the first sum.
+    #[must_use]
+    pub fn has_peers(&self) -> bool {
+        self.linked()
+            .is_some_and(|linked| matches!(linked.peers, Some(Some(_))))
     }
 
     /// The gradients of these variables, summed over the parts of all ranks in their order. A variable that no part has a
     /// gradient for has none.
-    pub(crate) fn sum(&self, variables: &[&Var], parts: Vec<GradStore>) -> Result<GradStore> {
+    ///
+    /// # Errors
+    ///
+    /// A rank that is lost, or trains other variables; a team of one.
+    pub fn sum(&self, variables: &[&Var], parts: Vec<GradStore>) -> Result<GradStore> {
         let has = |part: &GradStore| -> Vec<bool> {
             let has = variables.iter().map(|var| part.get(var).is_some());
             has.collect()
@@ -108,23 +132,91 @@ impl Team {
             let has = of_kept(&|at| has[at]);
             Ok(Part { values, has })
         };
-        let parts = parts.into_iter().zip(&has).map(flat);
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        let Some(mut group) = self.group() else {
+        let Some(mut linked) = self.linked() else {
             return Err(internal("a sum of one rank"));
         };
-        let total = group.sum(&lengths, &begun, &parts)?;
-        let mut sums = GradStore::default();
-        let mut start = 0;
-        for (&at, length) in kept.iter().zip(lengths) {
-            let var = variables[at];
-            let values = &total[start..start + length];
-            let gradient = Tensor::from_slice(values, var.dims(), var.device())?;
-            sums.insert(var, gradient.to_dtype(var.dtype())?);
-            start += length;
+        let kept_variables: Vec<&Var> = kept.iter().map(|&at| variables[at]).collect();
+        if let Some(first) = kept_variables.first()
+            && let Some(peers) = linked.peers(first.device())?
+        {
+            let total = on_device(&kept_variables, &parts)?;
+            peers.sum(&total)?;
+            // By now all have asked for the sum, or one is lost, for which nobody should wait.
+            linked.group.gather(&[])?;
+            return gradients(&kept_variables, &total);
         }
-        Ok(sums)
+        let parts = parts.into_iter().zip(&has).map(flat);
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let total = linked.group.sum(&lengths, &begun, &parts)?;
+        let device = kept_variables
+            .first()
+            .map_or(&Device::Cpu, |var| var.device());
+        gradients(&kept_variables, &Tensor::new(total, device)?)
     }
+}
+
+impl Linked {
+    /// Who adds up what lies on `device`; none where the group does.
+    fn peers(&mut self, device: &Device) -> Result<Option<&Peers>> {
+        let found = match self.peers.take() {
+            Some(found) => found,
+            None => self.find_peers(device)?,
+        };
+        Ok(self.peers.insert(found).as_ref())
+    }
+
+    /// Peers are the GPUs of all ranks, where each has one of its own.
+    fn find_peers(&mut self, device: &Device) -> Result<Option<Peers>> {
+        let card = peers::card(device).unwrap_or_else(|error| {
+            tracing::warn!("gradients go through the memory of the host: {error}");
+            None
+        });
+        let cards = self.group.gather(&card.unwrap_or_default())?;
+        let of_one = |card: &Vec<u8>| cards.iter().filter(|other| *other == card).count() == 1;
+        if !cards.iter().all(|card| !card.is_empty() && of_one(card)) {
+            return Ok(None);
+        }
+        let ours = match self.group.rank() {
+            0 => peers::invitation()?,
+            _ => None,
+        };
+        let invitations = self.group.gather(&ours.unwrap_or_default())?;
+        let invitation = invitations.first().map_or(&[][..], Vec::as_slice);
+        let place = [self.group.rank(), self.group.size()];
+        Ok(Some(Peers::join(invitation, place, device)?))
+    }
+}
+
+/// The sums over `parts` of the gradients of `variables`, one after the other, where the variables are; zeros where there is none.
+fn on_device(variables: &[&Var], parts: &[GradStore]) -> Result<Tensor> {
+    let sum = |var: &&Var| -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for gradient in parts.iter().filter_map(|part| part.get(var)) {
+            let gradient = gradient.detach().to_dtype(DType::F32)?;
+            sum = Some(match sum {
+                None => gradient,
+                Some(sum) => (sum + gradient)?,
+            });
+        }
+        let zeros = || Tensor::zeros(var.shape(), DType::F32, var.device());
+        Ok(sum.map_or_else(zeros, Ok)?.flatten_all()?)
+    };
+    let sums = variables.iter().map(sum).collect::<Result<Vec<_>>>()?;
+    // A copy, also of one: it is written in place.
+    Ok(Tensor::cat(&sums, 0)?.copy()?)
+}
+
+/// `total` as gradients of these variables.
+fn gradients(variables: &[&Var], total: &Tensor) -> Result<GradStore> {
+    let mut sums = GradStore::default();
+    let mut start = 0;
+    for var in variables {
+        let length = var.elem_count();
+        let gradient = total.narrow(0, start, length)?.reshape(var.shape())?;
+        sums.insert(var, gradient.to_dtype(var.dtype())?);
+        start += length;
+    }
+    Ok(sums)
 }
 
 /// A tensor's numbers.

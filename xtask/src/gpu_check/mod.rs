@@ -13,6 +13,7 @@ mod networks;
 mod operators;
 mod page;
 mod part;
+mod ranks;
 mod relay;
 mod times;
 

@@ -13,7 +13,10 @@ use domex_ops::{
 };
 
 use self::compared::{Bounds, compared, optimizer};
-use super::part::{Task, with_tf32};
+use super::{
+    part::{Task, with_tf32},
+    ranks,
+};
 
 /// Precisions, with the errors that each explains: float32's sums of some thousand products, and of the others a few roundings in
 /// a row.
@@ -89,6 +92,7 @@ pub fn tasks() -> Vec<Task> {
         }
     }
     tasks.push(Task::new("adam and average, f32", optimizer));
+    tasks.push(ranks::task());
     tasks
 }
 

@@ -197,14 +197,16 @@ fn open(device: Where) -> Result<Device> {
     }
 }
 
+/// Opens a card.
 #[cfg(feature = "cuda")]
-fn card(index: usize) -> Result<Device> {
+pub fn card(index: usize) -> Result<Device> {
     domex_cuda::compile::open(index).map_err(|e| user_error(e.to_string()))?;
     Ok(Device::new_cuda(index)?)
 }
 
+/// Opens a card.
 #[cfg(not(feature = "cuda"))]
-fn card(_: usize) -> Result<Device> {
+pub fn card(_: usize) -> Result<Device> {
     Err(user_error(
         "this build of xtask has no CUDA support; call gpu-check without --part, which makes one that has",
     ))
