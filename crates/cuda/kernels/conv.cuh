@@ -74,8 +74,15 @@ template <class T, class Tile> struct Window {
     // The slice that comes next.
     int y, x, first;
 
+    // This thread's row and column of those that the block has from `first_row` on, and of all images' `columns`.
+    __device__ void begin(int first_row, i64 column, i64 columns, i64 pixels) {
+        row = first_row + Share::left_lane(0);
+        there = column < columns;
+        image = there ? (int)(column / pixels) : 0;
+    }
+
     __device__ bool gather(float *left_values, float *right_values) {
-        if (y == taps_y) return false;
+        if (taps_x == 0 || y == taps_y) return false;
         const T *w = weights + (i64)(tap + (y * kw + x) * step) * terms * rows + row;
         int i = top + way * y, j = left + way * x;
         bool inside = there && i >= 0 && i < height && j >= 0 && j < width;
@@ -109,10 +116,12 @@ __device__ void conv_forward(const T *x, const T *packed, const float *style, T 
     i64 first_col = (i64)blockIdx.x * Tile::COLS, column = first_col + Window<T, Tile>::Share::right_lane(0);
     int first_row = blockIdx.y * Tile::ROWS;
     int i = column % pixels / s.ow, j = column % pixels % s.ow;
-    bool there = column < columns;
-    Window<T, Tile> window = {
-        packed, x, style, s.c_out, s.c_in, s.h, s.w, 0, s.kh, s.kw, 1, s.kw, i * s.stride - s.padding, j * s.stride - s.padding, 1, there,
-        there ? (int)(column / pixels) : 0, first_row + Window<T, Tile>::Share::left_lane(0), 0, 0, 0};
+    Window<T, Tile> window = {};
+    window.weights = packed, window.planes = x, window.style = style;
+    window.rows = s.c_out, window.terms = s.c_in, window.height = s.h, window.width = s.w;
+    window.taps_y = s.kh, window.taps_x = window.kw = s.kw, window.step = 1;
+    window.top = i * s.stride - s.padding, window.left = j * s.stride - s.padding, window.way = 1;
+    window.begin(first_row, column, columns, pixels);
     Tile tile;
     tile.clear();
     accumulate(tile, window);
@@ -142,15 +151,15 @@ __device__ void conv_grad_input(const T *packed, const T *gy, const float *style
     i64 first_col = (i64)blockIdx.x * Tile::COLS, column = first_col + Window<T, Tile>::Share::right_lane(0);
     int first_row = blockIdx.y * Tile::ROWS;
     if (first_col >= columns) return; // The whole block: phases differ in size.
-    int taps_y = phase_y < s.kh ? (s.kh - phase_y + s.stride - 1) / s.stride : 0;
-    int taps_x = phase_x < s.kw ? (s.kw - phase_x + s.stride - 1) / s.stride : 0;
-    if (taps_x == 0) taps_y = 0;
     int i = top + s.stride * (int)(column % pixels / cols), j = left + s.stride * (int)(column % pixels % cols);
-    bool there = column < columns;
-    Window<T, Tile> window = {
-        packed, gy, style, s.c_in, s.c_out, s.oh, s.ow, phase_y * s.kw + phase_x, taps_y, taps_x, s.stride, s.kw,
-        (i + s.padding - phase_y) / s.stride, (j + s.padding - phase_x) / s.stride, -1, there, there ? (int)(column / pixels) : 0,
-        first_row + Window<T, Tile>::Share::left_lane(0), 0, 0, 0};
+    Window<T, Tile> window = {};
+    window.weights = packed, window.planes = gy, window.style = style;
+    window.rows = s.c_in, window.terms = s.c_out, window.height = s.oh, window.width = s.ow;
+    window.tap = phase_y * s.kw + phase_x, window.step = s.stride, window.kw = s.kw;
+    window.taps_y = phase_y < s.kh ? (s.kh - phase_y + s.stride - 1) / s.stride : 0;
+    window.taps_x = phase_x < s.kw ? (s.kw - phase_x + s.stride - 1) / s.stride : 0;
+    window.top = (i + s.padding - phase_y) / s.stride, window.left = (j + s.padding - phase_x) / s.stride, window.way = -1;
+    window.begin(first_row, column, columns, pixels);
     Tile tile;
     tile.clear();
     accumulate(tile, window);

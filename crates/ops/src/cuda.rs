@@ -1,13 +1,20 @@
 //! From candle's CUDA storage to the plans of `domex-cuda`: buffers, launches, results. Which elements an operator's kernels take, its
 //! bodies say ([`crate::body`]).
 
-use std::ops::Range;
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
 use candle_core::{
     CudaDevice, CudaStorage, DType, Error, Layout, Result, Shape, Storage, Tensor,
     backend::BackendStorage,
-    cuda_backend::cudarc::driver::{
-        CudaSlice, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg,
+    cuda_backend::{
+        DeviceId,
+        cudarc::driver::{
+            CudaSlice, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, LaunchConfig, PushKernelArg,
+        },
     },
     op::BackpropOp,
 };
@@ -23,10 +30,12 @@ pub(crate) enum Input<'a> {
     All(&'a CudaStorage, &'a Layout),
     /// Some elements of one.
     Part(&'a CudaStorage, &'a Layout, Range<usize>),
-    /// Numbers of the host.
+    /// Numbers of the host that come again in every step.
     Floats(&'a [f32]),
     /// The same.
     Ints(&'a [usize]),
+    /// Numbers of the host that are others each time.
+    Once(&'a [f32]),
 }
 
 impl<'a> Input<'a> {
@@ -56,7 +65,9 @@ impl<'a> Input<'a> {
     /// The bytes to send, where it is on the host.
     fn bytes(&self) -> Vec<u8> {
         match self {
-            Self::Floats(values) => values.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+            Self::Floats(values) | Self::Once(values) => {
+                values.iter().flat_map(|v| v.to_ne_bytes()).collect()
+            }
             Self::Ints(values) => values
                 .iter()
                 .flat_map(|&v| (v as i32).to_ne_bytes())
@@ -134,7 +145,7 @@ macro_rules! by_element {
 /// An operand's memory while the kernels run; of elements only their bytes.
 enum Memory<'a> {
     Read(CudaView<'a, u8>),
-    Sent(CudaSlice<u8>),
+    Sent(Arc<CudaSlice<u8>>),
     New(New),
     Written(CudaViewMut<'a, f32>),
 }
@@ -151,7 +162,10 @@ impl<'a> Memory<'a> {
         Ok(match operand {
             Operand::Read(input) => match input.on_device() {
                 Some((storage, _)) => Self::Read(bytes_of(storage, input.range()?)?),
-                None => Self::Sent(device.clone_htod(&input.bytes())?),
+                None => Self::Sent(match input {
+                    Input::Once(_) => Arc::new(device.clone_htod(&input.bytes())?),
+                    _ => sent(device, input.bytes())?,
+                }),
             },
             // SAFETY: the kernels write every element of a result: the tests on the host start it as NaN.
             Operand::New(len, element) => Self::New(unsafe {
@@ -167,6 +181,27 @@ impl<'a> Memory<'a> {
             }
         })
     }
+}
+
+/// What a device was sent, by what it is.
+type Constants = HashMap<(DeviceId, Vec<u8>), Arc<CudaSlice<u8>>>;
+
+/// Numbers of the host on a device. Filters and tables are few and always the same, so they are kept there, and no step waits for them.
+fn sent(device: &CudaDevice, bytes: Vec<u8>) -> Result<Arc<CudaSlice<u8>>> {
+    /// More than a network has; then all begins anew.
+    const MOST: usize = 256;
+    static SENT: LazyLock<Mutex<Constants>> = LazyLock::new(Mutex::default);
+    let mut constants = SENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (device.id(), bytes);
+    if let Some(found) = constants.get(&key) {
+        return Ok(Arc::clone(found));
+    }
+    if constants.len() >= MOST {
+        constants.clear();
+    }
+    let made = Arc::new(device.clone_htod(&key.1)?);
+    constants.insert(key, Arc::clone(&made));
+    Ok(made)
 }
 
 /// The bytes of these elements.

@@ -285,7 +285,7 @@ impl CustomOp1 for Sample {
             .flat_map(|&(x, y)| [x as f32, y as f32])
             .collect();
         let shape = self.result();
-        let inputs = [Input::All(s, l), Input::Floats(&points)];
+        let inputs = [Input::All(s, l), Input::Once(&points)];
         Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
     }
 

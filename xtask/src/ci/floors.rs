@@ -362,6 +362,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-replay",
             "domex-stylegan2",
             "domex-pretrain",
+            "domex-ranks",
             "domex-train",
             "domex-data",
             "domex-diffae",
