@@ -33,9 +33,9 @@ fn rows_of_several_parts_come_back() {
     let json: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     assert!(json["card"].is_null());
     let rows = json["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 3 + 1 + 4);
+    assert_eq!(rows.len(), 4 + 1 + 8);
     assert!(rows.iter().all(|row| row["ok"] == true));
-    assert!(rows[7]["figures"]["ms"].as_f64().unwrap() > 0.0);
+    assert!(rows[12]["figures"]["ms"].as_f64().unwrap() > 0.0);
 }
 
 #[test]
