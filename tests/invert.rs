@@ -33,6 +33,18 @@ fn what_is_done_to_a_picture_is_said() {
 }
 
 #[test]
+fn the_grid_of_a_folder_of_pictures_is_passed_over() {
+    let root = world();
+    ok(&root.run("generate --seeds 0-1 --out made"));
+    let output = root.run("invert --image made --steps 1 --json --out found");
+    let found = json(&output);
+    assert_eq!(found["pictures"].as_array().unwrap().len(), 2, "{found}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("grid.png passed over"), "{said}");
+    ok(&root.run("invert --image made/grid.png --steps 1 --out grid"));
+}
+
+#[test]
 fn pictures_become_latents_and_a_tuned_model_makes_them() {
     let root = world();
     ok(&root.run("generate --seeds 0-1 --no-grid --out made"));
@@ -227,7 +239,9 @@ fn no_result_is_written_over_another_or_over_a_picture() {
     let model = "--model run/model.safetensors --steps 1";
     let edit = |rest: &str| root.run(&format!("edit {model} --set zombie=1 {rest}"));
     refused(
-        &root.run(&format!("invert {model} --image made --out x")),
+        &root.run(&format!(
+            "invert {model} --image made/anna.png --image made/anna-zombie.png --out x"
+        )),
         &["anna-zombie.png", "another name"],
     );
     refused(

@@ -1,6 +1,6 @@
 //! The files of the pictures that `domex invert` is given.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use domex_error::user_error;
 
@@ -12,7 +12,12 @@ pub fn files(given: &[PathBuf]) -> domex_error::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in given {
         if path.is_dir() {
-            let found = domex_data::source::pictures_in(path)?;
+            let mut found = domex_data::source::pictures_in(path)?;
+            if found.pictures.len() > 1 && found.pictures.iter().any(|file| is_grid(file)) {
+                found.pictures.retain(|file| !is_grid(file));
+                let notice = "grid.png passed over, as grids of many pictures are called; name the file to take it";
+                found.notices.push(notice.to_owned());
+            }
             let passed_over = found.notices.join("; ");
             let path = path.display();
             match (found.pictures.is_empty(), passed_over.as_str()) {
@@ -40,4 +45,9 @@ pub fn files(given: &[PathBuf]) -> domex_error::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+/// Whether it is the grid of a folder that this program made.
+fn is_grid(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == "grid.png")
 }
