@@ -42,6 +42,11 @@ fn the_grid_of_a_folder_of_pictures_is_passed_over() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("grid.png passed over"), "{said}");
     ok(&root.run("invert --image made/grid.png --steps 1 --out grid"));
+    ok(&root.run("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet"));
+    let edit =
+        "edit --model run/model.safetensors --image made --steps 1 --set zombie --out edited";
+    let said = String::from_utf8(root.run(edit).stderr).unwrap();
+    assert_eq!(said.matches("passed over").count(), 1, "{said}");
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         None => {
             crop::refuse_overwriting(&given, folder.path())?;
             let inverted = folder.file("inverted");
-            invert(context, &search(args, &inverted), 300)?;
+            invert(context, &search(args, given.clone(), &inverted), 300)?;
             // Not those that an earlier call left there.
             let latent = |file| inverted.join(format!("latents/{}.safetensors", crop::name(file)));
             given.iter().map(|file| latent(file)).collect()
@@ -179,8 +179,8 @@ fn set(parts: &[(String, f64)]) -> Vec<Json> {
     set.collect()
 }
 
-/// The search for the pictures' latents on the base subspace, into a folder of its own.
-fn search(args: &Edit, folder: &Path) -> Invert {
+/// The search for the latents of `image` on the base subspace, into a folder of its own.
+fn search(args: &Edit, image: Vec<PathBuf>, folder: &Path) -> Invert {
     Invert {
         model: ModelArgs {
             model: args.model.model.clone(),
@@ -190,7 +190,7 @@ fn search(args: &Edit, folder: &Path) -> Invert {
             out: Some(folder.to_owned()),
             force: args.out.force,
         },
-        image: args.image.clone(),
+        image,
         space: SpaceChoice::W,
         domain: None,
         encoder: args.encoder.clone(),
