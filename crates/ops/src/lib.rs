@@ -16,7 +16,8 @@
 //! devices and types take the composed form from candle's operations, which each module has as `reference` and which is the oracle of its
 //! tests. `body` is the one place that chooses.
 //!
-//! Not differentiable is [`optimizer`] alone: what is done to parameters after a step.
+//! Not differentiable are [`optimizer`], what is done to parameters after a step, and [`peers`], by which the GPUs of several processes
+//! add up what they have. [`tf32`] says when tensor cores multiply.
 //!
 //! Deliberately not here: layers with parameters, initialisation, losses, anything that reads a
 //! file or draws a random number.
