@@ -410,3 +410,26 @@ fn beside(seen: Option<&RgbImage>, side: u32) -> RgbImage {
         Some(seen) => image::imageops::resize(seen, side, side, FilterType::CatmullRom),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_picture_of_any_size_stands_beside_its_domain_as_large_as_that() {
+        let halves = |side: u32| {
+            RgbImage::from_fn(side, side, |x, _| match x < side / 2 {
+                true => Rgb([200, 0, 0]),
+                false => Rgb([0, 0, 200]),
+            })
+        };
+        assert_eq!(beside(Some(&halves(16)), 16), halves(16));
+        for seen in [8, 40] {
+            let shown = beside(Some(&halves(seen)), 16);
+            assert_eq!(shown.dimensions(), (16, 16), "{seen}");
+            let columns = [2, 13].map(|x| shown.get_pixel(x, 8).0);
+            assert_eq!(columns, [[200, 0, 0], [0, 0, 200]], "{seen}");
+        }
+        assert_eq!(beside(None, 2), RgbImage::from_pixel(2, 2, Rgb([255; 3])));
+    }
+}
