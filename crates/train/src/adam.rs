@@ -20,7 +20,8 @@ use crate::{Error, Result};
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
-    /// Decay of the first moment.
+    /// Decay of the first moment. At 0 that is the last gradient and no step reads it, yet it is held and saved: kernels of all devices
+    /// write it, and programs that read the snapshot expect it.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
