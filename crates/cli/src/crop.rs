@@ -1,5 +1,7 @@
 //! What of a photograph a network is shown: `--crop` and `--face`.
 
+pub mod given;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -10,6 +12,7 @@ use domex_error::{Context as _, user_error};
 use domex_face::{Detector, Face, Outside, SIDES, Square};
 use image::RgbImage;
 
+use self::given::Given;
 use crate::models;
 
 /// What is said of a picture in which a face's square does not lie whole.
@@ -43,14 +46,6 @@ impl CropArgs {
     pub fn check(self) -> domex_error::Result<()> {
         check_number(self.face, self.crop == Crop::Face)
     }
-}
-
-/// A picture, and what it is called.
-pub struct Given {
-    /// What its results are called.
-    pub name: String,
-    /// At the generator's size.
-    pub picture: RgbImage,
 }
 
 /// What the results of a picture are called.
@@ -95,41 +90,42 @@ impl Cropper {
     }
 
     /// A picture, cropped and resized to `side`. What people could not foresee is logged as a warning.
-    pub fn read(&self, file: &Path, side: u32) -> domex_error::Result<Given> {
+    pub fn read(&self, file: &Path, side: u32) -> domex_error::Result<RgbImage> {
         let picture = picture::read(file)?;
-        let cut = self.cut(file, &picture)?;
-        Ok(Given {
-            name: name(file),
-            picture: cut.of(picture, side, Outside::Mirrored)?,
-        })
+        self.cut(file, &picture)?
+            .of(picture, side, Outside::Mirrored)
     }
 
-    /// As [`read`](Self::read), with a mask of the picture's size, which is cut as the picture is.
-    pub fn read_with_mask(
+    /// As [`read`](Self::read), for all pictures, so that a bad one is found before any work. A mask is to have the size of each.
+    pub fn look(
         &self,
-        file: &Path,
-        mask: &Path,
+        files: &[PathBuf],
+        mask: Option<&Path>,
         side: u32,
-    ) -> domex_error::Result<(Given, RgbImage)> {
-        let (picture, pixels) = (picture::read(file)?, picture::read(mask)?);
-        let (found, expected) = (pixels.dimensions(), picture.dimensions());
-        if found != expected {
-            return Err(user_error(format!(
-                "--mask {}: is {} × {}, and {} is {} × {}; give a mask of the picture's size",
-                mask.display(),
-                found.0,
-                found.1,
-                file.display(),
-                expected.0,
-                expected.1
-            )));
+    ) -> domex_error::Result<Given> {
+        let pixels = mask.map(picture::read).transpose()?;
+        let mask = mask.zip(pixels.map(|mask| mask.dimensions()));
+        let mut given = Given::default();
+        for file in files {
+            let picture = picture::read(file)?;
+            let expected = picture.dimensions();
+            if let Some((mask, found)) = mask
+                && found != expected
+            {
+                return Err(user_error(format!(
+                    "--mask {}: is {} × {}, and {} is {} × {}; give a mask of the picture's size",
+                    mask.display(),
+                    found.0,
+                    found.1,
+                    file.display(),
+                    expected.0,
+                    expected.1
+                )));
+            }
+            let cut = self.cut(file, &picture)?;
+            given.add(file, cut, picture, side)?;
         }
-        let cut = self.cut(file, &picture)?;
-        let given = Given {
-            name: name(file),
-            picture: cut.of(picture, side, Outside::Mirrored)?,
-        };
-        Ok((given, cut.of(pixels, side, Outside::Black)?))
+        Ok(given)
     }
 
     /// Where a picture is to be cut.

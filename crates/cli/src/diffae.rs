@@ -1,7 +1,5 @@
 //! Diffusion autoencoders, as the verbs that take them need them.
 
-use std::path::Path;
-
 use candle_core::Tensor;
 use domex_data::picture;
 use domex_diffae::Model;
@@ -10,13 +8,7 @@ use domex_random::RandomState;
 use image::RgbImage;
 
 use crate::args::{Noise, Precision, SynthesisArgs};
-use crate::crop::{Cropper, Given};
 use crate::pictures::Paint;
-
-/// A picture of the model's size.
-pub fn read_picture(model: &Model, path: &Path, cropper: &Cropper) -> domex_error::Result<Given> {
-    cropper.read(path, model.config().unet.image_size as u32)
-}
 
 /// Sampling steps of a draft.
 const DRAFT_STEPS: usize = 5;

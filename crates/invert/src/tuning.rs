@@ -81,68 +81,127 @@ impl TuneConfig {
     }
 }
 
-/// A copy of `generator` whose synthesis network gives `pictures: [n, 3, h, w]` at `latents: [n, num_ws, D]`, with its own
-/// pixel noise and under the same modulators. `on_step` gets the number of steps done and the mean loss of the last one's pictures.
+/// A copy of `generator` whose synthesis network gives the pictures that are wanted at `latents: [n, num_ws, D]`, with its own pixel
+/// noise and under the same modulators. `wanted` gives those of a step, `[m, 3, h, w]`, by their numbers: many need not be held at
+/// once. `on_step` gets the number of steps done and the mean loss of the last one's pictures.
 ///
 /// # Errors
 ///
-/// Pictures of another size than the generator's, as many latents as pictures not given, settings out of range, or a loss
-/// that is not finite.
-pub fn tune(
+/// Pictures of another size than the generator's, or another number than was asked for; latents of another shape, settings out of
+/// range, or a loss that is not finite. What `wanted` fails with.
+pub fn tune<E: From<Error>>(
     generator: &Generator,
     perceptual: &Lpips,
     latents: &Tensor,
-    pictures: &Tensor,
+    wanted: &mut dyn FnMut(&[usize]) -> std::result::Result<Tensor, E>,
     config: &TuneConfig,
     stream: &mut Stream,
     on_step: &mut dyn FnMut(usize, f64),
-) -> Result<Generator> {
+) -> std::result::Result<Generator, E> {
     config.validate()?;
-    let shape = &generator.config().synthesis;
-    let n = check(pictures, shape.img_resolution, shape.img_channels)?;
-    if latents.dims() != [n, shape.num_ws(), shape.w_dim] {
-        let expected = format!(
-            "[{n}, {}, {}], one for each picture",
-            shape.num_ws(),
-            shape.w_dim
-        );
-        return Err(Error::shape("latents", latents.dims(), expected));
-    }
-    let (tuned, mut adam) = trainable(generator, config.lr)?;
-    let mean = generator.mean_w()?;
-    let latents = latents.detach();
-    // The last losses of each picture.
-    let mut last = vec![f64::INFINITY; n];
+    let mut tuning = Tuning::new(generator, perceptual, latents, config)?;
+    let n = tuning.last.len();
     for step in 0..config.steps {
         let turn = turn(step, config.batch, n);
+        let pictures = wanted(&turn)?;
+        match tuning.step(step, &turn, &pictures, stream)? {
+            Step::Moved(loss) => on_step(step + 1, loss),
+            Step::Enough(loss) => {
+                on_step(config.steps, loss);
+                break;
+            }
+        }
+    }
+    Ok(frozen(&tuning.tuned)?)
+}
+
+/// What a step came to, with the mean loss of its pictures.
+enum Step {
+    Moved(f64),
+    /// Every picture is near enough.
+    Enough(f64),
+}
+
+/// A generator on its way.
+struct Tuning<'a> {
+    before: &'a Generator,
+    perceptual: &'a Lpips,
+    config: &'a TuneConfig,
+    tuned: Generator,
+    adam: Adam,
+    mean: Tensor,
+    latents: Tensor,
+    /// The last losses of each picture.
+    last: Vec<f64>,
+}
+
+impl<'a> Tuning<'a> {
+    fn new(
+        generator: &'a Generator,
+        perceptual: &'a Lpips,
+        latents: &Tensor,
+        config: &'a TuneConfig,
+    ) -> Result<Self> {
+        let shape = &generator.config().synthesis;
+        let n = match *latents.dims() {
+            [n, rows, dim] if n > 0 && [rows, dim] == [shape.num_ws(), shape.w_dim] => n,
+            _ => {
+                let expected = format!("[n, {}, {}]", shape.num_ws(), shape.w_dim);
+                return Err(Error::shape("latents", latents.dims(), expected));
+            }
+        };
+        let (tuned, adam) = trainable(generator, config.lr)?;
+        Ok(Self {
+            before: generator,
+            perceptual,
+            config,
+            tuned,
+            adam,
+            mean: generator.mean_w()?,
+            latents: latents.detach(),
+            last: vec![f64::INFINITY; n],
+        })
+    }
+
+    /// Moves the generator towards these pictures, those of the numbers in `turn`.
+    fn step(
+        &mut self,
+        step: usize,
+        turn: &[usize],
+        pictures: &Tensor,
+        stream: &mut Stream,
+    ) -> Result<Step> {
+        let shape = &self.before.config().synthesis;
+        if check(pictures, shape.img_resolution, shape.img_channels)? != turn.len() {
+            let expected = format!("[{}, ..], as many as were asked for", turn.len());
+            return Err(Error::shape("pictures", pictures.dims(), expected));
+        }
         let index: Vec<u32> = turn.iter().map(|&i| i as u32).collect();
-        let index = Tensor::new(index.as_slice(), latents.device())?;
-        let pivots = latents.index_select(&index, 0)?;
-        let target = Target::new(perceptual, config.l2, &pictures.index_select(&index, 0)?)?;
-        let each = target.distance(&tuned.synthesis().forward(&pivots, Noise::Const)?)?;
+        let index = Tensor::new(index.as_slice(), self.latents.device())?;
+        let pivots = self.latents.index_select(&index, 0)?;
+        let target = Target::new(self.perceptual, self.config.l2, pictures)?;
+        let synthesis = self.tuned.synthesis();
+        let each = target.distance(&synthesis.forward(&pivots, Noise::Const)?)?;
         let found: Vec<f64> = each.to_dtype(DType::F64)?.to_vec1()?;
         for (&picture, &loss) in turn.iter().zip(&found) {
-            last[picture] = loss;
+            self.last[picture] = loss;
         }
         let value = found.iter().sum::<f64>() / found.len() as f64;
-        if last.iter().all(|&loss| loss < config.enough) {
-            on_step(config.steps, value);
-            break;
+        if self.last.iter().all(|&loss| loss < self.config.enough) {
+            return Ok(Step::Enough(value));
         }
         let mut loss = each.sum_all()?;
-        if config.locality > 0.0 {
-            let around = around(generator, &pivots, &mean, config.locality_distance, stream)?;
-            let before = generator.synthesis().forward(&around, Noise::Const)?;
-            let now = tuned.synthesis().forward(&around, Noise::Const)?;
-            let held = Target::new(perceptual, 1.0, &before)?
-                .distance(&now)?
-                .sum_all()?;
-            loss = (loss + (held * config.locality)?)?;
+        if self.config.locality > 0.0 {
+            let distance = self.config.locality_distance;
+            let around = around(self.before, &pivots, &self.mean, distance, stream)?;
+            let before = self.before.synthesis().forward(&around, Noise::Const)?;
+            let now = synthesis.forward(&around, Noise::Const)?;
+            let held = Target::new(self.perceptual, 1.0, &before)?.distance(&now)?;
+            loss = (loss + (held.sum_all()? * self.config.locality)?)?;
         }
-        descend(&mut adam, &loss, value, step)?;
-        on_step(step + 1, value);
+        descend(&mut self.adam, &loss, value, step)?;
+        Ok(Step::Moved(value))
     }
-    frozen(&tuned)
 }
 
 /// The pictures of a step: `batch` of `n`, going round.

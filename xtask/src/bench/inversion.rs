@@ -1,6 +1,6 @@
 //! Our side of the rows that bring real pictures into the latent space, on random weights.
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use domex_encoder::Encoder;
 use domex_error::Result;
 use domex_invert::{Config, Projector, TuneConfig, tune};
@@ -58,11 +58,15 @@ pub fn tuning(shape: [usize; 2], n: usize, steps: usize, device: &Device) -> Res
         let mut stream = Streams::new(1).stream("around");
         let on_step = &mut |_, _| {};
         let generator = model.generator();
-        tune(
+        tune::<domex_invert::Error>(
             generator,
             &lpips,
             &pivots,
-            &pictures,
+            &mut |turn| {
+                let index: Vec<u32> = turn.iter().map(|&index| index as u32).collect();
+                let index = Tensor::new(index, pictures.device())?;
+                Ok(pictures.index_select(&index, 0)?)
+            },
             &config,
             &mut stream,
             on_step,

@@ -168,11 +168,11 @@ impl Given<'_> {
         for (first, n) in self.batches()? {
             let latents = found.latents.narrow(0, first, n)?;
             let mut stream = Streams::new(self.seed).stream("tuning");
-            let tuned = tune(
+            let tuned = tune::<domex_invert::Error>(
                 self.generator,
                 self.by.perceptual,
                 &latents,
-                &self.pictures.narrow(0, first, n)?,
+                &mut |_| Ok(self.pictures.narrow(0, first, n)?),
                 &TuneConfig {
                     batch: n,
                     ..TuneConfig::default()

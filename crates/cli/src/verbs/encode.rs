@@ -8,15 +8,16 @@ use clap::Args;
 use domex_checkpoint::TensorData;
 use domex_checkpoint::container::Overwrite;
 use domex_checkpoint::safetensors;
-use domex_data::{counted, picture};
+use domex_data::counted;
 use serde_json::json;
 
 use crate::args::{AutoencoderArgs, OutArgs};
 use crate::context::Context;
+use crate::crop::given::tensor;
 use crate::crop::{CropArgs, Cropper};
 use crate::interrupt::Interrupt;
+use crate::models;
 use crate::paths::{text, texts};
-use crate::{diffae, models};
 
 /// The file in the output folder.
 const FILE: &str = "codes.safetensors";
@@ -48,15 +49,14 @@ pub struct Encode {
 pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
     let cropper = Cropper::new(args.crop)?;
     let model = models::diffae(context, &args.model)?;
-    let read = |path: &PathBuf| diffae::read_picture(&model, path, &cropper);
-    let pictures = args.pictures.iter().map(read);
-    let pictures = pictures.collect::<domex_error::Result<Vec<_>>>()?;
+    let side = model.config().unet.image_size as u32;
+    let given = cropper.look(&args.pictures, None, side)?;
     let folder = args.out.folder()?;
     let interrupt = Interrupt::watch()?;
-    let progress = context.progress("pictures", args.pictures.len());
+    let progress = context.progress("pictures", given.len());
     let (mut codes, mut noises) = (Vec::new(), Vec::new());
-    for given in pictures {
-        let picture = picture::from_rgb(&[given.picture], model.dtype(), model.device())?;
+    for picture in given.all() {
+        let picture = tensor([picture], model.dtype(), model.device())?;
         let z = model.encode(&picture)?;
         if args.steps > 0 {
             noises.push(model.encode_noise(&picture, &z, args.steps)?);

@@ -21,14 +21,14 @@ use domex_invert::{
 use domex_lpips::Lpips;
 use domex_random::Streams;
 use domex_stylegan2::{Generator, Noise};
-use image::RgbImage;
 use serde_json::{Value as Json, json};
 
 pub(super) use self::inputs::files;
 use self::outputs::{Found, fill, forget, paired, report, sheet};
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::crop::{self, CropArgs, Cropper, Given};
+use crate::crop::given::{Given, Picture, tensor};
+use crate::crop::{self, CropArgs, Cropper};
 use crate::domains::{Domains, slugs};
 use crate::kinds::{self, Model};
 use crate::{assets, models};
@@ -155,10 +155,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         .map(|domains| place(domains, args.domain.as_deref()));
     let place = place.transpose()?;
     let side = model.generator().resolution() as u32;
-    let given = files
-        .iter()
-        .map(|file| cropper.read(file, side))
-        .collect::<domex_error::Result<Vec<_>>>()?;
+    let given = cropper.look(&files, None, side)?;
     // A picture of another domain is none that an encoder has seen.
     let encoder = match (&args.domain, &args.encoder) {
         (Some(_), Some(file)) if file != "none" => {
@@ -204,7 +201,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     json["seconds_per_picture"] = json!(seconds);
     let path = folder.file("invert.json");
     write_atomic(&path, format!("{json:#}\n").as_bytes())?;
-    fill(&mut sheet, given, found, tuned);
+    fill(&mut sheet, &given, found, tuned)?;
     write_png(&folder.file("beside.png"), &sheet.draw()?)?;
     json["notice"] = json!(sheet.notice());
     json["folder"] = json!(crate::paths::text(folder.path()));
@@ -241,10 +238,10 @@ fn names(domains: Option<&Domains<'_>>) -> Vec<String> {
 }
 
 /// Each picture becomes `NAME.png`, and `NAME-DOMAIN.png` in every domain.
-fn refuse_equal_results(given: &[Given], domains: &[String]) -> domex_error::Result<()> {
+fn refuse_equal_results(given: &Given, domains: &[String]) -> domex_error::Result<()> {
     let domains = slugs(domains);
     let mut all = HashSet::new();
-    for Given { name, .. } in given {
+    for Picture { name, .. } in given.all() {
         let in_domains = domains.iter().map(|domain| format!("{name}-{domain}"));
         for result in in_domains.chain([name.clone()]) {
             if !all.insert(result.clone()) {
@@ -275,7 +272,7 @@ impl Search<'_> {
     /// first `kept` stay in memory.
     fn latents(
         &self,
-        given: &[Given],
+        given: &Given,
         folder: &OutputFolder,
         kept: usize,
     ) -> domex_error::Result<(Tensor, Vec<Found>)> {
@@ -296,10 +293,10 @@ impl Search<'_> {
             .context
             .progress("steps", self.config.steps * given.len());
         let (mut latents, mut all) = (Vec::new(), Vec::<Found>::new());
-        for (index, batch) in given.chunks(self.args.batch.into()).enumerate() {
+        for (index, batch) in given.all().chunks(self.args.batch.into()).enumerate() {
             // Each batch has draws of its own.
             let streams = Streams::new(self.context.seed.wrapping_add(index as u64));
-            let wanted = self.tensor(batch)?;
+            let wanted = self.pixels(batch)?;
             let start = self.encoder.as_ref().map(|encoder| start(encoder, &wanted));
             let start = start.transpose()?;
             let mut found = projector.search(&wanted, start.as_ref(), &streams, &mut |_, _| {
@@ -337,7 +334,7 @@ impl Search<'_> {
     /// Writes the model whose generator gives the pictures at these latents: what it makes of them. Of a StyleGAN2 alone.
     fn tuned(
         &self,
-        given: &[Given],
+        given: &Given,
         latents: &Tensor,
         folder: &OutputFolder,
         kept: usize,
@@ -351,13 +348,12 @@ impl Search<'_> {
             ..TuneConfig::default()
         };
         let progress = self.context.progress("steps of tuning", config.steps);
-        let wanted = self.tensor(given)?;
         let mut stream = Streams::new(self.context.seed).stream("invert.tune");
         let tuned = tune(
             model.generator(),
             self.perceptual,
             latents,
-            &wanted,
+            &mut |turn| self.pixels(turn.iter().map(|&index| &given.all()[index])),
             &config,
             &mut stream,
             &mut |step, _| progress.set(step),
@@ -367,7 +363,8 @@ impl Search<'_> {
             let n = config.batch.min(given.len() - start);
             let part = latents.narrow(0, start, n)?;
             let made = tuned.synthesis().forward(&part, Noise::Const)?;
-            let likeness = Likeness::between(self.perceptual, &made, &wanted.narrow(0, start, n)?)?;
+            let wanted = self.pixels(&given.all()[start..start + n])?;
+            let likeness = Likeness::between(self.perceptual, &made, &wanted)?;
             let mut pictures = paired(picture::to_rgb(&made)?, &likeness);
             forget(&mut pictures, start, kept);
             found.extend(pictures);
@@ -398,10 +395,11 @@ impl Search<'_> {
         names(self.domains)
     }
 
-    fn tensor(&self, given: &[Given]) -> domex_error::Result<Tensor> {
-        let pictures: Vec<RgbImage> = given.iter().map(|given| given.picture.clone()).collect();
-        let dtype = self.model.generator().dtype();
-        Ok(picture::from_rgb(&pictures, dtype, &self.context.device)?)
+    fn pixels<'a>(
+        &self,
+        given: impl IntoIterator<Item = &'a Picture>,
+    ) -> domex_error::Result<Tensor> {
+        tensor(given, self.model.generator().dtype(), &self.context.device)
     }
 }
 

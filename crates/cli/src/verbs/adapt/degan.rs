@@ -44,7 +44,7 @@ pub fn vectors(
     let side = synthesis.config().img_resolution as u32;
     let one = |image: &PathBuf| -> domex_error::Result<Vectors> {
         // Training saw the square in the middle, as large as the generator's pictures.
-        let seen = cropper.read(image, side)?.picture;
+        let seen = cropper.read(image, side)?;
         let begin = Instant::now();
         let pixels = picture::from_rgb(std::slice::from_ref(&seen), DType::F32, &context.device)?;
         let made = encoder.forward(&encoder.preprocess(&pixels)?)?;

@@ -59,9 +59,7 @@ pub fn vectors(
     );
     let pictures = args.image.iter().map(|path| {
         // Resized as CLIP's own program does, so that it has nothing left to do.
-        let seen = cropper
-            .read(path, u32::try_from(guide.clip.image_size())?)?
-            .picture;
+        let seen = cropper.read(path, u32::try_from(guide.clip.image_size())?)?;
         let begin = Instant::now();
         let style = guide.features_of_files(std::slice::from_ref(&seen))?;
         let step = (unit_length(&style)? - &own)?.to_dtype(DType::F32)?;

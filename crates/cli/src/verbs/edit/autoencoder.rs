@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::{Edit, finish, refuse_grid, set, sheet};
 use crate::context::Context;
-use crate::crop::{self, Cropper, Given};
-use crate::diffae::{self, read_picture};
+use crate::crop::given::Picture;
+use crate::crop::{self, Cropper};
+use crate::diffae;
 use crate::domains::Domains;
 use crate::interrupt::Interrupt;
 use crate::paths::texts;
@@ -41,13 +42,12 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
     };
     refuse_grid(&files)?;
     let cropper = Cropper::new(args.crop)?;
-    let pictures = files.iter().map(|file| read_picture(model, file, &cropper));
-    let pictures = pictures.collect::<domex_error::Result<Vec<_>>>()?;
+    let given = cropper.look(&files, None, model.config().unet.image_size as u32)?;
     let folder = args.out.folder()?;
     crop::refuse_overwriting(&files, folder.path())?;
     let count = match &codes {
         Some((codes, _)) => codes.dim(0)?,
-        None => pictures.len(),
+        None => given.len(),
     };
     let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", count);
@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
                 let noise = noise.transpose()?;
                 (format!("picture{i:04}"), codes.narrow(0, i, 1)?, noise)
             }
-            None => encoded(model, &pictures[i], args.steps.unwrap_or(STEPS))?,
+            None => encoded(model, &given.all()[i], args.steps.unwrap_or(STEPS))?,
         };
         let noise = match noise {
             Some(noise) => noise,
@@ -88,10 +88,10 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
 /// Name, code and noise of a picture.
 fn encoded(
     model: &Model,
-    given: &Given,
+    given: &Picture,
     steps: u32,
 ) -> domex_error::Result<(String, Tensor, Option<Tensor>)> {
-    let (code, noise) = diffae::encoded(model, given.picture.clone(), steps as usize)?;
+    let (code, noise) = diffae::encoded(model, given.pixels()?, steps as usize)?;
     Ok((given.name.clone(), code, Some(noise)))
 }
 

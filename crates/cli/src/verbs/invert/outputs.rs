@@ -5,7 +5,7 @@ use domex_invert::Likeness;
 use image::RgbImage;
 use serde_json::{Value as Json, json};
 
-use super::Given;
+use crate::crop::given::Given;
 use crate::sheet::Sheet;
 
 /// What was found for one picture.
@@ -47,18 +47,25 @@ pub fn sheet(domains: Vec<String>, is_tuned: bool) -> Sheet {
 }
 
 /// A row for each picture.
-pub fn fill(sheet: &mut Sheet, given: Vec<Given>, found: Vec<Found>, tuned: Option<&[Found]>) {
-    for (index, (given, found)) in given.into_iter().zip(found).enumerate() {
+pub fn fill(
+    sheet: &mut Sheet,
+    given: &Given,
+    found: Vec<Found>,
+    tuned: Option<&[Found]>,
+) -> domex_error::Result<()> {
+    for (index, (given, found)) in given.all().iter().zip(found).enumerate() {
         let tuned = tuned.map_or(&[][..], |tuned| &tuned[index].pictures);
-        let cells = std::iter::once(given.picture).chain(found.pictures);
-        sheet.add(given.name, cells.chain(tuned.iter().cloned()));
+        let shown = sheet.has_room().then(|| given.pixels()).transpose()?;
+        let cells = shown.into_iter().chain(found.pictures);
+        sheet.add(&given.name, cells.chain(tuned.iter().cloned()));
     }
+    Ok(())
 }
 
 /// The figures of all pictures.
-pub fn report(given: &[Given], found: &[Found], tuned: Option<&[Found]>) -> Json {
+pub fn report(given: &Given, found: &[Found], tuned: Option<&[Found]>) -> Json {
     let figures = |found: &Found| json!({ "distance": found.distance, "psnr": found.psnr });
-    let pictures = given.iter().enumerate().map(|(index, given)| {
+    let pictures = given.all().iter().enumerate().map(|(index, given)| {
         let mut one = json!({ "name": given.name, "found": figures(&found[index]) });
         if let Some(tuned) = tuned {
             one["tuned"] = figures(&tuned[index]);

@@ -1,7 +1,7 @@
 //! Pictures brought into a person's space: as they are, with a hole, or of few pixels.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use clap::Args;
@@ -23,6 +23,7 @@ use serde_json::json;
 
 use super::{BETA, Space, SpaceArgs, beta};
 use crate::context::Context;
+use crate::crop::given::{Given, Picture, tensor};
 use crate::crop::{self, CropArgs, Cropper};
 use crate::sheet::Sheet;
 use crate::verbs::invert::files;
@@ -65,7 +66,6 @@ pub struct Project {
 
 /// A picture that was found.
 struct Found {
-    name: String,
     loss: f64,
     /// As given, as found, and with its hole filled.
     pictures: Vec<RgbImage>,
@@ -82,10 +82,10 @@ pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> 
     let space = Space::of(&model, &args.space)?;
     let side = model.config().synthesis.img_resolution as u32;
     let files = files(&args.image)?;
-    let given = files
-        .iter()
-        .map(|file| Given::read(file, side, args, &cropper));
-    let given = given.collect::<domex_error::Result<Vec<_>>>()?;
+    let given = match args.enlarge {
+        true => small(&files, side)?,
+        false => cropper.look(&files, args.mask.as_deref(), side)?,
+    };
     let perceptual = Perceptual::load(&perceptual, &context.device)?;
     let folder = args.space.out.folder()?;
 
@@ -104,12 +104,12 @@ pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> 
     let filled = args.mask.as_ref().map(|_| "filled");
     let mut sheet = Sheet::new(["given", "found"].into_iter().chain(filled));
     let (mut pictures, mut lines) = (Vec::new(), Vec::new());
-    for given in given {
+    for given in given.all() {
         let mut on_step = |_, _| progress.advance(1);
         let found = one(args, &space, &perceptual, given, &places, &mut on_step)?;
-        pictures.push(json!({ "name": found.name, "loss": found.loss }));
-        lines.push(format!("{}: loss {:.4}", found.name, found.loss));
-        sheet.add(found.name, found.pictures);
+        pictures.push(json!({ "name": given.name, "loss": found.loss }));
+        lines.push(format!("{}: loss {:.4}", given.name, found.loss));
+        sheet.add(&given.name, found.pictures);
     }
     drop(progress);
     let mut json = json!({ "pictures": pictures, "beta": args.beta, "steps": args.steps });
@@ -157,43 +157,10 @@ impl ImageDistance for AtFullSize<'_> {
     }
 }
 
-/// A picture, and what it has lost.
-struct Given {
-    name: String,
-    picture: RgbImage,
-    degradation: Degradation,
-    mask: Option<Tensor>, // [1, 1, side, side]
-}
-
-impl Given {
-    fn read(
-        file: &Path,
-        side: u32,
-        args: &Project,
-        cropper: &Cropper,
-    ) -> domex_error::Result<Self> {
-        if args.enlarge {
-            return Self::small(file, side);
-        }
-        let (given, mask) = match &args.mask {
-            Some(mask) => {
-                let (given, mask) = cropper.read_with_mask(file, mask, side)?;
-                (given, Some(known(&mask)?))
-            }
-            None => (cropper.read(file, side)?, None),
-        };
-        Ok(Self {
-            name: given.name,
-            picture: given.picture,
-            degradation: match &mask {
-                Some(mask) => Degradation::Hole(mask.clone()),
-                None => Degradation::None,
-            },
-            mask,
-        })
-    }
-
-    fn small(file: &Path, side: u32) -> domex_error::Result<Self> {
+/// Pictures of fewer pixels than the generator's `side`.
+fn small(files: &[PathBuf], side: u32) -> domex_error::Result<Given> {
+    let mut given = Given::default();
+    for file in files {
         let picture = picture::read(file)?;
         let (width, height) = picture.dimensions();
         if width != height || width >= side {
@@ -202,32 +169,37 @@ impl Given {
                 file.display()
             )));
         }
-        // Half a pixel more, as the size is rounded down.
-        let factor = (f64::from(width) + 0.5) / f64::from(side);
-        Ok(Self {
-            name: file
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            picture,
-            degradation: Degradation::Downscale(factor),
-            mask: None,
-        })
+        given.add_square(file, picture)?;
     }
+    Ok(given)
 }
 
 /// The mask `[1, 1, side, side]` of its picture: 1 where that is known.
-fn known(mask: &RgbImage) -> domex_error::Result<Tensor> {
+fn known(mask: &RgbImage, device: &Device) -> domex_error::Result<Tensor> {
     let values = mask
         .pixels()
         .map(|pixel| if pixel.0[1] >= 128 { 1.0_f32 } else { 0.0 });
     let side = mask.width() as usize;
-    Ok(Tensor::from_vec(
-        values.collect(),
-        (1, 1, side, side),
-        &Device::Cpu,
-    )?)
+    let mask = Tensor::from_vec(values.collect(), (1, 1, side, side), &Device::Cpu)?;
+    Ok(mask.to_device(device)?)
+}
+
+/// What the given picture has lost.
+fn degradation(
+    args: &Project,
+    given: &Picture,
+    full_side: usize,
+    device: &Device,
+) -> domex_error::Result<Degradation> {
+    if args.enlarge {
+        // Half a pixel more, as the size is rounded down.
+        let factor = (f64::from(given.side) + 0.5) / full_side as f64;
+        return Ok(Degradation::Downscale(factor));
+    }
+    Ok(match &args.mask {
+        Some(mask) => Degradation::Hole(known(&given.mask(mask)?, device)?),
+        None => Degradation::None,
+    })
 }
 
 /// Searches for one picture and writes what is found.
@@ -235,26 +207,22 @@ fn one(
     args: &Project,
     space: &Space<'_>,
     perceptual: &Perceptual,
-    given: Given,
+    given: &Picture,
     places: &Places,
     on_step: &mut dyn FnMut(usize, f64),
 ) -> domex_error::Result<Found> {
     let device = space.generator.synthesis().device();
-    let wanted = picture::from_rgb(std::slice::from_ref(&given.picture), DType::F32, device)?;
+    let full_side = space.generator.config().synthesis.img_resolution;
+    let wanted = tensor([given], DType::F32, device)?;
     let synthesize = |w: &Tensor| space.generator.synthesize(w);
-    let alpha = AlphaSpace::new(&space.anchors, space.rows(), Some(args.beta))?;
-    let degradation = match &given.degradation {
-        Degradation::Hole(mask) => Degradation::Hole(mask.to_device(device)?),
-        other => other.clone(),
-    };
-    let distance = AtFullSize {
-        distance: perceptual,
-        side: space.generator.config().synthesis.img_resolution,
-    };
+    let degradation = degradation(args, given, full_side, device)?;
     let projector = Projector {
-        space: &alpha,
+        space: &AlphaSpace::new(&space.anchors, space.rows(), Some(args.beta))?,
         synthesize: &synthesize,
-        distance: &distance,
+        distance: &AtFullSize {
+            distance: perceptual,
+            side: full_side,
+        },
         degradation: &degradation,
         config: ProjectionConfig {
             steps: args.steps as usize,
@@ -266,7 +234,7 @@ fn one(
         },
     };
     let projected = projector.project(&wanted, on_step)?;
-    let name = given.name;
+    let name = &given.name;
     let w = TensorData::from_tensor(&projected.latents.to_dtype(DType::F32)?)?;
     let tensors = BTreeMap::from([("w".to_owned(), w)]);
     let overwrite = match args.space.out.force {
@@ -277,21 +245,19 @@ fn one(
     safetensors::write(&path, &BTreeMap::new(), &tensors, overwrite)?;
     let made = space.pictures(&projected.latents)?.swap_remove(0);
     write_png(&places.pictures.file(format!("{name}.png")), &made)?;
-    let side = made.width();
-    let shown = match given.picture.width() == side {
-        true => given.picture,
-        false => image::imageops::resize(&given.picture, side, side, FilterType::Nearest),
+    let (shown, side) = (given.pixels()?, made.width());
+    let shown = match given.side == side {
+        true => shown,
+        false => image::imageops::resize(&shown, side, side, FilterType::Nearest),
     };
     let mut pictures = vec![shown, made];
-    if let (Some(mask), Some(folder)) = (&given.mask, &places.filled) {
+    if let (Degradation::Hole(known), Some(folder)) = (&degradation, &places.filled) {
         let made = picture::from_rgb(&pictures[1..], DType::F32, device)?;
-        let filled = blend(&wanted, &made, &mask.to_device(device)?)?;
-        let filled = picture::to_rgb(&filled)?.swap_remove(0);
+        let filled = picture::to_rgb(&blend(&wanted, &made, known)?)?.swap_remove(0);
         write_png(&folder.file(format!("{name}.png")), &filled)?;
         pictures.push(filled);
     }
     Ok(Found {
-        name,
         loss: projected.losses.last().copied().unwrap_or(f64::NAN),
         pictures,
     })
