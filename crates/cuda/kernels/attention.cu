@@ -3,7 +3,7 @@
 // q, y [n, queries, heads, depth], k, v [n, keys, heads, depth]. `level` [n, heads, queries]: log(sum(exp(score))) of each query.
 //
 // A block of four warps has an image and a head; a warp has a query, or in the last kernel a key. Depths up to 128.
-#include "common.cuh"
+#include "element.cuh"
 
 #define WARPS 4
 #define EACH_LANE 4 // depth / 32 at most
@@ -23,28 +23,21 @@ struct Heads {
 #define HEADS_PARAMS int queries, int keys, int heads, int depth, int causal, float scale
 #define HEADS Heads{queries, keys, heads, depth, causal, scale}
 
-// A row of `depth` floats, spread over the lanes of a warp.
-__device__ inline void load_row(float (&mine)[EACH_LANE], const float *row, int depth) {
+// A row of `depth` values, spread over the lanes of a warp, times a factor.
+template <class T> __device__ void store_row(const float (&mine)[EACH_LANE], T *row, int depth, float factor) {
     for (int u = 0; u < EACH_LANE; u++) {
         int d = u * WARP + threadIdx.x % WARP;
-        mine[u] = d < depth ? row[d] : 0.0f;
-    }
-}
-
-__device__ inline void store_row(const float (&mine)[EACH_LANE], float *row, int depth, float factor) {
-    for (int u = 0; u < EACH_LANE; u++) {
-        int d = u * WARP + threadIdx.x % WARP;
-        if (d < depth) row[d] = mine[u] * factor;
+        if (d < depth) row[d] = Narrow<T>::of(mine[u] * factor);
     }
 }
 
 // Rows first.. of k or v or the like, a warp's width of them, zeros beyond `count`. The odd stride keeps the lanes off each
 // other's banks.
 #define STRIDE (DEEPEST + 1)
-__device__ inline void load_tile(float (*tile)[STRIDE], const float *from, const Heads &s, int first, int count) {
+template <class T> __device__ void load_tile(float (*tile)[STRIDE], const T *from, const Heads &s, int first, int count) {
     for (int e = threadIdx.x; e < WARP * s.depth; e += WARPS * WARP) {
         int token = first + e / s.depth, d = e % s.depth;
-        tile[e / s.depth][d] = token < count ? from[s.row(count, token) + d] : 0.0f;
+        tile[e / s.depth][d] = token < count ? wide(from[s.row(count, token) + d]) : 0.0f;
     }
 }
 
@@ -66,16 +59,15 @@ __device__ inline void add_rows(float (&sums)[EACH_LANE], float weight, const fl
     }
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * WARP)
-attention_forward(const float *q, const float *k, const float *v, float *y, float *level, HEADS_PARAMS) {
-    Heads s = HEADS;
+template <class T>
+__device__ void attention_forward(const T *q, const T *k, const T *v, T *y, float *level, const Heads &s) {
     SHARED(float, keys_tile, [WARP][STRIDE]);
     SHARED(float, values_tile, [WARP][STRIDE]);
     SHARED(float, rows, [WARPS][DEEPEST]);
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     int query = blockIdx.x * WARPS + warp;
     bool real = query < s.queries; // A warp without a query works on zeros: it must reach the barriers.
-    for (int d = lane; d < s.depth; d += WARP) rows[warp][d] = real ? q[s.row(s.queries, query) + d] * s.scale : 0.0f;
+    for (int d = lane; d < s.depth; d += WARP) rows[warp][d] = real ? wide(q[s.row(s.queries, query) + d]) * s.scale : 0.0f;
     float sums[EACH_LANE] = {}, most = -INFINITY, total = 0.0f;
     for (int first = 0; first < s.keys; first += WARP) {
         __syncthreads();
@@ -98,10 +90,9 @@ attention_forward(const float *q, const float *k, const float *v, float *y, floa
 }
 
 // gq, and slope[n, heads, queries] = sum(gy y), which the weights' gradient p (gy v^T - slope) needs.
-extern "C" __global__ void __launch_bounds__(WARPS * WARP)
-attention_grad_queries(const float *q, const float *k, const float *v, const float *y, const float *gy, const float *level,
-                       float *gq, float *slope, HEADS_PARAMS) {
-    Heads s = HEADS;
+template <class T>
+__device__ void attention_grad_queries(const T *q, const T *k, const T *v, const T *y, const T *gy, const float *level, T *gq,
+                                       float *slope, const Heads &s) {
     SHARED(float, keys_tile, [WARP][STRIDE]);
     SHARED(float, values_tile, [WARP][STRIDE]);
     SHARED(float, rows, [WARPS][DEEPEST]);
@@ -112,9 +103,9 @@ attention_grad_queries(const float *q, const float *k, const float *v, const flo
     float along = 0.0f;
     for (int d = lane; d < s.depth; d += WARP) {
         i64 e = real ? s.row(s.queries, query) + d : 0;
-        rows[warp][d] = real ? q[e] * s.scale : 0.0f;
-        grads[warp][d] = real ? gy[e] : 0.0f;
-        along += real ? gy[e] * y[e] : 0.0f;
+        rows[warp][d] = real ? wide(q[e]) * s.scale : 0.0f;
+        grads[warp][d] = real ? wide(gy[e]) : 0.0f;
+        along += real ? wide(gy[e]) * wide(y[e]) : 0.0f;
     }
     along = warp_sum(along);
     float sums[EACH_LANE] = {}, at = real ? level[s.line(query)] : 0.0f;
@@ -134,10 +125,9 @@ attention_grad_queries(const float *q, const float *k, const float *v, const flo
 }
 
 // gk and gv: the same with the parts of queries and keys exchanged.
-extern "C" __global__ void __launch_bounds__(WARPS * WARP)
-attention_grad_keys(const float *q, const float *k, const float *v, const float *gy, const float *level, const float *slope,
-                    float *gk, float *gv, HEADS_PARAMS) {
-    Heads s = HEADS;
+template <class T>
+__device__ void attention_grad_keys(const T *q, const T *k, const T *v, const T *gy, const float *level, const float *slope, T *gk,
+                                    T *gv, const Heads &s) {
     SHARED(float, queries_tile, [WARP][STRIDE]);
     SHARED(float, grads_tile, [WARP][STRIDE]);
     SHARED(float, rows, [WARPS][DEEPEST]);
@@ -147,8 +137,8 @@ attention_grad_keys(const float *q, const float *k, const float *v, const float 
     bool real = key < s.keys;
     for (int d = lane; d < s.depth; d += WARP) {
         i64 e = real ? s.row(s.keys, key) + d : 0;
-        rows[warp][d] = real ? k[e] * s.scale : 0.0f;
-        values[warp][d] = real ? v[e] : 0.0f;
+        rows[warp][d] = real ? wide(k[e]) * s.scale : 0.0f;
+        values[warp][d] = real ? wide(v[e]) : 0.0f;
     }
     float for_key[EACH_LANE] = {}, for_value[EACH_LANE] = {};
     for (int first = 0; first < s.queries; first += WARP) {
@@ -167,3 +157,21 @@ attention_grad_keys(const float *q, const float *k, const float *v, const float 
     store_row(for_key, gk + s.row(s.keys, key), s.depth, s.scale);
     store_row(for_value, gv + s.row(s.keys, key), s.depth, 1.0f);
 }
+
+#define ATTENTION_KERNELS(T, name)                                                                                       \
+    extern "C" __global__ void __launch_bounds__(WARPS *WARP) attention_forward_##name(                                 \
+        const T *q, const T *k, const T *v, T *y, float *level, HEADS_PARAMS) {                                          \
+        attention_forward(q, k, v, y, level, HEADS);                                                                     \
+    }                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(WARPS *WARP) attention_grad_queries_##name(                            \
+        const T *q, const T *k, const T *v, const T *y, const T *gy, const float *level, T *gq, float *slope,            \
+        HEADS_PARAMS) {                                                                                                  \
+        attention_grad_queries(q, k, v, y, gy, level, gq, slope, HEADS);                                                 \
+    }                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(WARPS *WARP) attention_grad_keys_##name(                               \
+        const T *q, const T *k, const T *v, const T *gy, const float *level, const float *slope, T *gk, T *gv,           \
+        HEADS_PARAMS) {                                                                                                  \
+        attention_grad_keys(q, k, v, gy, level, slope, gk, gv, HEADS);                                                   \
+    }
+
+EACH_ELEMENT(ATTENTION_KERNELS)

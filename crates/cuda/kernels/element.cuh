@@ -40,3 +40,6 @@ template <> struct Narrow<bfloat_t> {
         return {(unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
     }
 };
+
+// X(T, name) for each type of memory; kernels have the name at the end of theirs.
+#define EACH_ELEMENT(X) X(float, f32) X(half_t, f16) X(bfloat_t, bf16)

@@ -1,6 +1,6 @@
 // What follows a convolution, for one element: z = x scale[n, c] + noise[n, p] + bias[c], y = clamp(gain act(z), +- limit).
 #pragma once
-#include "common.cuh"
+#include "element.cuh"
 
 // The activations, numbered as in the crate's `epilogue` module.
 enum Act { LINEAR, LRELU, SWISH, GELU, QUICK_GELU };
@@ -29,16 +29,16 @@ __device__ inline float act_slope(int act, float alpha, float z) {
     }
 }
 
-// Null for a part that is absent. `shared_noise`: one plane of noise for all images.
-struct Epilogue {
-    const float *scale, *noise, *bias;
+// Null for a part that is absent; a part's memory holds S. `shared_noise`: one plane of noise for all images.
+template <class S> struct EpilogueOf {
+    const S *scale, *noise, *bias;
     int shared_noise, act;
     float alpha, gain, limit;
 
     __device__ float argument(float x, int n, int c, int channels, i64 p, i64 pixels) const {
-        float z = scale ? x * scale[(i64)n * channels + c] : x;
-        if (noise) z += noise[(shared_noise ? 0 : n * pixels) + p];
-        return bias ? z + bias[c] : z;
+        float z = scale ? x * wide(scale[(i64)n * channels + c]) : x;
+        if (noise) z += wide(noise[(shared_noise ? 0 : n * pixels) + p]);
+        return bias ? z + wide(bias[c]) : z;
     }
 
     __device__ float apply(float x, int n, int c, int channels, i64 p, i64 pixels) const {
@@ -54,7 +54,10 @@ struct Epilogue {
 };
 
 // An Epilogue's fields as kernel parameters, and the value made of them.
-#define EPILOGUE_PARAMS                                                                                                  \
-    const float *scale, const float *noise, const float *bias, int shared_noise, int act, float alpha, float gain,      \
-        float limit
-#define EPILOGUE Epilogue{scale, noise, bias, shared_noise, act, alpha, gain, limit}
+#define EPILOGUE_PARAMS_OF(S)                                                                                            \
+    const S *scale, const S *noise, const S *bias, int shared_noise, int act, float alpha, float gain, float limit
+#define EPILOGUE_OF(S) EpilogueOf<S>{scale, noise, bias, shared_noise, act, alpha, gain, limit}
+
+typedef EpilogueOf<float> Epilogue;
+#define EPILOGUE_PARAMS EPILOGUE_PARAMS_OF(float)
+#define EPILOGUE EPILOGUE_OF(float)

@@ -1,6 +1,6 @@
 // Pictures sampled at any positions, bilinearly, with zeros outside, and the adjoint. x [n, c, h, w], points [n, samples, 2] in
 // pixels (x first), y [n, c, samples].
-#include "common.cuh"
+#include "element.cuh"
 
 // The four neighbours of a position; one outside has weight zero.
 struct Corners {
@@ -22,15 +22,14 @@ struct Corners {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-grid_sample(const float *x, const float *points, float *y, int n, int c, int h, int w, int samples) {
+template <class T> __device__ void grid_sample(const T *x, const float *points, T *y, int n, int c, int h, int w, int samples) {
     for (i64 e = first_element(); e < (i64)n * samples; e += element_step()) {
         Corners corners(points[2 * e], points[2 * e + 1], h, w);
         i64 image = e / samples, sample = e % samples;
         for (i64 plane = image * c; plane < (image + 1) * c; plane++) {
             float sum = 0.0f;
-            for (int i = 0; i < 4; i++) sum += corners.weight[i] * x[plane * h * w + corners.at[i]];
-            y[plane * samples + sample] = sum;
+            for (int i = 0; i < 4; i++) sum += corners.weight[i] * wide(x[plane * h * w + corners.at[i]]);
+            y[plane * samples + sample] = Narrow<T>::of(sum);
         }
     }
 }
@@ -38,10 +37,10 @@ grid_sample(const float *x, const float *points, float *y, int n, int c, int h, 
 // The adjoint adds where samples fall. Atomic additions of floats would come in another order each time; integers do not care: the
 // gradients are scaled so that the largest is 2^30, which leaves room for 2^33 of them, rounded to whole numbers, and added as such.
 // Where one is not finite there is no such scale, and all that comes out is NaN: no step is taken of it.
-extern "C" __global__ void __launch_bounds__(THREADS) largest_magnitude(const float *g, float *parts, i64 len) {
+template <class T> __device__ void largest_magnitude(const T *g, float *parts, i64 len) {
     float most = 0.0f;
     for (i64 e = first_element(); e < len; e += element_step()) {
-        float size = fabsf(g[e]);
+        float size = fabsf(wide(g[e]));
         most = size < INFINITY ? fmaxf(most, size) : INFINITY; // Which fmaxf does not do for a NaN.
     }
     most = block_max(most);
@@ -56,9 +55,9 @@ __device__ inline float scale_of(const float *parts, int count) {
     return most > 0.0f ? 1073741824.0f / most : 0.0f;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-grid_sample_scatter(const float *g, const float *points, const float *parts, int count, u64 *sums, int n, int c, int h, int w,
-                    int samples) {
+template <class T>
+__device__ void grid_sample_scatter(const T *g, const float *points, const float *parts, int count, u64 *sums, int n, int c, int h,
+                                    int w, int samples) {
     float scale = scale_of(parts, count);
     if (!(scale > 0.0f)) return;
     for (i64 e = first_element(); e < (i64)n * samples; e += element_step()) {
@@ -66,7 +65,7 @@ grid_sample_scatter(const float *g, const float *points, const float *parts, int
         i64 image = e / samples, sample = e % samples;
         for (i64 plane = image * c; plane < (image + 1) * c; plane++)
             for (int i = 0; i < 4; i++) {
-                float part = g[plane * samples + sample] * corners.weight[i] * scale;
+                float part = wide(g[plane * samples + sample]) * corners.weight[i] * scale;
                 if (part != 0.0f) atomicAdd(sums + plane * h * w + corners.at[i], (u64)llrintf(part));
             }
     }
@@ -76,8 +75,29 @@ extern "C" __global__ void __launch_bounds__(THREADS) clear(u64 *sums, i64 len) 
     for (i64 e = first_element(); e < len; e += element_step()) sums[e] = 0;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-grid_sample_finish(const u64 *sums, const float *parts, int count, float *gx, i64 len) {
+template <class T> __device__ void grid_sample_finish(const u64 *sums, const float *parts, int count, T *gx, i64 len) {
     float scale = scale_of(parts, count);
-    for (i64 e = first_element(); e < len; e += element_step()) gx[e] = scale == 0.0f ? 0.0f : (float)(i64)sums[e] / scale;
+    for (i64 e = first_element(); e < len; e += element_step())
+        gx[e] = Narrow<T>::of(scale == 0.0f ? 0.0f : (float)(i64)sums[e] / scale);
 }
+
+#define GRID_SAMPLE(T, name)                                                                                             \
+    extern "C" __global__ void __launch_bounds__(THREADS) grid_sample_##name(                                           \
+        const T *x, const float *points, T *y, int n, int c, int h, int w, int samples) {                                \
+        grid_sample(x, points, y, n, c, h, w, samples);                                                                  \
+    }                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(THREADS) largest_magnitude_##name(                                     \
+        const T *g, float *parts, i64 len) {                                                                             \
+        largest_magnitude(g, parts, len);                                                                                \
+    }                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(THREADS) grid_sample_scatter_##name(                                   \
+        const T *g, const float *points, const float *parts, int count, u64 *sums, int n, int c, int h, int w,           \
+        int samples) {                                                                                                   \
+        grid_sample_scatter(g, points, parts, count, sums, n, c, h, w, samples);                                         \
+    }                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(THREADS) grid_sample_finish_##name(                                    \
+        const u64 *sums, const float *parts, int count, T *gx, i64 len) {                                                \
+        grid_sample_finish(sums, parts, count, gx, len);                                                                 \
+    }
+
+EACH_ELEMENT(GRID_SAMPLE)

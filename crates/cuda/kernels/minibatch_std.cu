@@ -1,7 +1,7 @@
 // Minibatch standard deviation (Karras et al. 2018, section 3), as MinibatchStdLayer of stylegan2-ada-pytorch: of groups of `group`
 // samples, sample i in group i % groups, the deviation over the samples, averaged over the channels and pixels of each of `sets`
 // sets of channels, and appended as channels. x [n, c, pixels], y [n, c + sets, pixels].
-#include "common.cuh"
+#include "element.cuh"
 
 struct Groups {
     int n, c, sets, group;
@@ -12,13 +12,13 @@ struct Groups {
     // Element m of set f in member g of group i.
     __device__ i64 at(int i, int g, int f, i64 m) const { return (i64)(g * groups() + i) * c * pixels + f * members() + m; }
 
-    __device__ void moments(const float *x, int i, int f, i64 m, float &mean, float &deviation) const {
+    template <class T> __device__ void moments(const T *x, int i, int f, i64 m, float &mean, float &deviation) const {
         mean = 0.0f;
-        for (int g = 0; g < group; g++) mean += x[at(i, g, f, m)];
+        for (int g = 0; g < group; g++) mean += wide(x[at(i, g, f, m)]);
         mean /= group;
         float square = 0.0f;
         for (int g = 0; g < group; g++) {
-            float d = x[at(i, g, f, m)] - mean;
+            float d = wide(x[at(i, g, f, m)]) - mean;
             square += d * d;
         }
         deviation = sqrtf(square / group + 1e-8f);
@@ -29,8 +29,7 @@ struct Groups {
 #define GROUPS Groups{n, c, sets, group, pixels}
 
 // One block for each group (x) and set (y): the mean deviation, into the appended channels; block y = 0 also copies its samples.
-extern "C" __global__ void __launch_bounds__(THREADS) minibatch_std(const float *x, float *y, GROUPS_PARAMS) {
-    Groups s = GROUPS;
+template <class T> __device__ void minibatch_std(const T *x, T *y, const Groups &s) {
     int i = blockIdx.x, f = blockIdx.y;
     float sum = 0.0f;
     for (i64 m = threadIdx.x; m < s.members(); m += THREADS) {
@@ -38,24 +37,22 @@ extern "C" __global__ void __launch_bounds__(THREADS) minibatch_std(const float 
         s.moments(x, i, f, m, mean, deviation);
         sum += deviation;
     }
-    float average = block_sum(sum) / s.members();
+    T average = Narrow<T>::of(block_sum(sum) / s.members());
     for (int g = 0; g < s.group; g++) {
         i64 image = g * s.groups() + i;
-        float *to = y + image * (s.c + s.sets) * s.pixels;
+        T *to = y + image * (s.c + s.sets) * s.pixels;
         for (i64 p = threadIdx.x; p < s.pixels; p += THREADS) to[(s.c + f) * s.pixels + p] = average;
         for (i64 m = threadIdx.x; m < s.members(); m += THREADS) to[f * s.members() + m] = x[s.at(i, g, f, m)];
     }
 }
 
 // gx = gy of the copied channels + (sum of gy over the group's appended pixels) (x - mean) / (deviation group members).
-extern "C" __global__ void __launch_bounds__(THREADS)
-minibatch_std_backward(const float *x, const float *gy, float *gx, GROUPS_PARAMS) {
-    Groups s = GROUPS;
+template <class T> __device__ void minibatch_std_backward(const T *x, const T *gy, T *gx, const Groups &s) {
     int i = blockIdx.x, f = blockIdx.y;
     float sum = 0.0f;
     for (i64 q = threadIdx.x; q < s.group * s.pixels; q += THREADS) {
         i64 image = q / s.pixels * s.groups() + i;
-        sum += gy[(image * (s.c + s.sets) + s.c + f) * s.pixels + q % s.pixels];
+        sum += wide(gy[(image * (s.c + s.sets) + s.c + f) * s.pixels + q % s.pixels]);
     }
     float for_each = block_sum(sum) / ((float)s.group * s.members());
     for (i64 m = threadIdx.x; m < s.members(); m += THREADS) {
@@ -63,8 +60,19 @@ minibatch_std_backward(const float *x, const float *gy, float *gx, GROUPS_PARAMS
         s.moments(x, i, f, m, mean, deviation);
         for (int g = 0; g < s.group; g++) {
             i64 image = g * s.groups() + i, e = s.at(i, g, f, m);
-            float copied = gy[image * (s.c + s.sets) * s.pixels + f * s.members() + m];
-            gx[e] = copied + for_each * (x[e] - mean) / deviation;
+            float copied = wide(gy[image * (s.c + s.sets) * s.pixels + f * s.members() + m]);
+            gx[e] = Narrow<T>::of(copied + for_each * (wide(x[e]) - mean) / deviation);
         }
     }
 }
+
+#define MINIBATCH_STD(T, name)                                                                                           \
+    extern "C" __global__ void __launch_bounds__(THREADS) minibatch_std_##name(const T *x, T *y, GROUPS_PARAMS) {       \
+        minibatch_std(x, y, GROUPS);                                                                                     \
+    }                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(THREADS) minibatch_std_backward_##name(                                \
+        const T *x, const T *gy, T *gx, GROUPS_PARAMS) {                                                                 \
+        minibatch_std_backward(x, gy, gx, GROUPS);                                                                       \
+    }
+
+EACH_ELEMENT(MINIBATCH_STD)

@@ -138,7 +138,7 @@ impl Plan {
         }
     }
 
-    /// A new scratch buffer of `len` elements of four bytes.
+    /// A new scratch buffer of `len` floats or ints.
     pub(crate) fn scratch(&mut self, len: usize) -> Buffer {
         self.scratch_bytes(4 * len)
     }
@@ -148,6 +148,18 @@ impl Plan {
         Buffer(self.operands + self.scratch.len() - 1)
     }
 }
+
+/// The kernel of a template for an element: `name_f32` and so on.
+macro_rules! kernel {
+    ($element:expr, $name:literal) => {
+        $element.of([
+            concat!($name, "_f32"),
+            concat!($name, "_f16"),
+            concat!($name, "_bf16"),
+        ])
+    };
+}
+pub(crate) use kernel;
 
 /// A list of arguments from values of any of their types.
 macro_rules! args {

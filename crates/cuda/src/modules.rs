@@ -17,6 +17,7 @@ pub enum Module {
     MinibatchStd,
     Optimizer,
     Channels,
+    UnitDistance,
     Affine,
     Binary,
     Cast,
@@ -42,6 +43,7 @@ pub const ALL: &[Module] = &[
     Module::MinibatchStd,
     Module::Optimizer,
     Module::Channels,
+    Module::UnitDistance,
     Module::Affine,
     Module::Binary,
     Module::Cast,
@@ -86,6 +88,7 @@ impl Module {
             Self::MinibatchStd => file!("", "minibatch_std"),
             Self::Optimizer => file!("", "optimizer"),
             Self::Channels => file!("", "channels"),
+            Self::UnitDistance => file!("", "unit_distance"),
             Self::Affine => file!("tensor/", "affine"),
             Self::Binary => file!("tensor/", "binary"),
             Self::Cast => file!("tensor/", "cast"),
@@ -121,17 +124,11 @@ impl Module {
         let plain = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         match self {
             Self::Upfirdn2d => [
-                plain(&["upfirdn2d"]),
-                each(&["upfirdn2d_epilogue"], ELEMENTS),
+                each(&["upfirdn2d", "upfirdn2d_epilogue"], ELEMENTS),
+                each(&["upfirdn2d_epilogue_f32"], &ELEMENTS[1..]),
             ]
             .concat(),
-            Self::Epilogue => plain(&[
-                "epilogue_forward",
-                "epilogue_slope",
-                "epilogue_backward",
-                "epilogue_sum_grad",
-                "epilogue_noise_grad",
-            ]),
+            Self::Epilogue => each(EPILOGUE, ELEMENTS),
             Self::Conv => [
                 each(CONV, ELEMENTS),
                 each(&["conv_pack", "sum_parts"], ELEMENTS),
@@ -139,38 +136,16 @@ impl Module {
             ]
             .concat(),
             Self::ConvTensor => each(CONV, &["tf32", "tensor_f16", "tensor_bf16"]),
-            Self::Norm => plain(&[
-                "norm_rows",
-                "norm_lines",
-                "norm_rows_backward",
-                "norm_lines_backward",
-                "norm_affine_grad",
-            ]),
-            Self::Softmax => plain(&[
-                "softmax_rows",
-                "softmax_rows_backward",
-                "softmax_lines",
-                "softmax_lines_backward",
-            ]),
-            Self::Attention => plain(&[
-                "attention_forward",
-                "attention_grad_queries",
-                "attention_grad_keys",
-            ]),
-            Self::Pool => plain(&["max_pool", "max_pool_backward"]),
-            Self::Resample => plain(&["resample"]),
-            Self::GridSample => plain(&[
-                "grid_sample",
-                "largest_magnitude",
-                "clear",
-                "grid_sample_scatter",
-                "grid_sample_finish",
-            ]),
-            Self::MinibatchStd => plain(&["minibatch_std", "minibatch_std_backward"]),
+            Self::Norm => each(NORM, ELEMENTS),
+            Self::Softmax => each(SOFTMAX, ELEMENTS),
+            Self::Attention => each(ATTENTION, ELEMENTS),
+            Self::Pool => each(&["max_pool", "max_pool_backward"], ELEMENTS),
+            Self::Resample => each(&["resample"], ELEMENTS),
+            Self::GridSample => [each(GRID_SAMPLE, ELEMENTS), plain(&["clear"])].concat(),
+            Self::MinibatchStd => each(&["minibatch_std", "minibatch_std_backward"], ELEMENTS),
             Self::Optimizer => plain(&["adam", "average"]),
-            Self::Channels => {
-                plain(&["scale_rows", "dot_rows", "channel_sum", "plane_sum", "join"])
-            }
+            Self::Channels => each(CHANNELS, ELEMENTS),
+            Self::UnitDistance => each(&["unit_distance", "unit_distance_backward"], ELEMENTS),
             Self::Affine => each(&["affine"], TYPES),
             Self::Binary => each(BINARY, TYPES),
             Self::Cast => each(&each(&["cast"], TYPES), TYPES),
@@ -195,6 +170,38 @@ const CONV: &[&str] = &[
     "conv_transposed",
     "conv_grad_weight",
 ];
+const EPILOGUE: &[&str] = &[
+    "epilogue_forward",
+    "epilogue_slope",
+    "epilogue_backward",
+    "epilogue_sum_grad",
+    "epilogue_noise_grad",
+];
+const NORM: &[&str] = &[
+    "norm_rows",
+    "norm_lines",
+    "norm_rows_backward",
+    "norm_lines_backward",
+    "norm_affine_grad",
+];
+const SOFTMAX: &[&str] = &[
+    "softmax_rows",
+    "softmax_rows_backward",
+    "softmax_lines",
+    "softmax_lines_backward",
+];
+const ATTENTION: &[&str] = &[
+    "attention_forward",
+    "attention_grad_queries",
+    "attention_grad_keys",
+];
+const GRID_SAMPLE: &[&str] = &[
+    "grid_sample",
+    "largest_magnitude",
+    "grid_sample_scatter",
+    "grid_sample_finish",
+];
+const CHANNELS: &[&str] = &["scale_rows", "dot_rows", "channel_sum", "plane_sum", "join"];
 
 /// The element types of candle's modules; the floats come first.
 const TYPES: &[&str] = &["f32", "f64", "f16", "bf16", "u8", "u32", "i64"];

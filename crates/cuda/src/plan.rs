@@ -1,5 +1,6 @@
 //! The launches of each operator. Every function documents the operands of its [`Plan`](crate::Plan) in order; scratch buffers
-//! follow. All are float32, contiguous, and hold no overlapping memory, but where said otherwise.
+//! follow. All are contiguous and hold no overlapping memory. Where a function takes an [`Element`](crate::Element), its operands are of
+//! that; all else is float32, but where said otherwise.
 
 mod attention;
 mod channels;
@@ -12,6 +13,7 @@ mod optimizer;
 mod pool;
 mod resample;
 mod softmax;
+mod unit_distance;
 mod upfirdn2d;
 
 pub use attention::{DEEPEST, attention, attention_backward};
@@ -28,6 +30,7 @@ pub use optimizer::{adam, average};
 pub use pool::{MaxPool, max_pool, max_pool_adjoint};
 pub use resample::{Resample, resample};
 pub use softmax::{softmax, softmax_backward};
+pub use unit_distance::{UnitDistance, unit_distance, unit_distance_backward};
 pub use upfirdn2d::{taps, upfirdn2d, upfirdn2d_epilogue};
 
 use crate::Buffer;

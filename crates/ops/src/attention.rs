@@ -191,13 +191,16 @@ impl Attention {
         operands: [&Tensor; 3],
         g: &Tensor,
     ) -> candle_core::Result<[Tensor; 3]> {
-        use crate::cuda::{Input, Operand, run};
+        use crate::cuda::{Input, Operand, element, run};
         let [q, k, v] = operands;
+        let element = element(q.dtype())?;
         let data = [q, k, v, g].map(Borrowed::new);
         let read = data.iter().map(|t| Input::of(t).map(Operand::Read));
-        let new = operands.iter().map(|t| Ok(Operand::floats(t.elem_count())));
+        let new = operands
+            .iter()
+            .map(|t| Ok(Operand::New(t.elem_count(), element)));
         let all = read.chain(new).collect::<candle_core::Result<_>>()?;
-        let mut made = run(domex_cuda::plan::attention_backward(&self.0), all)?;
+        let mut made = run(domex_cuda::plan::attention_backward(&self.0, element), all)?;
         Ok([
             made.tensor(q.shape())?,
             made.tensor(k.shape())?,
@@ -251,9 +254,9 @@ impl CustomOp3 for Attention {
         s3: &candle_core::CudaStorage,
         l3: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let inputs = [Input::All(s1, l1), Input::All(s2, l2), Input::All(s3, l3)];
-        let plan = domex_cuda::plan::attention(&self.0);
+        let plan = domex_cuda::plan::attention(&self.0, element_of(s1)?);
         let y = compute(plan, &inputs, 3, l1.shape().elem_count())?;
         Ok((y, l1.shape().clone()))
     }

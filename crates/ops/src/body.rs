@@ -43,35 +43,37 @@ impl Bodies {
         cpu: &[DType::F32],
         cuda: &[],
     };
-    /// A CUDA kernel for float32 alone.
+    /// A CUDA kernel for float32 and the half types.
     pub(crate) const CUDA: Self = Self {
         cpu: &[],
-        cuda: if cfg!(feature = "cuda") {
-            &[DType::F32]
-        } else {
-            &[]
-        },
-    };
-    /// A CPU kernel for float32 and float64, and a CUDA kernel for float32.
-    pub(crate) const CPU_AND_CUDA: Self = Self {
-        cuda: Self::CUDA.cuda,
-        ..Self::CPU
-    };
-    /// A CPU and a CUDA kernel for float32 alone.
-    pub(crate) const F32: Self = Self {
-        cuda: Self::CUDA.cuda,
-        ..Self::CPU_F32
-    };
-
-    /// As [`Self::CPU_AND_CUDA`], and the CUDA kernel for half precision.
-    pub(crate) const CONV: Self = Self {
         cuda: if cfg!(feature = "cuda") {
             &[DType::F32, DType::F16, DType::BF16]
         } else {
             &[]
         },
+    };
+    /// A CPU kernel for float32 and float64, and a CUDA kernel for float32 and the half types.
+    pub(crate) const CPU_AND_CUDA: Self = Self {
+        cuda: Self::CUDA.cuda,
         ..Self::CPU
     };
+    /// A CPU kernel for float32 and float64, and a CUDA kernel for float32 alone.
+    pub(crate) const NO_HALF: Self = Self {
+        cuda: if cfg!(feature = "cuda") {
+            &[DType::F32]
+        } else {
+            &[]
+        },
+        ..Self::CPU
+    };
+    /// A CPU and a CUDA kernel for float32 alone.
+    pub(crate) const F32: Self = Self {
+        cuda: Self::NO_HALF.cuda,
+        ..Self::CPU_F32
+    };
+
+    /// That of convolutions.
+    pub(crate) const CONV: Self = Self::CPU_AND_CUDA;
 
     /// The body that can take all of `operands`.
     pub(crate) fn of(self, operands: &[&Tensor]) -> Body {

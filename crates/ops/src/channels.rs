@@ -125,13 +125,19 @@ impl CustomOp2 for Rows {
         s2: &candle_core::CudaStorage,
         l2: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         use domex_cuda::plan;
         let rows = l1.dims()[..2].iter().product();
         let inner = l1.dims()[2..].iter().product();
         let (plan, shape) = match self {
-            Self::Scale => (plan::scale_rows(rows, inner), l1.shape().clone()),
-            Self::Dot => (plan::dot_rows(rows, inner), Shape::from(&l1.dims()[..2])),
+            Self::Scale => {
+                let plan = plan::scale_rows(rows, inner, element_of(s1)?);
+                (plan, l1.shape().clone())
+            }
+            Self::Dot => {
+                let plan = plan::dot_rows(rows, inner, element_of(s1)?);
+                (plan, Shape::from(&l1.dims()[..2]))
+            }
         };
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
         Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
@@ -227,13 +233,13 @@ impl CustomOp1 for ChannelSum {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let outer = l.dims()[..self.dim].iter().product();
         let (c, inner) = (
             l.dims()[self.dim],
             l.dims()[self.dim + 1..].iter().product(),
         );
-        let plan = domex_cuda::plan::channel_sum(outer, c, inner);
+        let plan = domex_cuda::plan::channel_sum(outer, c, inner, element_of(s)?);
         Ok((compute(plan, &[Input::All(s, l)], 1, c)?, Shape::from(c)))
     }
 
@@ -293,9 +299,9 @@ impl CustomOp1 for SumRows {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let (images, rows, inner) = l.shape().dims3()?;
-        let plan = domex_cuda::plan::plane_sum(images, rows, inner);
+        let plan = domex_cuda::plan::plane_sum(images, rows, inner, element_of(s)?);
         let y = compute(plan, &[Input::All(s, l)], 1, images * inner)?;
         Ok((y, Shape::from((images, inner))))
     }

@@ -122,6 +122,11 @@ pub(crate) fn element(dtype: DType) -> Result<Element> {
     }
 }
 
+/// And those of this storage.
+pub(crate) fn element_of(storage: &CudaStorage) -> Result<Element> {
+    element(storage.dtype())
+}
+
 /// `$do` with `$T` the type of an element.
 macro_rules! by_element {
     ($element:expr, $T:ident => $do:expr) => {

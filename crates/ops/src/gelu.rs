@@ -151,15 +151,20 @@ impl Gelu {
     }
 
     fn cuda_backward(self, x: &Tensor, g: &Tensor) -> candle_core::Result<Tensor> {
-        use crate::cuda::{Input, Operand, run};
+        use crate::cuda::{Input, Operand, element, run};
+        let element = element(x.dtype())?;
         let [x_data, g_data] = [x, g].map(Borrowed::new);
         let operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::floats(x.elem_count()),
+            Operand::New(x.elem_count(), element),
         ];
         let (shape, e) = self.cuda_epilogue(x.elem_count());
-        run(domex_cuda::plan::epilogue_slope(&shape, &e), operands)?.tensor(x.shape())
+        run(
+            domex_cuda::plan::epilogue_slope(&shape, &e, element),
+            operands,
+        )?
+        .tensor(x.shape())
     }
 }
 
@@ -179,10 +184,10 @@ impl CustomOp1 for Gelu {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let len = l.shape().elem_count();
         let (shape, e) = self.cuda_epilogue(len);
-        let plan = domex_cuda::plan::epilogue_forward(&shape, &e);
+        let plan = domex_cuda::plan::epilogue_forward(&shape, &e, element_of(s)?);
         let y = compute(plan, &[Input::All(s, l)], 1, len)?;
         Ok((y, l.shape().clone()))
     }

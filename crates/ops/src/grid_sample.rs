@@ -265,7 +265,7 @@ impl CustomOp1 for Sample {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         use domex_cuda::plan;
         let Planes { n, c, h, w, .. } = self.planes;
         let sizes = plan::GridSample {
@@ -275,9 +275,10 @@ impl CustomOp1 for Sample {
             w,
             samples: self.planes.out_h * self.planes.out_w,
         };
+        let element = element_of(s)?;
         let plan = match self.scatters {
-            false => plan::grid_sample(&sizes),
-            true => plan::grid_sample_adjoint(&sizes),
+            false => plan::grid_sample(&sizes, element),
+            true => plan::grid_sample_adjoint(&sizes, element),
         };
         let points: Vec<f32> = self
             .points

@@ -46,7 +46,7 @@ use crate::{
 };
 
 const OP: &str = "modulated_conv2d";
-const BODIES: Bodies = Bodies::CPU_AND_CUDA;
+const BODIES: Bodies = Bodies::NO_HALF;
 /// Keeps the demodulation finite for a weight of zeros.
 const EPSILON: f64 = 1e-8;
 

@@ -26,7 +26,7 @@ use crate::{
 const ADAM: &str = "adam";
 const ADAM_BODIES: Bodies = Bodies::F32;
 const AVERAGE: &str = "average";
-const AVERAGE_BODIES: Bodies = Bodies::CPU_AND_CUDA;
+const AVERAGE_BODIES: Bodies = Bodies::NO_HALF;
 
 /// Both moments of a parameter.
 #[derive(Debug)]

@@ -332,7 +332,7 @@ impl CustomOp2 for Pick {
         s2: &candle_core::CudaStorage,
         l2: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         use domex_cuda::plan;
         let (shape, windows) = (self.result(l1)?, &self.windows);
         let sizes = plan::MaxPool {
@@ -346,9 +346,9 @@ impl CustomOp2 for Pick {
             padding: windows.pool.padding,
         };
         let plan = if self.back {
-            plan::max_pool_adjoint(&sizes)
+            plan::max_pool_adjoint(&sizes, element_of(s1)?)
         } else {
-            plan::max_pool(&sizes)
+            plan::max_pool(&sizes, element_of(s1)?)
         };
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
         Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))

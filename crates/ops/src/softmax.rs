@@ -84,9 +84,9 @@ impl CustomOp1 for Softmax {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let Axis { outer, len, inner } = self.0;
-        let plan = domex_cuda::plan::softmax(outer, len, inner);
+        let plan = domex_cuda::plan::softmax(outer, len, inner, element_of(s)?);
         let y = compute(plan, &[Input::All(s, l)], 1, l.shape().elem_count())?;
         Ok((y, l.shape().clone()))
     }
@@ -143,9 +143,9 @@ impl CustomOp2 for SoftmaxGrad {
         s2: &candle_core::CudaStorage,
         l2: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let Axis { outer, len, inner } = self.0;
-        let plan = domex_cuda::plan::softmax_backward(outer, len, inner);
+        let plan = domex_cuda::plan::softmax_backward(outer, len, inner, element_of(s1)?);
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
         let out = compute(plan, &inputs, 2, l1.shape().elem_count())?;
         Ok((out, l1.shape().clone()))

@@ -4,10 +4,13 @@
 //! a pixel and `‖u‖ = √max(Σ u², floor)`; `weight: [c]`, or all 1. It is the distance of LPIPS at one depth (Zhang et al.
 //! 2018, arXiv 1801.03924). The floor keeps the root's slope finite where all channels are 0.
 //!
-//! On the CPU one pass each way, and neither the unit vectors nor their difference are kept. Where the graph is kept, or the
+//! On the CPU and on a CUDA device one pass each way, and neither the unit vectors nor their difference are kept. Where the graph is kept, or the
 //! weight tracks, it is composed of candle's operations, so any order is exact.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result as CandleResult, Shape, Tensor};
+#[cfg(feature = "cuda")]
+mod cuda;
+
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result as CandleResult, Shape, Tensor};
 use domex_kernels::unit_distance as kernel;
 
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
 };
 
 const OP: &str = "unit_distance";
-const BODIES: Bodies = Bodies::CPU;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// The two small numbers of [`unit_distance`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,6 +45,13 @@ pub fn unit_distance(
     length: UnitLength,
 ) -> Result<Tensor> {
     let shape = check_operands(a, b, weight, length)?;
+    if BODIES.widens(&[a, b]) {
+        // Of vectors of zeros half precision knows neither ε nor floor.
+        let wide = |t: &Tensor| t.to_dtype(DType::F32);
+        let weight = weight.map(wide).transpose()?;
+        let y = unit_distance(&wide(a)?, &wide(b)?, weight.as_ref(), length)?;
+        return Ok(y.to_dtype(a.dtype())?);
+    }
     let frozen = weight.is_none_or(|w| !w.track_op());
     if !frozen || BODIES.of(&[a]) == Body::Composed {
         return Ok(composed(a, b, weight, length)?);
@@ -195,6 +205,17 @@ impl CustomOp2 for Distance {
         Ok((y, Shape::from((n, 1, h, w))))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        s1: &candle_core::CudaStorage,
+        l1: &Layout,
+        s2: &candle_core::CudaStorage,
+        l2: &Layout,
+    ) -> CandleResult<(candle_core::CudaStorage, Shape)> {
+        self.cuda_forward((s1, l1), (s2, l2))
+    }
+
     fn bwd(
         &self,
         a: &Tensor,
@@ -203,9 +224,14 @@ impl CustomOp2 for Distance {
         g: &Tensor,
     ) -> CandleResult<(Option<Tensor>, Option<Tensor>)> {
         let wanted = [a.track_op(), b.track_op()];
-        if BODIES.gradients_in_one_pass(&[a]) == Body::Composed {
-            let [ga, gb] = self.composed_backward(a, b, g)?;
-            return Ok((wanted[0].then_some(ga), wanted[1].then_some(gb)));
+        match BODIES.gradients_in_one_pass(&[a]) {
+            Body::Composed => {
+                let [ga, gb] = self.composed_backward(a, b, g)?;
+                return Ok((wanted[0].then_some(ga), wanted[1].then_some(gb)));
+            }
+            #[cfg(feature = "cuda")]
+            Body::Cuda => return Ok(self.cuda_backward(a, b, g, wanted)?.into()),
+            _ => {}
         }
         let g = g.contiguous()?;
         let [a_data, b_data, g_data] = [a, b, &g].map(Borrowed::new);

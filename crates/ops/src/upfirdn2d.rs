@@ -427,11 +427,11 @@ impl CustomOp1 for Resample {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let (n, c, _, _) = l.shape().dims4()?;
         let shape = Shape::from((n, c, self.shape.out_h(), self.shape.out_w()));
         let inputs = [Input::All(s, l), Input::Floats(&self.cuda_taps())];
-        let plan = domex_cuda::plan::upfirdn2d(&self.shape);
+        let plan = domex_cuda::plan::upfirdn2d(&self.shape, element_of(s)?);
         Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
     }
 

@@ -4,8 +4,8 @@ use domex_kernels::attention::AttentionShape;
 
 use super::operands;
 use crate::{
-    Arg, Buffer, Launch, Plan, Result,
-    launch::{args, int},
+    Arg, Buffer, Element, Launch, Plan, Result,
+    launch::{args, int, kernel},
     modules::Module,
 };
 
@@ -19,11 +19,12 @@ const WARPS: usize = 4;
 /// # Errors
 ///
 /// Sizes that do not fit each other; heads deeper than [`DEEPEST`].
-pub fn attention(s: &AttentionShape) -> Result<Plan> {
+pub fn attention(s: &AttentionShape, element: Element) -> Result<Plan> {
     let [q, k, v, y] = operands();
     let mut plan = Plan::new(4);
     let level = plan.scratch(s.n * s.heads * s.queries);
-    plan.launches.push(forward(s, [q, k, v, y, level])?);
+    plan.launches
+        .push(forward(s, [q, k, v, y, level], element)?);
     Ok(plan)
 }
 
@@ -32,29 +33,32 @@ pub fn attention(s: &AttentionShape) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`attention`].
-pub fn attention_backward(s: &AttentionShape) -> Result<Plan> {
+pub fn attention_backward(s: &AttentionShape, element: Element) -> Result<Plan> {
     let [q, k, v, gy, gq, gk, gv] = operands();
     let mut plan = Plan::new(7);
     let lines = s.n * s.heads * s.queries;
-    let [y, level, slope] = [s.q_len(), lines, lines].map(|len| plan.scratch(len));
-    plan.launches.push(forward(s, [q, k, v, y, level])?);
+    let y = plan.scratch_bytes(element.bytes() * s.q_len());
+    let [level, slope] = [(); 2].map(|()| plan.scratch(lines));
+    plan.launches
+        .push(forward(s, [q, k, v, y, level], element)?);
     plan.launches.push(launch(
         s,
-        "attention_grad_queries",
+        kernel!(element, "attention_grad_queries"),
         s.queries,
         &args![q, k, v, y, gy, level, gq, slope],
     )?);
     plan.launches.push(launch(
         s,
-        "attention_grad_keys",
+        kernel!(element, "attention_grad_keys"),
         s.keys,
         &args![q, k, v, gy, level, slope, gk, gv],
     )?);
     Ok(plan)
 }
 
-fn forward(s: &AttentionShape, buffers: [Buffer; 5]) -> Result<Launch> {
-    launch(s, "attention_forward", s.queries, &buffers.map(Arg::from))
+fn forward(s: &AttentionShape, buffers: [Buffer; 5], element: Element) -> Result<Launch> {
+    let kernel = kernel!(element, "attention_forward");
+    launch(s, kernel, s.queries, &buffers.map(Arg::from))
 }
 
 fn launch(

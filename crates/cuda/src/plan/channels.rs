@@ -2,8 +2,8 @@
 
 use super::operands;
 use crate::{
-    Launch, Plan, Result,
-    launch::{args, long},
+    Element, Launch, Plan, Result,
+    launch::{args, kernel, long},
     modules::Module,
 };
 
@@ -12,10 +12,14 @@ use crate::{
 /// # Errors
 ///
 /// Sizes beyond the kernels' counters.
-pub fn scale_rows(rows: usize, inner: usize) -> Result<Plan> {
+pub fn scale_rows(rows: usize, inner: usize, element: Element) -> Result<Plan> {
     let [x, s, y] = operands();
     let mut plan = Plan::new(3);
-    let launch = Launch::elements(Module::Channels, "scale_rows", rows * inner)?;
+    let launch = Launch::elements(
+        Module::Channels,
+        kernel!(element, "scale_rows"),
+        rows * inner,
+    )?;
     plan.launches.push(launch.with(args![
         x,
         s,
@@ -31,10 +35,10 @@ pub fn scale_rows(rows: usize, inner: usize) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`scale_rows`].
-pub fn dot_rows(rows: usize, inner: usize) -> Result<Plan> {
+pub fn dot_rows(rows: usize, inner: usize, element: Element) -> Result<Plan> {
     let [a, b, y] = operands();
     let mut plan = Plan::new(3);
-    let launch = Launch::new(Module::Channels, "dot_rows", [rows, 1, 1])?;
+    let launch = Launch::new(Module::Channels, kernel!(element, "dot_rows"), [rows, 1, 1])?;
     plan.launches
         .push(launch.with(args![a, b, y, long("inner", inner)?]));
     Ok(plan)
@@ -45,10 +49,14 @@ pub fn dot_rows(rows: usize, inner: usize) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`scale_rows`].
-pub fn channel_sum(outer: usize, channels: usize, inner: usize) -> Result<Plan> {
+pub fn channel_sum(outer: usize, channels: usize, inner: usize, element: Element) -> Result<Plan> {
     let [x, y] = operands();
     let mut plan = Plan::new(2);
-    let launch = Launch::new(Module::Channels, "channel_sum", [channels, 1, 1])?;
+    let launch = Launch::new(
+        Module::Channels,
+        kernel!(element, "channel_sum"),
+        [channels, 1, 1],
+    )?;
     plan.launches.push(launch.with(args![
         x,
         y,
@@ -64,10 +72,10 @@ pub fn channel_sum(outer: usize, channels: usize, inner: usize) -> Result<Plan> 
 /// # Errors
 ///
 /// As [`scale_rows`].
-pub fn plane_sum(n: usize, rows: usize, inner: usize) -> Result<Plan> {
+pub fn plane_sum(n: usize, rows: usize, inner: usize, element: Element) -> Result<Plan> {
     let [x, y] = operands();
     let mut plan = Plan::new(2);
-    let launch = Launch::elements(Module::Channels, "plane_sum", n * inner)?;
+    let launch = Launch::elements(Module::Channels, kernel!(element, "plane_sum"), n * inner)?;
     plan.launches.push(launch.with(args![
         x,
         y,
@@ -83,11 +91,11 @@ pub fn plane_sum(n: usize, rows: usize, inner: usize) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`scale_rows`].
-pub fn join(first: usize, second: usize) -> Result<Plan> {
+pub fn join(first: usize, second: usize, element: Element) -> Result<Plan> {
     let [a, b, y] = operands();
     let mut plan = Plan::new(3);
     let len = first + second;
-    let launch = Launch::elements(Module::Channels, "join", len)?;
+    let launch = Launch::elements(Module::Channels, kernel!(element, "join"), len)?;
     plan.launches
         .push(launch.with(args![a, b, y, long("a", first)?, long("y", len)?]));
     Ok(plan)

@@ -4,8 +4,8 @@ use domex_kernels::{Activation, epilogue::EpilogueShape};
 
 use super::operands;
 use crate::{
-    Arg, Buffer, Launch, Plan, Result,
-    launch::{args, int, long},
+    Arg, Buffer, Element, Launch, Plan, Result,
+    launch::{args, int, kernel, long},
     modules::Module,
 };
 
@@ -112,12 +112,12 @@ fn number(act: Activation) -> (i32, f32) {
 /// # Errors
 ///
 /// Sizes of zero, or beyond the kernels' counters.
-pub fn epilogue_forward(s: &EpilogueShape, epilogue: &Epilogue) -> Result<Plan> {
+pub fn epilogue_forward(s: &EpilogueShape, epilogue: &Epilogue, element: Element) -> Result<Plan> {
     let [x, y] = operands();
     let len = s.n * s.channels * s.pixels;
     epilogue.check(s, len)?;
     let mut plan = Plan::new(2 + epilogue.operands());
-    let launch = Launch::elements(Module::Epilogue, "epilogue_forward", len)?;
+    let launch = Launch::elements(Module::Epilogue, kernel!(element, "epilogue_forward"), len)?;
     plan.launches.push(
         launch
             .with(args![
@@ -137,12 +137,12 @@ pub fn epilogue_forward(s: &EpilogueShape, epilogue: &Epilogue) -> Result<Plan> 
 /// # Errors
 ///
 /// As [`epilogue_forward`].
-pub fn epilogue_slope(s: &EpilogueShape, epilogue: &Epilogue) -> Result<Plan> {
+pub fn epilogue_slope(s: &EpilogueShape, epilogue: &Epilogue, element: Element) -> Result<Plan> {
     let [x, gy, gz] = operands();
     let len = s.n * s.channels * s.pixels;
     epilogue.check(s, len)?;
     let mut plan = Plan::new(3 + epilogue.operands());
-    let launch = Launch::elements(Module::Epilogue, "epilogue_slope", len)?;
+    let launch = Launch::elements(Module::Epilogue, kernel!(element, "epilogue_slope"), len)?;
     plan.launches.push(
         launch
             .with(args![
@@ -169,6 +169,7 @@ pub fn epilogue_backward(
     s: &EpilogueShape,
     epilogue: &Epilogue,
     wanted: [bool; 3],
+    element: Element,
 ) -> Result<Plan> {
     let [x, gy, gx] = operands();
     let mut count = 3;
@@ -186,12 +187,14 @@ pub fn epilogue_backward(
     let share = s.pixels.div_ceil(parts);
     // Rows of sums, [planes] or [channels] each, of which a gradient is made.
     let rows = [parts, parts * s.n];
-    let mut sums = |grad: Option<Buffer>, rows: usize| match rows {
-        1 => grad,
-        _ => grad.map(|_| plan.scratch(parts * planes)),
+    let at_once = |rows: usize| rows == 1 && element == Element::F32;
+    let mut sums = |grad: Option<Buffer>, rows: usize| match at_once(rows) {
+        true => grad,
+        false => grad.map(|_| plan.scratch(parts * planes)),
     };
     let (scale_sums, bias_sums) = (sums(g_scale, rows[0]), sums(g_bias, rows[1]));
-    let blocks = Launch::new(Module::Epilogue, "epilogue_backward", [planes, parts, 1])?;
+    let blocks = kernel!(element, "epilogue_backward");
+    let blocks = Launch::new(Module::Epilogue, blocks, [planes, parts, 1])?;
     plan.launches.push(
         blocks
             .with(args![x, gy, gx, scale_sums, bias_sums])
@@ -202,8 +205,9 @@ pub fn epilogue_backward(
         (scale_sums, g_scale, rows[0], planes),
         (bias_sums, g_bias, rows[1], s.channels),
     ] {
-        if grad.is_some() && rows > 1 {
-            let launch = Launch::elements(Module::Epilogue, "epilogue_sum_grad", len)?;
+        if grad.is_some() && !at_once(rows) {
+            let kernel = kernel!(element, "epilogue_sum_grad");
+            let launch = Launch::elements(Module::Epilogue, kernel, len)?;
             plan.launches.push(launch.with(args![
                 sums,
                 grad,
@@ -217,7 +221,8 @@ pub fn epilogue_backward(
             Some(Noise::Shared(_)) => s.pixels,
             _ => s.n * s.pixels,
         };
-        let launch = Launch::elements(Module::Epilogue, "epilogue_noise_grad", len)?;
+        let kernel = kernel!(element, "epilogue_noise_grad");
+        let launch = Launch::elements(Module::Epilogue, kernel, len)?;
         plan.launches.push(
             launch
                 .with(args![x, gy, g_noise, n, channels, pixels])

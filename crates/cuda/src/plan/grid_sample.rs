@@ -2,8 +2,8 @@
 
 use super::operands;
 use crate::{
-    Arg, Launch, Plan, Result,
-    launch::{args, int, long},
+    Arg, Element, Launch, Plan, Result,
+    launch::{args, int, kernel, long},
     modules::Module,
 };
 
@@ -34,15 +34,19 @@ impl GridSample {
     }
 }
 
-/// Operands: x `[n, c, h, w]`, points `[n, samples, 2]` in pixels, x first, y `[n, c, samples]`.
+/// Operands: x `[n, c, h, w]`, points `[n, samples, 2]` in pixels, x first, which are float32, y `[n, c, samples]`.
 ///
 /// # Errors
 ///
 /// Sizes beyond the kernels' counters.
-pub fn grid_sample(s: &GridSample) -> Result<Plan> {
+pub fn grid_sample(s: &GridSample, element: Element) -> Result<Plan> {
     let [x, points, y] = operands();
     let mut plan = Plan::new(3);
-    let launch = Launch::elements(Module::GridSample, "grid_sample", s.n * s.samples)?;
+    let launch = Launch::elements(
+        Module::GridSample,
+        kernel!(element, "grid_sample"),
+        s.n * s.samples,
+    )?;
     plan.launches
         .push(launch.with(args![x, points, y]).with(s.args()?));
     Ok(plan)
@@ -54,21 +58,26 @@ pub fn grid_sample(s: &GridSample) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`grid_sample`].
-pub fn grid_sample_adjoint(s: &GridSample) -> Result<Plan> {
+pub fn grid_sample_adjoint(s: &GridSample, element: Element) -> Result<Plan> {
     let [gy, points, gx] = operands();
     let mut plan = Plan::new(3);
     let (from, to) = (s.n * s.c * s.samples, s.n * s.c * s.h * s.w);
     let (parts, sums) = (plan.scratch(PARTS), plan.scratch_bytes(8 * to));
     let (count, to_len) = (int("parts", PARTS)?, long("x", to)?);
     let step = |kernel, len| Launch::elements(Module::GridSample, kernel, len);
-    let largest = Launch::new(Module::GridSample, "largest_magnitude", [PARTS, 1, 1])?;
+    let largest = Launch::new(
+        Module::GridSample,
+        kernel!(element, "largest_magnitude"),
+        [PARTS, 1, 1],
+    )?;
     plan.launches = vec![
         largest.with(args![gy, parts, long("y", from)?]),
         step("clear", to)?.with(args![sums, to_len]),
-        step("grid_sample_scatter", s.n * s.samples)?
+        step(kernel!(element, "grid_sample_scatter"), s.n * s.samples)?
             .with(args![gy, points, parts, count, sums])
             .with(s.args()?),
-        step("grid_sample_finish", to)?.with(args![sums, parts, count, gx, to_len]),
+        step(kernel!(element, "grid_sample_finish"), to)?
+            .with(args![sums, parts, count, gx, to_len]),
     ];
     Ok(plan)
 }

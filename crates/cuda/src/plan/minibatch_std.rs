@@ -2,8 +2,8 @@
 
 use super::operands;
 use crate::{
-    Arg, Launch, Plan, Result,
-    launch::{args, int, long},
+    Arg, Element, Launch, Plan, Result,
+    launch::{args, int, kernel, long},
     modules::Module,
 };
 
@@ -43,9 +43,9 @@ impl MinibatchStd {
 /// # Errors
 ///
 /// Sizes beyond the kernels' counters.
-pub fn minibatch_std(s: &MinibatchStd) -> Result<Plan> {
+pub fn minibatch_std(s: &MinibatchStd, element: Element) -> Result<Plan> {
     let [x, y] = operands();
-    s.plan("minibatch_std", &args![x, y])
+    s.plan(kernel!(element, "minibatch_std"), &args![x, y])
 }
 
 /// Operands: x, gy, gx.
@@ -53,7 +53,10 @@ pub fn minibatch_std(s: &MinibatchStd) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`minibatch_std`].
-pub fn minibatch_std_backward(s: &MinibatchStd) -> Result<Plan> {
+pub fn minibatch_std_backward(s: &MinibatchStd, element: Element) -> Result<Plan> {
     let [x, gy, gx] = operands();
-    s.plan("minibatch_std_backward", &args![x, gy, gx])
+    s.plan(
+        kernel!(element, "minibatch_std_backward"),
+        &args![x, gy, gx],
+    )
 }

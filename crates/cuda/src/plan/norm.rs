@@ -2,8 +2,8 @@
 
 use super::operands;
 use crate::{
-    Arg, Buffer, Launch, Plan, Result,
-    launch::{args, long},
+    Arg, Buffer, Element, Launch, Plan, Result,
+    launch::{args, kernel, long},
     modules::Module,
 };
 
@@ -81,11 +81,15 @@ impl Line {
 /// # Errors
 ///
 /// Sizes beyond the kernels' counters.
-pub fn norm(line: &Line, affine: Option<Affine>) -> Result<Plan> {
+pub fn norm(line: &Line, affine: Option<Affine>, element: Element) -> Result<Plan> {
     let [x, y, weight, bias] = operands();
     let mut plan = Plan::new(if affine.is_some() { 4 } else { 2 });
     let affine = affine.map(|affine| (affine, Some(weight), Some(bias)));
-    let launch = line.launch("norm_rows", "norm_lines", &args![y])?;
+    let launch = line.launch(
+        kernel!(element, "norm_rows"),
+        kernel!(element, "norm_lines"),
+        &args![y],
+    )?;
     plan.launches.push(launch.with(line.args(x, affine)?));
     Ok(plan)
 }
@@ -95,7 +99,12 @@ pub fn norm(line: &Line, affine: Option<Affine>) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`norm`].
-pub fn norm_backward(line: &Line, affine: Option<Affine>, wanted: bool) -> Result<Plan> {
+pub fn norm_backward(
+    line: &Line,
+    affine: Option<Affine>,
+    wanted: bool,
+    element: Element,
+) -> Result<Plan> {
     let [x, gy, gx, weight, g_weight, g_bias] = operands();
     let wanted = affine.filter(|_| wanted);
     let mut plan = Plan::new(match (affine, wanted) {
@@ -105,15 +114,16 @@ pub fn norm_backward(line: &Line, affine: Option<Affine>, wanted: bool) -> Resul
     });
     let normal = wanted.map(|_| plan.scratch(line.len()));
     let launch = line.launch(
-        "norm_rows_backward",
-        "norm_lines_backward",
+        kernel!(element, "norm_rows_backward"),
+        kernel!(element, "norm_lines_backward"),
         &args![gy, gx, normal],
     )?;
     let with = affine.map(|affine| (affine, Some(weight), None));
     plan.launches.push(launch.with(line.args(x, with)?));
     if let (Some(affine), Some(normal)) = (wanted, normal) {
         let outer = line.len() / (affine.channels * affine.repeat);
-        let launch = Launch::new(Module::Norm, "norm_affine_grad", [affine.channels, 1, 1])?;
+        let kernel = kernel!(element, "norm_affine_grad");
+        let launch = Launch::new(Module::Norm, kernel, [affine.channels, 1, 1])?;
         plan.launches.push(launch.with(args![
             gy,
             normal,

@@ -2,8 +2,8 @@
 
 use super::operands;
 use crate::{
-    Arg, Launch, Plan, Result,
-    launch::{args, int, long},
+    Arg, Element, Launch, Plan, Result,
+    launch::{args, int, kernel, long},
     modules::Module,
 };
 
@@ -49,10 +49,10 @@ impl MaxPool {
 /// # Errors
 ///
 /// Sizes beyond the kernels' counters.
-pub fn max_pool(s: &MaxPool) -> Result<Plan> {
+pub fn max_pool(s: &MaxPool, element: Element) -> Result<Plan> {
     let [keys, values, y] = operands();
     let mut plan = Plan::new(3);
-    let launch = Launch::elements(Module::Pool, "max_pool", s.windows())?
+    let launch = Launch::elements(Module::Pool, kernel!(element, "max_pool"), s.windows())?
         .with(args![keys, values, y, Arg::Null, long("y", s.windows())?])
         .with(s.args()?);
     plan.launches.push(launch);
@@ -65,13 +65,13 @@ pub fn max_pool(s: &MaxPool) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`max_pool`].
-pub fn max_pool_adjoint(s: &MaxPool) -> Result<Plan> {
+pub fn max_pool_adjoint(s: &MaxPool, element: Element) -> Result<Plan> {
     let [keys, gy, gx] = operands();
     let mut plan = Plan::new(3);
     let places = plan.scratch(s.windows());
     let len = s.planes * s.h * s.w;
     plan.launches = vec![
-        Launch::elements(Module::Pool, "max_pool", s.windows())?
+        Launch::elements(Module::Pool, kernel!(element, "max_pool"), s.windows())?
             .with(args![
                 keys,
                 Arg::Null,
@@ -80,7 +80,7 @@ pub fn max_pool_adjoint(s: &MaxPool) -> Result<Plan> {
                 long("y", s.windows())?
             ])
             .with(s.args()?),
-        Launch::elements(Module::Pool, "max_pool_backward", len)?
+        Launch::elements(Module::Pool, kernel!(element, "max_pool_backward"), len)?
             .with(args![gy, places, gx, long("x", len)?])
             .with(s.args()?),
     ];

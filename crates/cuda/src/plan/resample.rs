@@ -2,8 +2,8 @@
 
 use super::operands;
 use crate::{
-    Launch, Plan, Result,
-    launch::{args, int, long},
+    Element, Launch, Plan, Result,
+    launch::{args, int, kernel, long},
     modules::Module,
 };
 
@@ -19,12 +19,12 @@ pub struct Resample {
 }
 
 /// Operands: x `[planes, h, w]`, y `[planes, out_h, out_w]`; then for the rows and then for the columns the first input of each
-/// output (`int`), the offsets of its weights (`int`, one more than outputs), and all weights.
+/// output (`int`), the offsets of its weights (`int`, one more than outputs), and all weights (float32).
 ///
 /// # Errors
 ///
 /// Sizes beyond the kernels' counters.
-pub fn resample(s: &Resample) -> Result<Plan> {
+pub fn resample(s: &Resample, element: Element) -> Result<Plan> {
     let [
         x,
         y,
@@ -37,7 +37,7 @@ pub fn resample(s: &Resample) -> Result<Plan> {
     ] = operands();
     let len = s.planes * s.out_h * s.out_w;
     let mut plan = Plan::new(8);
-    let launch = Launch::elements(Module::Resample, "resample", len)?;
+    let launch = Launch::elements(Module::Resample, kernel!(element, "resample"), len)?;
     plan.launches.push(launch.with(args![
         x,
         y,

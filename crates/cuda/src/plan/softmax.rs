@@ -2,8 +2,8 @@
 
 use super::operands;
 use crate::{
-    Buffer, Launch, Plan, Result,
-    launch::{args, long},
+    Buffer, Element, Launch, Plan, Result,
+    launch::{args, kernel, long},
     modules::Module,
 };
 
@@ -12,11 +12,11 @@ use crate::{
 /// # Errors
 ///
 /// Sizes beyond the kernels' counters.
-pub fn softmax(outer: usize, len: usize, inner: usize) -> Result<Plan> {
+pub fn softmax(outer: usize, len: usize, inner: usize, element: Element) -> Result<Plan> {
     let [x, y] = operands();
     plan(
-        "softmax_rows",
-        "softmax_lines",
+        kernel!(element, "softmax_rows"),
+        kernel!(element, "softmax_lines"),
         &[x, y],
         [outer, len, inner],
     )
@@ -27,10 +27,14 @@ pub fn softmax(outer: usize, len: usize, inner: usize) -> Result<Plan> {
 /// # Errors
 ///
 /// As [`softmax`].
-pub fn softmax_backward(outer: usize, len: usize, inner: usize) -> Result<Plan> {
+pub fn softmax_backward(outer: usize, len: usize, inner: usize, element: Element) -> Result<Plan> {
     let [y, gy, gx] = operands();
-    let kernels = ("softmax_rows_backward", "softmax_lines_backward");
-    plan(kernels.0, kernels.1, &[y, gy, gx], [outer, len, inner])
+    plan(
+        kernel!(element, "softmax_rows_backward"),
+        kernel!(element, "softmax_lines_backward"),
+        &[y, gy, gx],
+        [outer, len, inner],
+    )
 }
 
 fn plan(

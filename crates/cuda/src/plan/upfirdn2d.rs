@@ -5,7 +5,7 @@ use domex_kernels::{epilogue::EpilogueShape, upfirdn::UpFirDnShape};
 use super::{Epilogue, operands};
 use crate::{
     Arg, Element, Launch, Plan, Result,
-    launch::{args, int, long},
+    launch::{args, int, kernel, long},
     modules::Module,
 };
 
@@ -19,22 +19,24 @@ pub fn taps(s: &UpFirDnShape, filter: &[f64]) -> Vec<f32> {
     taps
 }
 
-/// Operands: x `[planes, h, w]`, [`taps`], y `[planes, out_h, out_w]`.
+/// Operands: x `[planes, h, w]`, [`taps`], which are float32, y `[planes, out_h, out_w]`.
 ///
 /// # Errors
 ///
 /// Sizes that do not fit each other, or the kernels' counters.
-pub fn upfirdn2d(s: &UpFirDnShape) -> Result<Plan> {
+pub fn upfirdn2d(s: &UpFirDnShape, element: Element) -> Result<Plan> {
     let [x, taps, y] = operands();
     let mut plan = Plan::new(3);
     let (first, rest) = common(s)?;
-    let launch = Launch::elements(Module::Upfirdn2d, "upfirdn2d", len(s))?;
+    let kernel = kernel!(element, "upfirdn2d");
+    let launch = Launch::elements(Module::Upfirdn2d, kernel, len(s))?;
     plan.launches
         .push(launch.with(args![x, taps, y]).with(first).with(rest));
     Ok(plan)
 }
 
-/// The same, and the epilogue of planes `[n, channels]`. Operands: x, taps, y, which is of `element`, then those that `epilogue` names.
+/// The same, and the epilogue of planes `[n, channels]`. Operands: x, taps, y, then those that `epilogue` names. With `floats` x and the
+/// latter are float32 whatever y is.
 ///
 /// # Errors
 ///
@@ -44,16 +46,20 @@ pub fn upfirdn2d_epilogue(
     e: &EpilogueShape,
     epilogue: &Epilogue,
     element: Element,
+    floats: bool,
 ) -> Result<Plan> {
     let [x, taps, y] = operands();
     let (first, rest) = common(s)?;
     epilogue.check(e, len(s))?;
     let mut plan = Plan::new(3 + epilogue.operands());
-    let kernel = element.of([
-        "upfirdn2d_epilogue_f32",
-        "upfirdn2d_epilogue_f16",
-        "upfirdn2d_epilogue_bf16",
-    ]);
+    let kernel = match floats {
+        false => kernel!(element, "upfirdn2d_epilogue"),
+        true => element.of([
+            "upfirdn2d_epilogue_f32",
+            "upfirdn2d_epilogue_f32_f16",
+            "upfirdn2d_epilogue_f32_bf16",
+        ]),
+    };
     let launch = Launch::elements(Module::Upfirdn2d, kernel, len(s))?;
     plan.launches.push(
         launch

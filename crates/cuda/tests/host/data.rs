@@ -1,5 +1,21 @@
 //! Reproducible numbers, and the comparison.
 
+use domex_cuda::Element;
+
+/// All that memory may hold.
+pub const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bf16];
+
+/// The error that an element explains: of float32 that of the arithmetic, and of a half type the rounding of the result, too, of which
+/// operands that were rounded before know nothing.
+pub fn tolerance(element: Element, arithmetic: f64) -> f64 {
+    arithmetic
+        + match element {
+            Element::F32 => 0.0,
+            Element::F16 => 4.9e-4,
+            Element::Bf16 => 3.95e-3,
+        }
+}
+
 /// Numbers in [−1, 1), from a multiplicative congruential sequence.
 pub fn noise(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1;

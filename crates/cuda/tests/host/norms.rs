@@ -1,11 +1,14 @@
 //! Layer, group and pixel norm; softmax.
 
-use domex_cuda::plan::{self, Affine, Line};
+use domex_cuda::{
+    Element,
+    plan::{self, Affine, Line},
+};
 use domex_kernels::rows::{self, LayerNorm, RowsShape};
 
 use crate::{
-    data::{assert_close, noise, wide},
-    runner::floats,
+    data::{ELEMENTS, assert_close, noise, tolerance, wide},
+    runner::{alike, floats, rounded},
 };
 
 /// The norm of every line in float64, and the derivative along g, by their formulas. Weights come per element.
@@ -90,57 +93,66 @@ fn norms_along_any_axis_agree_with_the_formula() {
         ),
     ];
     for (l, affine) in cases {
-        let len = l.outer * l.len * l.inner;
-        let [x, g] = [noise(len, 1), noise(len, 2)];
-        let [weight, bias] = [noise(affine.channels, 3), noise(affine.channels, 4)];
-        let spread = |t: &[f32]| -> Vec<f64> {
-            (0..len)
-                .map(|e| f64::from(t[e / affine.repeat % affine.channels]))
-                .collect()
-        };
-        let what = format!("{l:?} {affine:?}");
-
-        let [y, gx, normal] = by_hand(&l, &wide(&x), &spread(&weight), &spread(&bias), &wide(&g));
-        let plan = plan::norm(&l, Some(affine)).unwrap();
-        let Some(got) = floats(&plan, &[&x, &weight, &bias], &[(1, len)]) else {
-            return;
-        };
-        assert_close(&got[0], &y, 1e-5, &what);
-        let [mut g_weight, mut g_bias] = [(); 2].map(|()| vec![0.0; affine.channels]);
-        for e in 0..len {
-            g_weight[e / affine.repeat % affine.channels] += f64::from(g[e]) * normal[e];
-            g_bias[e / affine.repeat % affine.channels] += f64::from(g[e]);
+        for element in ELEMENTS {
+            agrees(&l, affine, element);
         }
-        let plan = plan::norm_backward(&l, Some(affine), true).unwrap();
-        let outputs = [(2, len), (4, affine.channels), (5, affine.channels)];
-        let Some(got) = floats(&plan, &[&x, &g, &weight], &outputs) else {
-            return;
-        };
-        for (got, want) in got.iter().zip([&gx, &g_weight, &g_bias]) {
-            assert_close(got, want, 2e-5, &what);
-        }
-        // A frozen weight: gx alone.
-        let plan = plan::norm_backward(&l, Some(affine), false).unwrap();
-        assert_eq!((plan.launches.len(), plan.scratch.len()), (1, 0));
-        let Some(got) = floats(&plan, &[&x, &g, &weight], &[(2, len)]) else {
-            return;
-        };
-        assert_close(&got[0], &gx, 2e-5, &what);
-
-        let [y, gx, _] = by_hand(&l, &wide(&x), &vec![1.0; len], &vec![0.0; len], &wide(&g));
-        let Some(got) = floats(&plan::norm(&l, None).unwrap(), &[&x], &[(1, len)]) else {
-            return;
-        };
-        assert_close(&got[0], &y, 1e-5, &what);
-        let Some(got) = floats(
-            &plan::norm_backward(&l, None, false).unwrap(),
-            &[&x, &g],
-            &[(2, len)],
-        ) else {
-            return;
-        };
-        assert_close(&got[0], &gx, 2e-5, &what);
     }
+}
+
+fn agrees(l: &Line, affine: Affine, element: Element) {
+    let len = l.outer * l.len * l.inner;
+    let [x, g] = [noise(len, 1), noise(len, 2)].map(|t| rounded(&t, element));
+    let [weight, bias] = [3, 4].map(|seed| rounded(&noise(affine.channels, seed), element));
+    let spread = |t: &[f32]| -> Vec<f64> {
+        (0..len)
+            .map(|e| f64::from(t[e / affine.repeat % affine.channels]))
+            .collect()
+    };
+    let what = format!("{l:?} {affine:?} {element:?}");
+    let [near, far] = [1e-5, 2e-5].map(|arithmetic| tolerance(element, arithmetic));
+
+    let [y, gx, normal] = by_hand(l, &wide(&x), &spread(&weight), &spread(&bias), &wide(&g));
+    let plan = plan::norm(l, Some(affine), element).unwrap();
+    let Some(got) = alike(&plan, &[&x, &weight, &bias], &[(1, len)], element) else {
+        return;
+    };
+    assert_close(&got[0], &y, near, &what);
+    let [mut g_weight, mut g_bias] = [(); 2].map(|()| vec![0.0; affine.channels]);
+    for e in 0..len {
+        g_weight[e / affine.repeat % affine.channels] += f64::from(g[e]) * normal[e];
+        g_bias[e / affine.repeat % affine.channels] += f64::from(g[e]);
+    }
+    let plan = plan::norm_backward(l, Some(affine), true, element).unwrap();
+    let outputs = [(2, len), (4, affine.channels), (5, affine.channels)];
+    let Some(got) = alike(&plan, &[&x, &g, &weight], &outputs, element) else {
+        return;
+    };
+    for (got, want) in got.iter().zip([&gx, &g_weight, &g_bias]) {
+        assert_close(got, want, far, &what);
+    }
+    // A frozen weight: gx alone.
+    let plan = plan::norm_backward(l, Some(affine), false, element).unwrap();
+    assert_eq!((plan.launches.len(), plan.scratch.len()), (1, 0));
+    let Some(got) = alike(&plan, &[&x, &g, &weight], &[(2, len)], element) else {
+        return;
+    };
+    assert_close(&got[0], &gx, far, &what);
+
+    let [y, gx, _] = by_hand(l, &wide(&x), &vec![1.0; len], &vec![0.0; len], &wide(&g));
+    let Some(got) = alike(
+        &plan::norm(l, None, element).unwrap(),
+        &[&x],
+        &[(1, len)],
+        element,
+    ) else {
+        return;
+    };
+    assert_close(&got[0], &y, near, &what);
+    let plan = plan::norm_backward(l, None, false, element).unwrap();
+    let Some(got) = alike(&plan, &[&x, &g], &[(2, len)], element) else {
+        return;
+    };
+    assert_close(&got[0], &gx, far, &what);
 }
 
 #[test]
@@ -173,6 +185,7 @@ fn a_layer_norm_agrees_with_the_cpu() {
             channels: 65,
             repeat: 1,
         }),
+        Element::F32,
     )
     .unwrap();
     let Some(got) = floats(&plan, &[&x, &weight, &bias], &[(1, x.len())]) else {
@@ -187,46 +200,54 @@ fn softmax_along_any_axis_agrees_with_the_cpu_both_ways() {
         let count = outer * len * inner;
         let x: Vec<f32> = noise(count, 1).iter().map(|v| 30.0 * v).collect();
         let g = noise(count, 2);
-        // To rows for the CPU's kernel, and back.
-        let place = |row: usize, i: usize| (row / inner * len + i) * inner + row % inner;
-        let s = RowsShape {
-            rows: outer * inner,
-            width: len,
-        };
-        let gather = |t: &[f32]| -> Vec<f64> {
-            (0..count)
-                .map(|e| f64::from(t[place(e / len, e % len)]))
-                .collect()
-        };
-        let scatter = |t: &[f64]| {
-            let mut all = vec![0.0; count];
-            (0..count).for_each(|e| all[place(e / len, e % len)] = t[e]);
-            all
-        };
-        let [mut y, mut gx] = [(); 2].map(|()| vec![0.0; count]);
-        rows::softmax(&s, &gather(&x), &mut y).unwrap();
-        rows::softmax_backward(&s, &y, &gather(&g), &mut gx).unwrap();
-        let what = format!("{outer} {len} {inner}");
-        let Some(got) = floats(
-            &plan::softmax(outer, len, inner).unwrap(),
-            &[&x],
-            &[(1, count)],
-        ) else {
-            return;
-        };
-        assert_close(&got[0], &scatter(&y), 5e-6, &what);
-        let plan = plan::softmax_backward(outer, len, inner).unwrap();
-        let Some(got) = floats(&plan, &[&got[0], &g], &[(2, count)]) else {
-            return;
-        };
-        assert_close(&got[0], &scatter(&gx), 1e-5, &what);
+        for element in ELEMENTS {
+            softmax_agrees([outer, len, inner], &x, &g, element);
+        }
     }
+}
+
+fn softmax_agrees([outer, len, inner]: [usize; 3], x: &[f32], g: &[f32], element: Element) {
+    let (count, [x, g]) = (x.len(), [x, g].map(|t| rounded(t, element)));
+    // To rows for the CPU's kernel, and back.
+    let place = |row: usize, i: usize| (row / inner * len + i) * inner + row % inner;
+    let s = RowsShape {
+        rows: outer * inner,
+        width: len,
+    };
+    let gather = |t: &[f32]| -> Vec<f64> {
+        (0..count)
+            .map(|e| f64::from(t[place(e / len, e % len)]))
+            .collect()
+    };
+    let scatter = |t: &[f64]| {
+        let mut all = vec![0.0; count];
+        (0..count).for_each(|e| all[place(e / len, e % len)] = t[e]);
+        all
+    };
+    let [mut y, mut gx] = [(); 2].map(|()| vec![0.0; count]);
+    rows::softmax(&s, &gather(&x), &mut y).unwrap();
+    let what = format!("{outer} {len} {inner} {element:?}");
+    let plan = plan::softmax(outer, len, inner, element).unwrap();
+    let Some(got) = alike(&plan, &[&x], &[(1, count)], element) else {
+        return;
+    };
+    assert_close(&got[0], &scatter(&y), tolerance(element, 5e-6), &what);
+    rows::softmax_backward(&s, &gather(&got[0]), &gather(&g), &mut gx).unwrap();
+    let plan = plan::softmax_backward(outer, len, inner, element).unwrap();
+    let Some(got) = alike(&plan, &[&got[0], &g], &[(2, count)], element) else {
+        return;
+    };
+    assert_close(&got[0], &scatter(&gx), tolerance(element, 1e-5), &what);
 }
 
 #[test]
 fn softmax_of_masked_scores_is_zero_there() {
     let x = [1000.0, 1000.0, f32::NEG_INFINITY];
-    let Some(got) = floats(&plan::softmax(1, 3, 1).unwrap(), &[&x], &[(1, 3)]) else {
+    let Some(got) = floats(
+        &plan::softmax(1, 3, 1, Element::F32).unwrap(),
+        &[&x],
+        &[(1, 3)],
+    ) else {
         return;
     };
     assert_eq!(got[0], [0.5, 0.5, 0.0]);

@@ -174,22 +174,29 @@ pub fn floats(
     operands: &[&[f32]],
     outputs: &[(usize, usize)],
 ) -> Option<Vec<Vec<f32>>> {
+    alike(plan, operands, outputs, Element::F32)
+}
+
+/// The same with operands that are all of this element.
+#[must_use]
+pub fn alike(
+    plan: &Plan,
+    operands: &[&[f32]],
+    outputs: &[(usize, usize)],
+    element: Element,
+) -> Option<Vec<Vec<f32>>> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     let mut inputs = operands.iter();
     for i in 0..plan.operands {
         all.push(match outputs.iter().find(|(at, _)| *at == i) {
-            Some(&(_, len)) => vec![0xff; 4 * len],
-            None => bytes(inputs.next().unwrap()),
+            Some(&(_, len)) => vec![0xff; element.bytes() * len],
+            None => packed(inputs.next().unwrap(), element),
         });
     }
     assert!(inputs.next().is_none(), "more inputs than the plan takes");
     let after = run(plan, &all)?;
-    Some(
-        outputs
-            .iter()
-            .map(|&(at, _)| from_bytes(&after[at]))
-            .collect(),
-    )
+    let output = |&(at, _): &(usize, usize)| unpacked(&after[at], element);
+    Some(outputs.iter().map(output).collect())
 }
 
 /// The same with operands of these elements, and one result: its number, its length, its element.
@@ -199,43 +206,44 @@ pub fn elements(
     operands: &[(&[f32], Element)],
     (at, len, element): (usize, usize, Element),
 ) -> Option<Vec<f32>> {
-    let mut all: Vec<Vec<u8>> = operands
-        .iter()
-        .map(|(values, element)| match element {
-            Element::F32 => bytes(values),
-            Element::F16 => values
-                .iter()
-                .flat_map(|&v| f16::from_f32(v).to_le_bytes())
-                .collect(),
-            Element::Bf16 => values
-                .iter()
-                .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
-                .collect(),
-        })
-        .collect();
+    let operands = operands.iter();
+    let mut all: Vec<Vec<u8>> = operands.map(|(values, of)| packed(values, *of)).collect();
     all.insert(at, vec![0xff; element.bytes() * len]);
-    let result = run(plan, &all)?.swap_remove(at);
-    let halves = || result.as_chunks::<2>().0.iter().copied();
-    Some(match element {
-        Element::F32 => from_bytes(&result),
+    Some(unpacked(&run(plan, &all)?[at], element))
+}
+
+/// Memory of this element, rounded from floats.
+pub fn packed(values: &[f32], element: Element) -> Vec<u8> {
+    let values = values.iter();
+    match element {
+        Element::F32 => values.flat_map(|v| v.to_le_bytes()).collect(),
+        Element::F16 => values
+            .flat_map(|&v| f16::from_f32(v).to_le_bytes())
+            .collect(),
+        Element::Bf16 => values
+            .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
+            .collect(),
+    }
+}
+
+/// And back.
+pub fn unpacked(bytes: &[u8], element: Element) -> Vec<f32> {
+    let halves = || bytes.as_chunks::<2>().0.iter().copied();
+    match element {
+        Element::F32 => from_bytes(bytes),
         Element::F16 => halves().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
         Element::Bf16 => halves().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
-    })
+    }
 }
 
 /// What is left of `values` in memory of this kind.
 #[must_use]
 pub fn rounded(values: &[f32], element: Element) -> Vec<f32> {
-    let round = |v: f32| match element {
-        Element::F32 => v,
-        Element::F16 => f16::from_f32(v).to_f32(),
-        Element::Bf16 => bf16::from_f32(v).to_f32(),
-    };
-    values.iter().map(|&v| round(v)).collect()
+    unpacked(&packed(values, element), element)
 }
 
 pub fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    packed(values, Element::F32)
 }
 
 pub fn from_bytes(bytes: &[u8]) -> Vec<f32> {

@@ -1,12 +1,15 @@
 //! Minibatch deviation, the optimizer, sums over channels.
 
 use candle_core::{Device, Tensor, Var};
-use domex_cuda::plan::{self, MinibatchStd};
+use domex_cuda::{
+    Element,
+    plan::{self, MinibatchStd},
+};
 use domex_kernels::adam::{self, Adam, AdamState};
 
 use crate::{
-    data::{assert_close, noise, wide},
-    runner::{bytes, floats, from_bytes, run},
+    data::{ELEMENTS, assert_close, noise, tolerance, wide},
+    runner::{alike, bytes, from_bytes, rounded, run},
 };
 
 #[test]
@@ -20,38 +23,35 @@ fn the_minibatch_deviation_agrees_with_the_cpu_both_ways() {
             group,
             pixels: h * w,
         };
-        let x = noise(n * c * h * w, 1);
-        let var =
-            Var::from_tensor(&Tensor::from_vec(x.clone(), (n, c, h, w), &Device::Cpu).unwrap())
-                .unwrap();
-        let y = domex_ops::minibatch_std(&var, Some(group), sets).unwrap();
-        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let want = flat(&y);
-        let Some(got) = floats(&plan::minibatch_std(&s).unwrap(), &[&x], &[(1, want.len())]) else {
-            return;
-        };
-        assert_close(&got[0], &want, 2e-6, &format!("{s:?}"));
-        let gy = noise(want.len(), 2);
-        let along = Tensor::from_vec(gy.clone(), y.shape(), &Device::Cpu).unwrap();
-        let want = flat(
-            (y * along)
-                .unwrap()
-                .sum_all()
-                .unwrap()
-                .backward()
-                .unwrap()
-                .get(&var)
-                .unwrap(),
-        );
-        let Some(got) = floats(
-            &plan::minibatch_std_backward(&s).unwrap(),
-            &[&x, &gy],
-            &[(2, x.len())],
-        ) else {
-            return;
-        };
-        assert_close(&got[0], &want, 2e-5, &format!("{s:?}"));
+        for element in ELEMENTS {
+            minibatch_std_agrees(&s, [h, w], element);
+        }
     }
+}
+
+fn minibatch_std_agrees(s: &MinibatchStd, [h, w]: [usize; 2], element: Element) {
+    let x = rounded(&noise(s.n * s.c * h * w, 1), element);
+    let shape = (s.n, s.c, h, w);
+    let var = Tensor::from_vec(x.clone(), shape, &Device::Cpu).unwrap();
+    let var = Var::from_tensor(&var).unwrap();
+    let y = domex_ops::minibatch_std(&var, Some(s.group), s.sets).unwrap();
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let want = flat(&y);
+    let plan = plan::minibatch_std(s, element).unwrap();
+    let what = format!("{s:?} {element:?}");
+    let Some(got) = alike(&plan, &[&x], &[(1, want.len())], element) else {
+        return;
+    };
+    assert_close(&got[0], &want, tolerance(element, 2e-6), &what);
+    let gy = rounded(&noise(want.len(), 2), element);
+    let along = Tensor::from_vec(gy.clone(), y.shape(), &Device::Cpu).unwrap();
+    let loss = (y * along).unwrap().sum_all().unwrap();
+    let want = flat(loss.backward().unwrap().get(&var).unwrap());
+    let plan = plan::minibatch_std_backward(s, element).unwrap();
+    let Some(got) = alike(&plan, &[&x, &gy], &[(2, x.len())], element) else {
+        return;
+    };
+    assert_close(&got[0], &want, tolerance(element, 2e-5), &what);
 }
 
 #[test]
@@ -116,12 +116,19 @@ fn an_average_moves_by_its_share() {
 
 #[test]
 fn sums_over_channels_agree_with_the_formula() {
+    for element in ELEMENTS {
+        sums_agree(element);
+    }
+}
+
+fn sums_agree(element: Element) {
     let (n, c, pixels) = (3, 5, 301);
     let [x, y, s] = [
         noise(n * c * pixels, 1),
         noise(n * c * pixels, 2),
         noise(n * c, 3),
-    ];
+    ]
+    .map(|t| rounded(&t, element));
     let [x64, y64] = [wide(&x), wide(&y)];
     let at = |i: usize, j: usize, p: usize| (i * c + j) * pixels + p;
     let all =
@@ -139,22 +146,44 @@ fn sums_over_channels_agree_with_the_formula() {
         .map(|(i, j, p)| f64::from(x[at(i, j, p)]) * f64::from(s[i * c + j]))
         .collect();
     let cases = [
-        (plan::scale_rows(n * c, pixels), vec![&x[..], &s], scaled),
-        (plan::dot_rows(n * c, pixels), vec![&x[..], &y], dots),
-        (plan::channel_sum(n, c, pixels), vec![&x[..]], channels),
-        (plan::plane_sum(n, c, pixels), vec![&x[..]], each),
-        (plan::plane_sum(1, n * c, pixels), vec![&x[..]], shared),
         (
-            plan::join(x.len(), s.len()),
+            plan::scale_rows(n * c, pixels, element),
+            vec![&x[..], &s],
+            scaled,
+        ),
+        (
+            plan::dot_rows(n * c, pixels, element),
+            vec![&x[..], &y],
+            dots,
+        ),
+        (
+            plan::channel_sum(n, c, pixels, element),
+            vec![&x[..]],
+            channels,
+        ),
+        (plan::plane_sum(n, c, pixels, element), vec![&x[..]], each),
+        (
+            plan::plane_sum(1, n * c, pixels, element),
+            vec![&x[..]],
+            shared,
+        ),
+        (
+            plan::join(x.len(), s.len(), element),
             vec![&x[..], &s],
             [x64, wide(&s)].concat(),
         ),
     ];
     for (plan, operands, want) in cases {
         let plan = plan.unwrap();
-        let Some(got) = floats(&plan, &operands, &[(operands.len(), want.len())]) else {
+        let output = (operands.len(), want.len());
+        let Some(got) = alike(&plan, &operands, &[output], element) else {
             return;
         };
-        assert_close(&got[0], &want, 1e-5, plan.launches[0].kernel);
+        assert_close(
+            &got[0],
+            &want,
+            tolerance(element, 1e-5),
+            plan.launches[0].kernel,
+        );
     }
 }

@@ -8,8 +8,8 @@ use domex_kernels::{
 };
 
 use crate::{
-    data::{assert_close, noise, wide},
-    runner::{elements, floats},
+    data::{ELEMENTS, assert_close, noise, tolerance, wide},
+    runner::{elements, rounded},
 };
 
 /// As the networks have it, and with everything odd.
@@ -70,13 +70,18 @@ fn operands(s: &UpFirDnShape) -> [Vec<f32>; 3] {
 fn resampling_agrees_with_the_cpu() {
     for s in shapes().into_iter().flat_map(|s| [s, s.adjoint()]) {
         let [x, filter, taps] = operands(&s);
-        let mut want = vec![0.0; s.planes * s.out_h() * s.out_w()];
-        upfirdn::upfirdn2d(&s, &wide(&filter), &wide(&x), &mut want).unwrap();
-        let plan = plan::upfirdn2d(&s).unwrap();
-        let Some(got) = floats(&plan, &[&x, &taps], &[(2, want.len())]) else {
-            return;
-        };
-        assert_close(&got[0], &want, 2e-6, &format!("{s:?}"));
+        for element in ELEMENTS {
+            let x = rounded(&x, element);
+            let mut want = vec![0.0; s.planes * s.out_h() * s.out_w()];
+            upfirdn::upfirdn2d(&s, &wide(&filter), &wide(&x), &mut want).unwrap();
+            let plan = plan::upfirdn2d(&s, element).unwrap();
+            let operands = [(&x[..], element), (&taps[..], Element::F32)];
+            let Some(got) = elements(&plan, &operands, (2, want.len(), element)) else {
+                return;
+            };
+            let most = tolerance(element, 2e-6);
+            assert_close(&got, &want, most, &format!("{element:?} {s:?}"));
+        }
     }
 }
 
@@ -99,29 +104,42 @@ fn resampling_with_an_epilogue_agrees_with_the_cpu() {
             gain: 1.4,
             clamp: Some(0.9),
         };
-        let [x64, filter64, scale64, shift64, bias64] =
-            [&x, &filter, &scale, &shift, &bias].map(|v| wide(v));
-        let cpu = epilogue::Epilogue {
-            scale: Some(&scale64),
-            noise: Some(&shift64),
-            bias: Some(&bias64),
-            act,
-            gain: 1.4,
-            clamp: Some(0.9),
-        };
-        let mut want = vec![0.0; 6 * e.pixels];
-        epilogue::forward_filtered(&s, Taps::Full(&filter64), &e, &cpu, &x64, &mut want).unwrap();
-        for (element, tolerance) in [
-            (Element::F32, 5e-6),
-            (Element::F16, 5e-4),
-            (Element::Bf16, 4e-3),
+        // As after a convolution that rounds nothing, and as an operator.
+        for (element, from) in [
+            (Element::F32, Element::F32),
+            (Element::F16, Element::F32),
+            (Element::Bf16, Element::F32),
+            (Element::F16, Element::F16),
+            (Element::Bf16, Element::Bf16),
         ] {
-            let plan = plan::upfirdn2d_epilogue(&s, &e, &parts, element).unwrap();
-            let operands = [&x, &taps, &scale, &shift, &bias].map(|v| (&v[..], Element::F32));
+            let [x, scale, shift, bias] = [&x, &scale, &shift, &bias].map(|t| rounded(t, from));
+            let [x64, filter64, scale64, shift64, bias64] =
+                [&x, &filter, &scale, &shift, &bias].map(|v| wide(v));
+            let cpu = epilogue::Epilogue {
+                scale: Some(&scale64),
+                noise: Some(&shift64),
+                bias: Some(&bias64),
+                act,
+                gain: 1.4,
+                clamp: Some(0.9),
+            };
+            let mut want = vec![0.0; 6 * e.pixels];
+            let taps64 = Taps::Full(&filter64);
+            epilogue::forward_filtered(&s, taps64, &e, &cpu, &x64, &mut want).unwrap();
+            let floats = from == Element::F32;
+            let plan = plan::upfirdn2d_epilogue(&s, &e, &parts, element, floats).unwrap();
+            let operands = [
+                (&x[..], from),
+                (&taps[..], Element::F32),
+                (&scale[..], from),
+                (&shift[..], from),
+                (&bias[..], from),
+            ];
             let Some(got) = elements(&plan, &operands, (2, want.len(), element)) else {
                 return;
             };
-            assert_close(&got, &want, tolerance, &format!("{element:?} {s:?}"));
+            let what = format!("{from:?} to {element:?} {s:?}");
+            assert_close(&got, &want, tolerance(element, 5e-6), &what);
         }
     }
 }

@@ -78,7 +78,7 @@ impl Fused<'_> {
         let mut small = Small::default();
         let epilogue = self.epilogue(&mut small, h * w)?;
         let element = element(dtype)?;
-        let plan = plan::upfirdn2d_epilogue(filter.shape(), &shape, &epilogue, element);
+        let plan = plan::upfirdn2d_epilogue(filter.shape(), &shape, &epilogue, element, true);
         let made = Operand::New(n * channels * h * w, element);
         let mut made = small.run(plan, &[y.contiguous()?], &filter.cuda_taps(), made)?;
         made.tensor(&(n, channels, h, w).into())

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use candle_core::{CudaStorage, Layout, Result, Shape, Tensor};
-use domex_cuda::{Buffer, Element, plan};
+use domex_cuda::{Buffer, plan};
 use domex_kernels::{Activation, epilogue::EpilogueShape};
 
 use super::{Curve, Epilogue, Gradients, Part};
 use crate::{
     cpu::Borrowed,
-    cuda::{Input, Operand, compute, run},
+    cuda::{Input, Operand, compute, element, element_of, run},
     upfirdn2d::Resample,
 };
 
@@ -83,15 +83,19 @@ impl Epilogue {
         } = self.shape;
         let mut shape = l.shape().clone().into_dims();
         let mut inputs = vec![Input::All(s, l)];
+        let element = element_of(s)?;
         let taps = self.filter.as_ref().map(Resample::cuda_taps);
         let plan = match (&self.filter, &taps) {
             (Some(filter), Some(taps)) => {
                 inputs.push(Input::Floats(taps));
                 shape[2..].copy_from_slice(&filter.size());
                 let parts = self.cuda_parts(3, scale.is_some());
-                plan::upfirdn2d_epilogue(filter.shape(), &self.shape, &parts, Element::F32)
+                plan::upfirdn2d_epilogue(filter.shape(), &self.shape, &parts, element, false)
             }
-            _ => plan::epilogue_forward(&self.shape, &self.cuda_parts(2, scale.is_some())),
+            _ => {
+                let parts = self.cuda_parts(2, scale.is_some());
+                plan::epilogue_forward(&self.shape, &parts, element)
+            }
         };
         let output = inputs.len();
         inputs.extend(self.cuda_inputs(scale, added));
@@ -106,7 +110,7 @@ impl Epilogue {
         added: Option<&Tensor>,
         g: &Tensor,
     ) -> Result<Gradients> {
-        let g = g.contiguous()?;
+        let (g, element) = (g.contiguous()?, element(x.dtype())?);
         let [x_data, g_data] = [x, &g].map(Borrowed::new);
         let [scale_data, added_data] = [scale, added].map(|t| t.map(Borrowed::new));
         let scale_data = scale_data.as_ref().map(Borrowed::cuda).transpose()?;
@@ -122,13 +126,13 @@ impl Epilogue {
         let mut operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::floats(x.elem_count()),
+            Operand::New(x.elem_count(), element),
         ];
-        operands.extend(made.map(|(_, len)| Operand::floats(len)));
+        operands.extend(made.map(|(_, len)| Operand::New(len, element)));
         let parts = self.cuda_parts(operands.len(), scale.is_some());
         let small = self.cuda_inputs(scale_data, added_data);
         operands.extend(small.into_iter().map(Operand::Read));
-        let plan = plan::epilogue_backward(&self.shape, &parts, wanted);
+        let plan = plan::epilogue_backward(&self.shape, &parts, wanted, element);
         let mut made = run(plan, operands)?;
         let for_x = made.tensor(x.shape())?;
         let for_scale = tracked

@@ -34,10 +34,10 @@ impl CustomOp2 for Join {
         s2: &candle_core::CudaStorage,
         l2: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let (first, second) = (l1.dims()[0], l2.dims()[0]);
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
-        let plan = domex_cuda::plan::join(first, second);
+        let plan = domex_cuda::plan::join(first, second, element_of(s1)?);
         let both = compute(plan, &inputs, 2, first + second)?;
         Ok((both, Shape::from(first + second)))
     }

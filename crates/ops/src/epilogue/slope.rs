@@ -39,7 +39,7 @@ impl CustomOp1 for Slope {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let x = Borrowed::new(&self.x);
         let [scale, added] = [&self.scale, &self.added].map(|t| t.as_ref().map(Borrowed::new));
         let scale = scale.as_ref().map(Borrowed::cuda).transpose()?;
@@ -48,7 +48,8 @@ impl CustomOp1 for Slope {
         let parts = self.epilogue.cuda_parts(3, scale.is_some());
         let mut inputs = vec![Input::All(x, x_layout), Input::All(s, l)];
         inputs.extend(self.epilogue.cuda_inputs(scale, added));
-        let plan = domex_cuda::plan::epilogue_slope(&self.epilogue.shape, &parts);
+        let (shape, element) = (&self.epilogue.shape, element_of(s)?);
+        let plan = domex_cuda::plan::epilogue_slope(shape, &parts, element);
         let gz = compute(plan, &inputs, 2, l.shape().elem_count())?;
         Ok((gz, l.shape().clone()))
     }

@@ -8,7 +8,7 @@ use crate::{
     autograd::in_backward,
     body::Body,
     cpu::Borrowed,
-    cuda::{Input, Operand, compute, run},
+    cuda::{Input, Operand, compute, element, element_of, run},
 };
 
 impl Sets {
@@ -23,14 +23,18 @@ impl Sets {
     }
 
     fn cuda_backward(&self, x: &Tensor, g: &Tensor) -> Result<Tensor> {
-        let g = g.contiguous()?;
+        let (g, element) = (g.contiguous()?, element(x.dtype())?);
         let [x_data, g_data] = [x, &g].map(Borrowed::new);
         let operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::floats(x.elem_count()),
+            Operand::New(x.elem_count(), element),
         ];
-        run(plan::minibatch_std_backward(&self.plan()), operands)?.tensor(x.shape())
+        run(
+            plan::minibatch_std_backward(&self.plan(), element),
+            operands,
+        )?
+        .tensor(x.shape())
     }
 }
 
@@ -46,7 +50,7 @@ impl CustomOp1 for Sets {
     fn cuda_fwd(&self, s: &CudaStorage, l: &Layout) -> Result<(CudaStorage, Shape)> {
         let (n, c, h, w) = l.shape().dims4()?;
         let shape = Shape::from((n, c + self.channels, h, w));
-        let plan = plan::minibatch_std(&self.plan());
+        let plan = plan::minibatch_std(&self.plan(), element_of(s)?);
         let y = compute(plan, &[Input::All(s, l)], 1, shape.elem_count())?;
         Ok((y, shape))
     }

@@ -194,8 +194,8 @@ impl CustomOp1 for Normalise {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
-        let plan = domex_cuda::plan::norm(&self.0.cuda(), None);
+        use crate::cuda::{Input, compute, element_of};
+        let plan = domex_cuda::plan::norm(&self.0.cuda(), None, element_of(s)?);
         let y = compute(plan, &[Input::All(s, l)], 1, l.shape().elem_count())?;
         Ok((y, l.shape().clone()))
     }
@@ -317,8 +317,9 @@ impl CustomOp3 for NormaliseAffine {
         s3: &candle_core::CudaStorage,
         l3: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
-        let plan = domex_cuda::plan::norm(&self.line.cuda(), Some(self.affine.cuda()));
+        use crate::cuda::{Input, compute, element_of};
+        let affine = Some(self.affine.cuda());
+        let plan = domex_cuda::plan::norm(&self.line.cuda(), affine, element_of(s1)?);
         let inputs = [Input::All(s1, l1), Input::All(s2, l2), Input::All(s3, l3)];
         let y = compute(plan, &inputs, 1, l1.shape().elem_count())?;
         Ok((y, l1.shape().clone()))
@@ -428,8 +429,8 @@ impl CustomOp2 for NormaliseGrad {
         s2: &candle_core::CudaStorage,
         l2: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
-        let plan = domex_cuda::plan::norm_backward(&self.0.cuda(), None, false);
+        use crate::cuda::{Input, compute, element_of};
+        let plan = domex_cuda::plan::norm_backward(&self.0.cuda(), None, false, element_of(s1)?);
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
         let out = compute(plan, &inputs, 2, l1.shape().elem_count())?;
         Ok((out, l1.shape().clone()))

@@ -223,20 +223,21 @@ impl CustomOp1 for Separable {
         s: &candle_core::CudaStorage,
         l: &Layout,
     ) -> candle_core::Result<(candle_core::CudaStorage, Shape)> {
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element_of};
         let (n, c, h, w) = l.shape().dims4()?;
         if (h, w) != (self.rows.inputs, self.cols.inputs) {
             candle_core::bail!("resample: planes of {h}x{w} do not fit the weight tables");
         }
         let (out_h, out_w) = (self.rows.outputs(), self.cols.outputs());
         let shape = Shape::from((n, c, out_h, out_w));
-        let plan = domex_cuda::plan::resample(&domex_cuda::plan::Resample {
+        let sizes = domex_cuda::plan::Resample {
             planes: n * c,
             h,
             w,
             out_h,
             out_w,
-        });
+        };
+        let plan = domex_cuda::plan::resample(&sizes, element_of(s)?);
         let single = |t: &Table| t.weights.iter().map(|&v| v as f32).collect::<Vec<_>>();
         let (row_weights, col_weights) = (single(&self.rows), single(&self.cols));
         let inputs = [

@@ -6,7 +6,7 @@ use domex_cuda::plan;
 use super::{Affine, Line, NormaliseAffine};
 use crate::{
     cpu::Borrowed,
-    cuda::{Input, Operand, run},
+    cuda::{Input, Operand, element, run},
 };
 
 impl Affine {
@@ -40,18 +40,20 @@ impl NormaliseAffine {
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [x_data, g_data, weight_data] = [x, g, weight].map(Borrowed::new);
+        let element = element(x.dtype())?;
         let wanted = weight.track_op() || bias.track_op();
         let mut operands = vec![
             Operand::Read(Input::of(&x_data)?),
             Operand::Read(Input::of(&g_data)?),
-            Operand::floats(x.elem_count()),
+            Operand::New(x.elem_count(), element),
             Operand::Read(Input::of(&weight_data)?),
         ];
         if wanted {
-            operands.extend([weight, bias].map(|t| Operand::floats(t.elem_count())));
+            let made = [weight, bias].map(|t| Operand::New(t.elem_count(), element));
+            operands.extend(made);
         }
         let affine = Some(self.affine.cuda());
-        let plan = plan::norm_backward(&self.line.cuda(), affine, wanted);
+        let plan = plan::norm_backward(&self.line.cuda(), affine, wanted, element);
         let mut made = run(plan, operands)?;
         let for_x = made.tensor(x.shape())?;
         if !wanted {
