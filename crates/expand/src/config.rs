@@ -30,6 +30,10 @@ pub struct Config {
     /// where no gradient is differentiated again (R1, path length).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub low_memory: bool,
+    /// Whether the CLIP models and the perceptual network that losses are made of are held in float16: half the memory, and tensor cores
+    /// multiply. Pictures, features and losses are float32 all the same. It is for GPUs; who loads the networks does it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub half_losses: bool,
     /// Learning rate of all networks; the optimizer's betas are 0 and 0.99. Adam without a first
     /// moment moves every weight by about this much a step, whatever the loss.
     pub lr: f64,
@@ -89,10 +93,11 @@ fn is_default<T: Default + PartialEq>(config: &T) -> bool {
 }
 
 /// Keys of the settings, but for those of the source's training.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "batch",
     "micro_batch",
     "low_memory",
+    "half_losses",
     "lr",
     "cooldown",
     "distance",
@@ -148,6 +153,7 @@ impl Default for Config {
             batch: 4,
             micro_batch: None,
             low_memory: false,
+            half_losses: false,
             lr: 0.001,
             cooldown: 0.0,
             distance: None,

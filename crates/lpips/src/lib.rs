@@ -13,6 +13,8 @@
 //!
 //! [`mod@file`] reads and writes a network in one file; [`published`] makes one of the files that were published.
 //!
+//! A network of a half type takes pictures of float32, too, and says distances of them in float32: [`domex_ops::half`].
+//!
 //! Left out on purpose: training, and dropout, which does nothing at evaluation.
 //!
 //! ```
@@ -39,9 +41,9 @@ pub use backbone::Backbone;
 pub use error::{Error, Result};
 
 use backbone::Network;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use domex_ops::{Resize, UnitLength, resize, unit_distance};
+use domex_ops::{Resize, UnitLength, half, resize, unit_distance};
 use serde::{Deserialize, Serialize};
 
 /// Which distance. The published default is version 0.1 with its learned heads.
@@ -95,6 +97,8 @@ pub struct Lpips {
 pub struct Features {
     layers: Vec<Tensor>,
     size: (usize, usize),
+    /// Of the picture, in which distances are said.
+    dtype: DType,
 }
 
 impl Features {
@@ -102,7 +106,7 @@ impl Features {
     pub fn detach(&self) -> Self {
         Self {
             layers: self.layers.iter().map(Tensor::detach).collect(),
-            size: self.size,
+            ..*self
         }
     }
 
@@ -115,7 +119,7 @@ impl Features {
         let layers = self.layers.iter().map(|layer| layer.narrow(0, first, n));
         Ok(Self {
             layers: layers.collect::<candle_core::Result<_>>()?,
-            size: self.size,
+            ..*self
         })
     }
 
@@ -131,7 +135,7 @@ impl Features {
             .map(|layer| layer.index_select(numbers, 0));
         Ok(Self {
             layers: layers.collect::<candle_core::Result<_>>()?,
-            size: self.size,
+            ..*self
         })
     }
 }
@@ -173,10 +177,12 @@ impl Lpips {
             [_, 3, _, _] => {}
             dims => return Err(Error::shape("pictures", dims, "[n, 3, h, w]")),
         }
-        match self.scale_input {
-            true => self.network.forward(&self.scale_input(pictures)?),
-            false => self.network.forward(pictures),
-        }
+        let scaled = match self.scale_input {
+            true => self.scale_input(pictures)?,
+            false => pictures.clone(),
+        };
+        self.network
+            .forward(&half::enter(&scaled, self.shift.dtype())?)
     }
 
     /// The mean over all pixels `[n, c]` of the last depth's features: what a Fréchet distance is taken of.
@@ -189,7 +195,7 @@ impl Lpips {
         let last = raw
             .last()
             .ok_or_else(|| Error::shape("features", &[], "at least one depth"))?;
-        Ok(last.mean((2, 3))?)
+        Ok(half::leave(last, pictures.dtype())?.mean((2, 3))?)
     }
 
     /// Colours `[n, 3, h, w]` in `[-1, 1]`, shifted and scaled to what the backbone was trained on.
@@ -198,9 +204,8 @@ impl Lpips {
     ///
     /// A wrong shape.
     pub fn scale_input(&self, pictures: &Tensor) -> Result<Tensor> {
-        Ok(pictures
-            .broadcast_sub(&self.shift)?
-            .broadcast_div(&self.scale)?)
+        let [shift, scale] = [&self.shift, &self.scale].map(|t| t.to_dtype(pictures.dtype()));
+        Ok(pictures.broadcast_sub(&shift?)?.broadcast_div(&scale?)?)
     }
 
     /// What the distance compares; see [`between`](Self::between).
@@ -214,6 +219,7 @@ impl Lpips {
         Ok(Features {
             layers: raw,
             size: (h, w),
+            dtype: pictures.dtype(),
         })
     }
 
@@ -268,7 +274,7 @@ impl Lpips {
             .iter()
             .zip(&b.layers)
             .enumerate()
-            .map(|(layer, (a, b))| self.map(layer, a, b))
+            .map(|(layer, (one, other))| Ok(half::leave(&self.map(layer, one, other)?, a.dtype)?))
             .collect()
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use domex_clip::{Bundle, Clip, Preprocess, Tokenizer};
+use domex_ops::half;
 use image::RgbImage;
 
 use crate::{Error, Result};
@@ -46,12 +47,22 @@ impl Guide {
     ///
     /// A file that holds no CLIP network, with its name; a weight that is not above 0.
     pub fn load(path: &Path, weight: f64, device: &Device) -> Result<Self> {
+        Self::load_as(path, weight, DType::F32, device)
+    }
+
+    /// The same held as numbers of `dtype`. Those of a half type take half the memory; pictures and features are float32 all the
+    /// same.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_as(path: &Path, weight: f64, dtype: DType, device: &Device) -> Result<Self> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         if !(weight.is_finite() && weight > 0.0) {
             let what = format!("weight of CLIP network {}", path.display());
             return Err(Error::config(what, weight, "a number above 0"));
         }
-        let bundle = Bundle::load(path, DType::F32, device);
+        let bundle = Bundle::load(path, dtype, device);
         let bundle = bundle.map_err(|error| Error::file(path, &error))?;
         let mut guide = Self::new(name, bundle.clip, Arc::new(bundle.tokenizer));
         guide.weight = weight;
@@ -77,9 +88,9 @@ impl Guide {
     /// A wrong shape or type.
     pub fn features(&self, pictures: &Tensor) -> Result<Tensor> {
         let pixels = self.preprocess().apply(pictures)?;
-        let pixels = pixels.to_dtype(self.clip.logit_scale().dtype())?;
+        let pixels = half::enter(&pixels, self.clip.logit_scale().dtype())?;
         let features = self.clip.image_features(&pixels)?;
-        Ok(features.to_dtype(pictures.dtype())?)
+        Ok(half::leave(&features, pictures.dtype())?)
     }
 
     /// [`features`](Self::features) of as many pictures as there are, some after the other, without a graph.

@@ -60,6 +60,7 @@ mod error;
 pub mod frozen;
 pub mod gelu;
 pub mod grid_sample;
+pub mod half;
 pub mod linear;
 pub mod matmul;
 pub mod minibatch_std;

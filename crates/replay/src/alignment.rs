@@ -124,7 +124,16 @@ impl Perceptual {
     ///
     /// A file that holds no such network, with its name.
     pub fn load(path: &Path, device: &Device) -> domex_lpips::Result<Self> {
-        Ok(Self(Lpips::load(path, DType::F32, device)?))
+        Self::load_as(path, DType::F32, device)
+    }
+
+    /// The same held as numbers of `dtype`; pictures and distances are float32 all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_as(path: &Path, dtype: DType, device: &Device) -> domex_lpips::Result<Self> {
+        Ok(Self(Lpips::load(path, dtype, device)?))
     }
 }
 

@@ -10,6 +10,7 @@
 mod expansion;
 mod golden;
 mod networks;
+mod halves;
 mod operators;
 mod page;
 mod part;

@@ -6,6 +6,7 @@ use domex_stylegan2::{GeneratorConfig, Model, Noise, Precision, Truncation};
 use serde_json::json;
 
 use super::{
+    halves,
     part::{Found, Setup, Task, with_tf32},
     times::seconds,
 };
@@ -64,6 +65,7 @@ pub fn tasks(setup: &Setup) -> Vec<Task> {
             ));
         }
     }
+    tasks.extend(halves::tasks());
     let n = batches[1];
     for pass in [Pass::Forward, Pass::Pixels] {
         tasks.push(timed(

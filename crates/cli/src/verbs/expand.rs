@@ -70,7 +70,7 @@ pub struct Expand {
     pub out: Option<PathBuf>,
     /// Resume a run: its folder, or one of its snapshots. Its settings stay; only its length may change
     #[arg(long, value_name = "RUN", conflicts_with_all = [
-        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "micro_batch", "low_memory", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "rank", "block", "top", "phase", "class", "gamma", "ema",
+        "model", "tasks", "domain", "source", "method", "teacher", "teacher_clip", "clip", "perceptual", "data", "mirror", "skip_bad", "background", "resize", "batch", "micro_batch", "low_memory", "half_losses", "lr", "cooldown", "distance", "dimensions", "reserve", "parametrisation", "rank", "block", "top", "phase", "class", "gamma", "ema",
         "lambda_expand", "lambda_direction", "lambda_global", "lambda_src", "scale_src", "lambda_lpips", "lambda_l2", "plateau",
     ])]
     pub resume: Option<PathBuf>,
@@ -172,6 +172,10 @@ pub struct SettingArgs {
     /// What is learnt is the same as with --micro-batch 1, but for rounding in R1 and path length
     #[arg(long)]
     pub low_memory: bool,
+    /// Hold the CLIP models and the perceptual network in float16: half their memory and, on a card with tensor cores, less time. Losses
+    /// are added up in float32; docs/expansion.md says how far they are off. For --device cuda
+    #[arg(long)]
+    pub half_losses: bool,
     /// Start N processes on this machine that share each step, as mpirun -n N, torchrun or srun do on several; see
     /// docs/machines.md. Each computes some of its passes, so the bits are those of one process with the same --micro-batch
     /// [default: 1]
@@ -276,6 +280,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
         runs::refuse_occupied(&out)?;
     }
     let (mut settings, mut model, notices) = settings_and_model(context, args, before)?;
+    settings.type_of_losses(&context.device)?;
     if let Model::StyleGan2(model) = &mut model {
         // The averaged one is expanded.
         model.g = None;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::DType;
 use domex_error::user_error;
 use domex_nada::Guide;
 use domex_stylegan2::Generator;
@@ -73,7 +74,7 @@ pub fn guides(
 ) -> domex_error::Result<(Vec<Guide>, Vec<String>)> {
     let guide = |model: &ClipModel| -> domex_error::Result<_> {
         let hash = domex_checkpoint::sha256_file(&model.path)?;
-        Ok((model.guide(&context.device)?, hash))
+        Ok((model.guide(DType::F32, &context.device)?, hash))
     };
     models.iter().map(guide).collect()
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use domex_data::picture::Background;
 use domex_distil::{Folder, Pace, Stopped, Translator, Way};
 use domex_error::user_error;
@@ -275,6 +275,17 @@ impl Settings {
         let own = tasks.flat_map(|task| task.kind().map_or(Vec::new(), |kind| kind.files(task)));
         Ok(std::iter::once(model)
             .chain(clip)
+    /// The type of the numbers of the networks that losses are made of.
+    pub fn type_of_losses(&self, device: &Device) -> domex_error::Result<DType> {
+        match self.config.half_losses {
+            true if device.is_cpu() => Err(user_error(
+                "--half-losses: float16 is for GPUs, and would only take longer on the CPU; add --device cuda, or for a new run leave it out",
+            )),
+            true => Ok(DType::F16),
+            false => Ok(DType::F32),
+        }
+    }
+
             .chain(self.perceptual.clone())
             .chain(teacher.transpose()?.unwrap_or_default())
             .chain(own)
@@ -287,11 +298,13 @@ impl Settings {
         device: &Device,
         watch: impl Fn(Pace) + Send + Sync + 'static,
     ) -> domex_error::Result<Networks> {
-        let clip = self.clip.iter().map(|model| model.guide(device));
-        let texture = self.texture.as_ref().map(|model| model.guide(device));
+        let dtype = self.type_of_losses(device)?;
+        let clip = self.clip.iter().map(|model| model.guide(dtype, device));
+        let texture = self.texture.as_ref();
+        let texture = texture.map(|model| model.guide(dtype, device));
         let distance = self.perceptual.as_deref();
         let distance = distance.map(|path| -> domex_error::Result<Arc<dyn ImageDistance>> {
-            let network = Perceptual::load(path, device)?;
+            let network = Perceptual::load_as(path, dtype, device)?;
             Ok(match self.config.low_memory {
                 true => Arc::new(Recomputed(network)),
                 false => Arc::new(network),
@@ -399,6 +412,10 @@ impl Settings {
             ),
             (
                 "length",
+        if c.half_losses {
+            let line = "CLIP models and perceptual network in float16".to_owned();
+            lines.push(("losses", line));
+        }
                 format!(
                     "{} steps, a tick every {} steps, a snapshot every {} ticks",
                     length.steps, length.tick, length.snap
@@ -479,8 +496,8 @@ fn needs(file: &TaskFile) -> domex_error::Result<Needs> {
 
 impl ClipModel {
     /// The network, under the name that tasks call it.
-    pub fn guide(&self, device: &Device) -> domex_error::Result<Guide> {
-        let mut guide = Guide::load(&self.path, self.weight, device)?;
+    pub fn guide(&self, dtype: DType, device: &Device) -> domex_error::Result<Guide> {
+        let mut guide = Guide::load_as(&self.path, self.weight, dtype, device)?;
         guide.name.clone_from(&self.name);
         Ok(guide)
     }

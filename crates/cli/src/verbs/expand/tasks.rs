@@ -208,6 +208,7 @@ fn flags(file: &mut TaskFile, args: &SettingArgs) {
     set(&mut config.batch, args.batch);
     config.micro_batch = args.micro_batch.or(config.micro_batch);
     config.low_memory |= args.low_memory;
+    config.half_losses |= args.half_losses;
     set(&mut config.lr, args.lr);
     set(&mut config.cooldown, args.cooldown);
     config.distance = args.distance.or(config.distance);
