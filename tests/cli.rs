@@ -235,6 +235,10 @@ fn bad_flags_are_refused_with_what_is_allowed() {
             "info --random --allow-tf32",
             &["--allow-tf32 is for GPUs", "--device cuda"],
         ),
+        (
+            "info --random --no-cudnn",
+            &["--no-cudnn is for GPUs", "--device cuda"],
+        ),
         ("generat", &["generate"]),
     ] {
         world.refused(line, texts);

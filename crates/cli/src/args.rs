@@ -17,6 +17,9 @@ pub struct Common {
     /// Let a GPU round the factors of float32 products to eleven bits (TF32), which its tensor cores multiply several times as fast
     #[arg(long, global = true)]
     pub allow_tf32: bool,
+    /// Convolve on a GPU by this program's own kernels, even where cuDNN is
+    #[arg(long, global = true)]
+    pub no_cudnn: bool,
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -45,7 +45,13 @@ impl Context {
                 "--allow-tf32 is for GPUs: the CPU has no such numbers; leave it out, or add --device cuda",
             ));
         }
+        if common.no_cudnn && device.is_cpu() {
+            return Err(user_error(
+                "--no-cudnn is for GPUs: the CPU has no cuDNN; leave it out, or add --device cuda",
+            ));
+        }
         domex_ops::allow_tf32(common.allow_tf32);
+        domex_ops::allow_cudnn(!common.no_cudnn);
         Ok(Self {
             device,
             seed: common.seed.unwrap_or(0),
@@ -54,6 +60,7 @@ impl Context {
             team,
             compute: std::iter::once(format!("--device={}", common.device))
                 .chain(common.allow_tf32.then(|| "--allow-tf32".to_owned()))
+                .chain(common.no_cudnn.then(|| "--no-cudnn".to_owned()))
                 .chain(common.threads.map(|threads| format!("--threads={threads}")))
                 .collect(),
             show: match (common.quiet, common.log_format) {
@@ -131,7 +138,7 @@ fn open_device(name: &str) -> domex_error::Result<Device> {
 fn open_cuda(index: usize) -> Result<Device, String> {
     let card = domex_cuda::compile::open(index).map_err(|error| error.to_string())?;
     tracing::info!(?card, "found a CUDA device");
-    Device::new_cuda(index).map_err(|error| error.to_string())
+    domex_ops::device::cuda(index).map_err(|error| error.to_string())
 }
 
 /// What is wrong with every GPU.
@@ -143,21 +150,36 @@ fn open_cuda(_: usize) -> Result<Device, String> {
     Err(format!("{NO_CUDA}; or use --device cpu"))
 }
 
-/// The first GPU in words, or why none can be used. Nothing is opened on it.
+/// A GPU, for people.
+pub struct Gpu {
+    /// What it is.
+    pub name: String,
+    /// The version of cuDNN, or why there is none.
+    pub cudnn: Result<String, String>,
+}
+
+/// The first GPU, or why none can be used. Nothing is opened on it.
 #[cfg(feature = "cuda")]
-pub fn gpu() -> Result<String, String> {
+pub fn gpu() -> Result<Gpu, String> {
     let card = domex_cuda::device::find(0).map_err(|error| error.to_string())?;
     let (major, minor) = card.capability;
-    Ok(format!(
+    let name = format!(
         "{}, {:.0} GiB, compute capability {major}.{minor}, driver for CUDA {}",
         card.name,
         card.memory as f64 / f64::from(1 << 30),
         card.driver_version()
-    ))
+    );
+    let cudnn = domex_cuda::cudnn::Cudnn::shared();
+    Ok(Gpu {
+        name,
+        cudnn: cudnn
+            .map(domex_cuda::cudnn::Cudnn::version)
+            .map_err(|error| error.to_string()),
+    })
 }
 
-/// The first GPU in words, or why none can be used.
+/// The first GPU, or why none can be used.
 #[cfg(not(feature = "cuda"))]
-pub fn gpu() -> Result<String, String> {
+pub fn gpu() -> Result<Gpu, String> {
     Err(NO_CUDA.to_owned())
 }

@@ -1,4 +1,4 @@
-// Stands for CUDA's driver, NVRTC, cuBLAS, cuRAND and NCCL, as far as candle's CUDA backend and ours call them on one stream: memory is the
+// Stands for CUDA's driver, NVRTC, cuBLAS, cuRAND, cuDNN and NCCL, as far as candle's CUDA backend and ours call them on one stream: memory is the
 // host's, and a launch runs the kernel behind the shim. So the code that calls kernels on a device runs on a machine without one. There are two
 // devices of different names.
 //
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <map>
@@ -62,21 +63,25 @@ API cuDeviceGetAttribute(int *value, int which, int) {
     return 0;
 }
 
-// One context, one stream, one event: each call is done when it returns.
+#include "copies.h"
+
+// All work goes onto one stream. Each thread's own, of which one thread does not wait for another's, is nobody's here.
+static void on(void *stream) {
+    if (stream == (void *)2) stop("work on each thread's own stream", 2);
+    catch_up();
+}
+
+// One context, one stream: each call is done when it returns, but for copies from page-locked memory.
 API cuDevicePrimaryCtxRetain(void **context, int) { return *context = (void *)1, 0; }
 API cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 API cuCtxGetCurrent(void **context) { return *context = (void *)1, 0; }
 API cuCtxSetCurrent(void *) { return 0; }
-API cuCtxSynchronize() { return 0; }
+API cuCtxSynchronize() { return known(asked), 0; }
 API cuStreamCreate(void **stream, unsigned) { return *stream = (void *)1, 0; }
 API cuStreamDestroy_v2(void *) { return 0; }
-API cuStreamSynchronize(void *) { return 0; }
+API cuStreamSynchronize(void *) { return known(asked), 0; }
 API cuStreamWaitEvent(void *, void *, unsigned) { return 0; }
 API cuStreamIsCapturing(void *, int *status) { return *status = 0, 0; }
-API cuEventCreate(void **event, unsigned) { return *event = (void *)1, 0; }
-API cuEventDestroy_v2(void *) { return 0; }
-API cuEventRecord(void *, void *) { return 0; }
-API cuEventSynchronize(void *) { return 0; }
 API cuGetErrorName(int, const char **name) { return *name = "an error of the stand-in", 0; }
 API cuGetErrorString(int code, const char **text) { return cuGetErrorName(code, text); }
 
@@ -93,6 +98,7 @@ API cuMemAlloc_v2(uint64_t *address, size_t size) {
 }
 API cuMemFree_v2(uint64_t address) {
     std::lock_guard<std::recursive_mutex> held(lock);
+    catch_up();
     auto found = buffers.find((char *)address);
     if (found == buffers.end()) stop("what is freed is no buffer", address);
     check_guards(found->first, found->second);
@@ -101,20 +107,22 @@ API cuMemFree_v2(uint64_t address) {
     buffers.erase(found);
     return 0;
 }
-API cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *) {
-    inside(to, size);
-    return memcpy((void *)to, from, size), 0;
+API cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *stream) {
+    on(stream), inside(to, size);
+    return ask(to, from, size), 0;
 }
-API cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *) {
-    inside(from, size);
+API cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream) {
+    on(stream), inside(from, size);
+    // To memory that is not page-locked: the call returns when all is done.
+    known(asked);
     return memcpy(to, (void *)from, size), 0;
 }
-API cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *) {
-    inside(to, size), inside(from, size);
+API cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *stream) {
+    on(stream), inside(to, size), inside(from, size);
     return memmove((void *)to, (void *)from, size), 0;
 }
-API cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *) {
-    inside(to, size);
+API cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *stream) {
+    on(stream), inside(to, size);
     return memset((void *)to, value, size), 0;
 }
 
@@ -136,11 +144,12 @@ API cuModuleGetFunction(void **function, void *, const char *name) {
     return *function = &known[kernel], 0;
 }
 API cuLaunchKernel(const Function *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y, unsigned threads_z,
-                   unsigned shared, void *, void **args, void **) {
+                   unsigned shared, void *stream, void **args, void **) {
     // As the driver: an invalid value. No kernel here has blocks of more than one dimension.
     bool blocks = x && y && z && x <= 0x7fffffff && y <= 65535 && z <= 65535;
     if (!blocks || threads == 0 || threads > 1024 || threads_y != 1 || threads_z != 1 || shared > 48 << 10) return 1;
     std::lock_guard<std::recursive_mutex> held(lock);
+    on(stream);
     function->launch(function->kernel, args, x, y, z, threads, shared);
     return 0;
 }
@@ -167,7 +176,7 @@ API curandSetStream(void *, void *) { return 0; }
 // cuBLAS: matrix products, in the order of columns, added up in float64.
 API cublasCreate_v2(void **handle) { return *handle = (void *)1, 0; }
 API cublasDestroy_v2(void *) { return 0; }
-API cublasSetStream_v2(void *, void *) { return 0; }
+API cublasSetStream_v2(void *, void *stream) { return on(stream), 0; }
 
 enum Type { FLOAT = 0, DOUBLE = 1, HALF = 2, BRAIN = 14 };
 
@@ -207,6 +216,7 @@ struct Matrix {
 // c = alpha a b; nobody here asks for a beta.
 static int multiply(int m, int n, int k, double alpha, Matrix a, Matrix b, double beta, void *c, int type, long lead, long stride, int count) {
     if (beta != 0.0) stop("a product that is added to something", count);
+    catch_up();
     for (long batch = 0; batch < count; batch++)
         for (long col = 0; col < n; col++)
             for (long row = 0; row < m; row++) {
@@ -230,6 +240,8 @@ API cublasDgemmStridedBatched(void *, int turn_a, int turn_b, int m, int n, int 
     return multiply(m, n, k, *alpha, {a, DOUBLE, turn_a != 0, lead_a, (long)stride_a}, {b, DOUBLE, turn_b != 0, lead_b, (long)stride_b}, *beta, c,
                     DOUBLE, lead_c, stride_c, count);
 }
+
+#include "cudnn.h"
 
 // NCCL among the threads of a process: sums of the last rank first, so that they are not those of another order by chance.
 struct Id {
@@ -273,7 +285,8 @@ API ncclCommInitRank(Member **member, int size, Id id, int rank) {
     together(clique, held, [] {});
     return 0;
 }
-API ncclAllReduce(const float *from, float *to, size_t len, int type, int operation, Member *member, void *) {
+API ncclAllReduce(const float *from, float *to, size_t len, int type, int operation, Member *member, void *stream) {
+    on(stream);
     if (type != 7 || operation != 0) return 4; // As NCCL: an invalid argument. No other is asked for.
     inside((uint64_t)from, len * sizeof *from), inside((uint64_t)to, len * sizeof *to);
     std::unique_lock<std::mutex> held(nccl);

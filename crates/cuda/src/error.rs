@@ -46,6 +46,24 @@ pub enum Error {
         /// What it says.
         why: String,
     },
+    /// cuDNN refused.
+    #[error("cuDNN: {call} failed: {why}")]
+    Cudnn {
+        /// The function.
+        call: &'static str,
+        /// What it says.
+        why: String,
+        /// Whether it does not do this at all, and nothing else is wrong.
+        unsupported: bool,
+    },
+    /// cuDNN is there, but of another version.
+    #[error("cuDNN is of version {found}, needed is 8 or 9; {get}")]
+    CudnnVersion {
+        /// Its version.
+        found: String,
+        /// How to get it.
+        get: &'static str,
+    },
     /// The driver is older than the compiler whose output it is to load.
     #[error(
         "the NVIDIA driver supports CUDA {}, but NVRTC is of CUDA {}; update the driver, or install an older NVRTC",

@@ -4,6 +4,7 @@
 //! - [`plan`]: for each operator the launches that compute it: kernel, grid, arguments, scratch memory. A [`Plan`] knows no
 //!   device; what runs it does. The tests run the same plans on the host, where `shim/cuda_shim.h` takes CUDA's place.
 //! - [`compile`]: NVRTC, loaded when it is first needed, and a cache of what it made.
+//! - [`cudnn`]: convolutions by NVIDIA's own library, where it is there.
 //! - [`nccl`]: sums over several GPUs.
 //! - [`device`]: whether this machine can run them, and if not, what is missing and where it was looked for.
 //!
@@ -11,6 +12,7 @@
 //! (`candle-kernels`); it links against nothing of CUDA, and builds on any machine.
 
 pub mod compile;
+pub mod cudnn;
 pub mod device;
 mod error;
 mod launch;

@@ -20,7 +20,8 @@
 //! so derivatives of any order are exact. Only operands that track get one. The transposed
 //! convolution is `I`.
 //!
-//! On a CUDA device a convolution of which no gradient will be asked adds its bias, and what else follows, in its own kernel.
+//! On a CUDA device a convolution of which no gradient will be asked adds its bias, and what else follows, in its own kernel. The three
+//! operators alone are cuDNN's, where it is there and does them with the same bits each time ([`allow_cudnn`]), and else our kernels'.
 //!
 //! Half precision is that of memory: products are added up in float32, and the result is rounded once. On a CUDA device the kernels
 //! read and write it; elsewhere the operands are widened. Which cards multiply by tensor cores, and when, says [`crate::tf32`].
@@ -40,6 +41,11 @@ use crate::{
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
+#[cfg(feature = "cuda")]
+mod cudnn;
+mod library;
+
+pub use self::library::{allow_cudnn, computed_by_cudnn};
 
 #[cfg(feature = "cuda")]
 use self::cuda::Fused;
@@ -107,7 +113,7 @@ pub(crate) fn activated(
     bias_act(&y, bias, act)
 }
 
-/// All by one kernel, where the device has it and no gradient will be asked for; elsewhere None.
+/// All by one kernel, where there is more than the convolution, the device has it, and no gradient will be asked for; elsewhere None.
 #[cfg(feature = "cuda")]
 fn at_once(
     s: &ConvShape,
@@ -116,7 +122,8 @@ fn at_once(
     bias: Option<&Tensor>,
     curve: Curve,
 ) -> Result<Option<Tensor>> {
-    if BODIES.without_graph(&[Some(x), Some(weight), bias]) != Body::Cuda {
+    let plain = bias.is_none() && curve.is_identity();
+    if plain || BODIES.without_graph(&[Some(x), Some(weight), bias]) != Body::Cuda {
         return Ok(None);
     }
     let fused = Fused {
@@ -343,16 +350,21 @@ impl CustomOp2 for Conv {
         use candle_core::backend::BackendStorage;
         use domex_cuda::plan;
 
-        use crate::cuda::{Input, compute};
+        use crate::cuda::{Input, compute, element};
+        let shape = self.result();
+        let asked = cudnn::convolution(self.part, self.shape, element(s1.dtype())?, self.tf32);
+        let len = shape.elem_count();
+        if let Some(y) = cudnn::computed(&asked, [(s1, l1), (s2, l2)], len)? {
+            return Ok((y, shape));
+        }
         let products = cuda::products(s1.dtype(), self.tf32)?;
         let plan = match self.part {
             Part::Forward => plan::conv_forward(&self.shape, &plan::Fused::NONE, products),
             Part::InputGrad => plan::conv_grad_input(&self.shape, products),
             Part::WeightGrad => plan::conv_grad_weight(&self.shape, products),
         };
-        let shape = self.result();
         let inputs = [Input::All(s1, l1), Input::All(s2, l2)];
-        Ok((compute(plan, &inputs, 2, shape.elem_count())?, shape))
+        Ok((compute(plan, &inputs, 2, len)?, shape))
     }
 
     fn bwd(

@@ -21,7 +21,7 @@ use candle_core::{
 use domex_cuda::{Arg, Element, Launch, Plan};
 use half::{bf16, f16};
 
-use crate::cpu::Borrowed;
+use crate::{cpu::Borrowed, upload};
 
 /// An operand that a plan reads.
 #[derive(Clone)]
@@ -147,6 +147,8 @@ macro_rules! by_element {
     };
 }
 
+pub(crate) use by_element;
+
 /// An operand's memory while the kernels run; of elements only their bytes.
 enum Memory<'a> {
     Read(CudaView<'a, u8>),
@@ -168,7 +170,7 @@ impl<'a> Memory<'a> {
             Operand::Read(input) => match input.on_device() {
                 Some((storage, _)) => Self::Read(bytes_of(storage, input.range()?)?),
                 None => Self::Sent(match input {
-                    Input::Once(_) => Arc::new(device.clone_htod(&input.bytes())?),
+                    Input::Once(_) => Arc::new(upload::values(&input.bytes(), device)?),
                     _ => sent(device, input.bytes())?,
                 }),
             },
@@ -210,7 +212,7 @@ fn sent(device: &CudaDevice, bytes: Vec<u8>) -> Result<Arc<CudaSlice<u8>>> {
 }
 
 /// The bytes of these elements.
-fn bytes_of(storage: &CudaStorage, range: Range<usize>) -> Result<CudaView<'_, u8>> {
+pub(crate) fn bytes_of(storage: &CudaStorage, range: Range<usize>) -> Result<CudaView<'_, u8>> {
     by_element!(element(storage.dtype())?, T => {
         let bytes = range.len() * size_of::<T>();
         let slice = storage.as_cuda_slice::<T>()?;

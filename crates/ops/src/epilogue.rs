@@ -53,7 +53,7 @@ impl Curve {
         clamp: None,
     };
 
-    fn is_identity(self) -> bool {
+    pub(crate) fn is_identity(self) -> bool {
         self.is_linear() && self.gain == 1.0
     }
 

@@ -76,11 +76,12 @@ pub mod testing;
 pub mod tf32;
 pub mod unit_distance;
 pub mod upfirdn2d;
+pub mod upload;
 pub mod upsample;
 
 pub use attention::{Mask, attention};
 pub use bias_act::{Activation, BiasAct, bias_act};
-pub use conv::{conv_transpose2d, conv2d};
+pub use conv::{allow_cudnn, computed_by_cudnn, conv_transpose2d, conv2d};
 pub use conv_resample::conv2d_resample;
 pub use domain_modulation::{WeightChange, domain_modulated_conv2d};
 pub use error::{Error, Result};
@@ -102,4 +103,5 @@ pub use unit_distance::{UnitLength, unit_distance};
 pub use upfirdn2d::{
     UpFirDn, downsample2d, filter2d, setup_filter, setup_filter2d, upfirdn2d, upsample2d,
 };
+pub use upload::upload;
 pub use upsample::upsample_nearest;

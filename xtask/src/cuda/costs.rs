@@ -42,6 +42,11 @@ impl Cost {
         self.dtype.size_in_bytes() as f64 * self.values
     }
 
+    /// Whether cuDNN computes it, too: a convolution, and nothing around it.
+    pub fn by_cudnn(&self) -> bool {
+        self.kernel.starts_with("conv_")
+    }
+
     /// Whether tensor cores multiply: where no float32 number would lose bits by it.
     pub fn by_tensor_cores(&self) -> bool {
         self.dtype != DType::F32
@@ -445,6 +450,7 @@ mod tests {
     fn cost_of_a_known_row() {
         let rows = all(&Sizes::PUBLISHED);
         assert_eq!(rows[0].size, "n4 c512 16² 3×3");
+        assert_eq!(rows.iter().filter(|row| row.by_cudnn()).count(), 4 * 2 * 3);
         assert_eq!(rows[0].operations, 2.0 * 4.0 * 512.0 * 512.0 * 9.0 * 256.0);
         assert_eq!(rows[0].values, f64::from(2 * 4 * 512 * 256 + 512 * 512 * 9));
     }

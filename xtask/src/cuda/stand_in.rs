@@ -17,12 +17,13 @@ use domex_error::{Context, Result, bail};
 use super::{root, target};
 
 /// The names under which the libraries are looked for.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 7] = [
     "libcuda.so.1",
     "libnvrtc.so.12",
     "libcublas.so.12",
     "libcublasLt.so.12",
     "libcurand.so.10",
+    "libcudnn.so.9",
     "libnccl.so.2",
 ];
 

@@ -7,16 +7,18 @@
 //!
 //! Exit code 0 when all is right, 1 when a row is wrong or a part was cut short, 3 without a card.
 
+mod cudnn;
 mod expansion;
 mod golden;
-mod networks;
 mod halves;
+mod networks;
 mod operators;
 mod page;
 mod part;
 mod ranks;
 mod relay;
 mod times;
+mod uploads;
 
 use std::{
     path::{Path, PathBuf},

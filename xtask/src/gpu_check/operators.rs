@@ -14,8 +14,9 @@ use domex_ops::{
 
 use self::compared::{Bounds, compared, optimizer};
 use super::{
-    part::{Task, with_tf32},
-    ranks,
+    cudnn,
+    part::{Setup, Task, with_tf32},
+    ranks, uploads,
 };
 
 /// Precisions, with the errors that each explains: float32's sums of some thousand products, and of the others a few roundings in
@@ -63,6 +64,9 @@ const PRODUCTS: [&str; 5] = [
     "matmul",
 ];
 
+/// How the names of operators begin that convolve: by our kernels, and by cuDNN.
+const CONVOLUTIONS: [&str; 3] = ["conv2d", "conv_transpose2d", "modulated"];
+
 /// The operator that takes places.
 const GRID: &str = "grid_sample";
 
@@ -78,20 +82,29 @@ pub fn tasks() -> Vec<Task> {
         } else {
             &PRECISIONS
         };
+        let by_cudnn = CONVOLUTIONS.iter().any(|begin| name.starts_with(begin));
+        let mut add = |how: &str, dtype: DType, bounds: Bounds, tf32: bool| {
+            let (name, shapes, f) = (format!("{name}, {how}"), shapes.clone(), Rc::clone(&f));
+            let row = move |setup: &Setup| {
+                with_tf32(tf32, || compared(&shapes, &*f, dtype, bounds, setup))
+            };
+            if by_cudnn {
+                let row = row.clone();
+                tasks.push(Task::new(format!("{name}, by cuDNN"), move |setup| {
+                    cudnn::served(setup, || row(setup))
+                }));
+            }
+            tasks.push(Task::new(name, move |setup| cudnn::without(|| row(setup))));
+        };
         for &(dtype, bounds) in precisions {
-            let (shapes, f) = (shapes.clone(), Rc::clone(&f));
-            let name = format!("{name}, {}", dtype.as_str());
-            tasks.push(Task::new(name, move |setup| {
-                compared(&shapes, &*f, dtype, bounds, setup)
-            }));
+            add(dtype.as_str(), dtype, bounds, false);
         }
         if PRODUCTS.iter().any(|product| name.starts_with(product)) {
-            tasks.push(Task::new(format!("{name}, f32 by TF32"), move |setup| {
-                with_tf32(true, || compared(&shapes, &*f, DType::F32, TF32, setup))
-            }));
+            add("f32 by TF32", DType::F32, TF32, true);
         }
     }
     tasks.push(Task::new("adam and average, f32", optimizer));
+    tasks.push(uploads::task());
     tasks.push(ranks::task());
     tasks
 }

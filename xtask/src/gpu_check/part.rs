@@ -201,7 +201,7 @@ fn open(device: Where) -> Result<Device> {
 #[cfg(feature = "cuda")]
 pub fn card(index: usize) -> Result<Device> {
     domex_cuda::compile::open(index).map_err(|e| user_error(e.to_string()))?;
-    Ok(Device::new_cuda(index)?)
+    Ok(domex_ops::device::cuda(index)?)
 }
 
 /// Opens a card.

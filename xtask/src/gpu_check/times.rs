@@ -1,12 +1,16 @@
-//! How long each operator takes, beside the bound on paper of `cargo xtask cuda roofline`.
+//! How long each operator takes, beside the bound on paper of `cargo xtask cuda roofline`, and convolutions by cuDNN, where it is there.
 
 use std::time::Instant;
 
 use candle_core::Device;
 use domex_error::Result;
+use domex_ops::computed_by_cudnn;
 use serde_json::json;
 
-use super::part::{Found, Setup, Task};
+use super::{
+    cudnn,
+    part::{Found, Setup, Task},
+};
 use crate::{
     bench::work::Run,
     cuda::{
@@ -38,32 +42,61 @@ pub fn tasks(setup: &Setup) -> Vec<Task> {
         .filter(|row| row.call.is_some());
     rows.map(|row| {
         let name = format!("{}, {}", row.kernel, row.size);
-        Task::new(name, move |setup| timed(&row, &setup.device))
+        Task::new(name, move |setup| timed(&row, setup))
     })
     .collect()
 }
 
-fn timed(row: &Cost, device: &Device) -> Result<Found> {
-    let mut run = match &row.call {
-        Some(call) => call(device)?,
-        None => domex_error::bail!("{}: no operator runs it alone", row.kernel),
+fn timed(row: &Cost, setup: &Setup) -> Result<Found> {
+    let Some(call) = &row.call else {
+        domex_error::bail!("{}: no operator runs it alone", row.kernel)
     };
-    let seconds = seconds(&mut run, device)?;
+    let mut run = call(&setup.device)?;
+    let ours = cudnn::without(|| seconds(&mut run, &setup.device))?;
     let [memory, arithmetic] = bounds(row);
     let (rate, unit) = match memory > arithmetic {
-        true => (row.bytes() / seconds / 1e9, "GB/s"),
-        false => (row.operations / seconds / 1e9, "GFLOP/s"),
+        true => (row.bytes() / ours / 1e9, "GB/s"),
+        false => (row.operations / ours / 1e9, "GFLOP/s"),
     };
     let bound = memory.max(arithmetic);
+    let mut text = format!(
+        "{:.4} ms, {rate:.0} {unit}; {:.0} % of the least {:.4} ms on an {CARD}",
+        1e3 * ours,
+        100.0 * bound / ours,
+        1e3 * bound
+    );
+    let mut figures =
+        json!({ "ms": 1e3 * ours, "rate": rate, "unit": unit, "bound_ms": 1e3 * bound });
+    if row.by_cudnn() {
+        match by_cudnn(&mut run, setup)? {
+            Ok(theirs) => {
+                text += &format!(
+                    "; cuDNN {:.4} ms: ours at {:.2} of its rate",
+                    1e3 * theirs,
+                    theirs / ours
+                );
+                figures["cudnn_ms"] = json!(1e3 * theirs);
+            }
+            Err(why) => text += &format!("; {why}"),
+        }
+    }
     Ok(Found {
         ok: true,
-        text: format!(
-            "{:.4} ms, {rate:.0} {unit}; {:.0} % of the least {:.4} ms on an {CARD}",
-            1e3 * seconds,
-            100.0 * bound / seconds,
-            1e3 * bound
-        ),
-        figures: json!({ "ms": 1e3 * seconds, "rate": rate, "unit": unit, "bound_ms": 1e3 * bound }),
+        text,
+        figures,
+    })
+}
+
+/// Seconds of a run by cuDNN, or why there is none.
+fn by_cudnn(run: &mut Run, setup: &Setup) -> Result<Result<f64, String>> {
+    if let Some(why) = cudnn::missing(setup) {
+        return Ok(Err(format!("no cuDNN: {why}")));
+    }
+    let before = computed_by_cudnn();
+    let theirs = seconds(run, &setup.device)?;
+    Ok(match computed_by_cudnn() > before {
+        true => Ok(theirs),
+        false => Err("cuDNN does not do it".to_owned()),
     })
 }
 

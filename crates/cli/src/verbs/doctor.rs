@@ -8,7 +8,7 @@ use domex_kernels::simd::Isa;
 use domex_train::memory;
 use serde_json::{Value as Json, json};
 
-use crate::context::{self, Context};
+use crate::context::{self, Context, Gpu};
 use crate::paths::text;
 use crate::{assets, stdout};
 
@@ -125,7 +125,14 @@ fn memory() -> Row {
 
 fn gpu() -> Row {
     let (line, json) = match context::gpu() {
-        Ok(name) => (name.clone(), json!({ "name": name })),
+        Ok(Gpu { name, cudnn }) => {
+            let convolutions = match &cudnn {
+                Ok(version) => format!("convolutions by cuDNN {version}"),
+                Err(why) => format!("convolutions by the program's own kernels: {why}"),
+            };
+            let line = format!("{name}, {convolutions}");
+            (line, json!({ "name": name, "cudnn": cudnn.ok() }))
+        }
         Err(why) => (format!("none: {why}"), json!({ "name": null, "why": why })),
     };
     Row {

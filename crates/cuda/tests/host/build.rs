@@ -11,7 +11,7 @@ use std::{
 use domex_cuda::modules::{self, Module};
 
 /// Compilers that are tried, in order.
-const COMPILERS: [&str; 3] = ["c++", "g++", "clang++"];
+pub const COMPILERS: [&str; 3] = ["c++", "g++", "clang++"];
 
 /// The operators' kernels, those of candle's modules, and wrong ones: programs that compile side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
