@@ -1,6 +1,8 @@
 //! A picture's place in the personal space, by optimisation (section 3.3): Adam on the codes of [`AlphaSpace`], so that the
 //! generator's picture, degraded as the given one is, comes near it.
 
+use std::ops::ControlFlow;
+
 use candle_core::{Tensor, Var};
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use domex_latent::ImageDistance;
@@ -68,7 +70,7 @@ pub struct Projected {
 
 impl Projector<'_> {
     /// Projects `pictures: [n, c, h, w]` in `[-1, 1]`, each for itself: small ones where the degradation is a
-    /// down-scaling. `on_step` gets the number of steps done and the loss before the last one.
+    /// down-scaling. `on_step` gets the number of steps done and the loss before the last one, and may end the search.
     ///
     /// # Errors
     ///
@@ -77,7 +79,7 @@ impl Projector<'_> {
     pub fn project(
         &self,
         pictures: &Tensor,
-        on_step: &mut dyn FnMut(usize, f64),
+        on_step: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
     ) -> Result<Projected> {
         let config = self.config;
         if !(config.lr.is_finite() && config.lr > 0.0) {
@@ -128,7 +130,9 @@ impl Projector<'_> {
             }
             adam.step(&loss.backward()?)?;
             losses.push(value);
-            on_step(step + 1, value);
+            if on_step(step + 1, value).is_break() {
+                break;
+            }
         }
         let codes = Codes {
             alpha: alpha.as_detached_tensor().copy()?,

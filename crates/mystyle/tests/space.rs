@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::ops::ControlFlow;
+
 use candle_core::{D, DType, Device, Tensor, Var};
 use common::{anchors, apart, number, numbers};
 use domex_latent::PixelRms;
@@ -101,7 +103,9 @@ fn project(pictures: &Tensor, degradation: &Degradation, config: ProjectionConfi
         degradation,
         config,
     };
-    projector.project(pictures, &mut |_, _| {}).unwrap()
+    projector
+        .project(pictures, &mut |_, _| ControlFlow::Continue(()))
+        .unwrap()
 }
 
 fn short() -> ProjectionConfig {
@@ -209,7 +213,7 @@ fn projections_that_cannot_be_are_refused() {
             degradation,
             config: ProjectionConfig { lr, ..short() },
         };
-        let result = projector.project(pictures, &mut |_, _| {});
+        let result = projector.project(pictures, &mut |_, _| ControlFlow::Continue(()));
         result.unwrap_err().to_string()
     };
     let zeros = |h: usize| Tensor::zeros((1, 1, h, 4), DType::F64, &Device::Cpu).unwrap();

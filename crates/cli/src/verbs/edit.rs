@@ -19,6 +19,7 @@ use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::crop::{self, CropArgs};
 use crate::domains::{BASE, Domains};
+use crate::interrupt::Interrupt;
 use crate::kinds::Model;
 use crate::models;
 use crate::paths::{text, texts};
@@ -102,6 +103,7 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         }
     };
 
+    let interrupt = Interrupt::watch()?;
     let progress = context.progress("pictures", files.len());
     let (mut sheet, mut written) = (sheet(&parts), Vec::new());
     for file in &files {
@@ -120,6 +122,7 @@ pub fn run(context: &Context, args: &Edit) -> domex_error::Result<()> {
         sheet.add(name, cells);
         written.push(path);
         progress.advance(1);
+        interrupt.check()?;
     }
     drop(progress);
     let result =

@@ -30,6 +30,7 @@ use crate::context::Context;
 use crate::crop::given::{Given, Picture, tensor};
 use crate::crop::{self, CropArgs, Cropper};
 use crate::domains::{Domains, slugs};
+use crate::interrupt::Interrupt;
 use crate::kinds::{self, Model};
 use crate::{assets, models};
 
@@ -176,6 +177,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     let search = Search {
         context,
         args,
+        interrupt: Interrupt::watch()?,
         model: &model,
         perceptual: &perceptual,
         place: place.as_ref(),
@@ -259,6 +261,7 @@ fn refuse_equal_results(given: &Given, domains: &[String]) -> domex_error::Resul
 struct Search<'a> {
     context: &'a Context,
     args: &'a Invert,
+    interrupt: Interrupt,
     model: &'a Model,
     perceptual: &'a Lpips,
     place: Option<&'a Place>,
@@ -299,10 +302,16 @@ impl Search<'_> {
             let wanted = self.pixels(batch)?;
             let start = self.encoder.as_ref().map(|encoder| start(encoder, &wanted));
             let start = start.transpose()?;
-            let mut found = projector.search(&wanted, start.as_ref(), &streams, &mut |_, _| {
+            let found = projector.search(&wanted, start.as_ref(), &streams, &mut |_, _| {
                 progress.advance(batch.len());
-                ControlFlow::Continue(())
-            })?;
+                match self.interrupt.check() {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            });
+            // What ended the search goes before its own word for it.
+            self.interrupt.check()?;
+            let mut found = found?;
             let mut pictures = self.pictures(&found)?;
             if self.args.tune > 0 {
                 // The tuned generator gives the pictures with its own.
@@ -353,7 +362,10 @@ impl Search<'_> {
             model.generator(),
             self.perceptual,
             latents,
-            &mut |turn| self.pixels(turn.iter().map(|&index| &given.all()[index])),
+            &mut |turn| {
+                self.interrupt.check()?;
+                self.pixels(turn.iter().map(|&index| &given.all()[index]))
+            },
             &config,
             &mut stream,
             &mut |step, _| progress.set(step),

@@ -1,5 +1,7 @@
 //! MyStyle: losses, the personal space, edits in it, and what pictures may have lost.
 
+use std::ops::ControlFlow;
+
 use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 use candle_nn::{VarBuilder, VarMap};
 use domex_data::picture::from_byte;
@@ -267,7 +269,7 @@ fn trace(
             regularization: config.regularization(),
         },
     };
-    let projected = projector.project(target, &mut |_, _| {})?;
+    let projected = projector.project(target, &mut |_, _| ControlFlow::Continue(()))?;
     let losses: Vec<f32> = projected.losses.iter().map(|&loss| loss as f32).collect();
     computed.out(
         "trace_losses",

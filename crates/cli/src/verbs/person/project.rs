@@ -1,6 +1,7 @@
 //! Pictures brought into a person's space: as they are, with a hole, or of few pixels.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
@@ -25,6 +26,7 @@ use super::{BETA, Space, SpaceArgs, beta};
 use crate::context::Context;
 use crate::crop::given::{Given, Picture, tensor};
 use crate::crop::{self, CropArgs, Cropper};
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::sheet::Sheet;
 use crate::verbs::invert::files;
 use crate::{assets, models};
@@ -100,12 +102,16 @@ pub(super) fn run(context: &Context, args: &Project) -> domex_error::Result<()> 
         filled: args.mask.as_ref().map(|_| part("filled")).transpose()?,
     };
 
+    let interrupt = Interrupt::watch()?;
     let progress = context.progress("steps", args.steps as usize * given.len());
     let filled = args.mask.as_ref().map(|_| "filled");
     let mut sheet = Sheet::new(["given", "found"].into_iter().chain(filled));
     let (mut pictures, mut lines) = (Vec::new(), Vec::new());
     for given in given.all() {
-        let mut on_step = |_, _| progress.advance(1);
+        let mut on_step = || {
+            progress.advance(1);
+            interrupt.check()
+        };
         let found = one(args, &space, &perceptual, given, &places, &mut on_step)?;
         pictures.push(json!({ "name": given.name, "loss": found.loss }));
         lines.push(format!("{}: loss {:.4}", given.name, found.loss));
@@ -209,7 +215,7 @@ fn one(
     perceptual: &Perceptual,
     given: &Picture,
     places: &Places,
-    on_step: &mut dyn FnMut(usize, f64),
+    on_step: &mut dyn FnMut() -> Result<(), Interrupted>,
 ) -> domex_error::Result<Found> {
     let device = space.generator.synthesis().device();
     let full_side = space.generator.config().synthesis.img_resolution;
@@ -233,7 +239,15 @@ fn one(
             ..ProjectionConfig::default()
         },
     };
-    let projected = projector.project(&wanted, on_step)?;
+    let mut interrupted = Ok(());
+    let projected = projector.project(&wanted, &mut |_, _| {
+        interrupted = on_step();
+        match interrupted {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    })?;
+    interrupted?;
     let name = &given.name;
     let w = TensorData::from_tensor(&projected.latents.to_dtype(DType::F32)?)?;
     let tensors = BTreeMap::from([("w".to_owned(), w)]);
