@@ -25,6 +25,14 @@ fn a_domain_of_a_text_is_stored_and_added() {
         &format!("adapt --text zombie {line} --force --alpha 0.5"),
         &["--alpha 0.5"],
     );
+    world.refused(
+        &format!("adapt --text zombie {line} --force --seeds 3"),
+        &["--seeds 3", "elf.safetensors", "give a folder"],
+    );
+    world.refused(
+        &format!("adapt --text \" \" {line} --force"),
+        &["--text", "is empty"],
+    );
     let told = world.ok(&format!("adapt --text zombie {line} --force --name elf"));
     assert!(!told.contains("not among"), "{told}");
     world.ok("domains add elf.safetensors --out more.safetensors");

@@ -186,10 +186,9 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
     );
     refused(convert(&file, &out, &["--for", "stylegan3"]), "--to pkl");
     refused(convert(&file, &dir.path().join("x.pkl"), &[]), "--to pkl");
-    refused(
-        convert(&file, &dir.path().join("no/such/folder.x"), &[]),
-        "no/such",
-    );
+    let plain = dir.path().join("plain");
+    std::fs::write(&plain, "a file").unwrap();
+    refused(convert(&file, &plain.join("out.x"), &[]), "plain");
     let damaged = dir.path().join("damaged.pkl");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();

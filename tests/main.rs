@@ -28,6 +28,7 @@ mod fetch;
 mod folders;
 mod install;
 mod invert;
+mod mistakes;
 mod output;
 mod person;
 mod portraits;

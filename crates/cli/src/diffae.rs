@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use domex_data::picture;
 use domex_diffae::Model;
-use domex_error::user_error;
+use domex_error::{Context as _, user_error};
 use domex_random::RandomState;
 use image::RgbImage;
 
@@ -49,6 +49,9 @@ impl<'a> Painter<'a> {
                     "{flag}: a diffusion autoencoder has nothing that it could change; leave the flag out"
                 )));
             }
+        }
+        if let Some(steps) = args.sampling_steps {
+            model.check_steps(steps).context("--sampling-steps")?;
         }
         Ok(Self {
             model,

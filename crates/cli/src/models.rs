@@ -139,6 +139,11 @@ pub fn resolve(flag: &str, wanted: &str) -> domex_error::Result<PathBuf> {
             "{flag} {wanted}: is a folder; give a checkpoint file"
         )));
     }
+    if path.exists() {
+        return Err(user_error(format!(
+            "{flag} {wanted}: is a device or a pipe; give a checkpoint file"
+        )));
+    }
     let is_name = !wanted.contains(['/', '\\']) && path.extension().is_none();
     if !is_name {
         return Err(user_error(format!("{flag} {wanted}: no such file")));

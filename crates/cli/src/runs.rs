@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use domex_data::folder::OutputFolder;
 use domex_data::quoted;
-use domex_error::Context as _;
+use domex_error::{Context as _, user_error};
 use domex_train::snapshots::{self, latest};
 use serde::de::DeserializeOwned;
-
-use domex_error::user_error;
 
 use crate::assets;
 
@@ -17,6 +16,12 @@ pub type Hashes = Vec<(PathBuf, String)>;
 /// The run's folder: as given, or that of the resumed run.
 pub fn folder(out: Option<&Path>, resume: Option<&Path>) -> domex_error::Result<PathBuf> {
     if let Some(out) = out {
+        if out.exists() && !out.is_dir() {
+            return Err(user_error(format!(
+                "--out {}: is a file; a run writes several into a folder: choose another path",
+                out.display()
+            )));
+        }
         return Ok(out.to_owned());
     }
     let resume = resume.context("clap asks for --out")?;
@@ -37,10 +42,13 @@ pub fn folder(out: Option<&Path>, resume: Option<&Path>) -> domex_error::Result<
         })
 }
 
-/// Checked first: opening pictures and networks takes long.
+/// Refuses the folder of a new run if something is in it or nothing can be written there. Checked first: opening pictures and networks
+/// takes long.
 pub fn refuse_occupied(out: &Path) -> domex_error::Result<()> {
     let occupied = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if !occupied {
+        // It goes away again: a dry run writes nothing.
+        OutputFolder::create(out, false).context("--out")?;
         return Ok(());
     }
     let instead = match out.join(snapshots::FOLDER).is_dir() {

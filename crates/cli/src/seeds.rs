@@ -30,8 +30,12 @@ impl FromStr for List {
         let mut values = Vec::new();
         for part in text.split(',') {
             let (first, last) = bounds(part.trim()).ok_or_else(|| {
+                let within = match part == text {
+                    true => String::new(),
+                    false => format!(" in '{text}'"),
+                };
                 format!(
-                    "'{part}' in '{text}' is neither a number nor a range such as 10-19 (0 to {})",
+                    "'{part}'{within} is neither a number nor a range such as 10-19 (0 to {})",
                     u32::MAX
                 )
             })?;

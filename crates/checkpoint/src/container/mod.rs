@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::Value as Json;
 
-pub use crate::safetensors::{Overwrite, check_target};
+pub use crate::safetensors::Overwrite;
 pub use writer::Writer;
 
 use crate::safetensors::File;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use write::whole;
-pub use write::{Overwrite, check_target, write};
+pub use write::{Overwrite, write};
 
 use crate::{Bytes, Problem, TensorData, Value};
 

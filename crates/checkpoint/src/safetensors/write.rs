@@ -60,18 +60,6 @@ pub(crate) fn whole(
     publish(file, path, overwrite)
 }
 
-/// Says beforehand whether [`write()`] could create its file, by creating and removing a
-/// temporary one beside it.
-///
-/// # Errors
-/// Those of [`write()`].
-pub fn check_target(path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
-    let path = path.as_ref();
-    refuse_existing(path, overwrite)?;
-    let file = temporary(path)?;
-    file.close().map_err(|source| Error::io(path, source))
-}
-
 fn refuse_existing(path: &Path, overwrite: Overwrite) -> Result<()> {
     if path.is_dir() {
         let found = "this is a folder".to_owned();
@@ -103,9 +91,10 @@ fn temporary(path: &Path) -> Result<NamedTempFile> {
         // As any other new file: the process's mask decides.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
+    // By its kind alone: the error names the temporary file, of which nobody knows.
     builder
         .tempfile_in(folder(path))
-        .map_err(|source| Error::io(&folder(path), source))
+        .map_err(|error| Error::io(path, error.kind().into()))
 }
 
 fn publish(file: NamedTempFile, path: &Path, overwrite: Overwrite) -> Result<()> {

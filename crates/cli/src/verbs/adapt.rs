@@ -39,7 +39,7 @@ use crate::{assets, kinds, models};
 )]
 pub struct Adapt {
     /// The domain in words; may be given more than once, a domain each
-    #[arg(long, value_name = "TEXT", required_unless_present = "image", conflicts_with_all = ["crop", "face"])]
+    #[arg(long, value_name = "TEXT", required_unless_present = "image", conflicts_with_all = ["crop", "face"], value_parser = words)]
     pub text: Vec<String>,
     /// The domain by a picture; may be given more than once, a domain each
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
@@ -70,9 +70,9 @@ pub struct Adapt {
     /// Use the network with another generator than its own; what comes of it seldom is a domain
     #[arg(long)]
     pub foreign: bool,
-    /// Seeds, such as 0,3,10-19
-    #[arg(long, value_name = "LIST", default_value = "0-7")]
-    pub seeds: List,
+    /// Seeds, such as 0,3,10-19 [default: 0-7]
+    #[arg(long, value_name = "LIST")]
+    pub seeds: Option<List>,
     /// Which model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -82,6 +82,14 @@ pub struct Adapt {
     /// How a latent becomes a picture.
     #[command(flatten)]
     pub synthesis: SynthesisArgs,
+}
+
+/// A text that says something.
+fn words(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("is empty; give words that describe a picture".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// What says what a domain does.
@@ -222,6 +230,12 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
                     out.display()
                 )));
             }
+            if let Some(seeds) = &args.seeds {
+                return Err(user_error(format!(
+                    "--seeds {seeds}: says which pictures are made, and with --out {} none are; leave it out, or give a folder to see them",
+                    out.display()
+                )));
+            }
             Output::Domain(out.clone(), prepare_file(out, args.out.force)?)
         }
         _ => Output::Pictures(Gallery::new(&args.out)?),
@@ -343,7 +357,8 @@ fn show(
     let model = Model::StyleGan2(Box::new(model));
     let domains = Domains::of(model.generator(), model.expansion(), "adapt")?;
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
-    let seeds = args.seeds.values();
+    let usual: Vec<u32> = (0..8).collect();
+    let seeds = args.seeds.as_ref().map_or(&*usual, List::values);
     let names = made.domains.iter().map(|one| one.domain.name.clone());
     let names: Vec<String> = names.collect();
     let folders = match names.len() {

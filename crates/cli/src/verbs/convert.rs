@@ -15,6 +15,7 @@ use candle_core::Device;
 use clap::{Args, ValueEnum};
 use domex_checkpoint::container::Overwrite;
 use domex_checkpoint::{TensorData, safetensors};
+use domex_data::folder::prepare_file;
 use domex_error::{AnyError, Result, user_error};
 use domex_stylegan2::layout::rosinality::{discriminator_from_nvlabs, generator_from_nvlabs};
 use domex_stylegan2::layout::{self, Weights};
@@ -95,8 +96,14 @@ pub fn run(context: &Context, args: &Convert) -> Result<()> {
     } else {
         Overwrite::Refuse
     };
+    if args.out.is_dir() {
+        return Err(user_error(format!(
+            "--out {}: is a folder; give the name of a file",
+            args.out.display()
+        )));
+    }
     // Said before the work, not after it.
-    safetensors::check_target(&args.out, overwrite)?;
+    let _folder = prepare_file(&args.out, args.force)?;
     let interrupt = Interrupt::watch()?;
     let left_out = match &args.backbone {
         Some(backbone) => {

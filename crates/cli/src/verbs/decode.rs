@@ -8,7 +8,7 @@ use domex_checkpoint::foreign;
 use domex_data::counted;
 use domex_data::picture::{self, write_png};
 use domex_diffae::Model;
-use domex_error::user_error;
+use domex_error::{Context as _, user_error};
 use serde_json::json;
 
 use crate::args::{AutoencoderArgs, OutArgs};
@@ -44,6 +44,7 @@ pub struct Decode {
 pub fn run(context: &Context, args: &Decode) -> domex_error::Result<()> {
     let folder = args.out.folder()?;
     let model = models::diffae(context, &args.model)?;
+    model.check_steps(args.steps).context("--steps")?;
     let (codes, noises) = read(&model, &args.codes, args.fixed_noise)?;
     let count = codes.dim(0)?;
     let interrupt = Interrupt::watch()?;

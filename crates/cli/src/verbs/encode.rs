@@ -9,6 +9,7 @@ use domex_checkpoint::TensorData;
 use domex_checkpoint::container::Overwrite;
 use domex_checkpoint::safetensors;
 use domex_data::counted;
+use domex_error::Context as _;
 use serde_json::json;
 
 use crate::args::{AutoencoderArgs, OutArgs};
@@ -49,6 +50,9 @@ pub struct Encode {
 pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
     let cropper = Cropper::new(args.crop)?;
     let model = models::diffae(context, &args.model)?;
+    if args.steps > 0 {
+        model.check_steps(args.steps).context("--steps")?;
+    }
     let side = model.config().unet.image_size as u32;
     let given = cropper.look(&args.pictures, None, side)?;
     let folder = args.out.folder()?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use candle_core::Tensor;
 use clap::{Args, Subcommand};
 use domex_data::picture;
-use domex_error::user_error;
+use domex_error::{Context as _, user_error};
 use domex_mystyle::Anchors;
 use domex_stylegan2::{Generator, Model, Noise};
 use image::RgbImage;
@@ -91,7 +91,8 @@ impl<'a> Space<'a> {
             generator.synthesis().device(),
             generator.synthesis().dtype(),
         );
-        let anchors = Anchors::read(&args.anchors, generator.config().w_dim())?;
+        let anchors = Anchors::read(&args.anchors, generator.config().w_dim());
+        let anchors = anchors.context("--anchors")?;
         let latents = anchors.latents().to_device(device)?.to_dtype(dtype)?;
         let asked = args.name.is_some() || !args.set.is_empty();
         if model.expansion().is_none() && !asked {

@@ -8,7 +8,7 @@ use domex_data::animation::{Animation, Format};
 use domex_data::folder::{OutputFolder, prepare_file};
 use domex_data::grid::{Grid, reduced};
 use domex_data::picture::write_png;
-use domex_error::user_error;
+use domex_error::{Context as _, user_error};
 use domex_latent::subspace::choose_dimension;
 use image::RgbImage;
 use serde_json::json;
@@ -313,7 +313,7 @@ pub fn read_direction(
     device: &Device,
     dtype: DType,
 ) -> domex_error::Result<Tensor> {
-    let foreign = domex_checkpoint::foreign::read(file)?;
+    let foreign = domex_checkpoint::foreign::read(file).context("--direction")?;
     let tensors = domex_checkpoint::foreign::state_dict(&foreign.value)?;
     let fitting: Vec<_> = tensors
         .iter()

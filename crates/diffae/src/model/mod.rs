@@ -292,6 +292,16 @@ impl Model {
         process.ddim_reverse(pictures, Clip::Unit, denoise, |_| {})
     }
 
+    /// Whether [`decode`](Self::decode) and [`encode_noise`](Self::encode_noise) can take so many steps, before any work.
+    ///
+    /// # Errors
+    ///
+    /// No steps, more than the model was trained with, or a number that no whole stride gives.
+    pub fn check_steps(&self, steps: usize) -> Result<()> {
+        self.pictures.spaced(steps, Spacing::Ddim)?;
+        Ok(())
+    }
+
     /// Codes `z: [n, D]` and noise `x_t: [n, c, h, w]` to pictures in `[-1, 1]`.
     ///
     /// Differentiable in both and in the weights; along the chain only the picture between two steps is kept.

@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 use domex_data::picture::{self, write_png};
 use domex_diffae::Model;
-use domex_error::{AnyError, user_error};
+use domex_error::{AnyError, Context as _, user_error};
 use image::RgbImage;
 use serde_json::json;
 
@@ -31,6 +31,8 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
             "{flag}: a diffusion autoencoder encodes pictures without a search; leave it out"
         )));
     }
+    let steps = args.steps.unwrap_or(STEPS);
+    model.check_steps(steps as usize).context("--steps")?;
     let domains = Domains::of(model, model.expansion.as_ref(), "edit")?;
     let parts = domains.parts("--set", &args.set)?;
     let codes = args.latents.as_deref();
@@ -59,7 +61,7 @@ pub(super) fn run(context: &Context, args: &Edit, model: &Model) -> domex_error:
                 let noise = noise.transpose()?;
                 (format!("picture{i:04}"), codes.narrow(0, i, 1)?, noise)
             }
-            None => encoded(model, &given.all()[i], args.steps.unwrap_or(STEPS))?,
+            None => encoded(model, &given.all()[i], steps)?,
         };
         let noise = match noise {
             Some(noise) => noise,

@@ -75,6 +75,14 @@ pub struct Length {
 }
 
 /// Channels of coloured pictures.
+/// Sizes of a StyleGAN2's pictures, in words.
+const SIZES: &str = "a power of two from 4 to 4096";
+
+/// Whether pictures of so many pixels on a side are of [`SIZES`].
+fn is_size(pixels: u32) -> bool {
+    pixels.is_power_of_two() && (4..=4096).contains(&pixels)
+}
+
 fn colours() -> usize {
     3
 }
@@ -108,6 +116,11 @@ impl DataSettings {
                         "{flag}: is for --data portraits; these pictures have their own (--resize makes them smaller)"
                     )));
                 }
+            }
+        }
+        for (flag, pixels) in [("--size", given.size), ("--resize", given.resize)] {
+            if let Some(pixels) = pixels.filter(|&pixels| !is_size(pixels)) {
+                return Err(user_error(format!("{flag} {pixels}: expected {SIZES}")));
             }
         }
         if path == PORTRAITS && given.resize.is_some() {
@@ -181,6 +194,12 @@ impl Settings {
         data: DataSettings,
         model: Option<&Model>,
     ) -> domex_error::Result<Self> {
+        if !is_size(data.resolution) {
+            return Err(user_error(format!(
+                "--data {}: its pictures have {} pixels on a side, and a StyleGAN2 makes {SIZES}; --resize N brings them to such a size",
+                data.path, data.resolution
+            )));
+        }
         let rendered = data.path == PORTRAITS;
         let cfg = match &args.settings.cfg {
             Some(name) => preset(name)?,
