@@ -20,6 +20,7 @@ use domex_eval::{
     text_scores,
 };
 use domex_lpips::Lpips;
+use domex_metrics::{ClusterDiversity, Trimmed};
 use serde_json::json;
 
 use crate::args::{ModelArgs, OutArgs};
@@ -119,19 +120,7 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     let set = args.data.as_deref();
     let set = set.map(|data| pictures(context, args, data, size, labels));
     let set = set.transpose()?;
-    if set.is_none() && args.features != Choice::Perceptual {
-        return Err(user_error(
-            "--features: says on what samples are compared with pictures; give the pictures, as --data",
-        ));
-    }
-    if args.class.is_some() && judged.is_none() && args.clip.is_none() {
-        return Err(user_error(
-            "--class: is the class in which domains are judged, or scored by --clip; neither is done here, and samples are compared with pictures of all classes",
-        ));
-    }
-    if let Some(set) = set.as_ref().filter(|_| args.clusters) {
-        check_few(set.len())?;
-    }
+    check_asked(args, set.as_deref(), judged.is_some())?;
     let (features, cache) = args.features.load(context)?;
     let clip = args.clip.as_deref();
     let clip = clip.map(|name| clip_model(context, name)).transpose()?;
@@ -176,24 +165,13 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
         found.likeness = Some(likeness);
     }
     if let Some(set) = set.as_deref().filter(|_| args.clusters) {
-        let count = args.pictures as usize;
-        let progress = context.progress("samples", count);
-        let seed = context.seed;
-        let clusters = clusters(model.subject(None), &perceptual, set, count, seed, |n| {
-            progress.advance(n);
-        })?;
-        drop(progress);
+        let clusters = by_clusters(context, args, model, &perceptual, set)?;
         json["clusters"] = serde_json::to_value(&clusters)?;
         context.say(&show::clusters(&clusters));
         found.clusters = Some(clusters);
     }
     if args.path_length {
-        let count = args.pictures as usize;
-        let progress = context.progress("paths", count);
-        let length = path_length(model.subject(None), &perceptual, count, context.seed, |n| {
-            progress.advance(n);
-        })?;
-        drop(progress);
+        let length = along_paths(context, args, model, &perceptual)?;
         json["path_length"] = serde_json::to_value(length)?;
         let by = args.perceptual.as_deref().map(text);
         let by = by.unwrap_or_else(|| "the shipped perceptual network".to_owned());
@@ -206,6 +184,28 @@ pub fn run(context: &Context, args: &Eval) -> domex_error::Result<()> {
     write_atomic(&path, format!("{json:#}\n").as_bytes())?;
     context.say(&format!("all figures in {}", path.display()));
     context.result(&json);
+    Ok(())
+}
+
+/// Refuses what changes nothing, and more pictures than samples can be clustered by.
+fn check_asked(
+    args: &Eval,
+    set: Option<&dyn PictureSource>,
+    is_judged: bool,
+) -> domex_error::Result<()> {
+    if set.is_none() && args.features != Choice::Perceptual {
+        return Err(user_error(
+            "--features: says on what samples are compared with pictures; give the pictures, as --data",
+        ));
+    }
+    if args.class.is_some() && !is_judged && args.clip.is_none() {
+        return Err(user_error(
+            "--class: is the class in which domains are judged, or scored by --clip; neither is done here, and samples are compared with pictures of all classes",
+        ));
+    }
+    if let Some(set) = set.filter(|_| args.clusters) {
+        check_few(set.len())?;
+    }
     Ok(())
 }
 
@@ -236,6 +236,35 @@ fn beside(
         },
     )?;
     Ok(found)
+}
+
+/// How different samples are that are near the same picture.
+fn by_clusters(
+    context: &Context,
+    args: &Eval,
+    model: &Model,
+    perceptual: &Lpips,
+    set: &dyn PictureSource,
+) -> domex_error::Result<ClusterDiversity> {
+    let count = args.pictures as usize;
+    let progress = context.progress("samples", count);
+    let (subject, seed) = (model.subject(None), context.seed);
+    let done = |n| progress.advance(n);
+    Ok(clusters(subject, perceptual, set, count, seed, done)?)
+}
+
+/// The perceptual path length.
+fn along_paths(
+    context: &Context,
+    args: &Eval,
+    model: &Model,
+    perceptual: &Lpips,
+) -> domex_error::Result<Trimmed> {
+    let count = args.pictures as usize;
+    let progress = context.progress("paths", count);
+    let (subject, seed) = (model.subject(None), context.seed);
+    let done = |n| progress.advance(n);
+    Ok(path_length(subject, perceptual, count, seed, done)?)
 }
 
 /// Whether a set is of the few pictures that a model learnt from.
