@@ -12,7 +12,7 @@ use domex_data::dataset::Writer;
 use domex_data::folder::prepare_file;
 use domex_data::grid::Grid;
 use domex_data::picture::write_png;
-use domex_data::portraits::{Domain, SIZES, caption, render};
+use domex_data::portraits::{Domain, Factors, SIZES, caption, render};
 use domex_data::source::Portraits;
 use domex_error::user_error;
 use domex_random::Streams;
@@ -118,33 +118,8 @@ pub fn run(context: &Context, args: &Data) -> domex_error::Result<()> {
 }
 
 fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> {
-    if !SIZES.contains(&args.size) {
-        return Err(user_error(format!(
-            "--size {}: expected {} to {}",
-            args.size,
-            SIZES.start(),
-            SIZES.end()
-        )));
-    }
-    if args.count == 0 {
-        return Err(user_error("--count 0: expected at least 1 picture"));
-    }
+    check(args)?;
     let domains = domains(&args.domains)?;
-    let same =
-        |path: &PathBuf| std::path::absolute(path).ok() == std::path::absolute(&args.out).ok();
-    if let Some(preview) = args.preview.as_ref().filter(|path| same(path)) {
-        return Err(user_error(format!(
-            "--preview {}: is where the set goes; give another name",
-            preview.display()
-        )));
-    }
-    let is_png = |path: &PathBuf| ending(path).as_deref() == Some("png");
-    if let Some(preview) = args.preview.as_ref().filter(|path| !is_png(path)) {
-        return Err(user_error(format!(
-            "--preview {}: it is written as PNG; give a name that ends in .png",
-            preview.display()
-        )));
-    }
     let names: Vec<_> = domains.iter().map(|domain| domain.name()).collect();
     let summary = json!({
         "out": text(&args.out), "preview": args.preview.as_ref().map(text), "pictures": args.count, "size": args.size, "domains": names, "seed": context.seed,
@@ -163,57 +138,7 @@ fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> 
     let preview = preview.map(|path| prepare_file(path, args.force));
     // It goes away again, where it was made and nothing is written.
     let _folder = preview.transpose()?;
-    let interrupt = Interrupt::watch()?;
-    let mut writer = Writer::create(&args.out, args.force)?;
-    let people = Portraits::new(context.seed, Domain::Photo, args.size)?;
-    let one = args.person.map(|person| people.factors(person).0);
-    let streams = Streams::new(context.seed);
-    let progress = context.progress("pictures", args.count as usize);
-    let mut lines = String::new();
-    let mut preview = vec![Vec::new(); domains.len()];
-    for start in (0..args.count).step_by(CHUNK as usize) {
-        let end = args.count.min(start + CHUNK);
-        let drawn: Vec<_> = (start..end)
-            .into_par_iter()
-            .map(|i| {
-                let domain = domains[(i % domains.len() as u64) as usize];
-                let person = if args.aligned {
-                    i / domains.len() as u64
-                } else {
-                    i
-                };
-                let (mut factors, seed) = people.factors(person);
-                if let Some(one) = &one {
-                    factors = one.on_occasion_of(&factors);
-                }
-                let words = caption(
-                    &factors,
-                    domain,
-                    &mut streams.stream(&format!("caption {i}")),
-                );
-                let picture = render(&factors, domain, seed, args.size);
-                (picture, domain, factors, seed, words)
-            })
-            .collect();
-        for (picture, domain, factors, seed, words) in drawn {
-            let file = writer.add(&picture, domain.index())?;
-            let line = json!({
-                "file": file, "domain": domain, "caption": words, "factors": factors, "seed": seed,
-            });
-            let row = domains.iter().position(|&other| other == domain);
-            if let Some(row) = row.map(|row| &mut preview[row])
-                && row.len() < PREVIEW
-            {
-                row.push(picture);
-            }
-            lines.push_str(&line.to_string());
-            lines.push('\n');
-            interrupt.check()?;
-        }
-        progress.set(end as usize);
-    }
-    writer.add_file("portraits.jsonl", lines.as_bytes())?;
-    writer.finish()?;
+    let preview = write_set(context, args, &domains)?;
     if let Some(path) = &args.preview {
         draw_preview(path, &domains, preview)?;
     }
@@ -224,6 +149,101 @@ fn portraits(context: &Context, args: &PortraitArgs) -> domex_error::Result<()> 
     ));
     context.result(&summary);
     Ok(())
+}
+
+/// Refuses numbers that are out of range, and a preview that is no PNG file beside the set.
+fn check(args: &PortraitArgs) -> domex_error::Result<()> {
+    if !SIZES.contains(&args.size) {
+        return Err(user_error(format!(
+            "--size {}: expected {} to {}",
+            args.size,
+            SIZES.start(),
+            SIZES.end()
+        )));
+    }
+    if args.count == 0 {
+        return Err(user_error("--count 0: expected at least 1 picture"));
+    }
+    let Some(preview) = &args.preview else {
+        return Ok(());
+    };
+    let shown = preview.display();
+    if std::path::absolute(preview).ok() == std::path::absolute(&args.out).ok() {
+        return Err(user_error(format!(
+            "--preview {shown}: is where the set goes; give another name"
+        )));
+    }
+    match ending(preview).as_deref() {
+        Some("png") => Ok(()),
+        _ => Err(user_error(format!(
+            "--preview {shown}: it is written as PNG; give a name that ends in .png"
+        ))),
+    }
+}
+
+/// One picture of the set, and what is known of it.
+struct Portrait {
+    picture: RgbImage,
+    domain: Domain,
+    factors: Factors,
+    seed: u64,
+    caption: String,
+}
+
+/// Draws the pictures and writes the set; the first pictures of each domain.
+fn write_set(
+    context: &Context,
+    args: &PortraitArgs,
+    domains: &[Domain],
+) -> domex_error::Result<Vec<Vec<RgbImage>>> {
+    let interrupt = Interrupt::watch()?;
+    let mut writer = Writer::create(&args.out, args.force)?;
+    let people = Portraits::new(context.seed, Domain::Photo, args.size)?;
+    let one = args.person.map(|person| people.factors(person).0);
+    let streams = Streams::new(context.seed);
+    let draw = |i: u64| {
+        let count = domains.len() as u64;
+        let domain = domains[(i % count) as usize];
+        let person = if args.aligned { i / count } else { i };
+        let (mut factors, seed) = people.factors(person);
+        if let Some(one) = &one {
+            factors = one.on_occasion_of(&factors);
+        }
+        let mut words = streams.stream(&format!("caption {i}"));
+        Portrait {
+            caption: caption(&factors, domain, &mut words),
+            picture: render(&factors, domain, seed, args.size),
+            domain,
+            factors,
+            seed,
+        }
+    };
+    let progress = context.progress("pictures", args.count as usize);
+    let mut lines = String::new();
+    let mut preview = vec![Vec::new(); domains.len()];
+    for start in (0..args.count).step_by(CHUNK as usize) {
+        let end = args.count.min(start + CHUNK);
+        let drawn: Vec<Portrait> = (start..end).into_par_iter().map(draw).collect();
+        for one in drawn {
+            let file = writer.add(&one.picture, one.domain.index())?;
+            let line = json!({
+                "file": file, "domain": one.domain, "caption": one.caption, "factors": one.factors, "seed": one.seed,
+            });
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+            let row = domains.iter().position(|&other| other == one.domain);
+            if let Some(row) = row.map(|row| &mut preview[row])
+                && row.len() < PREVIEW
+            {
+                row.push(one.picture);
+            }
+            interrupt.check()?;
+        }
+        progress.set(end as usize);
+    }
+    writer.add_file("portraits.jsonl", lines.as_bytes())?;
+    writer.finish()?;
+    Ok(preview)
 }
 
 /// A row for each domain, all as long as the shortest.
