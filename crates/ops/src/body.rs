@@ -72,9 +72,6 @@ impl Bodies {
         ..Self::CPU_F32
     };
 
-    /// That of convolutions.
-    pub(crate) const CONV: Self = Self::CPU_AND_CUDA;
-
     /// The body that can take all of `operands`.
     pub(crate) fn of(self, operands: &[&Tensor]) -> Body {
         let cpu = |t: &&Tensor| t.device().is_cpu() && self.cpu.contains(&t.dtype());

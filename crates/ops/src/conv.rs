@@ -52,7 +52,7 @@ use self::cuda::Fused;
 #[cfg(feature = "cuda")]
 use crate::epilogue::Curve;
 
-const BODIES: Bodies = Bodies::CONV;
+const BODIES: Bodies = Bodies::CPU_AND_CUDA;
 
 /// Convolution of `x: [n, i, h, w]` with `weight: [o, i, kh, kw]` and `bias: [o]`, padded with
 /// `padding` zeros on every side. See the [module docs](self).

@@ -11,13 +11,13 @@
 //! - **Errors, not panics.** Shapes, element types and parameters are checked before anything is
 //!   allocated; an [`Error`] names operator, operand, what was found and what fits.
 //!
-//! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`), with the feature `cuda` float32 on a CUDA
-//! device does, too (`domex-cuda`), and convolutions of half precision; elsewhere these, modulated layers and resampling widen such operands to float32; other
+//! float32 and float64 on the CPU run on kernels of their own (`domex-kernels`), with the feature `cuda` float32 and half precision on a
+//! CUDA device do, too (`domex-cuda`); elsewhere convolutions, modulated layers, resampling and distances widen half precision to float32; other
 //! devices and types take the composed form from candle's operations, which each module has as `reference` and which is the oracle of its
 //! tests. `body` is the one place that chooses.
 //!
 //! Not differentiable are [`optimizer`], what is done to parameters after a step, and [`peers`], by which the GPUs of several processes
-//! add up what they have. [`tf32`] says when tensor cores multiply.
+//! add up what they have. [`tf32`] says when tensor cores multiply, [`half`] what a network in half precision is told and says.
 //!
 //! Deliberately not here: layers with parameters, initialisation, losses, anything that reads a
 //! file or draws a random number.

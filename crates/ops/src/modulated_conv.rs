@@ -23,8 +23,15 @@
 //! HyperDomainNet (Alanov et al. 2022, arXiv 2210.08884, section 3). As f stands beside s, it costs one product of two
 //! `[n, i]` matrices.
 //!
-//! All steps are differentiable to any order, and free for operands that do not track. In half precision the layer is computed in
-//! float32, where nothing overflows, and rounded once; only the factors of products may be TF32's ([`crate::tf32`]).
+//! All steps are differentiable to any order, and free for operands that do not track.
+//!
+//! # Half precision
+//!
+//! On a CUDA device the kernels read and write it. What is kept for the way back are `x ⊙ s` and the convolution of that, which could
+//! overflow. So where `d` follows, w is first divided by the largest entry of each output channel and by `√(i k²)`, and s by the largest
+//! of each sample, as in the published program: `d` takes both out again, so these factors change no value, and get no gradient.
+//! Elsewhere the layer is computed in float32, where nothing overflows, and rounded once; only the factors of products may be TF32's
+//! ([`crate::tf32`]).
 
 use candle_core::{D, DType, Tensor};
 
@@ -123,7 +130,8 @@ impl ModulatedConv<'_> {
     }
 }
 
-/// A layer of the synthesis network: [`bias_act()`] of [`modulated_conv2d`], with the bias along the channels.
+/// A layer of the synthesis network: [`bias_act()`] of [`modulated_conv2d`], with the bias along the channels. Where x is of a half type,
+/// all else may be float32.
 ///
 /// # Errors
 ///
@@ -141,7 +149,7 @@ pub fn modulated_layer(
     }
     check_operands(x, weight, styles, how)?;
     if let Some(bias) = bias {
-        check::alike(OP, "bias", bias, x)?;
+        fits(bias, "bias", x)?;
     }
     #[cfg(feature = "cuda")]
     if let Some(curve) = act.curve() {
@@ -150,15 +158,68 @@ pub fn modulated_layer(
             return Ok(y);
         }
     }
-    if BODIES.widens(&[x]) {
+    let made = if !BODIES.widens(&[x]) {
+        convolved(x, weight, styles, how)?
+    } else if Bodies::CPU_AND_CUDA.of(&[x]) == Body::Cuda {
+        in_half(x, weight, styles, how)?
+    } else {
         return tf32::in_half(|| widened(x, weight, styles, how, bias, act));
-    }
-    let made = convolved(x, weight, styles, how)?;
+    };
+    let alike = |t: &Tensor| t.to_dtype(x.dtype());
+    let (noise, bias) = (how.noise.map(alike), bias.map(alike));
+    let (noise, bias) = (noise.transpose()?, bias.transpose()?);
+    let (noise, bias) = (noise.as_ref(), bias.as_ref());
     act.check(&made.y, bias)?;
     match act.curve() {
-        Some(curve) if made.body != Body::Composed => made.finish(curve, how.noise, bias),
-        _ => bias_act(&made.composed(how.noise)?, bias, act),
+        Some(curve) if made.body != Body::Composed => made.finish(curve, noise, bias),
+        _ => bias_act(&made.composed(noise)?, bias, act),
     }
+}
+
+/// `t` is where x is, and of its type, or float32 where that is a half one.
+fn fits(t: &Tensor, name: &'static str, x: &Tensor) -> Result<()> {
+    let is_half = matches!(x.dtype(), DType::F16 | DType::BF16);
+    if is_half && t.dtype() == DType::F32 && t.device().same_device(x.device()) {
+        return Ok(());
+    }
+    check::alike(OP, name, t, x)
+}
+
+/// Operands of a half type by kernels that read and write it: see the [module docs](self).
+fn in_half(
+    x: &Tensor,
+    weight: &Tensor,
+    styles: &Tensor,
+    how: &ModulatedConv<'_>,
+) -> Result<Convolved> {
+    let (mut weight, mut styles) = (wide(weight)?, wide(styles)?);
+    if how.demodulate {
+        (weight, styles) = within_range(&weight, &styles)?;
+    }
+    let factors = factors(&weight, &styles, how)?;
+    let style = match how.channel_factor {
+        Some(factor) => with_factor(&styles, &wide(factor)?)?,
+        None => styles,
+    };
+    let half = |t: &Tensor| t.to_dtype(x.dtype());
+    let (weight, style) = (half(&weight)?, half(&style)?);
+    let factors = factors.as_ref().map(half).transpose()?;
+    scaled(x, &weight, &style, how, factors, Body::Cuda)
+}
+
+/// `weight: [o, i, kh, kw]` and `styles: [n, i]` with a largest entry of `1/√(i k²)` in each output channel and of 1 in each sample: for a
+/// layer that demodulates, which does not see it.
+fn within_range(weight: &Tensor, styles: &Tensor) -> Result<(Tensor, Tensor)> {
+    let brought = |t: &Tensor, most: f64| -> Result<Tensor> {
+        let rows = t.flatten_from(1)?.unsqueeze(0)?;
+        // Of zeros nothing is to be divided.
+        let largest = rows.detach().abs()?.max(2)?.maximum(1e-30)?;
+        let brought = channels::scale(&rows, &(largest.recip()? * most)?)?;
+        Ok(brought.reshape(t.shape())?)
+    };
+    let terms: usize = weight.dims()[1..].iter().product();
+    let most = (terms as f64).sqrt().recip();
+    Ok((brought(weight, most)?, brought(styles, 1.0)?))
 }
 
 /// The layer in float32, rounded once.
@@ -208,11 +269,12 @@ fn at_once(
     let operands = [&[Some(x), Some(weight), Some(styles)][..], &small].concat();
     let grows = how.transposes(weight);
     let stays = [how.up, how.down] == [1, 1];
-    if !(grows || stays) || Bodies::CONV.without_graph(&operands) != Body::Cuda {
+    if !(grows || stays) || Bodies::CPU_AND_CUDA.without_graph(&operands) != Body::Cuda {
         return Ok(None);
     }
     // What is small is computed in float32.
     let styles = wide(styles)?;
+    let alike = weight.to_dtype(x.dtype())?;
     // Turning a kernel changes nothing in the sum of its squares.
     let factors = match how.demodulate {
         true => Some(demodulation(&wide(weight)?, &styles)?),
@@ -238,7 +300,7 @@ fn at_once(
     };
     let (up, padding, flip) = (how.up, how.padding, how.flip_weight);
     if stays {
-        let weight = turned(weight, !flip)?;
+        let weight = turned(&alike, !flip)?;
         let shape = conv::forward_shape(x, &weight, None, 1, padding)?;
         check_bias(shape.c_out)?;
         how.check_noise(shape.n, [shape.out_h(), shape.out_w()])?;
@@ -249,7 +311,7 @@ fn at_once(
         check_bias(shape.c_in)?;
         Ok(fused.transposed(&shape, x, weight)?)
     };
-    let (y, filter) = unfiltered_by(x, weight, how.filter, up, padding, flip, transposed)?;
+    let (y, filter) = unfiltered_by(x, &alike, how.filter, up, padding, flip, transposed)?;
     how.check_noise(y.dim(0)?, filter.size())?;
     Ok(Some(fused.finish(&y, &filter, x.dtype())?))
 }
@@ -272,12 +334,25 @@ fn convolved(
     styles: &Tensor,
     how: &ModulatedConv<'_>,
 ) -> Result<Convolved> {
-    let x = match how.channel_factor {
-        Some(factor) => channels::scale(x, &with_factor(styles, factor)?)?,
-        None => channels::scale(x, styles)?,
+    let factors = factors(weight, styles, how)?;
+    let style = match how.channel_factor {
+        Some(factor) => &with_factor(styles, factor)?,
+        None => styles,
     };
+    scaled(x, weight, style, how, factors, BODIES.of(&[x]))
+}
+
+/// The same with all factors at hand.
+fn scaled(
+    x: &Tensor,
+    weight: &Tensor,
+    style: &Tensor,
+    how: &ModulatedConv<'_>,
+    factors: Option<Tensor>,
+    body: Body,
+) -> Result<Convolved> {
+    let x = channels::scale(x, style)?;
     let (up, padding, flip) = (how.up, how.padding, how.flip_weight);
-    let body = BODIES.of(&[&x]);
     let (y, filter) = if how.transposes(weight) && body != Body::Composed {
         let (y, filter) = unfiltered(&x, weight, how.filter, up, padding, flip)?;
         (y, Some(filter))
@@ -288,11 +363,6 @@ fn convolved(
     let (n, _, h, w) = y.dims4()?;
     let size = filter.as_ref().map_or([h, w], Resample::size);
     how.check_noise(n, size)?;
-    let factors = if how.demodulate {
-        Some(demodulation(weight, styles)?)
-    } else {
-        None
-    };
     Ok(Convolved {
         body,
         y,
@@ -335,6 +405,12 @@ fn with_factor(styles: &Tensor, factor: &Tensor) -> Result<Tensor> {
     channels::scale(styles, &factor.broadcast_as(styles.shape())?)
 }
 
+/// The factors of demodulation, where there are to be any.
+fn factors(weight: &Tensor, styles: &Tensor, how: &ModulatedConv<'_>) -> Result<Option<Tensor>> {
+    let wanted = how.demodulate.then(|| demodulation(weight, styles));
+    wanted.transpose()
+}
+
 /// The factors `d: [n, o]` for `weight: [o, i, kh, kw]` and `styles: [n, i]`.
 pub(crate) fn demodulation(weight: &Tensor, styles: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
@@ -355,8 +431,8 @@ fn check_operands(
     how: &ModulatedConv<'_>,
 ) -> Result<()> {
     check::float(OP, "x", x)?;
-    check::alike(OP, "weight", weight, x)?;
-    check::alike(OP, "styles", styles, x)?;
+    fits(weight, "weight", x)?;
+    fits(styles, "styles", x)?;
     let (n, i, _, _) = check::dims4(OP, "x", x, "[n, i, h, w]")?;
     let (_, inputs, _, _) = check::dims4(OP, "weight", weight, "[o, i, kh, kw]")?;
     if inputs != i {
@@ -368,14 +444,14 @@ fn check_operands(
         return Err(Error::shape(OP, "styles", styles.dims(), expected));
     }
     if let Some(factor) = how.channel_factor {
-        check::alike(OP, "channel_factor", factor, x)?;
+        fits(factor, "channel_factor", x)?;
         if ![[n, i], [1, i]].iter().any(|fits| factor.dims() == fits) {
             let expected = format!("[{n}, {i}] or [1, {i}] for x {:?}", x.dims());
             return Err(Error::shape(OP, "channel_factor", factor.dims(), expected));
         }
     }
     match how.noise {
-        Some(noise) => check::alike(OP, "noise", noise, x),
+        Some(noise) => fits(noise, "noise", x),
         None => Ok(()),
     }
 }

@@ -14,7 +14,7 @@
 //! those that leave `affine`, before that factor. What a pass may change of it is in
 //! [`modulation`](crate::modulation).
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
 use domex_ops::{
     Activation, BiasAct, ModulatedConv, WeightChange, bias_act, domain_modulated_conv2d,
@@ -276,7 +276,8 @@ pub(crate) fn fan_in_gain(weight: &Tensor) -> Result<f64> {
     Ok(1.0 / ((inputs * kh * kw) as f64).sqrt())
 }
 
-/// Modulated convolution, with the demodulated weight changed or not, bias, activation, clamp: in the weight's type, the result in `x`'s.
+/// Modulated convolution, with the demodulated weight changed or not, bias, activation, clamp; the result in `x`'s type, whatever that of
+/// the weight is.
 fn layer(
     x: &Tensor,
     weight: &Tensor,
@@ -285,10 +286,16 @@ fn layer(
     bias: &Tensor,
     act: &BiasAct,
 ) -> Result<Tensor> {
-    let full = x.to_dtype(weight.dtype())?;
     let y = match change {
-        None => modulated_layer(&full, weight, styles, conv, Some(bias), act)?,
+        None if weight.dtype() == DType::F32 => {
+            modulated_layer(x, weight, styles, conv, Some(bias), act)?
+        }
+        None => {
+            let full = x.to_dtype(weight.dtype())?;
+            modulated_layer(&full, weight, styles, conv, Some(bias), act)?
+        }
         Some(change) => {
+            let full = x.to_dtype(weight.dtype())?;
             let y = domain_modulated_conv2d(&full, weight, styles, conv, change)?;
             bias_act(&y, Some(bias), act)?
         }

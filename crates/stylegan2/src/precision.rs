@@ -1,8 +1,7 @@
 //! Float16 in the highest resolutions, where the published code has it on a GPU.
 //!
-//! What goes from layer to layer is then in float16, in half the memory; the published clamp keeps it in range. A modulated layer
-//! computes in the weights' type and rounds its result once. So weights and styles need not be brought to a largest entry of 1
-//! first, as the published code does because its products are in float16 too.
+//! What goes from layer to layer is then in float16, in half the memory; the published clamp keeps it in range. Weights and styles stay
+//! float32, and a modulated layer says itself what of it is in float16 ([`domex_ops::modulated_conv`]).
 
 use candle_core::{DType, Device};
 

@@ -9,8 +9,9 @@ mod convolutions;
 use candle_core::{DType, Device, Tensor, Var};
 use domex_error::Result;
 use domex_ops::{
-    Activation, BiasAct, Mask, Pool, Resize, UpFirDn, attention, bias_act, grid_sample, layer_norm,
-    max_pool2d, minibatch_std, pixel_norm, resize, setup_filter, softmax, upfirdn2d,
+    Activation, BiasAct, Mask, Pool, Resize, UnitLength, UpFirDn, attention, bias_act, grid_sample,
+    layer_norm, max_pool2d, minibatch_std, pixel_norm, resize, setup_filter, softmax,
+    unit_distance, upfirdn2d,
 };
 use domex_train::{
     Parameters,
@@ -47,9 +48,9 @@ impl Cost {
         self.kernel.starts_with("conv_")
     }
 
-    /// Whether tensor cores multiply: where no float32 number would lose bits by it.
+    /// Whether tensor cores multiply: in convolutions where no float32 number would lose bits by it.
     pub fn by_tensor_cores(&self) -> bool {
-        self.dtype != DType::F32
+        self.dtype != DType::F32 && self.kernel.starts_with("conv_")
     }
 }
 
@@ -124,6 +125,19 @@ impl Rows {
         self.add_of(DType::F32, kernel, size, [values, operations], call);
     }
 
+    /// The same in float32 and in float16, by the names of the two.
+    fn add_both(
+        &mut self,
+        kernels: [&'static str; 2],
+        size: &str,
+        cost: [f64; 2],
+        call: impl Fn(DType) -> Option<Call>,
+    ) {
+        for (kernel, dtype) in kernels.into_iter().zip([DType::F32, DType::F16]) {
+            self.add_of(dtype, kernel, size, cost, call(dtype));
+        }
+    }
+
     fn add_of(
         &mut self,
         dtype: DType,
@@ -170,6 +184,13 @@ fn forward_of(
     }))
 }
 
+/// The names of a kernel in float32 and in float16.
+macro_rules! both {
+    ($kernel:literal) => {
+        [$kernel, concat!($kernel, ", float16")]
+    };
+}
+
 /// Its backward pass, for the gradient of one operand alone.
 fn gradient(
     shapes: &[&[usize]],
@@ -206,23 +227,18 @@ fn epilogues(rows: &mut Rows, map: [usize; 4]) {
     let size = format!("n{} c{} {}²", map[0], map[1], map[2]);
     let shapes: [&[usize]; 2] = [&map, &[map[1]]];
     let f = |t: &[Tensor]| bias_act(&t[0], Some(&t[1]), &BiasAct::new(Activation::Lrelu));
-    rows.add(
-        "epilogue_forward",
-        size.clone(),
-        [2.0 * len, 7.0 * len],
-        forward(&shapes, f),
-    );
-    rows.add(
-        "epilogue_slope",
-        size.clone(),
-        [3.0 * len, 9.0 * len],
-        gradient(&shapes, 0, f),
-    );
-    rows.add(
-        "epilogue_backward",
-        size,
-        [3.0 * len, 13.0 * len],
-        gradient(&shapes, 1, f),
+    let cost = |values: f64, operations: f64| [values * len, operations * len];
+    rows.add_both(both!("epilogue_forward"), &size, cost(2.0, 7.0), |dtype| {
+        forward_of(dtype, &shapes, f)
+    });
+    rows.add_both(both!("epilogue_slope"), &size, cost(3.0, 9.0), |dtype| {
+        gradient_of(dtype, &shapes, 0, f)
+    });
+    rows.add_both(
+        both!("epilogue_backward"),
+        &size,
+        cost(3.0, 13.0),
+        |dtype| gradient_of(dtype, &shapes, 1, f),
     );
 }
 
@@ -242,15 +258,12 @@ fn resampling(rows: &mut Rows, sizes: &Sizes) {
         (n * c * side * side) as f64,
     );
     let size = format!("n{n} c{c} {}² to {side}², 4×4 taps", side + 1);
-    let call = forward(&[&[n, c, side + 1, side + 1]], move |t| {
-        filtered(t, 1, [1; 4])
+    let cost = [from + to, 2.0 * 16.0 * to];
+    rows.add_both(both!("upfirdn2d"), &size, cost, |dtype| {
+        forward_of(dtype, &[&[n, c, side + 1, side + 1]], move |t| {
+            filtered(t, 1, [1; 4])
+        })
     });
-    rows.add(
-        "upfirdn2d",
-        size.clone(),
-        [from + to, 2.0 * 16.0 * to],
-        call,
-    );
     rows.add(
         "upfirdn2d_epilogue",
         size,
@@ -271,17 +284,15 @@ fn transformer(rows: &mut Rows, sizes: &Sizes) {
     let line: [&[usize]; 3] = [&[n, tokens, width], &[width], &[width]];
     let norm = |t: &[Tensor]| layer_norm(&t[0], Some(&t[1]), Some(&t[2]), 1e-5);
     let size = format!("{n}·{tokens} rows of {width}");
-    rows.add(
-        "norm_rows",
-        size.clone(),
-        [2.0 * row, 8.0 * row],
-        forward(&line, norm),
-    );
-    rows.add(
-        "norm_rows_backward",
-        size,
-        [3.0 * row, 16.0 * row],
-        gradient(&line, 0, norm),
+    let cost = |values: f64, operations: f64| [values * row, operations * row];
+    rows.add_both(both!("norm_rows"), &size, cost(2.0, 8.0), |dtype| {
+        forward_of(dtype, &line, norm)
+    });
+    rows.add_both(
+        both!("norm_rows_backward"),
+        &size,
+        cost(3.0, 16.0),
+        |dtype| gradient_of(dtype, &line, 0, norm),
     );
     let z = (sizes.n * 512) as f64;
     let call = forward(&[&[sizes.n, 512]], |t| pixel_norm(&t[0], 1, 1e-8));
@@ -292,25 +303,25 @@ fn transformer(rows: &mut Rows, sizes: &Sizes) {
         call,
     );
     let scores = (n * heads * tokens * tokens) as f64;
-    let call = forward(&[&[n * heads * tokens, tokens]], |t| softmax(&t[0], 1));
     let size = format!("{n}·{heads}·{tokens} rows of {tokens}");
-    rows.add("softmax_rows", size, [2.0 * scores, 6.0 * scores], call);
+    let cost = [2.0 * scores, 6.0 * scores];
+    rows.add_both(both!("softmax_rows"), &size, cost, |dtype| {
+        let shape: &[usize] = &[n * heads * tokens, tokens];
+        forward_of(dtype, &[shape], |t| softmax(&t[0], 1))
+    });
     let part: &[usize] = &[n, tokens, width];
     let all = move |t: &[Tensor]| attention(&t[0], &t[1], &t[2], heads, Mask::None);
     let size = format!("n{n} {tokens} tokens, {heads} heads of 64");
     let cost = [4.0 * row, 4.0 * scores * 64.0 + 6.0 * scores];
-    rows.add(
-        "attention_forward",
-        size.clone(),
-        cost,
-        forward(&[part; 3], all),
-    );
+    rows.add_both(both!("attention_forward"), &size, cost, |dtype| {
+        forward_of(dtype, &[part; 3], all)
+    });
     // What the forward pass made is made anew.
-    rows.add(
-        "attention_forward + _grad_queries + _grad_keys",
-        size,
+    rows.add_both(
+        both!("attention_forward + _grad_queries + _grad_keys"),
+        &size,
         [16.0 * row, 18.0 * scores * 64.0 + 6.0 * scores],
-        gradient(&[part; 3], 0, all),
+        |dtype| gradient_of(dtype, &[part; 3], 0, all),
     );
 }
 
@@ -320,18 +331,29 @@ fn pictures(rows: &mut Rows, sizes: &Sizes) {
     let map: [&[usize]; 1] = [&[n, 64, side, side]];
     let pool = |t: &[Tensor]| max_pool2d(&t[0], &Pool::new(2, 2));
     let size = format!("n{n} c64 {side}² 2×2 s2");
-    rows.add(
-        "max_pool",
-        size.clone(),
-        [1.25 * pooled, pooled],
-        forward(&map, pool),
-    );
-    rows.add(
-        "max_pool_backward",
-        size,
-        [1.5 * pooled, pooled],
-        gradient(&map, 0, pool),
-    );
+    let cost = [1.25 * pooled, pooled];
+    rows.add_both(both!("max_pool"), &size, cost, |dtype| {
+        forward_of(dtype, &map, pool)
+    });
+    let cost = [1.5 * pooled, pooled];
+    rows.add_both(both!("max_pool_backward"), &size, cost, |dtype| {
+        gradient_of(dtype, &map, 0, pool)
+    });
+    let maps = [map[0]; 2];
+    let length = UnitLength {
+        eps: 1e-10,
+        floor: 0.0,
+    };
+    let apart = move |t: &[Tensor]| unit_distance(&t[0], &t[1], None, length);
+    let size = format!("n{n} c64 {side}²");
+    let cost = [(2.0 + 1.0 / 64.0) * pooled, 8.0 * pooled];
+    rows.add_both(both!("unit_distance"), &size, cost, |dtype| {
+        forward_of(dtype, &maps, apart)
+    });
+    let cost = [(3.0 + 1.0 / 64.0) * pooled, 17.0 * pooled];
+    rows.add_both(both!("unit_distance_backward"), &size, cost, |dtype| {
+        gradient_of(dtype, &maps, 0, apart)
+    });
     let small = (n * 3 * 224 * 224) as f64;
     let rgb = (n * 3 * large * large) as f64;
     let call = forward(&[&[n, 3, large, large]], |t| {

@@ -298,6 +298,11 @@ fn all() -> Vec<(String, Vec<Vec<usize>>, Operator)> {
         Rc::new(move |t| unit_distance(&t[0], &t[1], None, length)),
     );
     add(
+        "unit_distance, weighted",
+        &[map, map, &[33]],
+        Rc::new(move |t| unit_distance(&t[0], &t[1], Some(&t[2]), length)),
+    );
+    add(
         "minibatch_std",
         &[&[4, 6, 4, 4]],
         Rc::new(|t| minibatch_std(&t[0], Some(2), 1)),

@@ -361,3 +361,56 @@ fn the_layer_refuses_what_its_steps_refuse() {
         assert!(message.contains(part), "{message}");
     }
 }
+
+#[test]
+fn what_half_precision_is_divided_by_does_not_show() {
+    let [x, w, s] = operands(3);
+    let (large, small) = ((w * 40.0).unwrap(), (s * 500.0).unwrap());
+    let how = ModulatedConv {
+        padding: 1,
+        ..ModulatedConv::default()
+    };
+    let results = |divided: bool| -> Vec<Tensor> {
+        let vars = [&x, &large, &small].map(|t| Var::from_tensor(t).unwrap());
+        let [x, w, s] = [0, 1, 2].map(|i: usize| vars[i].as_tensor().clone());
+        let (w, s) = match divided {
+            true => within_range(&w, &s).unwrap(),
+            false => (w, s),
+        };
+        let y = modulated_conv2d(&x, &w, &s, &how).unwrap();
+        let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let grads = vars.iter().map(|var| grads.get(var).unwrap().clone());
+        std::iter::once(y.detach()).chain(grads).collect()
+    };
+    for (divided, plain) in results(true).iter().zip(results(false)) {
+        let size: f64 = plain.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+        // ε stands beside sums that are another.
+        assert!(max_difference(divided, &plain) < 1e-5 * size.max(1e-3));
+    }
+    let (w, s) = within_range(&large, &small).unwrap();
+    let most = |t: &Tensor| {
+        t.abs()
+            .unwrap()
+            .max_all()
+            .unwrap()
+            .to_scalar::<f64>()
+            .unwrap()
+    };
+    assert!((most(&s) - 1.0).abs() < 1e-12 && (most(&w) - 27f64.sqrt().recip()).abs() < 1e-12);
+}
+
+#[test]
+fn all_but_x_may_be_float32_where_x_is_half_precision() {
+    let [x, w, s] = operands(3).map(|t| t.to_dtype(DType::F32).unwrap());
+    let x = x.to_dtype(DType::F16).unwrap();
+    let how = ModulatedConv {
+        padding: 1,
+        ..ModulatedConv::default()
+    };
+    let y = modulated_conv2d(&x, &w, &s, &how).unwrap();
+    assert_eq!(y.dtype(), DType::F16);
+    let full = modulated_conv2d(&x.to_dtype(DType::F32).unwrap(), &w, &s, &how).unwrap();
+    assert_eq!(max_difference(&y, &full.to_dtype(DType::F16).unwrap()), 0.0);
+    let double = w.to_dtype(DType::F64).unwrap();
+    assert!(modulated_conv2d(&x, &double, &s, &how).is_err());
+}
