@@ -221,7 +221,7 @@ impl Given<'_> {
                 ..ProjectionConfig::default()
             },
         };
-        let found = projector.project(wanted, &mut |_, _| {})?;
+        let found = projector.project(wanted, &mut |_, _| std::ops::ControlFlow::Continue(()))?;
         Ok(generator
             .synthesize(&found.latents)?
             .detach()
