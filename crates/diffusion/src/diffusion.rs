@@ -1,6 +1,7 @@
 //! A diffusion: a schedule and the training steps that its steps stand for.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use domex_ops::upload;
 
 use crate::{Betas, Error, Result, Schedule, Spacing};
 
@@ -141,7 +142,8 @@ impl Diffusion {
         let picked: Vec<f64> = steps.iter().map(|&step| single(values[step])).collect();
         let mut dims = vec![1; x.rank()];
         dims[0] = n;
-        Ok(Tensor::from_vec(picked, dims, x.device())?.to_dtype(x.dtype())?)
+        let picked = Tensor::from_vec(picked, dims, &Device::Cpu)?;
+        Ok(upload(&picked, x.device())?.to_dtype(x.dtype())?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The sinusoidal embedding of timesteps (Vaswani et al. 2017, arXiv 1706.03762, as diffusion networks have it).
 
 use candle_core::{DType, Device, Tensor};
+use domex_ops::upload;
 
 use crate::{Error, Result};
 
@@ -47,8 +48,8 @@ pub fn timestep_embedding(
         values.extend(angles.map(f64::sin));
         values.resize(values.len() + dim % 2, 0.0);
     }
-    let embedding = Tensor::from_vec(values, (timesteps.len(), dim), device)?;
-    Ok(embedding.to_dtype(dtype)?)
+    let embedding = Tensor::from_vec(values, (timesteps.len(), dim), &Device::Cpu)?;
+    Ok(upload(&embedding, device)?.to_dtype(dtype)?)
 }
 
 #[cfg(test)]

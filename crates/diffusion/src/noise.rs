@@ -1,6 +1,7 @@
 //! Noise and timesteps from the caller's stream.
 
 use candle_core::{DType, Device, Tensor};
+use domex_ops::upload;
 use domex_random::Stream;
 
 use crate::{Diffusion, Error, Result};
@@ -29,7 +30,8 @@ pub fn standard_normal(
         .map_err(|_| Error::shape("noise", dims, "a size that fits into memory"))?;
     values.resize(count, 0.0);
     stream.fill_normal(&mut values);
-    Ok(Tensor::from_vec(values, dims, device)?.to_dtype(dtype)?)
+    let values = Tensor::from_vec(values, dims, &Device::Cpu)?;
+    Ok(upload(&values, device)?.to_dtype(dtype)?)
 }
 
 /// A step of `diffusion` for each of `n` samples, all equally likely.

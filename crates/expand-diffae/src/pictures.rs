@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_expand::Result;
+use domex_ops::upload;
 use domex_random::Stream;
 
 use crate::trainee::{own, setting};
@@ -43,7 +44,8 @@ impl Pictures {
     /// An index that is too large; a file that has changed.
     pub fn get(&self, indices: &[u64], device: &Device) -> Result<Tensor> {
         let (pictures, _) = source::batch(&*self.0, indices)?;
-        Ok(picture::from_rgb(&pictures, DType::F32, device)?)
+        let pictures = picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?;
+        Ok(upload(&pictures, device)?)
     }
 
     /// `n` of them, drawn at random.

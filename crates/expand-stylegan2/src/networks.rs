@@ -6,6 +6,7 @@ use domex_data::source::{self, PictureSource};
 use domex_error::AnyError;
 use domex_expand::{Config, Error, Result};
 use domex_gan::frozen;
+use domex_ops::upload;
 use domex_random::Stream;
 use domex_stylegan2::{Activations, Discriminator};
 use domex_train::adam::{Adam, AdamConfig};
@@ -198,7 +199,8 @@ impl Reals {
     ) -> Result<(Tensor, Option<Tensor>)> {
         let drawn = self.numbers(n, stream)?;
         let (pictures, labels) = source::batch(&*self.pictures, &drawn)?;
-        let pictures = picture::from_rgb(&pictures, DType::F32, device)?;
+        let pictures = picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?;
+        let pictures = upload(&pictures, device)?;
         Ok((pictures, self.as_tensor(&labels, device)?))
     }
 
@@ -235,7 +237,10 @@ impl Reals {
         let dims = (labels.len(), self.pictures.label_dim());
         match dims.1 {
             0 => Ok(None),
-            _ => Ok(Some(Tensor::from_vec(labels.concat(), dims, device)?)),
+            _ => {
+                let labels = Tensor::from_vec(labels.concat(), dims, &Device::Cpu)?;
+                Ok(Some(upload(&labels, device)?))
+            }
         }
     }
 }

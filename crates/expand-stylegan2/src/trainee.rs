@@ -14,6 +14,7 @@ use domex_expand::{
 use domex_gan::{frozen, latents};
 use domex_latent::Expansion;
 use domex_latent::modulation::{Layer, Modulator};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{
     self as stylegan2, Discriminator, Generator, Model, Overwrite, mapping::broadcast,
@@ -386,7 +387,8 @@ fn painted(network: &Generator, latents: &Tensor, noise: stylegan2::Noise<'_>) -
 pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Result<Tensor> {
     let mut values = vec![0f32; dims.iter().product()];
     stream.fill_normal(&mut values);
-    Ok(Tensor::from_vec(values, dims, device)?)
+    let values = Tensor::from_vec(values, dims, &Device::Cpu)?;
+    Ok(upload(&values, device)?)
 }
 
 /// An error of the networks.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use domex_data::source::PictureSource;
 use domex_error::AnyError;
 use domex_expand::trainee::{PictureGroups, in_one_batch};
@@ -13,6 +13,7 @@ use domex_expand_stylegan2::adversarial::{Adversarial, Data};
 use domex_expand_stylegan2::{Adversary, Reals, SourceConfig, activations};
 use domex_latent::modulation::Modulator;
 use domex_latent::{Expansion, Generator as _};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Discriminator, Tensors};
 use domex_stylegan3::{Generator, Model, Overwrite, model};
@@ -164,7 +165,8 @@ impl Trainee for StyleGan3 {
     ) -> Result<Tensor> {
         let mut z = vec![0f32; n * self.source.noise_dim()];
         stream.fill_normal(&mut z);
-        let z = Tensor::from_vec(z, (n, self.source.noise_dim()), self.source.device())?;
+        let z = Tensor::from_vec(z, (n, self.source.noise_dim()), &Device::Cpu)?;
+        let z = upload(&z, self.source.device())?;
         let z = z.to_dtype(self.source.dtype())?;
         Ok(self.source.map(&z, labels)?.detach())
     }

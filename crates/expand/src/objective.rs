@@ -23,8 +23,9 @@ mod samples;
 
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use domex_latent::{ImageDistance, subspace::Subspaces};
+use domex_ops::upload;
 use domex_random::Stream;
 use domex_replay::{Alignment, alignment, diversity};
 
@@ -233,7 +234,8 @@ impl Objective {
             let place = &self.tasks[task];
             steps[sample * directions + place.column] = place.distance;
         }
-        let steps = Tensor::from_vec(steps, (tasks.len(), directions), w.device())?;
+        let steps = Tensor::from_vec(steps, (tasks.len(), directions), &Device::Cpu)?;
+        let steps = upload(&steps, w.device())?;
         let base = subspaces.project(w, Some(mean))?;
         let edited = subspaces.shift(&base, &steps)?;
         Ok(Latents { base, edited })
@@ -481,6 +483,6 @@ pub(crate) fn rows(x: &Tensor, own: &[usize]) -> Result<Tensor> {
         return Ok(x.clone());
     }
     let index: Vec<u32> = own.iter().map(|&i| i as u32).collect();
-    Ok(x.contiguous()?
-        .index_select(&Tensor::new(index, x.device())?, 0)?)
+    let index = upload(&Tensor::new(index, &Device::Cpu)?, x.device())?;
+    Ok(x.contiguous()?.index_select(&index, 0)?)
 }

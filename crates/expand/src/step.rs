@@ -6,6 +6,7 @@
 use candle_core::{DType, Device, Tensor};
 use domex_latent::Generator;
 use domex_latent::sample::draw_labels;
+use domex_ops::upload;
 use domex_random::Stream;
 use domex_replay::alignment;
 use domex_train::Losses;
@@ -180,7 +181,8 @@ impl Expand {
         for (sample, &domain) in domains.iter().enumerate() {
             steps[sample * columns + domain] = self.domains.layout.domains()[domain].distance;
         }
-        let steps = Tensor::from_vec(steps, (domains.len(), columns), base.device())?;
+        let steps = Tensor::from_vec(steps, (domains.len(), columns), &Device::Cpu)?;
+        let steps = upload(&steps, base.device())?;
         Ok(subspaces.shift(base, &steps)?)
     }
 
@@ -210,7 +212,7 @@ fn draw(stream: &mut Stream, count: usize, n: usize) -> Result<Vec<usize>> {
 pub(crate) fn along(base: &Tensor, reserved: &Tensor, stream: &mut Stream) -> Result<Tensor> {
     let rows = draw(stream, reserved.dim(0)?, base.dim(0)?)?;
     let rows: Vec<u32> = rows.into_iter().map(|row| row as u32).collect();
-    let rows = Tensor::new(rows, reserved.device())?;
+    let rows = upload(&Tensor::new(rows, &Device::Cpu)?, reserved.device())?;
     let steps = reserved.index_select(&rows, 0)?;
     let steps = steps.to_device(base.device())?.to_dtype(base.dtype())?;
     Ok((base + steps)?)
@@ -242,7 +244,10 @@ pub(crate) fn labelled(
 pub(crate) fn normal(stream: &mut Stream, dims: &[usize], device: &Device) -> Result<Tensor> {
     let mut values = vec![0f32; dims.iter().product()];
     stream.fill_normal(&mut values);
-    Ok(Tensor::from_vec(values, dims, device)?)
+    Ok(upload(
+        &Tensor::from_vec(values, dims, &Device::Cpu)?,
+        device,
+    )?)
 }
 
 pub(crate) fn number(x: &Tensor) -> Result<f64> {

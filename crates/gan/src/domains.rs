@@ -13,6 +13,7 @@
 //! whose pictures should be of one domain.
 
 use candle_core::{DType, Device, Tensor};
+use domex_ops::upload;
 use domex_stylegan2::{
     Activations, Discriminator, DiscriminatorConfig, Vars, config::channels, init,
 };
@@ -215,11 +216,8 @@ impl DomainDiscriminator {
         for row in label.chunks_mut(self.domains) {
             row[domain] = 1.0;
         }
-        Ok(Tensor::from_vec(
-            label,
-            (n, self.domains),
-            pictures.device(),
-        )?)
+        let label = Tensor::from_vec(label, (n, self.domains), &Device::Cpu)?;
+        Ok(upload(&label, pictures.device())?)
     }
 }
 

@@ -9,6 +9,7 @@
 //! `gain · x + offset` for each colour, and normal noise.
 
 use candle_core::{Device, Tensor};
+use domex_ops::upload;
 use domex_random::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +142,7 @@ impl View {
         let mut x = self.cut(pictures)?;
         let put = |values: &[f32], shape: [usize; 4]| -> Result<Tensor> {
             let tensor = Tensor::from_slice(values, &shape, &Device::Cpu)?;
-            Ok(tensor.to_device(x.device())?.to_dtype(x.dtype())?)
+            Ok(upload(&tensor, x.device())?.to_dtype(x.dtype())?)
         };
         let colours = match &self.colours {
             Some([gains, offsets]) => {
@@ -189,7 +190,7 @@ fn span(x: &Tensor, dim: usize, start: isize, length: usize, reversed: bool) -> 
     if reversed {
         at.reverse();
     }
-    let at = Tensor::from_vec(at, length, x.device())?;
+    let at = upload(&Tensor::from_vec(at, length, &Device::Cpu)?, x.device())?;
     Ok(x.contiguous()?.index_select(&at, dim)?)
 }
 

@@ -5,7 +5,8 @@
 //! as their sources do, and pictures of two domains as the domains' texts do. Each is a mean over a list of
 //! pairs, and 0 for none.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
+use domex_ops::upload;
 
 use crate::direction::{COSINE_EPS, Guard, along, cosine, same_shape};
 use crate::{Error, Result};
@@ -51,7 +52,7 @@ impl Pairs {
     /// The rows of `x: [n, d]` at both ends, `[pairs, d]` each.
     fn ends(&self, x: &Tensor) -> Result<[Tensor; 2]> {
         let select = |rows: &[u32]| -> Result<Tensor> {
-            let rows = Tensor::new(rows, x.device())?;
+            let rows = upload(&Tensor::new(rows, &Device::Cpu)?, x.device())?;
             Ok(x.index_select(&rows, 0)?)
         };
         Ok([select(&self.first)?, select(&self.second)?])

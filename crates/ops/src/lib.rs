@@ -17,7 +17,8 @@
 //! tests. `body` is the one place that chooses.
 //!
 //! Not differentiable are [`optimizer`], what is done to parameters after a step, and [`peers`], by which the GPUs of several processes
-//! add up what they have. [`tf32`] says when tensor cores multiply, [`half`] what a network in half precision is told and says.
+//! add up what they have. [`upload`](mod@upload) sends what the host makes in each step, [`device`] opens a card. [`tf32`] says when tensor
+//! cores multiply, [`half`] what a network in half precision is told and says.
 //!
 //! Deliberately not here: layers with parameters, initialisation, losses, anything that reads a
 //! file or draws a random number.

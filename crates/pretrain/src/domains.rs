@@ -10,6 +10,7 @@ use domex_data::picture::{to_rgb, write_png};
 use domex_lpips::Lpips;
 use domex_nada::Guide;
 use domex_nada::direction::{Guard, cosine};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Generator, Noise, Truncation};
 use domex_train::{Losses, Measures};
@@ -26,7 +27,8 @@ pub(crate) fn draw(generator: &Generator, n: usize, stream: &mut Stream) -> Vec<
 
 /// Latents `[n, num_ws, w_dim]` of such numbers, without a graph.
 pub(crate) fn latents(generator: &Generator, z: Vec<f32>, device: &Device) -> Result<Tensor> {
-    let z = Tensor::from_vec(z, ((), generator.config().z_dim()), device)?;
+    let z = Tensor::from_vec(z, ((), generator.config().z_dim()), &Device::Cpu)?;
+    let z = upload(&z, device)?;
     Ok(generator.latents(&z, None, Truncation::NONE)?.detach())
 }
 

@@ -4,6 +4,7 @@
 //! and jitter draw from streams of the scene's own, so that scenes are made on all cores at once.
 
 use candle_core::{Device, Tensor};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -118,8 +119,9 @@ impl Feed {
             pixels.extend(values);
             classes.push(scene_classes);
         }
+        let pixels = Tensor::from_vec(pixels, (plan.len(), 3, side, side), &Device::Cpu)?;
         Ok(Batch {
-            pixels: Tensor::from_vec(pixels, (plan.len(), 3, side, side), device)?,
+            pixels: upload(&pixels, device)?,
             classes,
             plan,
         })

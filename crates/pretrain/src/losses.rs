@@ -1,6 +1,7 @@
 //! Cross entropies, and how near pictures are.
 
 use candle_core::{D, DType, Device, Tensor};
+use domex_ops::upload;
 
 use crate::{Error, Result};
 
@@ -42,7 +43,8 @@ pub fn one_hot(rows: &[u32], classes: usize, device: &Device) -> Result<Tensor> 
         }
         values[row * classes + class as usize] = 1.0;
     }
-    Ok(Tensor::from_vec(values, (rows.len(), classes), device)?)
+    let values = Tensor::from_vec(values, (rows.len(), classes), &Device::Cpu)?;
+    Ok(upload(&values, device)?)
 }
 
 /// The share of rows whose largest logit is at the row's class.

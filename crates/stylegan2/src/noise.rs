@@ -3,7 +3,8 @@
 //! Every layer adds one map, the same for all its features, times its `noise_strength`, before
 //! bias and activation (section 3.2 of arXiv 1812.04948).
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
+use domex_ops::upload;
 use domex_random::Stream;
 
 use crate::{Error, Result};
@@ -89,7 +90,8 @@ impl<'a> Noise<'a> {
             Self::Random(stream) => {
                 let mut values = vec![0f32; n * h * w];
                 stream.fill_normal(&mut values);
-                let map = Tensor::from_vec(values, (n, 1, h, w), constant.device())?;
+                let map = Tensor::from_vec(values, (n, 1, h, w), &Device::Cpu)?;
+                let map = upload(&map, constant.device())?;
                 Ok(Some(map.to_dtype(constant.dtype())?))
             }
             Self::Maps(maps) => {

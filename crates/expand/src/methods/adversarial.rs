@@ -16,11 +16,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_gan::Widths;
 use domex_gan::augment::{Ada, AdaConfig, Augment, AugmentConfig};
+use domex_ops::upload;
 use domex_random::Stream;
 use domex_train::adam::AdamConfig;
 use domex_train::lazy::Lazy;
@@ -281,7 +282,8 @@ impl Method for ByDiscriminator {
             let numbers = pick(stream, len, n)?.into_iter();
             let numbers: Vec<u64> = numbers.map(|number| number as u64).collect();
             let (pictures, _) = source::batch(pictures, &numbers)?;
-            Ok(picture::from_rgb(&pictures, DType::F32, &device)?)
+            let pictures = picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?;
+            Ok(upload(&pictures, &device)?)
         };
         self.discriminator.learn(passes, turn, draw)
     }

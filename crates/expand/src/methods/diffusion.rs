@@ -18,10 +18,11 @@ mod settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use domex_distil::{Request, Translation, Translator, targets};
 use domex_latent::ImageDistance;
 use domex_mystyle::reconstruction;
+use domex_ops::upload;
 use domex_random::Stream;
 use domex_train::{Measures, State};
 use serde::{Deserialize, Serialize};
@@ -352,7 +353,7 @@ impl Method for ByTranslation {
             let pictures = &pools[domain].pictures;
             let rows = pick(stream, pictures.dim(0)?, n)?.into_iter();
             let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-            let rows = Tensor::new(rows, pictures.device())?;
+            let rows = upload(&Tensor::new(rows, &Device::Cpu)?, pictures.device())?;
             Ok(pictures.contiguous()?.index_select(&rows, 0)?)
         })
     }

@@ -15,7 +15,7 @@
 use std::f64::consts::PI;
 
 use candle_core::{Device, Tensor};
-use domex_ops::matmul;
+use domex_ops::{matmul, upload};
 
 use super::matrix::{IDENTITY, Matrix, product};
 use super::{AugmentConfig, Dice};
@@ -122,7 +122,7 @@ pub(super) fn apply(x: &Tensor, colours: &[Colour]) -> Result<Tensor> {
     };
     let like = |values: Vec<f64>, shape: (usize, usize, usize)| -> Result<Tensor> {
         let t = Tensor::from_vec(values, shape, &Device::Cpu)?;
-        Ok(t.to_dtype(x.dtype())?.to_device(x.device())?)
+        Ok(upload(&t.to_dtype(x.dtype())?, x.device())?)
     };
     let flat = x.reshape((n, c, h * w))?;
     let y = matmul(&like(a, (n, c, c))?, &flat)?.broadcast_add(&like(b, (n, c, 1))?)?;

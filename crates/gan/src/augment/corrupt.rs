@@ -6,6 +6,7 @@
 //! ```
 
 use candle_core::{Device, Tensor};
+use domex_ops::upload;
 
 use super::{AugmentConfig, Dice};
 use crate::Result;
@@ -29,7 +30,7 @@ pub(super) fn draw_cutout(config: &AugmentConfig, dice: &mut Dice<'_>) -> Option
 /// Adds `noise`, `n · c · h · w` numbers, to `x: [n, c, h, w]`.
 pub(super) fn add_noise(x: &Tensor, noise: &[f32]) -> Result<Tensor> {
     let noise = Tensor::from_slice(noise, x.dims(), &Device::Cpu)?;
-    Ok((x + noise.to_dtype(x.dtype())?.to_device(x.device())?)?)
+    Ok((x + upload(&noise.to_dtype(x.dtype())?, x.device())?)?)
 }
 
 /// Cuts a rectangle of `size`, a share of the picture's, out of each picture of `x: [n, c, h, w]` that has a centre.
@@ -49,5 +50,5 @@ pub(super) fn cut_out(x: &Tensor, centres: &[Option<[f64; 2]>], size: f64) -> Re
         }
     }
     let mask = Tensor::from_vec(mask, (n, 1, h, w), &Device::Cpu)?;
-    Ok(x.broadcast_mul(&mask.to_dtype(x.dtype())?.to_device(x.device())?)?)
+    Ok(x.broadcast_mul(&upload(&mask.to_dtype(x.dtype())?, x.device())?)?)
 }

@@ -11,8 +11,8 @@
 //! orthogonal to its shifts by two, so that up and down again is the identity, and a shift by whole
 //! pixels is exact up to rounding.
 
-use candle_core::Tensor;
-use domex_ops::{downsample2d, grid_sample, setup_filter, upsample2d};
+use candle_core::{Device, Tensor};
+use domex_ops::{downsample2d, grid_sample, setup_filter, upload, upsample2d};
 
 use super::matrix::{IDENTITY, Matrix, product, scale, shift, transform};
 use crate::Result;
@@ -59,7 +59,8 @@ pub(super) fn apply(x: &Tensor, matrices: &[Matrix]) -> Result<Tensor> {
             }
         }
     }
-    let grid = Tensor::from_vec(grid, (n, out_h, out_w, 2), x.device())?.to_dtype(x.dtype())?;
+    let grid = Tensor::from_vec(grid, (n, out_h, out_w, 2), &Device::Cpu)?;
+    let grid = upload(&grid, x.device())?.to_dtype(x.dtype())?;
     let moved = grid_sample(&large, &grid)?;
     let crop = -2 * REACH as i64;
     Ok(downsample2d(
@@ -134,6 +135,7 @@ fn reflect(x: &Tensor, dim: usize, before: usize, after: usize) -> Result<Tensor
     let index: Vec<u32> = (-(before as i64)..(size + after) as i64)
         .map(|i| (last - (last - i.abs()).abs()) as u32)
         .collect();
-    let index = Tensor::from_vec(index, before + size + after, x.device())?;
+    let index = Tensor::from_vec(index, before + size + after, &Device::Cpu)?;
+    let index = upload(&index, x.device())?;
     Ok(x.contiguous()?.index_select(&index, dim)?)
 }

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use domex_checkpoint::container::Overwrite;
 use domex_clip::{Clip, Overflow, Preprocess, Tokenizer, bundle, unit_length};
 use domex_nada::Augment;
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
@@ -149,7 +150,7 @@ impl ClipJob {
         let domains = self.sentences.draw(&mut self.streams.words)?;
         let (answers, counts) = self.sentences.answers(&mut self.streams.words)?;
         let truth = Truth {
-            captions: Tensor::from_vec(truth, (n, n), device)?,
+            captions: upload(&Tensor::from_vec(truth, (n, n), &Device::Cpu)?, device)?,
             domains: one_hot(&batch.domains(), self.scenes.domains(), device)?,
             answers: self.answers(batch, &counts)?,
         };
@@ -172,7 +173,8 @@ impl ClipJob {
                 }
             }
             let dims = (batch.plan.len(), count);
-            Ok(Tensor::from_vec(truth, dims, self.trainer.device())?)
+            let truth = Tensor::from_vec(truth, dims, &Device::Cpu)?;
+            Ok(upload(&truth, self.trainer.device())?)
         };
         counts.iter().enumerate().map(of).collect()
     }

@@ -13,6 +13,7 @@ use domex_nada::Guide;
 use domex_nada::direction::{COSINE_EPS, Guard, along, cosine};
 use domex_nada::offsets::squared;
 use domex_nada::pairs::{Pairs, in_domain_angle, target_direction};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Generator, Noise};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
@@ -197,11 +198,13 @@ impl DeganJob {
         }
         let pictures: Vec<RgbImage> = styles.iter().map(|style| style.picture.clone()).collect();
         let device = self.device().clone();
-        let mut pictures = from_rgb(&pictures, DType::F32, &device)?;
+        let pictures = from_rgb(&pictures, DType::F32, &Device::Cpu)?;
+        let mut pictures = upload(&pictures, &device)?;
         if self.config.colours > 0.0 {
             let part = |at: usize| -> Result<Tensor> {
                 let values: Vec<f32> = colours.iter().flat_map(|own| own[at]).collect();
-                Ok(Tensor::from_vec(values, (n, 3, 1, 1), &device)?)
+                let values = Tensor::from_vec(values, (n, 3, 1, 1), &Device::Cpu)?;
+                Ok(upload(&values, &device)?)
             };
             let changed = pictures
                 .broadcast_mul(&part(0)?)?
@@ -236,7 +239,8 @@ impl DeganJob {
         let offsets = encoder.forward(&looked)?;
         // A latent gets the offsets of another picture of its domain.
         let next = |i: usize| (i / expand * expand + (i + 1) % expand) as u32;
-        let next = Tensor::from_iter((0..n).map(next), self.device())?;
+        let next = Tensor::from_iter((0..n).map(next), &Device::Cpu)?;
+        let next = upload(&next, self.device())?;
         let given = offsets.iter().map(|all| all.index_select(&next, 0));
         let given = given.collect::<candle_core::Result<Vec<Tensor>>>()?;
         let edited = self.edited(&batch.ws, &given, by)?;

@@ -8,6 +8,7 @@ use domex_data::picture;
 use domex_data::source::{self, PictureSource};
 use domex_diffae::{Config, Model};
 use domex_diffusion::{Spacing, standard_normal};
+use domex_ops::upload;
 use domex_random::Streams;
 
 use crate::losses::psnr;
@@ -43,10 +44,11 @@ pub(super) fn batch(
     device: &Device,
 ) -> Result<Tensor> {
     let (pictures, _) = source::batch(source, indices)?;
-    Ok(match channels {
-        1 => picture::from_grey(&pictures, DType::F32, device)?,
-        _ => picture::from_rgb(&pictures, DType::F32, device)?,
-    })
+    let pictures = match channels {
+        1 => picture::from_grey(&pictures, DType::F32, &Device::Cpu)?,
+        _ => picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?,
+    };
+    Ok(upload(&pictures, device)?)
 }
 
 /// At most `n` indices, at even distances.

@@ -13,6 +13,7 @@ use domex_lpips::Lpips;
 use domex_nada::Guide;
 use domex_nada::direction::{COSINE_EPS, Guard, along, cosine};
 use domex_nada::pairs::{Pairs, in_domain_angle, target_direction};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Generator, Noise};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
@@ -177,7 +178,8 @@ impl HyperdomainJob {
     /// first `known` are left as they are.
     fn embeddings(&mut self, texts: &[u32], known: usize) -> Result<(Tensor, Vec<[Tensor; 2]>)> {
         let device = self.device().clone();
-        let (n, rows) = (texts.len(), Tensor::new(texts, &device)?);
+        let (n, rows) = (texts.len(), Tensor::new(texts, &Device::Cpu)?);
+        let rows = upload(&rows, &device)?;
         let of = |embedded: &Embedded| -> Result<[Tensor; 2]> {
             let source = embedded.source.broadcast_as((n, embedded.source.dim(1)?))?;
             Ok([
@@ -191,7 +193,8 @@ impl HyperdomainJob {
         }
         let [source, target] = of(&self.embedded[0])?;
         let mixed = n - known;
-        let weights = augment::weights(mixed, &mut self.stream)?.to_device(&device)?;
+        let weights = augment::weights(mixed, &mut self.stream)?;
+        let weights = upload(&weights, &device)?;
         let hull = augment::hull(&target.narrow(0, known, mixed)?, &weights)?;
         let draws = Draws::new(mixed, hull.dim(1)?, &mut self.stream)?;
         let around = augment::resample(&hull, &draws, self.config.cosine)?;
@@ -230,7 +233,10 @@ impl HyperdomainJob {
             ws: domains::latents(&self.generator, z, device)?,
             known: match known.is_empty() {
                 true => None,
-                false => Some(from_rgb(&known, DType::F32, device)?),
+                false => {
+                    let known = from_rgb(&known, DType::F32, &Device::Cpu)?;
+                    Some(upload(&known, device)?)
+                }
             },
             texts,
             input,

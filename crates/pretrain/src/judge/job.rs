@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use domex_judge::{Config, Judge, NONE};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,8 @@ impl JudgeJob {
                 .collect::<Result<Vec<_>>>()?;
             let made = Nones::new(&*self.scenes, size).draw(&plan, self.config.feed.jitter);
             let side = size as usize;
-            let pixels = Tensor::from_vec(made, (count, 3, side, side), &device)?;
+            let pixels = Tensor::from_vec(made, (count, 3, side, side), &Device::Cpu)?;
+            let pixels = upload(&pixels, &device)?;
             let domain = judge.forward(&pixels)?.swap_remove(0);
             let target = one_hot(&vec![none as u32; count], domain.dim(1)?, &device)?;
             loss = (loss + (cross_entropy(&domain, &target)?.mean_all()? * self.config.nones)?)?;

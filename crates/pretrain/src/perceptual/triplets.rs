@@ -5,6 +5,7 @@
 //! a blur, noise, and a change of brightness.
 
 use candle_core::{Device, Tensor};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use image::RgbImage;
 use rayon::prelude::*;
@@ -50,7 +51,8 @@ pub fn next(
             .iter()
             .flat_map(|triplet| triplet[part].iter().copied())
             .collect();
-        Ok(Tensor::from_vec(values, (n, 3, side, side), device)?)
+        let pictures = Tensor::from_vec(values, (n, 3, side, side), &Device::Cpu)?;
+        Ok(upload(&pictures, device)?)
     };
     Ok(Triplets {
         reference: stack(0)?,

@@ -5,6 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_data::source::{self, PictureSource};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Model, Overwrite};
 use domex_train::accumulate;
@@ -204,14 +205,16 @@ impl StyleGan2 {
             let (pictures, labels) = source::batch(&*self.source, &indices)?;
             let labels = if self.config.label_dim > 0 {
                 let shape = (pass, self.config.label_dim);
-                Some(Tensor::from_vec(labels.concat(), shape, &self.device)?)
+                let labels = Tensor::from_vec(labels.concat(), shape, &Device::Cpu)?;
+                Some(upload(&labels, &self.device)?)
             } else {
                 None
             };
             let pictures = match self.config.channels {
-                1 => picture::from_grey(&pictures, DType::F32, &self.device)?,
-                _ => picture::from_rgb(&pictures, DType::F32, &self.device)?,
+                1 => picture::from_grey(&pictures, DType::F32, &Device::Cpu)?,
+                _ => picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?,
             };
+            let pictures = upload(&pictures, &self.device)?;
             out.push(Some(Reals { pictures, labels }));
         }
         Ok(out)
@@ -235,7 +238,8 @@ impl StyleGan2 {
             let index = self.streams.labels.index(len)?;
             values.extend(self.source.label(index as u64)?);
         }
-        Ok(Some(Tensor::from_vec(values, (n, dim), &self.device)?))
+        let labels = Tensor::from_vec(values, (n, dim), &Device::Cpu)?;
+        Ok(Some(upload(&labels, &self.device)?))
     }
 }
 

@@ -13,6 +13,7 @@
 use candle_core::{DType, Device, Tensor};
 use domex_data::picture;
 use domex_gan::{PictureTransform, generator_loss, latents};
+use domex_ops::upload;
 use domex_stylegan2::{Generator, Noise};
 use domex_train::Losses;
 use domex_train::accumulate::Accumulator;
@@ -119,7 +120,8 @@ impl StyleGan2 {
         let z_dim = self.config.z_dim;
         let mut numbers = vec![0f32; n * z_dim];
         self.teaching()?.latents.fill_normal(&mut numbers);
-        let z = Tensor::from_slice(&numbers, (n, z_dim), &self.device)?;
+        let z = Tensor::from_slice(&numbers, (n, z_dim), &Device::Cpu)?;
+        let z = upload(&z, &self.device)?;
         let w = latents::map(&mut self.networks.g, &z, None)?;
         Ok((numbers, w))
     }
@@ -132,7 +134,8 @@ impl StyleGan2 {
             .par_chunks(z_dim)
             .map(|z| teacher.picture(z))
             .collect();
-        let target = picture::from_rgb(&pictures, DType::F32, &self.device)?;
+        let target = picture::from_rgb(&pictures, DType::F32, &Device::Cpu)?;
+        let target = upload(&target, &self.device)?;
         let ws = latents::plain(&self.networks.g, w)?;
         let noise = Noise::Random(&mut self.streams.noise);
         let made = self.networks.g.synthesis().forward(&ws, noise)?;
@@ -327,7 +330,10 @@ pub(super) fn normal(
 ) -> Result<Tensor> {
     let mut values = vec![0f32; dims.iter().product()];
     stream.fill_normal(&mut values);
-    Ok(Tensor::from_vec(values, dims, device)?)
+    Ok(upload(
+        &Tensor::from_vec(values, dims, &Device::Cpu)?,
+        device,
+    )?)
 }
 
 /// Lets the controller of the augmentation hear of logits of real pictures.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use domex_data::{grid::Grid, picture};
 use domex_diffusion::{Diffusion, standard_normal, uniform_timesteps};
+use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_teacher::{Config, Network, Teacher};
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
@@ -170,10 +171,11 @@ impl TeacherJob {
         };
         let Batch { pixels, .. } = feed.render(&*self.scenes, plan, device)?;
         let noise = &mut draws.noise;
+        let texts = Tensor::from_vec(texts, (n, self.texts.dim()), &Device::Cpu)?;
         Ok(Noisy {
             steps: uniform_timesteps(noise, &self.process, n)?,
             noise: standard_normal(noise, pixels.dims(), DType::F32, device)?,
-            texts: Tensor::from_vec(texts, (n, self.texts.dim()), device)?,
+            texts: upload(&texts, device)?,
             pixels,
         })
     }
