@@ -1,5 +1,7 @@
 //! Losses by networks that are held in float16: nearly those of float32, and so are the gradients of pictures.
 
+#![allow(clippy::unwrap_used)]
+
 use candle_core::{DType, Device, Tensor, Var};
 use domex_nada::Guide;
 use domex_replay::Perceptual;
