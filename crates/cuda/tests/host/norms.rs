@@ -93,9 +93,12 @@ fn norms_along_any_axis_agree_with_the_formula() {
         ),
     ];
     for (l, affine) in cases {
-        for element in ELEMENTS {
-            agrees(&l, affine, element);
-        }
+        agrees(&l, affine, Element::F32);
+    }
+    // What an element is does not show in how lines are walked: one by blocks, one by threads.
+    for (l, affine) in [cases[1], cases[4]] {
+        agrees(&l, affine, Element::F16);
+        agrees(&l, affine, Element::Bf16);
     }
 }
 
@@ -200,7 +203,8 @@ fn softmax_along_any_axis_agrees_with_the_cpu_both_ways() {
         let count = outer * len * inner;
         let x: Vec<f32> = noise(count, 1).iter().map(|v| 30.0 * v).collect();
         let g = noise(count, 2);
-        for element in ELEMENTS {
+        let long = len > 100;
+        for element in ELEMENTS.into_iter().take(if long { 1 } else { 3 }) {
             softmax_agrees([outer, len, inner], &x, &g, element);
         }
     }
