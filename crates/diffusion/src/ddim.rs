@@ -99,7 +99,7 @@ impl Diffusion {
         self.walk(x, clip, (1..self.steps()).rev(), ends, denoise, on_step)
     }
 
-    fn walk<E: From<crate::Error>>(
+    pub(crate) fn walk<E: From<crate::Error>>(
         &self,
         x: &Tensor,
         clip: Clip,

@@ -8,7 +8,9 @@
 //! x_t = a x + b ε,   z ← z + (s' − s) (v(x_t + (a + b) (z − x), target) − v(x_t, source))
 //! ```
 //!
-//! What both conditions say alike cancels, and stays as it is in the picture.
+//! What both conditions say alike cancels, and stays as it is in the picture. So do its smooth places, where the target would have
+//! strokes: in the last steps the edit, with its noise, may be denoised as the target alone says (the paper's n_min), which finds
+//! strokes in the noise.
 
 use candle_core::Tensor;
 use domex_random::Stream;
@@ -17,9 +19,9 @@ use crate::ddim::clamp;
 use crate::{Clip, Diffusion, Error, Result, standard_normal};
 
 impl Diffusion {
-    /// `x: [n, ..]`, which is as `source` says, as `target` says, by all steps of this process from the last to `ᾱ = 1`. Both give
-    /// the noise in what they are given, for the network's timesteps, one for each sample; `clip` is for the `x_0` of both and for what is
-    /// returned.
+    /// `x: [n, ..]`, which is as `source` says, as `target` says, by all steps of this process from the last to `ᾱ = 1`, of which
+    /// `target` takes the last `alone`. Both give the noise in what they are given, for the network's timesteps, one for each sample;
+    /// `clip` is for the `x_0` of both and for what is returned.
     ///
     /// # Errors
     ///
@@ -28,6 +30,7 @@ impl Diffusion {
         &self,
         x: &Tensor,
         clip: Clip,
+        alone: usize,
         stream: &mut Stream,
         mut source: impl FnMut(&Tensor, &[f64]) -> Result<Tensor, E>,
         mut target: impl FnMut(&Tensor, &[f64]) -> Result<Tensor, E>,
@@ -37,6 +40,10 @@ impl Diffusion {
         for index in (0..self.steps()).rev() {
             let timesteps = vec![self.network_timestep(index)?; n];
             let [noisy, edited] = self.with_noise(index, x, &edit, stream)?;
+            if index < alone {
+                let ends = &self.schedule().alphas_cumprod_prev;
+                return self.walk(&edited, clip, (0..=index).rev(), ends, target, |_| {});
+            }
             let was = source(&noisy, &timesteps)?;
             let is = target(&edited, &timesteps)?;
             let was = self.straight(index, &noisy, &was, clip)?;
@@ -113,8 +120,18 @@ mod tests {
         source: impl FnMut(&Tensor, &[f64]) -> Result<Tensor>,
         target: impl FnMut(&Tensor, &[f64]) -> Result<Tensor>,
     ) -> Vec<f64> {
+        ended(x, clip, 0, source, target)
+    }
+
+    fn ended(
+        x: &Tensor,
+        clip: Clip,
+        alone: usize,
+        source: impl FnMut(&Tensor, &[f64]) -> Result<Tensor>,
+        target: impl FnMut(&Tensor, &[f64]) -> Result<Tensor>,
+    ) -> Vec<f64> {
         let mut stream = Streams::new(0).stream("noise");
-        let made = process().flow_edit(x, clip, &mut stream, source, target);
+        let made = process().flow_edit(x, clip, alone, &mut stream, source, target);
         made.unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
@@ -142,6 +159,26 @@ mod tests {
             assert!((beside[i] - expected - 0.1).abs() < 1e-6, "{beside:?}");
         }
         assert_eq!(found, edited(&a, Clip::None, knows(&a), knows(&b)));
+    }
+
+    #[test]
+    fn a_target_that_ends_alone_asks_no_source_and_leaves_nothing_beside_it() {
+        let (a, b) = (numbers(&[0.3, -0.7]), numbers(&[-0.2, 0.4]));
+        let process = process();
+        let beside = (&a + 0.1).unwrap();
+        for alone in [1, 4, 6] {
+            let mut asked = 0;
+            let source = |x: &Tensor, t: &[f64]| {
+                asked += 1;
+                process.noise_between(x, t, &a)
+            };
+            let target = |x: &Tensor, t: &[f64]| process.noise_between(x, t, &b);
+            let found = ended(&beside, Clip::None, alone, source, target);
+            assert_eq!(asked, 6 - alone);
+            for (found, expected) in found.into_iter().zip([-0.2, 0.4]) {
+                assert!((found - expected).abs() < 1e-6, "{alone}: {found}");
+            }
+        }
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub struct Translation {
     pub time: f64,
     /// Steps from there to the picture; of an inversion as many before.
     pub steps: usize,
+    /// The time below which [`Way::FlowEdit`] follows the target alone, at most 1: the edit gets strokes of the target's own, and loses
+    /// what is finest of the picture. 0: nowhere.
+    pub target_only: f64,
     /// How far the prediction for the target text is carried on beyond that for no text: 1 is the target's own.
     pub guidance: f64,
 }
@@ -40,6 +43,7 @@ impl Default for Translation {
             way: Way::FlowEdit,
             time: 0.98,
             steps: 8,
+            target_only: 0.0,
             guidance: 1.5,
         }
     }
@@ -58,10 +62,38 @@ impl Translation {
         if !(2..=1000).contains(&self.steps) {
             return Err(Error::setting("steps", self.steps, "2 to 1000"));
         }
+        if !(0.0..=1.0).contains(&self.target_only) {
+            return Err(Error::setting("target_only", self.target_only, "0 to 1"));
+        }
         if !(self.guidance.is_finite() && self.guidance >= 0.0) {
             return Err(Error::setting("guidance", self.guidance, "0 or more"));
         }
         Ok(())
+    }
+
+    /// How often a network that is guided by two passes is asked for a picture, on a schedule of `trained` steps.
+    ///
+    /// # Errors
+    ///
+    /// Settings out of range.
+    pub fn passes(&self, trained: usize) -> Result<usize> {
+        self.validate()?;
+        let target = if self.guidance == 1.0 { 1 } else { 2 };
+        Ok(match self.way {
+            Way::FlowEdit => {
+                let source = self.steps - self.steps_alone(trained)?;
+                source + self.steps * target
+            }
+            Way::Inversion => (self.steps - 1) * (1 + target),
+        })
+    }
+
+    /// The last steps of [`Way::FlowEdit`], which lie below `target_only`, on a schedule of `trained` steps.
+    fn steps_alone(&self, trained: usize) -> Result<usize> {
+        let whole = (self.time * trained as f64).round() as usize;
+        let steps = Spacing::Ddpm.timesteps(whole, self.steps)?.into_iter();
+        let below = |&step: &usize| (step + 1) as f64 <= self.target_only * trained as f64;
+        Ok(steps.take_while(below).count())
     }
 }
 
@@ -100,7 +132,8 @@ impl Diffusion {
                 End::Clean(clip) => clip,
                 End::Beginning => Clip::None,
             };
-            return process.flow_edit(x, clip, stream, source, target);
+            let alone = how.steps_alone(self.steps())?;
+            return process.flow_edit(x, clip, alone, stream, source, target);
         }
         let noisy = process.ddim_encode(x, Clip::None, source, |_| {})?;
         match end {
@@ -178,6 +211,28 @@ mod tests {
 
     fn numbers(values: &[f64]) -> Tensor {
         Tensor::from_slice(values, (values.len(), 1), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn passes_are_those_of_source_and_target() {
+        let how = |target_only, guidance| Translation {
+            time: 1.0,
+            steps: 5,
+            target_only,
+            guidance,
+            ..Translation::default()
+        };
+        // Steps 0, 250, 500, 749 and 999 of a thousand.
+        assert_eq!(how(0.0, 1.0).passes(1000).unwrap(), 10);
+        assert_eq!(how(0.0, 2.0).passes(1000).unwrap(), 15);
+        assert_eq!(how(0.5, 2.0).passes(1000).unwrap(), 13);
+        assert_eq!(how(1.0, 2.0).passes(1000).unwrap(), 10);
+        let inversion = Translation {
+            way: Way::Inversion,
+            ..how(1.0, 2.0)
+        };
+        assert_eq!(inversion.passes(1000).unwrap(), 12);
+        assert!(how(1.1, 1.0).passes(1000).is_err());
     }
 
     #[test]

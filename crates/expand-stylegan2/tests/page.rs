@@ -56,6 +56,7 @@ fn the_page_lists_every_key_with_its_default() {
     settings["distance"] = domex_expand_stylegan2::DISTANCE.into();
     // These are left out where they are off.
     settings["antialias"] = Json::Bool(false);
+    settings["half_losses"] = Json::Bool(false);
     settings["low_memory"] = Json::Bool(false);
     settings["parametrisation"] = "full".into();
     settings["placement"] = "subspaces".into();

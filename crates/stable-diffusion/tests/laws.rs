@@ -50,6 +50,7 @@ fn how(way: Way, steps: usize, guidance: f64) -> Translation {
         time: 0.3,
         steps,
         guidance,
+        ..Translation::default()
     }
 }
 

@@ -71,6 +71,7 @@ fn a_translation_to_the_same_text_comes_back_the_better_the_more_steps() {
             time: 0.6,
             steps,
             guidance: 1.0,
+            ..Translation::default()
         };
         let back = teacher().translate(
             &pictures(),
@@ -94,6 +95,7 @@ fn another_text_gives_another_picture_and_guidance_carries_it_further() {
                 time: 0.6,
                 steps: 20,
                 guidance,
+                ..Translation::default()
             };
             let made = teacher().translate(
                 &pictures(),

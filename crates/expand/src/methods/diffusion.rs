@@ -55,6 +55,9 @@ struct Keys {
     /// How far the prediction is carried on; else as the settings say.
     #[serde(default)]
     guidance: Option<f64>,
+    /// The time below which the target is followed alone; else as the settings say.
+    #[serde(default)]
+    target_only: Option<f64>,
 }
 
 impl Keys {
@@ -62,6 +65,7 @@ impl Keys {
         Translation {
             time: self.time.unwrap_or(settings.time),
             guidance: self.guidance.unwrap_or(settings.guidance),
+            target_only: self.target_only.unwrap_or(settings.target_only),
             ..*settings
         }
     }
@@ -85,7 +89,7 @@ impl Kind for Diffusion {
     }
 
     fn keys(&self) -> &'static [&'static str] {
-        &["source", "target", "time", "guidance"]
+        &["source", "target", "time", "guidance", "target_only"]
     }
 
     fn default_name(&self, task: &TaskSpec) -> String {

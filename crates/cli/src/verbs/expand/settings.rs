@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use domex_data::picture::Background;
-use domex_distil::{Folder, Pace, Stopped, Translator, Way};
+use domex_distil::{Folder, Pace, Stopped, Translator};
 use domex_error::user_error;
 use domex_expand::methods::adversarial::Adversarial;
 use domex_expand::methods::diffusion::{Diffusion, DiffusionConfig};
@@ -117,14 +117,8 @@ impl TeacherFiles {
             "{shown}; {targets} pictures of each domain are translated first, unless they were before"
         );
         if let Some(folder) = self.folder()? {
-            let how = config.translation;
-            let back = if how.guidance == 1.0 { 1 } else { 2 };
-            let steps = match how.way {
-                Way::FlowEdit => how.steps,
-                Way::Inversion => how.steps.saturating_sub(1),
-            };
-            let passes = (steps * (1 + back)) as u64;
-            let operations = passes * folder.unet.flops(folder.text.context_length)?;
+            let passes = config.translation.passes(folder.process.train_steps)?;
+            let operations = passes as u64 * folder.unet.flops(folder.text.context_length)?;
             line += &format!(
                 ", {:.1} TFLOP each; {:.1} GB of weights in memory",
                 operations as f64 / 1e12,
@@ -275,6 +269,12 @@ impl Settings {
         let own = tasks.flat_map(|task| task.kind().map_or(Vec::new(), |kind| kind.files(task)));
         Ok(std::iter::once(model)
             .chain(clip)
+            .chain(self.perceptual.clone())
+            .chain(teacher.transpose()?.unwrap_or_default())
+            .chain(own)
+            .collect())
+    }
+
     /// The type of the numbers of the networks that losses are made of.
     pub fn type_of_losses(&self, device: &Device) -> domex_error::Result<DType> {
         match self.config.half_losses {
@@ -284,12 +284,6 @@ impl Settings {
             true => Ok(DType::F16),
             false => Ok(DType::F32),
         }
-    }
-
-            .chain(self.perceptual.clone())
-            .chain(teacher.transpose()?.unwrap_or_default())
-            .chain(own)
-            .collect())
     }
 
     /// The networks that losses are made of; `watch` is told how a teacher's translations come along.
@@ -412,16 +406,16 @@ impl Settings {
             ),
             (
                 "length",
-        if c.half_losses {
-            let line = "CLIP models and perceptual network in float16".to_owned();
-            lines.push(("losses", line));
-        }
                 format!(
                     "{} steps, a tick every {} steps, a snapshot every {} ticks",
                     length.steps, length.tick, length.snap
                 ),
             ),
         ];
+        if c.half_losses {
+            let line = "CLIP models and perceptual network in float16".to_owned();
+            lines.push(("losses", line));
+        }
         if c.reserve > 0 {
             let line = format!(
                 "{} free directions are held as the model has them",
