@@ -472,10 +472,7 @@ fn what_cannot_be_trained_is_refused_and_nothing_is_written() {
         ("--domain elf --background black", &["--background"]),
         ("--domain elf --skip-bad", &["--skip-bad"]),
         ("--domain a=>b --source c", &["--source", "leave it out"]),
-        (
-            "--domain elf --half-losses",
-            &["--half-losses: float16 is for GPUs", "--device cuda"],
-        ),
+        ("--domain elf --half-losses", &["--device cuda"]),
     ] {
         world.refused(&format!("expand --out run {flags}"), texts);
     }

@@ -172,6 +172,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
             "domex-train",
             "domex-data",
+            "domex-ops",
         ],
     ),
     (
@@ -185,6 +186,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
             "domex-train",
             "domex-data",
+            "domex-ops",
         ],
     ),
     (
@@ -197,6 +199,7 @@ pub const FLOORS: &[(&str, &[&str])] = &[
             "domex-random",
             "domex-train",
             "domex-data",
+            "domex-ops",
         ],
     ),
     (

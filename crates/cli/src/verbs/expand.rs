@@ -12,6 +12,7 @@ mod judged;
 mod sets;
 pub(super) mod settings;
 mod tasks;
+mod teacher;
 mod verdict;
 mod words;
 

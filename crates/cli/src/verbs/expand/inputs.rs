@@ -8,7 +8,8 @@ use domex_expand::TaskFile;
 use domex_expand::methods::Needs;
 
 use super::Expand;
-use super::settings::{ClipModel, TeacherFiles};
+use super::settings::ClipModel;
+use super::teacher::TeacherFiles;
 use crate::args::wanted_model;
 use crate::kinds::Model;
 use crate::paths::text;
