@@ -49,6 +49,23 @@ fn target_pictures_are_kept_and_found_again() {
 }
 
 #[test]
+fn a_task_says_below_which_time_its_target_is_followed_alone() {
+    let world = taught();
+    let tasks = world.text("tasks.toml");
+    let alone = tasks.replace("time = 0.97", "time = 0.97\ntarget_only = 0.9");
+    world.write("alone.toml", &alone);
+    let line = |name: &str| {
+        let line = TAUGHT.replace("tasks.toml", &format!("{name}.toml"));
+        format!("{line} --out {name} --steps 2 {SHORT}")
+    };
+    world.ok(&line("alone"));
+    assert!(world.tensors("alone") != world.tensors("run"));
+    let inversion = alone.replace("{ steps = 3 }", "{ steps = 3, way = \"inversion\" }");
+    world.write("inversion.toml", inversion);
+    world.refused(&line("inversion"), &["target_only: 0.9", "inversion"]);
+}
+
+#[test]
 fn what_the_teacher_draws_anew_is_learnt_too() {
     let world = taught();
     let tasks = world

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use domex_distil::{Request, Translation, Translator, targets};
+use domex_distil::{Request, Translation, Translator, Way, targets};
 use domex_latent::ImageDistance;
 use domex_mystyle::reconstruction;
 use domex_ops::upload;
@@ -167,6 +167,10 @@ impl Kind for Diffusion {
         }
         let requests = tasks.iter().map(|task| {
             let own: Keys = keys(task)?;
+            if let (Some(time), Way::Inversion) = (own.target_only, config.translation.way) {
+                let expected = "no such key where diffusion.translation.way is \"inversion\"";
+                return Err(Error::setting("target_only", time, expected));
+            }
             Ok(Request {
                 how: own.translation(&config.translation),
                 source: own.source,
