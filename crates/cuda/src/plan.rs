@@ -30,7 +30,7 @@ pub use optimizer::{adam, average};
 pub use pool::{MaxPool, max_pool, max_pool_adjoint};
 pub use resample::{Resample, resample};
 pub use softmax::{softmax, softmax_backward};
-pub use unit_distance::{UnitDistance, unit_distance, unit_distance_backward};
+pub use unit_distance::{unit_distance, unit_distance_backward};
 pub use upfirdn2d::{taps, upfirdn2d, upfirdn2d_epilogue};
 
 use crate::Buffer;

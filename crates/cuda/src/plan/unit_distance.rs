@@ -1,5 +1,7 @@
 //! The distance of two maps with their channels at unit length.
 
+use domex_kernels::unit_distance::UnitDistance;
+
 use super::operands;
 use crate::{
     Arg, Buffer, Element, Launch, Plan, Result,
@@ -10,30 +12,18 @@ use crate::{
 /// Pixels that a block takes: a warp's width.
 const PIXELS: usize = 32;
 
-/// Sizes, and the two small numbers: what is added to a length before it divides, and the least squared length.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct UnitDistance {
-    pub n: usize,
-    pub channels: usize,
-    pub pixels: usize,
-    pub eps: f64,
-    pub floor: f64,
-}
-
-impl UnitDistance {
-    fn launch(&self, kernel: &'static str, first: &[Arg], maps: [Arg; 3]) -> Result<Launch> {
-        let count = self.n * self.pixels;
-        let blocks = count.div_ceil(PIXELS);
-        let launch = Launch::new(Module::UnitDistance, kernel, [blocks, 1, 1])?;
-        Ok(launch.with(first.iter().copied()).with(maps).with(args![
-            long("channels", self.channels)?,
-            long("pixels", self.pixels)?,
-            long("pixels of all", count)?,
-            self.eps as f32,
-            self.floor as f32
-        ]))
-    }
+/// A launch over all pixels, with operands that come before the maps.
+fn launch(s: &UnitDistance, kernel: &'static str, first: &[Arg], maps: [Arg; 3]) -> Result<Launch> {
+    let count = s.n * s.pixels;
+    let blocks = count.div_ceil(PIXELS);
+    let launch = Launch::new(Module::UnitDistance, kernel, [blocks, 1, 1])?;
+    Ok(launch.with(first.iter().copied()).with(maps).with(args![
+        long("channels", s.channels)?,
+        long("pixels", s.pixels)?,
+        long("pixels of all", count)?,
+        s.eps as f32,
+        s.floor as f32
+    ]))
 }
 
 /// Operands: a, b `[n, channels, pixels]`, y `[n, pixels]`, and where `weighted` the weights `[channels]`.
@@ -46,7 +36,7 @@ pub fn unit_distance(s: &UnitDistance, weighted: bool, element: Element) -> Resu
     let mut plan = Plan::new(3 + usize::from(weighted));
     let maps = args![a, b, weighted.then_some(weight)];
     let kernel = kernel!(element, "unit_distance");
-    plan.launches.push(s.launch(kernel, &args![y], maps)?);
+    plan.launches.push(launch(s, kernel, &args![y], maps)?);
     Ok(plan)
 }
 
@@ -69,7 +59,7 @@ pub fn unit_distance_backward(
     });
     let mut plan = Plan::new(count);
     let kernel = kernel!(element, "unit_distance_backward");
-    let launch = s.launch(kernel, &args![gy, ga, gb], args![a, b, weight])?;
+    let launch = launch(s, kernel, &args![gy, ga, gb], args![a, b, weight])?;
     plan.launches.push(launch);
     Ok(plan)
 }

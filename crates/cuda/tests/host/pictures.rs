@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use domex_cuda::{
     Element,
-    plan::{self, GridSample, MaxPool, Resample, UnitDistance},
+    plan::{self, GridSample, MaxPool, Resample},
 };
 use domex_kernels::unit_distance as cpu_distance;
 use domex_ops::{Pool, max_pool2d};
@@ -220,7 +220,7 @@ fn the_distance_of_unit_vectors_agrees_with_the_cpu_both_ways() {
     // Pixels that are no multiple of a block's, more channels than shares and fewer, a floor that holds at some pixels.
     for (n, channels, pixels, floor) in [(2, 19, 35, 0.0), (1, 3, 70, 1.0)] {
         for (element, weighted) in ELEMENTS.into_iter().flat_map(|e| [(e, true), (e, false)]) {
-            let s = UnitDistance {
+            let s = cpu_distance::UnitDistance {
                 n,
                 channels,
                 pixels,
@@ -232,7 +232,7 @@ fn the_distance_of_unit_vectors_agrees_with_the_cpu_both_ways() {
     }
 }
 
-fn distance_agrees(s: &UnitDistance, weighted: bool, element: Element) {
+fn distance_agrees(s: &cpu_distance::UnitDistance, weighted: bool, element: Element) {
     let (len, count) = (s.n * s.channels * s.pixels, s.n * s.pixels);
     let [a, b, weight, gy] =
         [len, len, s.channels, count].map(|len| rounded(&noise(len, len as u64), element));
@@ -240,16 +240,9 @@ fn distance_agrees(s: &UnitDistance, weighted: bool, element: Element) {
     let b: Vec<f32> = b.iter().rev().copied().collect();
     let [a64, b64, weight64, gy64] = [&a, &b, &weight, &gy].map(|t| wide(t));
     let weight64 = weighted.then_some(&weight64[..]);
-    let cpu = cpu_distance::UnitDistance {
-        n: s.n,
-        channels: s.channels,
-        pixels: s.pixels,
-        eps: s.eps,
-        floor: s.floor,
-    };
     let what = format!("{s:?} {element:?} {weighted}");
     let mut want = vec![0.0; count];
-    cpu_distance::forward(&cpu, &a64, &b64, weight64, &mut want).unwrap();
+    cpu_distance::forward(s, &a64, &b64, weight64, &mut want).unwrap();
     let with = |operands: &[&[f32]], outputs: &[(usize, usize)], plan: &domex_cuda::Plan| {
         let weight = weighted.then_some(&weight[..]);
         let operands: Vec<&[f32]> = operands.iter().copied().chain(weight).collect();
@@ -262,7 +255,7 @@ fn distance_agrees(s: &UnitDistance, weighted: bool, element: Element) {
     assert_close(&got[0], &want, tolerance(element, 1e-5), &what);
     let [mut ga, mut gb] = [(); 2].map(|()| vec![0.0; len]);
     let grads = [Some(&mut ga[..]), Some(&mut gb[..])];
-    cpu_distance::backward(&cpu, [&a64, &b64], weight64, &gy64, grads).unwrap();
+    cpu_distance::backward(s, [&a64, &b64], weight64, &gy64, grads).unwrap();
     for (wanted, wants) in [
         ([true, true], vec![&ga, &gb]),
         ([true, false], vec![&ga]),

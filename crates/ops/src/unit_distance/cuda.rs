@@ -10,16 +10,6 @@ use crate::{
 };
 
 impl Distance {
-    fn sizes(&self) -> plan::UnitDistance {
-        plan::UnitDistance {
-            n: self.shape.n,
-            channels: self.shape.channels,
-            pixels: self.shape.pixels,
-            eps: self.shape.eps,
-            floor: self.shape.floor,
-        }
-    }
-
     pub(super) fn cuda_forward(
         &self,
         (s1, l1): (&CudaStorage, &Layout),
@@ -28,7 +18,7 @@ impl Distance {
         let weight = self.weight.as_ref().map(Borrowed::new);
         let mut inputs = vec![Input::All(s1, l1), Input::All(s2, l2)];
         inputs.extend(weight.as_ref().map(Input::of).transpose()?);
-        let plan = plan::unit_distance(&self.sizes(), weight.is_some(), element_of(s1)?);
+        let plan = plan::unit_distance(&self.shape, weight.is_some(), element_of(s1)?);
         let (n, _, h, w) = l1.shape().dims4()?;
         let y = compute(plan, &inputs, 2, n * h * w)?;
         Ok((y, Shape::from((n, 1, h, w))))
@@ -50,7 +40,7 @@ impl Distance {
         let made = wanted.into_iter().filter(|wanted| *wanted);
         operands.extend(made.map(|_| Operand::New(a.elem_count(), element)));
         let weighted = weight.as_ref().map(Input::of).transpose()?;
-        let plan = plan::unit_distance_backward(&self.sizes(), weighted.is_some(), wanted, element);
+        let plan = plan::unit_distance_backward(&self.shape, weighted.is_some(), wanted, element);
         operands.extend(weighted.map(Operand::Read));
         let mut made = run(plan, operands)?;
         let mut next = |wanted: bool| wanted.then(|| made.tensor(a.shape())).transpose();
