@@ -95,6 +95,17 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
     assert!(world.tensors("resumed") == world.tensors("whole"));
 }
 
+/// Penalties are computed by a thread of their own, whose kernels are for the pool: of one thread, which waits for it.
+#[test]
+fn one_thread_has_the_bits_of_two() {
+    let world = trained();
+    let alone = TINY.replace("--threads 2", "--threads 1");
+    world.ok(&format!(
+        "train --data set {alone} --out alone --kimg 0.012"
+    ));
+    assert!(world.tensors("alone") == world.tensors("run"));
+}
+
 #[test]
 fn a_run_cannot_be_resumed_otherwise_than_it_began() {
     for (flags, texts) in [

@@ -18,6 +18,8 @@ mod study;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use domex_error::{AnyError, Result};
+use domex_train::process;
 
 /// Jobs around the workspace.
 #[derive(Debug, Parser)]
@@ -50,20 +52,24 @@ enum Job {
 }
 
 fn main() -> ExitCode {
-    domex_train::process::prepare();
-    let outcome = match Args::parse().job {
+    process::prepare();
+    match start(Args::parse().job) {
+        Ok(code) => code,
+        Err(error) => error.report("xtask"),
+    }
+}
+
+fn start(job: Job) -> Result<ExitCode> {
+    process::start_pool(None).map_err(AnyError::internal)?;
+    match job {
         Job::Golden(args) => golden::run(&args),
-        Job::Bench(args) => bench::run(&args),
-        Job::Portraits(args) => portraits::run(&args),
+        Job::Bench(args) => process::on_pool(|| bench::run(&args)),
+        Job::Portraits(args) => process::on_pool(|| portraits::run(&args)),
         Job::Study(args) => study::run(&args),
         Job::Persons(args) => persons::run(&args),
         Job::Cuda(args) => cuda::run(&args),
         Job::GpuCheck(args) => gpu_check::run(&args),
         Job::Fuzz(args) => fuzz::run(&args),
         Job::Ci(args) => ci::run(&args),
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => error.report("xtask"),
     }
 }

@@ -1,9 +1,9 @@
-//! What every verb needs before it starts: device, threads, logging.
+//! What every verb needs before it starts: device, logging.
 
 use std::io::IsTerminal as _;
 
 use candle_core::Device;
-use domex_error::{AnyError, user_error};
+use domex_error::user_error;
 use domex_train::Team;
 use domex_train::progress::Show;
 use tracing_subscriber::EnvFilter;
@@ -30,15 +30,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// Checks the flags, starts logging and the thread pool, and opens the device.
+    /// Checks the flags, starts logging, and opens the device.
     pub fn new(common: &Common, team: Team) -> domex_error::Result<Self> {
         start_logging(common);
-        if let Some(threads) = common.threads {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.into())
-                .build_global()
-                .map_err(AnyError::internal)?;
-        }
         let device = open_device(&common.device)?;
         if common.allow_tf32 && device.is_cpu() {
             return Err(user_error(

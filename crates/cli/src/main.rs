@@ -32,6 +32,8 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser;
+use domex_error::AnyError;
+use domex_train::process;
 
 use crate::args::Common;
 use crate::context::Context;
@@ -56,7 +58,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    domex_train::process::prepare();
+    process::prepare();
     // clap itself exits with 2 on a bad flag and 0 on --help.
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -77,10 +79,19 @@ fn run(mut cli: Cli) -> domex_error::Result<ExitCode> {
         Verb::Train(args) => Ranks::join(args.settings.ranks, &mut cli.common)?,
         _ => Ranks::default(),
     };
-    let done = Context::new(&cli.common, ranks.team.clone()).and_then(|context| {
+    process::start_pool(cli.common.threads.map(Into::into)).map_err(AnyError::internal)?;
+    // The threads of the studio compute while the first one waits for them.
+    let waits = matches!(cli.verb, Verb::Studio(_));
+    let work = || {
+        let context = Context::new(&cli.common, ranks.team.clone())?;
         let done = cli.verb.run(&context);
         done.map_err(|error| fault::explained(error, &context.device))
-    });
+    };
+    let done = if waits {
+        work()
+    } else {
+        process::on_pool(work)
+    };
     ranks.tell(done)
 }
 

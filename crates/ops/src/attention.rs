@@ -214,7 +214,7 @@ impl Attention {
         g: &[T],
     ) -> candle_core::Result<[Vec<T>; 3]> {
         let s = &self.0;
-        let mut grads = [s.q_len(), s.k_len(), s.k_len()].map(|len| vec![T::default(); len]);
+        let mut grads = [s.q_len(), s.k_len(), s.k_len()].map(cpu::zeros::<T>);
         let [q, k, v] = &mut grads;
         kernel::backward(s, operands, g, AttentionGrads { q, k, v })
             .map_err(candle_core::Error::wrap)?;

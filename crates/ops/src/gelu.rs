@@ -110,7 +110,7 @@ impl Gelu {
 
     fn backward<T: Element>(self, x: &[T], g: &[T]) -> candle_core::Result<Vec<T>> {
         let (shape, e) = self.epilogue(x.len());
-        let mut gx = vec![T::default(); x.len()];
+        let mut gx = cpu::zeros(x.len());
         kernel::backward(&shape, &e, x, g, &mut gx, EpilogueGrads::default())
             .map_err(candle_core::Error::wrap)?;
         Ok(gx)

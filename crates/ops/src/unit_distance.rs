@@ -162,7 +162,7 @@ impl Distance {
     ) -> CandleResult<[Option<Vec<T>>; 2]> {
         let weight = self.weight.as_ref().map(Borrowed::new);
         let weight = weight.as_ref().map(Borrowed::slice::<T>).transpose()?;
-        let mut grads = wanted.map(|wanted| wanted.then(|| vec![T::default(); maps[0].len()]));
+        let mut grads = wanted.map(|wanted| wanted.then(|| cpu::zeros(maps[0].len())));
         let [a, b] = &mut grads;
         let to = [a.as_deref_mut(), b.as_deref_mut()];
         kernel::backward(&self.shape, maps, weight, g, to).map_err(candle_core::Error::wrap)?;

@@ -30,6 +30,31 @@ pub fn prepare() {
     allocator::keep_memory();
 }
 
+/// What the stack of a thread of the pool may grow to: a whole run is on one ([`on_pool`]), and candle walks graphs by recursion.
+/// Only the pages that are touched take memory.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Makes rayon's global pool, of `threads` threads or as many as there are processors. To be called once.
+///
+/// # Errors
+///
+/// The pool was there before, or the system starts no threads.
+pub fn start_pool(threads: Option<usize>) -> Result<(), rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(0))
+        .stack_size(STACK_BYTES)
+        .build_global()
+}
+
+/// Does `work` on a thread of rayon's pool.
+///
+/// An operator that is called from outside of the pool wakes its threads and sleeps until they are done, thousands of times in
+/// a training step. A thread of the pool begins at once, and does its share. While `work` waits for anything else the pool has
+/// a thread less, so it must not wait for other threads that compute.
+pub fn on_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
 /// For work that would rather be slower than larger: blocks as large as the activations of large pictures go back to the system
 /// when they are freed, and leave no holes in the one heap. What the user has set in the environment stays.
 pub fn give_back_large_blocks() {

@@ -20,12 +20,14 @@ use std::{
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel},
     },
     thread,
+    time::Duration,
 };
 
 use candle_core::{Device, Tensor, Var, backprop::GradStore};
+use rayon::Yield;
 
 use super::NO_WEIGHT_GRADS;
 use crate::{Error, Result};
@@ -68,11 +70,28 @@ pub(super) fn backward(y: &Tensor) -> Result<GradStore> {
         answer,
     };
     passes.send(pass).map_err(|_| Error::NoGraph)?;
-    match answered.recv() {
+    match wait(&answered) {
         Ok(Ok(grads)) => Ok(grads?),
         Ok(Err(panic)) => resume_unwind(panic),
-        Err(_) => Err(Error::NoGraph),
+        Err(RecvError) => Err(Error::NoGraph),
     }
+}
+
+/// Waits for the answer. A thread of rayon's pool helps meanwhile: the kernels of the pass are for the pool, which may have no
+/// other thread.
+fn wait(answered: &Receiver<Answer>) -> std::result::Result<Answer, RecvError> {
+    while let Some(found) = rayon::yield_now() {
+        let patience = match found {
+            Yield::Executed => Duration::ZERO,
+            Yield::Idle => Duration::from_micros(20),
+        };
+        match answered.recv_timeout(patience) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    answered.recv()
 }
 
 /// Makes passes for as long as the process runs.

@@ -99,7 +99,7 @@ impl Epilogue {
         g: &[T],
         scale_wanted: bool,
     ) -> Result<(Vec<T>, Vec<T>, Vec<T>)> {
-        let mut gx = vec![T::default(); x.len()];
+        let mut gx = cpu::zeros(x.len());
         let planes = self.shape.n * self.shape.channels;
         let mut g_scale = vec![T::default(); if scale_wanted { planes } else { 0 }];
         let mut g_added = vec![T::default(); self.bias.len + self.noise.len];

@@ -264,7 +264,7 @@ impl NormaliseAffine {
         let (x_data, g_data) = (Borrowed::new(x), Borrowed::new(g));
         let weight_data = Borrowed::new(weight);
         by_dtype!(x_data.storage()?, self.name(), T => {
-            let mut gx = vec![T::default(); s.rows * s.width];
+            let mut gx = cpu::zeros(s.rows * s.width);
             let wanted = weight.track_op() || bias.track_op();
             let [mut g_weight, mut g_bias] = [(); 2].map(|()| vec![T::default(); s.width]);
             rows::layer_norm_backward(

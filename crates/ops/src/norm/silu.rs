@@ -141,7 +141,7 @@ impl GroupNormSilu {
             scale: scale.slice()?,
             shift: shift.slice()?,
         };
-        let mut grads = [o.x.len(), o.scale.len(), o.shift.len()].map(|n| vec![T::default(); n]);
+        let mut grads = [o.x.len(), o.scale.len(), o.shift.len()].map(cpu::zeros::<T>);
         let [x, scale, shift] = &mut grads;
         let places = GroupNormGrads { x, scale, shift };
         kernel::backward(&self.shape, &o, g.slice()?, places).map_err(candle_core::Error::wrap)?;
