@@ -50,6 +50,32 @@ fn sizes_that_no_generator_has_are_refused_by_their_flags() {
     assert!(!world.has("run"));
 }
 
+/// No machine has so much, and no step says so before it is killed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_never_fits_is_refused_before_the_first_step() {
+    let world = world();
+    let train = "train --data portraits --size 1024 --out run --batch 65536";
+    for line in [
+        train,
+        &format!("{train} --dry-run"),
+        "expand --domain elf --out run --batch 4000000000",
+    ] {
+        let batch = line.split("--batch ").nth(1).unwrap();
+        let batch = batch.split(' ').next().unwrap();
+        world.refused(
+            line,
+            &[
+                &format!("{batch} samples at once"),
+                "this machine has",
+                "--batch or --micro-batch",
+            ],
+        );
+        assert!(!world.has("run"), "{line}");
+    }
+    world.ok(&format!("{train} --dry-run --micro-batch 1"));
+}
+
 #[test]
 fn steps_that_an_autoencoder_cannot_take_are_refused_by_their_flags() {
     let world = world();

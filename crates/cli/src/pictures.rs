@@ -5,6 +5,7 @@ use domex_data::picture;
 use domex_error::user_error;
 use domex_random::{RandomState, Stream, Streams};
 use domex_stylegan2::{Generator, Noise, NoiseMode, Precision, Truncation};
+use domex_train::memory::{self, Held};
 use image::RgbImage;
 
 use crate::args::{self, SynthesisArgs};
@@ -37,6 +38,11 @@ pub trait Paint {
         ))
     }
 
+    /// How many of so many pictures go through the network at once.
+    fn at_once(&self, pictures: usize) -> usize {
+        pictures
+    }
+
     /// What of the seeds that [`latents`](Self::latents) was last asked for their latents leave out, `[n, c, h, w]`; nothing of a
     /// generator whose latents say all.
     fn noises(&self) -> Option<Tensor> {
@@ -56,6 +62,9 @@ pub const DRAFT_SIDE: usize = 128;
 /// A generator with the flags that say how it is used, checked against each other.
 pub struct Painter<'a> {
     network: Box<dyn Paint + 'a>,
+    generator: &'a dyn domex_latent::Generator,
+    /// Of what a network computes with: float32, but where float16 is asked for.
+    dtype: DType,
     batch: usize,
     interrupt: Interrupt,
 }
@@ -82,6 +91,11 @@ impl<'a> Painter<'a> {
                     Box::new(stylegan3::Painter::new(model.generator(), args)?)
                 }
                 Model::DiffAe(model) => Box::new(diffae::Painter::new(model, args)?),
+            },
+            generator: model.generator(),
+            dtype: match args.precision {
+                args::Precision::Float16 => DType::F16,
+                args::Precision::Auto | args::Precision::Float32 => DType::F32,
             },
             batch: args.batch.into(),
             interrupt: Interrupt::watch()?,
@@ -111,6 +125,8 @@ impl<'a> Painter<'a> {
         mut done: impl FnMut(usize, RgbImage) -> domex_error::Result<()>,
     ) -> domex_error::Result<()> {
         let count = ws.dim(0)?;
+        let most = self.network.at_once(count.min(self.batch));
+        check_batch(self.generator, self.dtype, most)?;
         for start in (0..count).step_by(self.batch) {
             let size = self.batch.min(count - start);
             let part = ws.narrow(0, start, size)?;
@@ -159,6 +175,21 @@ impl<'a> Painter<'a> {
     }
 }
 
+/// Refuses so many pictures at once if they certainly do not fit into the machine's memory.
+pub fn check_batch(
+    generator: &dyn domex_latent::Generator,
+    dtype: DType,
+    pictures: usize,
+) -> domex_error::Result<()> {
+    let sizes = [pictures, generator.widest()];
+    Ok(memory::check(Held::of(
+        generator.device(),
+        dtype,
+        sizes,
+        "--batch",
+    ))?)
+}
+
 struct StyleGan2 {
     generator: Generator,
     mode: NoiseMode,
@@ -190,6 +221,14 @@ impl StyleGan2 {
 }
 
 impl Paint for StyleGan2 {
+    /// Fresh maps are drawn picture by picture: how many are computed at once does not change them.
+    fn at_once(&self, pictures: usize) -> usize {
+        match self.mode {
+            NoiseMode::Random => 1,
+            NoiseMode::Const | NoiseMode::None => pictures.max(1),
+        }
+    }
+
     /// Of NumPy seeds: `RandomState(seed).randn(1, z_dim)`.
     fn latents(&mut self, seeds: &[u32]) -> domex_error::Result<Tensor> {
         let z = noise_of(&self.generator, seeds)?;
@@ -202,11 +241,7 @@ impl Paint for StyleGan2 {
     fn paint(&mut self, ws: &Tensor, _: usize) -> domex_error::Result<Tensor> {
         let synthesis = self.generator.synthesis();
         let count = ws.dim(0)?;
-        // Fresh maps are drawn picture by picture: how many are computed at once does not change them.
-        let size = match self.mode {
-            NoiseMode::Random => 1,
-            NoiseMode::Const | NoiseMode::None => count.max(1),
-        };
+        let size = self.at_once(count);
         let mut parts = Vec::new();
         for start in (0..count).step_by(size) {
             let part = ws.narrow(0, start, size)?;

@@ -48,6 +48,10 @@ impl Generator for Network {
         self.model.channels()
     }
 
+    fn widest(&self) -> usize {
+        self.model.widest()
+    }
+
     fn device(&self) -> &Device {
         self.model.device()
     }

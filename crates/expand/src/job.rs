@@ -7,6 +7,7 @@ use domex_latent::subspace::Layout;
 use domex_latent::{Expansion, ImageDistance};
 use domex_random::{Stream, Streams};
 use domex_train::adam::Adam;
+use domex_train::memory::Held;
 use domex_train::{Clock, Job, JobResult, Losses, Measures, Parameters, RunFolder, State, Team};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
@@ -270,6 +271,18 @@ impl Job for Expand {
 
     fn needs_less(&self) -> String {
         self.config.needs_less()
+    }
+
+    fn held(&self) -> Option<Held> {
+        let generator = self.trainee.generator(Weights::Source);
+        let most = self.config.passes().into_iter().max()?;
+        let sizes = [most, generator.widest()];
+        Held::of(
+            generator.device(),
+            generator.dtype(),
+            sizes,
+            "--batch or --micro-batch",
+        )
     }
 
     /// The basis.

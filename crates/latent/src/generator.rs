@@ -47,6 +47,12 @@ pub trait Generator {
         3
     }
 
+    /// How many numbers one picture has in the largest tensor on its way through the network, as far as is known: those of the picture itself
+    /// at least. From it follows what a batch certainly holds.
+    fn widest(&self) -> usize {
+        self.channels() * self.resolution().pow(2)
+    }
+
     /// Where the weights are.
     fn device(&self) -> &Device;
 

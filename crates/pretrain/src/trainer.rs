@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use domex_stylegan2::Generator;
 use domex_train::adam::{Adam, AdamConfig, Step};
 use domex_train::ema::{Ema, EmaConfig};
+use domex_train::memory::Held;
 use domex_train::{Clock, Parameters, State};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +50,13 @@ impl Learning {
         let turn = std::f64::consts::PI * ((images - rise) as f64 / rest as f64).min(1.0);
         self.lr * (LEAST + (1.0 - LEAST) * 0.5 * (1.0 + turn.cos()))
     }
+}
+
+/// What a pass of so many samples through a frozen generator certainly holds.
+pub(crate) fn held(generator: &Generator, samples: usize) -> Option<Held> {
+    let synthesis = generator.synthesis();
+    let sizes = [samples, synthesis.config().widest()];
+    Held::of(synthesis.device(), synthesis.dtype(), sizes, "--batch")
 }
 
 /// See the [module docs](self).

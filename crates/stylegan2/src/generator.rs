@@ -245,6 +245,10 @@ impl domex_latent::Generator for Generator {
         self.cfg.synthesis.img_channels
     }
 
+    fn widest(&self) -> usize {
+        self.cfg.synthesis.widest()
+    }
+
     fn device(&self) -> &Device {
         self.synthesis.device()
     }

@@ -206,6 +206,12 @@ impl domex_latent::Generator for Generator {
         self.cfg.synthesis.img_channels
     }
 
+    fn widest(&self) -> usize {
+        let layers = self.cfg.synthesis.layers().into_iter();
+        let made = layers.map(|layer| layer.channels[1] * layer.sizes[1].pow(2));
+        made.max().unwrap_or(0)
+    }
+
     fn device(&self) -> &Device {
         self.synthesis.device()
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use domex_error::{AnyError, UserError, device::Fault};
 
+use crate::memory::Held;
+
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -81,6 +83,23 @@ pub enum Error {
         kept: String,
         /// The error that said so.
         source: Box<Error>,
+    },
+    /// More than any program can have on this machine.
+    #[error(
+        "{} samples at once take {} of memory or more, at {} each, and this machine has {} for programs; at the most {} could fit: give a \
+         smaller {}",
+        held.samples,
+        size(held.bytes_each.saturating_mul(held.samples as u64)),
+        size(held.bytes_each),
+        size(*most),
+        most / held.bytes_each.max(1),
+        held.flags
+    )]
+    Memory {
+        /// What was asked for.
+        held: Held,
+        /// Bytes of memory and swap, or what a control group leaves of them.
+        most: u64,
     },
     /// A saved state lacks something, or holds something else.
     #[error("{}{what}: found {found}, expected {expected}", named(path))]
@@ -170,6 +189,14 @@ fn named(path: &std::path::Path) -> String {
     format!("{}: ", path.display())
 }
 
+/// Bytes, for people.
+fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes < 1e9 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} GB", bytes / 1e9),
+    }
+}
+
 impl Error {
     /// Makes an [`Error::Io`]; for `map_err`.
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
@@ -205,6 +232,7 @@ impl UserError for Error {
             Self::Snapshot { source, .. } | Self::Tick { source, .. } => source.is_user_error(),
             Self::Io { .. }
             | Self::Differs { .. }
+            | Self::Memory { .. }
             | Self::State { .. }
             | Self::Setting { .. }
             | Self::Locked { .. }

@@ -34,7 +34,7 @@ use crate::signals::Signals;
 use crate::snapshots::{self, Snapshots, latest};
 use crate::state::State;
 use crate::stop::Plateau;
-use crate::{Error, Result, Team};
+use crate::{Error, Result, Team, memory};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +85,7 @@ const SETTINGS: &str = "run.json";
 ///
 /// # Errors
 ///
-/// Settings that make no sense; a folder in use, or with another run in it; no room for a snapshot; too many steps that
+/// Settings that make no sense; steps that certainly do not fit into the machine's memory; a folder in use, or with another run in it; no room for a snapshot; too many steps that
 /// are not finite; a device without room, or that failed ([`Error::Device`]); whatever the job reports.
 pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     go(job, config).map_err(|error| explained(error, job, config))
@@ -109,6 +109,7 @@ fn explained(error: Error, job: &dyn Job, config: &RunConfig) -> Error {
 
 fn go(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     config.validate(job.batch())?;
+    memory::check(job.held())?;
     config.check_inputs()?;
     let team = job.team();
     if !team.is_first() {
@@ -336,7 +337,7 @@ impl<'a> Running<'a> {
         self.estimated = true;
         let left = self.config.images.saturating_sub(self.clock.images);
         let left = left.div_ceil(self.job.batch() as u64);
-        let memory = crate::memory::peak();
+        let memory = memory::peak();
         self.progress.estimate(left, seconds / steps as f64, memory);
     }
 
@@ -357,7 +358,7 @@ impl<'a> Running<'a> {
             tick: self.clock.tick,
             seconds: self.clock.seconds,
             images_per_second: speed,
-            peak_memory: crate::memory::peak(),
+            peak_memory: memory::peak(),
             values,
         };
         let written = self.events.write(&record);

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
 use crate::kinds::Model;
-use crate::{basis, models};
+use crate::{basis, models, pictures};
 
 /// Lines of the table on the screen; dormant.json has them all.
 const ROWS: usize = 16;
@@ -220,6 +220,11 @@ fn spectrum(
     Ok(())
 }
 
+fn check_batch(args: &Dormant, model: &Model) -> domex_error::Result<()> {
+    let batch = args.samples().min(args.batch.into());
+    pictures::check_batch(model.generator(), model.generator().dtype(), batch)
+}
+
 /// How many directions an expansion has used up.
 fn used_up(before: &ProbeReport, now: &ProbeReport, repurposed: &[(usize, String)]) -> String {
     let now = now.dormant();
@@ -270,6 +275,7 @@ fn measure(
             at_most: args.threshold(),
         },
     };
+    check_batch(args, model)?;
     let mut stream = Streams::new(context.seed).stream("probe");
     let mut bar = None;
     let report = probe::probe(
@@ -365,6 +371,7 @@ fn random(
         similarity: args.cosine(),
         orthogonal: true,
     };
+    check_batch(args, model)?;
     let mut stream = Streams::new(context.seed).stream("random directions");
     let mut bar = None;
     let report = probe::random_dormant(model.generator(), &config, &mut stream, &mut |progress| {

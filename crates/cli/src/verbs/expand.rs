@@ -27,7 +27,7 @@ use domex_expand_stylegan2::{Phase, StyleGan2};
 use domex_expand_stylegan3::StyleGan3;
 use domex_train::progress::Show;
 use domex_train::stop::PlateauConfig;
-use domex_train::{Resume, RunConfig, process};
+use domex_train::{Job as _, Resume, RunConfig, memory, process};
 use serde_json::json;
 
 use crate::context::Context;
@@ -296,6 +296,7 @@ pub fn run(context: &Context, args: &Expand) -> domex_error::Result<ExitCode> {
         context.say(&format!("reading   {tasks} domains by {clip} CLIP models"));
     }
     let (mut job, notices) = job(context, &mut settings, &model, notices)?;
+    memory::check(job.held())?;
     beginning::tell(context, &settings, &job, &notices, &out)?;
     if args.dry_run {
         let domains = job.layout().domains();

@@ -32,7 +32,7 @@ use crate::crop::{self, CropArgs, Cropper};
 use crate::domains::{Domains, slugs};
 use crate::interrupt::Interrupt;
 use crate::kinds::{self, Model};
-use crate::{assets, models};
+use crate::{assets, models, pictures};
 
 /// Flags of `domex invert`.
 #[derive(Debug, Args)]
@@ -170,6 +170,8 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     refuse_equal_results(&given, &names(domains.as_ref()))?;
     let config = config(args, encoder.is_some(), unaided);
     check_steps(args, encoder.is_some(), config.steps)?;
+    let batch = given.len().min(args.batch.into());
+    pictures::check_batch(model.generator(), model.generator().dtype(), batch)?;
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let folder = args.out.folder()?;
     crop::refuse_overwriting(&files, &folder.file(PICTURES))?;

@@ -14,7 +14,7 @@ use domex_data::picture::Background;
 use domex_data::source::{self, LabelsFrom, Opened, PictureSource, Portraits};
 use domex_error::user_error;
 use domex_pretrain::stylegan2::{Start, StyleGan2};
-use domex_train::{Outcome, Resume, RunConfig};
+use domex_train::{Outcome, Resume, RunConfig, memory};
 use serde_json::json;
 
 use super::network_run;
@@ -255,6 +255,7 @@ pub fn run(context: &Context, args: &Train) -> domex_error::Result<ExitCode> {
         None => Settings::new(args, context, data.seen(&*pictures), model.as_ref())?,
     };
     settings.config.check_ranks(context.team.size())?;
+    memory::check(settings.config.held(&context.device))?;
     let small = [
         args.length.kimg.is_some(),
         args.settings.channel_base.is_some(),

@@ -35,6 +35,13 @@ impl Generator for Model {
         self.config().unet.in_channels
     }
 
+    /// The first features of the U-Net, which has the whole picture there.
+    fn widest(&self) -> usize {
+        let unet = &self.config().unet;
+        let features = unet.input_channels.first().copied();
+        features.unwrap_or(0).max(unet.in_channels) * unet.image_size.pow(2)
+    }
+
     fn device(&self) -> &Device {
         Self::device(self)
     }

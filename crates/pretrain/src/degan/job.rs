@@ -16,6 +16,7 @@ use domex_nada::pairs::{Pairs, in_domain_angle, target_direction};
 use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Generator, Noise};
+use domex_train::memory::Held;
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use image::RgbImage;
 use serde_json::json;
@@ -24,7 +25,7 @@ use super::measure;
 use super::{DeganConfig, Style, Styles};
 use crate::domains::{self, Terms};
 use crate::init::{Begin, Tensors, draw};
-use crate::trainer::Trainer;
+use crate::trainer::{self, Trainer};
 use crate::{Error, Result};
 
 /// Pictures that stand for the generator's own.
@@ -335,6 +336,10 @@ fn begin(name: &str, shape: &[usize]) -> Begin {
 impl Job for DeganJob {
     fn batch(&self) -> usize {
         self.config.learning.batch
+    }
+
+    fn held(&self) -> Option<Held> {
+        trainer::held(&self.generator, self.batch())
     }
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {

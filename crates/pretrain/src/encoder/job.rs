@@ -8,6 +8,7 @@ use domex_encoder::{Config, Directions, Encoder, FIXED};
 use domex_lpips::Lpips;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::Model;
+use domex_train::memory::Held;
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -15,7 +16,7 @@ use serde_json::{Value as Json, json};
 use super::latents::Source;
 use crate::init::{Begin, draw};
 use crate::losses::psnr;
-use crate::trainer::{Learning, Trainer};
+use crate::trainer::{self, Learning, Trainer};
 use crate::{Error, Result};
 
 /// Pictures in a tick's grid.
@@ -237,6 +238,10 @@ fn begin(name: &str, shape: &[usize]) -> Begin {
 impl Job for EncoderJob {
     fn batch(&self) -> usize {
         self.config.learning.batch
+    }
+
+    fn held(&self) -> Option<Held> {
+        trainer::held(&self.source.generator, self.batch())
     }
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {

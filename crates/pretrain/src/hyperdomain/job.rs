@@ -16,6 +16,7 @@ use domex_nada::pairs::{Pairs, in_domain_angle, target_direction};
 use domex_ops::upload;
 use domex_random::{Stream, Streams};
 use domex_stylegan2::{Generator, Noise};
+use domex_train::memory::Held;
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State};
 use serde_json::json;
 
@@ -23,7 +24,7 @@ use super::measure;
 use super::{Augmentation, HyperdomainConfig, TextPictures};
 use crate::domains::{self, Terms};
 use crate::init::Tensors;
-use crate::trainer::{Learning, Trainer};
+use crate::trainer::{self, Learning, Trainer};
 use crate::{Error, Result};
 
 /// What a step learns from, a row for each of its texts.
@@ -330,6 +331,10 @@ impl HyperdomainJob {
 impl Job for HyperdomainJob {
     fn batch(&self) -> usize {
         self.config.learning.batch
+    }
+
+    fn held(&self) -> Option<Held> {
+        trainer::held(&self.generator, self.batch())
     }
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {

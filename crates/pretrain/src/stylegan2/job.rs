@@ -10,6 +10,7 @@ use domex_random::{Stream, Streams};
 use domex_stylegan2::{Model, Overwrite};
 use domex_train::accumulate;
 use domex_train::lazy::Lazy;
+use domex_train::memory::Held;
 use domex_train::{Clock, Job, JobResult, Losses, Measures, RunFolder, State, Team};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -266,6 +267,10 @@ impl Job for StyleGan2 {
                 accumulate::smaller(batch, most, mbstd_group)
             ),
         }
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.config.held(&self.device)
     }
 
     fn step(&mut self, at: &Clock) -> JobResult<Losses> {

@@ -75,6 +75,12 @@ impl SynthesisConfig {
         2 * self.resolutions().len()
     }
 
+    /// Numbers of the largest layer's features.
+    pub fn widest(&self) -> usize {
+        let features = |(resolution, channels): (&usize, &usize)| channels * resolution.pow(2);
+        self.channels.iter().map(features).max().unwrap_or(0)
+    }
+
     /// Features of the block at a resolution.
     pub(crate) fn features(&self, resolution: usize) -> Result<usize> {
         features(&self.channels, resolution)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::RunFolder;
+use crate::memory::Held;
 use crate::state::State;
 use crate::{JobResult, Team};
 
@@ -125,6 +126,11 @@ pub trait Job {
             1 => "smaller pictures or a smaller network need less".to_owned(),
             batch => format!("a run with --batch {} needs less", batch / 2),
         }
+    }
+
+    /// What a step certainly holds at once, where that is known: a run that could never fit is refused before its first step.
+    fn held(&self) -> Option<Held> {
+        None
     }
 
     /// Puts into `state` what steps depend on besides, and every process computes by itself at the beginning, such as a basis:
