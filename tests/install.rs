@@ -79,6 +79,8 @@ fn the_doctor_tells_what_is_here_and_what_is_missing() {
     assert_eq!(found["fetched"], serde_json::json!(["lpips-vgg"]));
     assert!(world.ok("doctor").lines().count() >= 9);
 
+    assert!(!world.ok("doctor").contains("cannot be"));
+
     let empty = World::empty(env!("CARGO_BIN_EXE_domex"));
     let missing = ["networks of the portrait world are missing", "DOMEX_ASSETS"];
     empty.refused("doctor", &missing);
@@ -105,7 +107,7 @@ mod embedded {
     use std::path::{Path, PathBuf};
     use std::process::Command;
 
-    use domex_test_support::program::ok;
+    use domex_test_support::program::{ok, refused};
 
     use super::*;
 
@@ -121,6 +123,35 @@ mod embedded {
         let folders = std::fs::read_dir(world.path("cache/shipped")).unwrap();
         let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
         files.map(|file| file.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn the_doctor_shows_all_its_lines_where_nothing_can_be_unpacked() {
+        let world = World::empty(env!("CARGO_BIN_EXE_domex"));
+        world.write("taken", "a file");
+        let doctor = |line: &str| {
+            let mut command = command(&world, line);
+            let output = command
+                .env("DOMEX_CACHE", world.path("taken/cache"))
+                .output();
+            let output = output.unwrap();
+            refused(
+                &output,
+                &["taken/cache", "nothing can be kept there", "DOMEX_CACHE"],
+            );
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let screen = doctor("doctor");
+        let row = |what: &str| screen.lines().find(|line| line.starts_with(what)).unwrap();
+        assert!(row("shipped").contains("cannot be unpacked"), "{screen}");
+        assert!(
+            row("cache").contains("taken/cache, cannot be written"),
+            "{screen}"
+        );
+        assert!(row("fetched").contains("nothing"), "{screen}");
+        assert_eq!(screen.lines().count(), 8, "{screen}");
+        let json: serde_json::Value = serde_json::from_str(&doctor("doctor --json")).unwrap();
+        assert_eq!(json["problems"].as_array().unwrap().len(), 1, "{json}");
     }
 
     #[test]

@@ -85,8 +85,8 @@ const SETTINGS: &str = "run.json";
 ///
 /// # Errors
 ///
-/// Settings that make no sense; steps that certainly do not fit into the machine's memory; a folder in use, or with another run in it; no room for a snapshot; too many steps that
-/// are not finite; a device without room, or that failed ([`Error::Device`]); whatever the job reports.
+/// Settings that make no sense; steps that certainly do not fit into the machine's memory; a folder in use, or with another
+/// run in it; no room for a snapshot; too many steps that are not finite; a device without room, or that failed ([`Error::Device`]); whatever the job reports.
 pub fn run(job: &mut dyn Job, config: &RunConfig) -> Result<Outcome> {
     go(job, config).map_err(|error| explained(error, job, config))
 }

@@ -29,14 +29,16 @@ struct Row {
 /// Runs the verb.
 pub fn run(context: &Context, _: &Doctor) -> domex_error::Result<()> {
     let mut problems = Vec::new();
+    // First, as networks that are part of the program are unpacked there.
+    let cache = cache(&mut problems);
     let rows = [
         program(),
         system(),
         threads(),
         memory(),
         gpu(),
-        shipped(&mut problems)?,
-        cache(&mut problems),
+        shipped(&mut problems),
+        cache,
         fetched()?,
     ];
     let mut json = json!({ "problems": problems });
@@ -142,8 +144,22 @@ fn gpu() -> Row {
     }
 }
 
-/// Networks that come with the program. Damaged ones are found where they are read.
-fn shipped(problems: &mut Vec<String>) -> domex_error::Result<Row> {
+/// Networks that come with the program. Where they cannot be unpacked the fault is the cache's, if one is told of it.
+fn shipped(problems: &mut Vec<String>) -> Row {
+    found_shipped(problems).unwrap_or_else(|error| {
+        if problems.is_empty() {
+            problems.push(error.message());
+        }
+        Row {
+            what: "shipped",
+            line: "cannot be unpacked".to_owned(),
+            json: Json::Null,
+        }
+    })
+}
+
+/// Damaged ones are found where they are read.
+fn found_shipped(problems: &mut Vec<String>) -> domex_error::Result<Row> {
     let (mut found, mut here, mut missing) = (serde_json::Map::new(), Vec::new(), Vec::new());
     for network in assets::NETWORKS {
         let file = assets::file(network.file)?;
@@ -183,13 +199,14 @@ fn cache(problems: &mut Vec<String>) -> Row {
     let (line, json) = match Cache::from_env() {
         Ok(cache) => {
             let root = cache.root();
+            let mut line = root.display().to_string();
             if let Err(error) = writable(root) {
                 problems.push(format!(
-                    "{}: {error}: nothing can be kept there; DOMEX_CACHE names another folder",
-                    root.display()
+                    "{line}: {error}: nothing can be kept there; DOMEX_CACHE names another folder"
                 ));
+                line += ", cannot be written";
             }
-            (root.display().to_string(), json!({ "folder": text(root) }))
+            (line, json!({ "folder": text(root) }))
         }
         Err(error) => {
             problems.push(error.to_string());
@@ -205,7 +222,7 @@ fn cache(problems: &mut Vec<String>) -> Row {
 
 /// Whether a file can be made in the folder, which need not be there yet.
 fn writable(folder: &Path) -> std::io::Result<()> {
-    let there = folder.ancestors().find(|folder| folder.is_dir());
+    let there = folder.ancestors().find(|folder| folder.exists());
     tempfile::tempfile_in(there.unwrap_or(folder)).map(drop)
 }
 
