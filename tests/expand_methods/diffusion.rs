@@ -66,6 +66,29 @@ fn a_task_says_below_which_time_its_target_is_followed_alone() {
 }
 
 #[test]
+fn an_inversion_takes_no_time_from_the_settings_but_a_recipe_may_have_one() {
+    let world = World::new(env!("CARGO_BIN_EXE_domex"));
+    let recipe = "[settings.diffusion.translation]\nsteps = 3\ntarget_only = 0.4\n";
+    world.write("shipped/expand.toml", recipe);
+    let clip = world.path("shipped/clip-one.safetensors");
+    networks::teacher(&world.path("teacher.safetensors"), networks::SIDE, &clip);
+    let file = |name: &str, given: &str| {
+        let task = "[[tasks]]\nmethod = \"diffusion\"\ntarget = \"zombie\"\n";
+        let settings = format!("[settings.diffusion.translation]\nway = \"inversion\"\n{given}");
+        world.write(&format!("{name}.toml"), format!("{settings}\n{task}"));
+        TAUGHT.replace("tasks.toml", &format!("{name}.toml")) + " --out x --dry-run"
+    };
+    let words = [
+        "both.toml: diffusion.translation.target_only: found 0.5",
+        "inversion",
+    ];
+    world.refused(&file("both", "target_only = 0.5"), &words);
+    let settings = &world.json(&format!("{} --json", file("way", "")))["settings"];
+    let translation = &settings["config"]["diffusion"]["translation"];
+    assert_eq!(translation["target_only"], 0.4, "{settings}");
+}
+
+#[test]
 fn what_the_teacher_draws_anew_is_learnt_too() {
     let world = taught();
     let tasks = world

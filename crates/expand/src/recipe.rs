@@ -103,7 +103,9 @@ impl Recipe {
     pub(crate) fn below(&self, settings: &Table) -> std::result::Result<Config, String> {
         let mut both = self.settings.clone();
         overlay(&mut both, settings);
-        Config::read(&both, &self.source)
+        let config = Config::read(&both, &self.source)?;
+        config.diffusion.check_given(settings)?;
+        Ok(config)
     }
 }
 

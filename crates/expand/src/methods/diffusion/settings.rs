@@ -1,6 +1,6 @@
 //! Settings of the method.
 
-use domex_distil::Translation;
+use domex_distil::{Translation, Way};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -91,6 +91,21 @@ impl Default for DiffusionConfig {
 }
 
 impl DiffusionConfig {
+    /// Refuses a `target_only` that this table itself gives where pictures are translated by inversion, which has no such time. That of a
+    /// recipe below it is for FlowEdit, and may stay.
+    pub(crate) fn check_given(&self, settings: &toml::Table) -> std::result::Result<(), String> {
+        let translation = settings
+            .get("diffusion")
+            .and_then(|own| own.get("translation"));
+        let given = translation.and_then(|own| own.get("target_only"));
+        match (given, self.translation.way) {
+            (Some(time), Way::Inversion) => Err(format!(
+                "diffusion.translation.target_only: found {time}, expected no such key where way is \"inversion\""
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// # Errors
     ///
     /// A number out of range.
