@@ -134,6 +134,7 @@ fn a_search_that_is_interrupted_leaves_nothing_in_the_way_of_the_next() {
     let world = world();
     world.ok("generate --seeds 0 --no-grid --out made");
     world.ok("invert --image made --steps 1 --out anchors");
+    world.ok("expand --domain zombie --out run --steps 1 --batch 2 --threads 2 --quiet");
     for (line, begun, is_left) in [
         (
             "invert --image made --steps 1000000",
@@ -145,6 +146,11 @@ fn a_search_that_is_interrupted_leaves_nothing_in_the_way_of_the_next() {
             "invert --image made --steps 1 --tune 1000000",
             "found/pictures/seed0000.png",
             true,
+        ),
+        (
+            "edit --model run/model.safetensors --image made --set zombie --steps 1000000",
+            "found/inverted/pictures",
+            false,
         ),
         (
             "person project --anchors anchors/latents --image made --steps 1000000",
