@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use clap::{Args, ValueEnum};
+use domex_checkpoint::container::Overwrite;
 use domex_data::folder::{OutputFolder, prepare_file};
 use domex_error::user_error;
 
@@ -137,6 +138,14 @@ impl OutArgs {
                 other.to_uppercase()
             ))),
         }
+    }
+}
+
+/// What `--force` means for a file that is already there.
+pub fn overwrite(force: bool) -> Overwrite {
+    match force {
+        true => Overwrite::Replace,
+        false => Overwrite::Refuse,
     }
 }
 

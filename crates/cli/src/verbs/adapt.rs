@@ -14,13 +14,13 @@ use domex_latent::domain_vectors::Gate;
 use domex_latent::expansion::Rows;
 use domex_latent::matrices::Matrices;
 use domex_latent::subspace::Domain;
-use domex_stylegan2::{Generator, Model as StyleGan2, Overwrite};
+use domex_stylegan2::{Generator, Model as StyleGan2};
 use image::imageops::FilterType;
 use image::{Rgb, RgbImage};
 use serde_json::{Value as Json, json};
 
 use super::domains::file as domain_file;
-use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
+use crate::args::{ModelArgs, OutArgs, SynthesisArgs, overwrite};
 use crate::context::Context;
 use crate::crop::{CropArgs, Cropper};
 use crate::domains::{BASE, Domains, check_name};
@@ -327,11 +327,7 @@ fn put(
 /// Writes the file of the one domain.
 fn store(context: &Context, args: &Adapt, made: &Made, path: &Path) -> domex_error::Result<()> {
     let (domain, seconds) = (&made.domains[0], made.seconds[0]);
-    let overwrite = match args.out.force {
-        true => Overwrite::Replace,
-        false => Overwrite::Refuse,
-    };
-    domain_file::write(domain, &made.model, path, overwrite)?;
+    domain_file::write(domain, &made.model, path, overwrite(args.out.force))?;
     let numbers = domain.numbers()?;
     context.say(&format!(
         "{}: {numbers} numbers, made in {seconds:.2} s; `domex domains add` takes it",

@@ -22,6 +22,7 @@ use domex_stylegan2::layout::{self, Weights};
 use domex_stylegan2::{Discriminator, Model, Tensors};
 use serde_json::json;
 
+use crate::args::overwrite;
 use crate::context::Context;
 use crate::interrupt::Interrupt;
 use crate::kinds::{self, Networks};
@@ -91,11 +92,7 @@ pub enum Layout {
 /// Runs the verb.
 pub fn run(context: &Context, args: &Convert) -> Result<()> {
     let target = target(args)?;
-    let overwrite = if args.force {
-        Overwrite::Replace
-    } else {
-        Overwrite::Refuse
-    };
+    let overwrite = overwrite(args.force);
     if args.out.is_dir() {
         return Err(user_error(format!(
             "--out {}: is a folder; give the name of a file",

@@ -15,7 +15,7 @@ use domex_latent::domain_file::DomainFile;
 use domex_stylegan2::{Model, Overwrite};
 use serde_json::json;
 
-use crate::args::ModelArgs;
+use crate::args::{self, ModelArgs};
 use crate::context::Context;
 use crate::domains::{check_name, only_part};
 use crate::models;
@@ -148,10 +148,7 @@ pub struct FileArgs {
 
 impl FileArgs {
     fn overwrite(&self) -> Overwrite {
-        match self.force {
-            true => Overwrite::Replace,
-            false => Overwrite::Refuse,
-        }
+        args::overwrite(self.force)
     }
 
     /// Before any work. The file's folder, which goes away again where it was made and nothing is written.

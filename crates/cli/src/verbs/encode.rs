@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use candle_core::Tensor;
 use clap::Args;
 use domex_checkpoint::TensorData;
-use domex_checkpoint::container::Overwrite;
 use domex_checkpoint::safetensors;
 use domex_data::counted;
 use domex_error::Context as _;
 use serde_json::json;
 
-use crate::args::{AutoencoderArgs, OutArgs};
+use crate::args::{AutoencoderArgs, OutArgs, overwrite};
 use crate::context::Context;
 use crate::crop::given::tensor;
 use crate::crop::{CropArgs, Cropper};
@@ -81,11 +80,7 @@ pub fn run(context: &Context, args: &Encode) -> domex_error::Result<()> {
     put("z_sem", &codes)?;
     put("x_T", &noises)?;
     let file = folder.file(FILE);
-    let overwrite = if args.out.force {
-        Overwrite::Replace
-    } else {
-        Overwrite::Refuse
-    };
+    let overwrite = overwrite(args.out.force);
     safetensors::write(&file, &BTreeMap::new(), &tensors, overwrite)?;
     context.say(&format!(
         "{} in {}",

@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 use clap::{Args, ValueEnum};
-use domex_checkpoint::safetensors::Overwrite;
 use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::picture::{self, write_png};
 use domex_encoder::Encoder;
@@ -25,7 +24,7 @@ use serde_json::{Value as Json, json};
 
 pub(super) use self::inputs::files;
 use self::outputs::{Found, fill, forget, paired, report, sheet};
-use crate::args::{ModelArgs, OutArgs};
+use crate::args::{ModelArgs, OutArgs, overwrite};
 use crate::context::Context;
 use crate::crop::given::{Given, Picture, tensor};
 use crate::crop::{self, CropArgs, Cropper};
@@ -490,11 +489,4 @@ fn save(
     model.discriminator = None;
     model.provenance["tuned"] = json!(true);
     Ok(model.save(folder.file("model.safetensors"), overwrite(force))?)
-}
-
-fn overwrite(force: bool) -> Overwrite {
-    match force {
-        true => Overwrite::Replace,
-        false => Overwrite::Refuse,
-    }
 }

@@ -10,11 +10,11 @@ use domex_discover::{Config, Discovery, Found, Progress as Stage, discover, near
 use domex_error::user_error;
 use domex_latent::Expansion;
 use domex_nada::Guide;
-use domex_stylegan2::{Generator, Model as StyleGan2, Overwrite};
+use domex_stylegan2::{Generator, Model as StyleGan2};
 use serde_json::{Value as Json, json};
 
 use super::file;
-use crate::args::{ModelArgs, OutArgs, SynthesisArgs};
+use crate::args::{ModelArgs, OutArgs, SynthesisArgs, overwrite};
 use crate::context::Context;
 use crate::domains::{BASE, Domains, Parts, slugs};
 use crate::interrupt::Interrupt;
@@ -108,12 +108,8 @@ pub fn run(context: &Context, args: &Discover) -> domex_error::Result<()> {
         Some(words) => Some(nearest(&found.domains, &guides, words, WORDS)?),
         None => None,
     };
-    let overwrite = match args.out.force {
-        true => Overwrite::Replace,
-        false => Overwrite::Refuse,
-    };
     for (found, path) in found.domains.iter().zip(&files) {
-        file::write(&found.file, &model, path, overwrite)?;
+        file::write(&found.file, &model, path, overwrite(args.out.force))?;
     }
     let grid = folder.file("grid.png");
     let model = with(model, expansion, &found.domains)?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor};
 use clap::Args;
 use domex_checkpoint::TensorData;
-use domex_checkpoint::safetensors::{self, Overwrite};
+use domex_checkpoint::safetensors;
 use domex_data::folder::{OutputFolder, write_atomic};
 use domex_data::picture::{self, write_png};
 use domex_error::user_error;
@@ -23,6 +23,7 @@ use image::imageops::FilterType;
 use serde_json::json;
 
 use super::{BETA, Space, SpaceArgs, beta};
+use crate::args::overwrite;
 use crate::context::Context;
 use crate::crop::given::{Given, Picture, tensor};
 use crate::crop::{self, CropArgs, Cropper};
@@ -251,10 +252,7 @@ fn one(
     let name = &given.name;
     let w = TensorData::from_tensor(&projected.latents.to_dtype(DType::F32)?)?;
     let tensors = BTreeMap::from([("w".to_owned(), w)]);
-    let overwrite = match args.space.out.force {
-        true => Overwrite::Replace,
-        false => Overwrite::Refuse,
-    };
+    let overwrite = overwrite(args.space.out.force);
     let path = places.latents.file(format!("{name}.safetensors"));
     safetensors::write(&path, &BTreeMap::new(), &tensors, overwrite)?;
     let made = space.pictures(&projected.latents)?.swap_remove(0);
