@@ -2,6 +2,7 @@
 
 mod degan;
 mod hyperdomain;
+mod show;
 
 use std::path::{Path, PathBuf};
 
@@ -14,22 +15,18 @@ use domex_latent::domain_vectors::Gate;
 use domex_latent::expansion::Rows;
 use domex_latent::matrices::Matrices;
 use domex_latent::subspace::Domain;
-use domex_stylegan2::{Generator, Model as StyleGan2};
-use image::imageops::FilterType;
-use image::{Rgb, RgbImage};
+use domex_stylegan2::Model as StyleGan2;
+use image::RgbImage;
 use serde_json::{Value as Json, json};
 
 use super::domains::file as domain_file;
 use crate::args::{ModelArgs, OutArgs, SynthesisArgs, overwrite};
 use crate::context::Context;
 use crate::crop::{CropArgs, Cropper};
-use crate::domains::{BASE, Domains, check_name};
+use crate::domains::check_name;
 use crate::gallery::Gallery;
-use crate::kinds::Model;
 use crate::paths::text;
-use crate::pictures::Painter;
 use crate::seeds::List;
-use crate::sheet::Sheet;
 use crate::{assets, kinds, models};
 
 /// Flags of `domex adapt`.
@@ -183,6 +180,37 @@ enum Output {
     Pictures(Gallery),
 }
 
+impl Output {
+    /// As `--out` says, of so many domains.
+    fn of(args: &Adapt, domains: usize) -> domex_error::Result<Self> {
+        let is_domain = |out: &&PathBuf| out.extension().is_some_and(|it| it == "safetensors");
+        let Some(out) = args.out.out.as_ref().filter(is_domain) else {
+            return Ok(Self::Pictures(Gallery::new(&args.out)?));
+        };
+        let shown = out.display();
+        if domains > 1 {
+            return Err(user_error(format!(
+                "--out {shown}: is the file of one domain, and there are {domains}; give one of them, or a folder to see all"
+            )));
+        }
+        if args.alpha != 1.0 {
+            return Err(user_error(format!(
+                "--alpha {}: changes pictures, and --out {shown} is the domain itself, which any strength can be asked of; leave it out",
+                args.alpha
+            )));
+        }
+        if let Some(seeds) = &args.seeds {
+            return Err(user_error(format!(
+                "--seeds {seeds}: says which pictures are made, and with --out {shown} none are; leave it out, or give a folder to see them"
+            )));
+        }
+        Ok(Self::Domain(
+            out.clone(),
+            prepare_file(out, args.out.force)?,
+        ))
+    }
+}
+
 /// What a network says of a domain.
 struct Vectors {
     offsets: Rows,
@@ -210,36 +238,7 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
     let network = Network::of(args)?;
     let names = names(args)?;
     let cropper = Cropper::new(args.crop)?;
-    let output = match &args.out.out {
-        Some(out)
-            if out
-                .extension()
-                .is_some_and(|ending| ending == "safetensors") =>
-        {
-            if names.len() > 1 {
-                return Err(user_error(format!(
-                    "--out {}: is the file of one domain, and there are {}; give one of them, or a folder to see all",
-                    out.display(),
-                    names.len()
-                )));
-            }
-            if args.alpha != 1.0 {
-                return Err(user_error(format!(
-                    "--alpha {}: changes pictures, and --out {} is the domain itself, which any strength can be asked of; leave it out",
-                    args.alpha,
-                    out.display()
-                )));
-            }
-            if let Some(seeds) = &args.seeds {
-                return Err(user_error(format!(
-                    "--seeds {seeds}: says which pictures are made, and with --out {} none are; leave it out, or give a folder to see them",
-                    out.display()
-                )));
-            }
-            Output::Domain(out.clone(), prepare_file(out, args.out.force)?)
-        }
-        _ => Output::Pictures(Gallery::new(&args.out)?),
-    };
+    let output = Output::of(args, names.len())?;
     if !args.alpha.is_finite() {
         return Err(user_error(format!(
             "--alpha {}: give a finite number",
@@ -254,7 +253,7 @@ pub fn run(context: &Context, args: &Adapt) -> domex_error::Result<()> {
     let made = put(model, names, vectors)?;
     match output {
         Output::Domain(path, _folder) => store(context, args, &made, &path),
-        Output::Pictures(gallery) => show(context, args, made, gallery),
+        Output::Pictures(gallery) => show::show(context, args, made, gallery),
     }
 }
 
@@ -335,112 +334,4 @@ fn store(context: &Context, args: &Adapt, made: &Made, path: &Path) -> domex_err
     ));
     context.result(&json!({ "out": text(path), "numbers": numbers, "seconds": seconds }));
     Ok(())
-}
-
-/// The seeds on the base subspace, and in each domain after the picture that shows it.
-fn show(
-    context: &Context,
-    args: &Adapt,
-    made: Made,
-    mut gallery: Gallery,
-) -> domex_error::Result<()> {
-    let mut model = made.model;
-    let mut generator = Generator::from_tensors(&model.g_ema.tensors(), model.config())?;
-    if let Some(expansion) = &model.expansion {
-        generator.follow_domains(expansion)?;
-    }
-    model.g_ema = generator;
-    let model = Model::StyleGan2(Box::new(model));
-    let domains = Domains::of(model.generator(), model.expansion(), "adapt")?;
-    let mut painter = Painter::new(context, &model, &args.synthesis)?;
-    let usual: Vec<u32> = (0..8).collect();
-    let seeds = args.seeds.as_ref().map_or(&*usual, List::values);
-    let names = made.domains.iter().map(|one| one.domain.name.clone());
-    let names: Vec<String> = names.collect();
-    let folders = match names.len() {
-        1 => vec![String::new()],
-        _ => gallery.folders(&names)?,
-    };
-    // Before each row the picture that was given; before that of the base none.
-    let given = (!args.image.is_empty()).then(|| "given".to_owned());
-    let before = usize::from(given.is_some());
-    let labels = seeds.iter().map(|seed| format!("seed {seed}"));
-    let mut sheet = Sheet::new(given.into_iter().chain(labels));
-    let side = u32::try_from(model.generator().resolution())?;
-    let progress = context.progress("pictures", (names.len() + 1) * seeds.len());
-    let mut results = Vec::new();
-    for row in 0..=names.len() {
-        let at = row.checked_sub(1);
-        let part = at.map(|at| (names[at].clone(), args.alpha));
-        let seen = at.and_then(|at| made.pictures[at].as_ref());
-        let mut cells: Vec<RgbImage> = (0..before).map(|_| beside(seen, side)).collect();
-        let mut files = Vec::new();
-        for chunk in seeds.chunks(usize::from(args.synthesis.batch)) {
-            let base = domains.base(&painter.latents(chunk)?)?;
-            painter.paint(&domains.moved(&base, part.as_slice())?, |index, picture| {
-                if let Some(at) = at {
-                    let file = Path::new(&folders[at]).join(format!("seed{:04}.png", chunk[index]));
-                    files.extend(gallery.add(file, &picture)?);
-                }
-                if cells.len() < sheet.columns() {
-                    cells.push(picture);
-                }
-                progress.advance(1);
-                Ok(())
-            })?;
-        }
-        sheet.add(at.map_or(BASE, |at| &names[at]), cells);
-        if let Some(at) = at {
-            let seconds = made.seconds[at];
-            results.push(json!({ "domain": names[at], "pictures": files, "seconds": seconds }));
-        }
-    }
-    drop(progress);
-    gallery.show(None, || sheet.draw())?;
-    if let Some(notice) = sheet.notice() {
-        context.say(&notice);
-    }
-    context.say(&format!(
-        "{}, made in {:.2} s: {}",
-        match names.as_slice() {
-            [one] => one.clone(),
-            all => counted(all.len(), "domain"),
-        },
-        made.seconds.iter().sum::<f64>(),
-        gallery.told()
-    ));
-    context.result(&json!({ "domains": results, "grid": gallery.grid() }));
-    Ok(())
-}
-
-/// The picture that a domain is of, as large as those of the generator; white where there is none.
-fn beside(seen: Option<&RgbImage>, side: u32) -> RgbImage {
-    match seen {
-        None => RgbImage::from_pixel(side, side, Rgb([255; 3])),
-        Some(seen) if seen.dimensions() == (side, side) => seen.clone(),
-        Some(seen) => image::imageops::resize(seen, side, side, FilterType::CatmullRom),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_given_picture_of_any_size_stands_beside_its_domain_as_large_as_that() {
-        let halves = |side: u32| {
-            RgbImage::from_fn(side, side, |x, _| match x < side / 2 {
-                true => Rgb([200, 0, 0]),
-                false => Rgb([0, 0, 200]),
-            })
-        };
-        assert_eq!(beside(Some(&halves(16)), 16), halves(16));
-        for seen in [8, 40] {
-            let shown = beside(Some(&halves(seen)), 16);
-            assert_eq!(shown.dimensions(), (16, 16), "{seen}");
-            let columns = [2, 13].map(|x| shown.get_pixel(x, 8).0);
-            assert_eq!(columns, [[200, 0, 0], [0, 0, 200]], "{seen}");
-        }
-        assert_eq!(beside(None, 2), RgbImage::from_pixel(2, 2, Rgb([255; 3])));
-    }
 }

@@ -9,6 +9,7 @@ pub(super) mod dataset;
 mod ending;
 pub(super) mod inputs;
 mod judged;
+mod lines;
 mod sets;
 pub(super) mod settings;
 mod tasks;

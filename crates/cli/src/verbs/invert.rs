@@ -2,31 +2,25 @@
 
 mod inputs;
 mod outputs;
+mod search;
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 use clap::{Args, ValueEnum};
-use domex_data::folder::{OutputFolder, write_atomic};
-use domex_data::picture::{self, write_png};
 use domex_encoder::Encoder;
 use domex_error::user_error;
-use domex_invert::{
-    Config, Inversion, Likeness, Place, Projector, Space, Subject, TuneConfig, tune,
-};
+use domex_invert::{Config, Place, Space, Subject};
 use domex_lpips::Lpips;
-use domex_random::Streams;
-use domex_stylegan2::{Generator, Noise};
-use serde_json::{Value as Json, json};
+use domex_stylegan2::Noise;
+use serde_json::Value as Json;
 
 pub(super) use self::inputs::files;
-use self::outputs::{Found, fill, forget, paired, report, sheet};
-use crate::args::{ModelArgs, OutArgs, overwrite};
+use self::search::Search;
+use crate::args::{ModelArgs, OutArgs};
 use crate::context::Context;
-use crate::crop::given::{Given, Picture, tensor};
+use crate::crop::given::{Given, Picture};
 use crate::crop::{self, CropArgs, Cropper};
 use crate::domains::{Domains, slugs};
 use crate::interrupt::Interrupt;
@@ -137,11 +131,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     }
     let files = files(&args.image)?;
     let cropper = Cropper::new(args.crop)?;
-    let name = models::name(&args.model);
-    let model = models::load(context, &args.model)?.layered(name)?;
-    if args.tune > 0 && !matches!(model, Model::StyleGan2(_)) {
-        return Err(model.misplaced(&format!("--tune: {name}"), &[&kinds::STYLEGAN2]));
-    }
+    let model = model(context, args)?;
     let domains = match (model.expansion(), &args.domain) {
         (None, None) => None,
         _ => Some(Domains::of(
@@ -156,16 +146,7 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     let place = place.transpose()?;
     let side = model.generator().resolution() as u32;
     let given = cropper.look(&files, None, side)?;
-    // A picture of another domain is none that an encoder has seen.
-    let encoder = match (&args.domain, &args.encoder) {
-        (Some(_), Some(file)) if file != "none" => {
-            return Err(user_error(
-                "--encoder: reads pictures of the base; leave it out, or --domain",
-            ));
-        }
-        (Some(_), _) => None,
-        (None, wanted) => models::encoder(context, wanted.as_deref(), &model)?,
-    };
+    let encoder = encoder(context, args, &model)?;
     refuse_equal_results(&given, &names(domains.as_ref()))?;
     let config = config(args, encoder.is_some(), unaided);
     check_steps(args, encoder.is_some(), config.steps)?;
@@ -174,7 +155,6 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
     let perceptual = Lpips::load(&perceptual, DType::F32, &context.device)?;
     let folder = args.out.folder()?;
     crop::refuse_overwriting(&files, &folder.file(PICTURES))?;
-
     let search = Search {
         context,
         args,
@@ -186,29 +166,33 @@ pub fn invert(context: &Context, args: &Invert, unaided: u32) -> domex_error::Re
         config,
         encoder,
     };
-    let mut sheet = sheet(search.names(), args.tune > 0);
-    let start = Instant::now();
-    let (latents, found) = search.latents(&given, &folder, sheet.rows())?;
-    let seconds = start.elapsed().as_secs_f64() / given.len() as f64;
-    let tuned = match args.tune {
-        0 => None,
-        _ => search.tuned(&given, &latents, &folder, sheet.rows())?,
-    };
-    let tuned = tuned.as_deref();
-    let mut json = report(&given, &found, tuned);
-    json["start"] = json!(match search.encoder {
-        Some(_) => "encoder",
-        None => "mean",
-    });
-    json["steps"] = json!(search.config.steps);
-    json["seconds_per_picture"] = json!(seconds);
-    let path = folder.file("invert.json");
-    write_atomic(&path, format!("{json:#}\n").as_bytes())?;
-    fill(&mut sheet, &given, found, tuned)?;
-    write_png(&folder.file("beside.png"), &sheet.draw()?)?;
-    json["notice"] = json!(sheet.notice());
-    json["folder"] = json!(crate::paths::text(folder.path()));
-    Ok(json)
+    search.run(&given, &folder)
+}
+
+/// The generator, which can be tuned if that is wanted.
+fn model(context: &Context, args: &Invert) -> domex_error::Result<Model> {
+    let name = models::name(&args.model);
+    let model = models::load(context, &args.model)?.layered(name)?;
+    match &model {
+        Model::StyleGan2(_) => Ok(model),
+        _ if args.tune == 0 => Ok(model),
+        _ => Err(model.misplaced(&format!("--tune: {name}"), &[&kinds::STYLEGAN2])),
+    }
+}
+
+/// What predicts latents. A picture of another domain is none that an encoder has seen.
+fn encoder(
+    context: &Context,
+    args: &Invert,
+    model: &Model,
+) -> domex_error::Result<Option<Encoder>> {
+    match (&args.domain, args.encoder.as_deref()) {
+        (None, wanted) => models::encoder(context, wanted, model),
+        (Some(_), None | Some("none")) => Ok(None),
+        (Some(_), Some(_)) => Err(user_error(
+            "--encoder: reads pictures of the base; leave it out, or --domain",
+        )),
+    }
 }
 
 /// Refuses a search of no steps where nothing predicts latents, and what would weigh in it.
@@ -256,164 +240,6 @@ fn refuse_equal_results(given: &Given, domains: &[String]) -> domex_error::Resul
         }
     }
     Ok(())
-}
-
-/// What a search works with.
-struct Search<'a> {
-    context: &'a Context,
-    args: &'a Invert,
-    interrupt: Interrupt,
-    model: &'a Model,
-    perceptual: &'a Lpips,
-    place: Option<&'a Place>,
-    domains: Option<&'a Domains<'a>>,
-    encoder: Option<Encoder>,
-    config: Config,
-}
-
-impl Search<'_> {
-    /// Looks for all pictures, a batch at a time, and writes what is found: latents `[n, num_ws, D]`, and pictures, of which the
-    /// first `kept` stay in memory.
-    fn latents(
-        &self,
-        given: &Given,
-        folder: &OutputFolder,
-        kept: usize,
-    ) -> domex_error::Result<(Tensor, Vec<Found>)> {
-        let projector = Projector {
-            generator: subject(self.model),
-            perceptual: self.perceptual,
-            place: self.place,
-            config: self.config,
-        };
-        let force = self.args.out.force;
-        let codes = OutputFolder::create(folder.file("latents"), force)?;
-        let made = OutputFolder::create(folder.file(PICTURES), force)?;
-        let projected = match self.args.npz {
-            true => Some(OutputFolder::create(folder.file("projected"), force)?),
-            false => None,
-        };
-        let progress = self
-            .context
-            .progress("steps", self.config.steps * given.len());
-        let (mut latents, mut all) = (Vec::new(), Vec::<Found>::new());
-        for (index, batch) in given.all().chunks(self.args.batch.into()).enumerate() {
-            // Each batch has draws of its own.
-            let streams = Streams::new(self.context.seed.wrapping_add(index as u64));
-            let wanted = self.pixels(batch)?;
-            let start = self.encoder.as_ref().map(|encoder| start(encoder, &wanted));
-            let start = start.transpose()?;
-            let found = projector.search(&wanted, start.as_ref(), &streams, &mut |_, _| {
-                progress.advance(batch.len());
-                match self.interrupt.check() {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
-                }
-            });
-            // What ended the search goes before its own word for it.
-            self.interrupt.check()?;
-            let mut found = found?;
-            let mut pictures = self.pictures(&found)?;
-            if self.args.tune > 0 {
-                // The tuned generator gives the pictures with its own.
-                found.noise.clear();
-            }
-            for (picture, given) in batch.iter().enumerate() {
-                let latent = codes.file(format!("{}.safetensors", given.name));
-                found.write(picture, &latent, overwrite(force))?;
-                if let Some(folder) = &projected {
-                    let w = found.latents.narrow(0, picture, 1)?.contiguous()?;
-                    Tensor::write_npz(&[("w", w)], folder.file(format!("{}.npz", given.name)))?;
-                }
-            }
-            let domains = slugs(&self.names());
-            let endings = domains.iter().map(|domain| format!("-{domain}"));
-            let endings: Vec<String> = std::iter::once(String::new()).chain(endings).collect();
-            for (given, found) in batch.iter().zip(&pictures) {
-                for (ending, picture) in endings.iter().zip(&found.pictures) {
-                    write_png(&made.file(format!("{}{ending}.png", given.name)), picture)?;
-                }
-            }
-            latents.push(found.latents);
-            forget(&mut pictures, all.len(), kept);
-            all.extend(pictures);
-        }
-        Ok((Tensor::cat(&latents, 0)?, all))
-    }
-
-    /// Writes the model whose generator gives the pictures at these latents: what it makes of them. Of a StyleGAN2 alone.
-    fn tuned(
-        &self,
-        given: &Given,
-        latents: &Tensor,
-        folder: &OutputFolder,
-        kept: usize,
-    ) -> domex_error::Result<Option<Vec<Found>>> {
-        let Model::StyleGan2(model) = self.model else {
-            return Ok(None);
-        };
-        let config = TuneConfig {
-            steps: self.args.tune as usize,
-            batch: self.args.batch.into(),
-            ..TuneConfig::default()
-        };
-        let progress = self.context.progress("steps of tuning", config.steps);
-        let mut stream = Streams::new(self.context.seed).stream("invert.tune");
-        let tuned = tune(
-            model.generator(),
-            self.perceptual,
-            latents,
-            &mut |turn| {
-                self.interrupt.check()?;
-                self.pixels(turn.iter().map(|&index| &given.all()[index]))
-            },
-            &config,
-            &mut stream,
-            &mut |step, _| progress.set(step),
-        )?;
-        let mut found = Vec::new();
-        for start in (0..given.len()).step_by(config.batch) {
-            let n = config.batch.min(given.len() - start);
-            let part = latents.narrow(0, start, n)?;
-            let made = tuned.synthesis().forward(&part, Noise::Const)?;
-            let wanted = self.pixels(&given.all()[start..start + n])?;
-            let likeness = Likeness::between(self.perceptual, &made, &wanted)?;
-            let mut pictures = paired(picture::to_rgb(&made)?, &likeness);
-            forget(&mut pictures, start, kept);
-            found.extend(pictures);
-        }
-        save(model, &tuned, folder, self.args.out.force)?;
-        Ok(Some(found))
-    }
-
-    /// What was found as pictures, in the base and in every domain.
-    fn pictures(&self, found: &Inversion) -> domex_error::Result<Vec<Found>> {
-        let mut all = paired(picture::to_rgb(&found.pictures)?, &found.likeness);
-        let Some(domains) = self.domains else {
-            return Ok(all);
-        };
-        let noise: Vec<Tensor> = found.noise.iter().map(|(_, map)| map.clone()).collect();
-        let base = domains.base(&found.latents)?;
-        for name in self.names() {
-            let moved = domains.moved(&base, &[(name, 1.0)])?;
-            let made = synthesize(self.model, &moved, &noise)?;
-            for (found, picture) in all.iter_mut().zip(picture::to_rgb(&made)?) {
-                found.pictures.push(picture);
-            }
-        }
-        Ok(all)
-    }
-
-    fn names(&self) -> Vec<String> {
-        names(self.domains)
-    }
-
-    fn pixels<'a>(
-        &self,
-        given: impl IntoIterator<Item = &'a Picture>,
-    ) -> domex_error::Result<Tensor> {
-        tensor(given, self.model.generator().dtype(), &self.context.device)
-    }
 }
 
 /// Pictures of latents `[n, rows, D]`, of a StyleGAN2 with this pixel noise, or its own where there is none.
@@ -474,19 +300,4 @@ pub fn place(domains: &Domains<'_>, domain: Option<&str>) -> domex_error::Result
         subspaces: domains.subspaces().clone(),
         mean: domains.mean().clone(),
     })
-}
-
-/// The model with the tuned generator, which has nothing to go on training from.
-fn save(
-    model: &domex_stylegan2::Model,
-    generator: &Generator,
-    folder: &OutputFolder,
-    force: bool,
-) -> domex_error::Result<()> {
-    let mut model = model.clone();
-    model.g_ema = generator.clone();
-    model.g = None;
-    model.discriminator = None;
-    model.provenance["tuned"] = json!(true);
-    Ok(model.save(folder.file("model.safetensors"), overwrite(force))?)
 }

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::kinds::Model;
 use crate::paths::text;
 use crate::pictures::Painter;
+use crate::progress::Progress;
 use crate::seeds::List;
 use crate::{basis, models};
 
@@ -74,6 +75,12 @@ pub struct Traverse {
     pub format: Option<AnimationFormat>,
 }
 
+impl Traverse {
+    fn fps(&self) -> f64 {
+        self.fps.unwrap_or(16.0)
+    }
+}
+
 /// Forms of an animation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AnimationFormat {
@@ -105,8 +112,7 @@ struct Way {
 
 /// Runs the verb.
 pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
-    let fps = args.fps.unwrap_or(16.0);
-    for (flag, number) in [("--distance", args.distance), ("--fps", fps)] {
+    for (flag, number) in [("--distance", args.distance), ("--fps", args.fps())] {
         if !(number.is_finite() && number > 0.0) {
             return Err(user_error(format!(
                 "{flag} {number}: give a number above 0"
@@ -118,59 +124,41 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
     let mut painter = Painter::new(context, &model, &args.synthesis)?;
     let ws = painter.latents(args.seeds.values())?;
     let way = way(&model, args, ws)?;
+    let of_grid = places.grid.as_ref();
+    let of_grid = of_grid.map(|file| (file, steps(&way, args.steps.unwrap_or(7).into())));
+    let of_film = places.animation.as_ref();
+    let of_film = of_film.map(|place| (place, steps(&way, args.frames.unwrap_or(24).into())));
 
-    let none = Vec::new;
-    let grid_steps = places
-        .grid
-        .as_ref()
-        .map_or_else(none, |_| steps(&way, args.steps.unwrap_or(7).into()));
-    let frame_steps = places
-        .animation
-        .as_ref()
-        .map_or_else(none, |_| steps(&way, args.frames.unwrap_or(24).into()));
+    let seeds = args.seeds.values().len();
     // Before the work, not after it.
     let side = u32::try_from(model.generator().resolution())?;
-    let count = args.seeds.values().len();
-    if places.grid.is_some() {
-        let pictures = grid_steps.len() * count;
-        grid(args, &way, &grid_steps).check(pictures, (side, side))?;
+    if let Some((_, steps)) = &of_grid {
+        grid(args, &way, steps).check(steps.len() * seeds, (side, side))?;
     }
-    if places.animation.is_some() {
-        let size = (side.saturating_mul(u32::try_from(count)?), side);
-        animation(args, &way, &frame_steps).check(size)?;
+    if let Some((_, steps)) = &of_film {
+        let size = (side.saturating_mul(u32::try_from(seeds)?), side);
+        animation(args, &way, steps).check(size)?;
     }
-    let progress = context.progress("pictures", (grid_steps.len() + frame_steps.len()) * count);
-    // The pictures of some steps, one for each seed and step.
-    let mut paint = |steps: &[f64]| -> domex_error::Result<Vec<RgbImage>> {
-        let latents = steps.iter().map(|&step| at(&way, step));
-        let latents = latents.collect::<candle_core::Result<Vec<_>>>()?;
-        let mut pictures = Vec::with_capacity(steps.len() * count);
-        painter.paint(&Tensor::cat(&latents, 0)?, |_, picture| {
-            pictures.push(picture);
-            progress.advance(1);
-            Ok(())
-        })?;
-        Ok(pictures)
+    let grid_steps = of_grid.as_ref().map_or(0, |(_, steps)| steps.len());
+    let frames = of_film.as_ref().map_or(0, |(_, steps)| steps.len());
+    let mut walk = Walk {
+        args,
+        way: &way,
+        painter,
+        progress: context.progress("pictures", (grid_steps + frames) * seeds),
     };
-    let at_once = usize::from(args.synthesis.batch).div_ceil(count);
-    if let Some(file) = &places.grid {
-        let mut pictures = Vec::with_capacity(grid_steps.len() * count);
-        for steps in grid_steps.chunks(at_once) {
-            pictures.extend(paint(steps)?.into_iter().map(reduced));
-        }
-        let cells = by_seed(&pictures, grid_steps.len(), count);
-        write_png(file, &grid(args, &way, &grid_steps).draw(&cells)?)?;
+    if let Some((file, steps)) = &of_grid {
+        walk.draw(file, steps)?;
     }
-    if let Some((file, format)) = &places.animation {
-        let mut animation = animation(args, &way, &frame_steps).fps(fps);
-        for steps in frame_steps.chunks(at_once) {
-            let pictures = paint(steps)?;
-            let frames = pictures.chunks(count).map(side_by_side);
-            frames.for_each(|frame| animation.push(frame));
-        }
-        animation.write(file, *format)?;
+    if let Some(((file, format), steps)) = &of_film {
+        walk.film(file, *format, steps)?;
     }
-    drop(progress);
+    drop(walk);
+    tell(context, &places, &way);
+    Ok(())
+}
+
+fn tell(context: &Context, places: &Places, way: &Way) {
     let animation = places.animation.as_ref().map(|(file, _)| file);
     let files = [places.grid.as_ref(), animation].into_iter().flatten();
     let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
@@ -179,7 +167,61 @@ pub fn run(context: &Context, args: &Traverse) -> domex_error::Result<()> {
         "grid": places.grid.as_ref().map(text), "animation": animation.map(text), "direction": way.name,
         "from": way.from, "to": way.to, "unit": way.unit,
     }));
-    Ok(())
+}
+
+/// The pictures along a way, of a few steps at a time.
+struct Walk<'a> {
+    args: &'a Traverse,
+    way: &'a Way,
+    painter: Painter<'a>,
+    progress: Progress,
+}
+
+impl Walk<'_> {
+    fn seeds(&self) -> usize {
+        self.args.seeds.values().len()
+    }
+
+    /// How many steps go through the network at once.
+    fn at_once(&self) -> usize {
+        usize::from(self.args.synthesis.batch).div_ceil(self.seeds())
+    }
+
+    /// The pictures of some steps, one for each step and seed.
+    fn paint(&mut self, steps: &[f64]) -> domex_error::Result<Vec<RgbImage>> {
+        let latents = steps.iter().map(|&step| at(self.way, step));
+        let latents = latents.collect::<candle_core::Result<Vec<_>>>()?;
+        let mut pictures = Vec::with_capacity(steps.len() * self.seeds());
+        self.painter
+            .paint(&Tensor::cat(&latents, 0)?, |_, picture| {
+                pictures.push(picture);
+                self.progress.advance(1);
+                Ok(())
+            })?;
+        Ok(pictures)
+    }
+
+    fn draw(&mut self, file: &Path, steps: &[f64]) -> domex_error::Result<()> {
+        let mut pictures = Vec::with_capacity(steps.len() * self.seeds());
+        for some in steps.chunks(self.at_once()) {
+            pictures.extend(self.paint(some)?.into_iter().map(reduced));
+        }
+        let cells = by_seed(&pictures, steps.len(), self.seeds());
+        Ok(write_png(
+            file,
+            &grid(self.args, self.way, steps).draw(&cells)?,
+        )?)
+    }
+
+    fn film(&mut self, file: &Path, format: Format, steps: &[f64]) -> domex_error::Result<()> {
+        let mut animation = animation(self.args, self.way, steps).fps(self.args.fps());
+        for some in steps.chunks(self.at_once()) {
+            let pictures = self.paint(some)?;
+            let frames = pictures.chunks(self.seeds()).map(side_by_side);
+            frames.for_each(|frame| animation.push(frame));
+        }
+        Ok(animation.write(file, format)?)
+    }
 }
 
 fn places(args: &Traverse) -> domex_error::Result<Places> {

@@ -8,6 +8,7 @@ use domex_expand::{Dimensions, Expand as Job, Placement};
 use domex_train::stderr;
 use indicatif::HumanDuration;
 
+use super::lines::lines;
 use super::settings::Settings;
 use crate::assets;
 use crate::context::Context;
@@ -59,7 +60,7 @@ pub fn tell(
             (1000.0 * domain.distance).round() / 1000.0
         ));
     }
-    for (what, text) in settings.lines()? {
+    for (what, text) in lines(settings)? {
         context.say(&format!("{what:<9} {text}"));
     }
     for notice in notices {

@@ -13,7 +13,7 @@ use domex_error::user_error;
 use domex_expand::methods::adversarial::Adversarial;
 use domex_expand::methods::diffusion::Diffusion;
 use domex_expand::methods::{Kind as _, Needs, Networks};
-use domex_expand::{Config, ParametrisationKind, TaskFile, TaskSpec, kept_source};
+use domex_expand::{Config, TaskFile, TaskSpec, kept_source};
 use domex_latent::ImageDistance;
 use domex_nada::Guide;
 use domex_replay::{Perceptual, Recomputed};
@@ -282,123 +282,6 @@ impl Settings {
     pub fn given_source_weight(&self) -> Option<f64> {
         self.config.source.get("src").and_then(Json::as_f64)
     }
-
-    /// What a person wants to know before a long run.
-    pub fn lines(&self) -> domex_error::Result<Vec<(&'static str, String)>> {
-        let (c, length) = (&self.config, &self.length);
-        let clip = self
-            .clip
-            .iter()
-            .map(|model| format!("{} × {}", assets::shown(&model.path), model.weight));
-        let falling = match c.cooldown {
-            1.0.. => " falling to 0 over the whole run".to_owned(),
-            part if part > 0.0 => format!(" falling to 0 over the last {:.0} %", 100.0 * part),
-            _ => String::new(),
-        };
-        let passes = c.passes().first().copied().filter(|pass| *pass < c.batch);
-        let mut passes = passes.map_or(String::new(), |pass| format!(" in passes of {pass}"));
-        if c.low_memory {
-            passes += " that compute their activations twice";
-        }
-        let (alignment, nada) = (c.objective.alignment, &c.nada.weights);
-        let own = &c.styledomain;
-        let mut trained = match c.parametrisation {
-            ParametrisationKind::Full => "".to_owned(),
-            kind => format!(", parametrisation {}", kind.name()),
-        };
-        if c.parametrisation == ParametrisationKind::AffineLight {
-            trained += &format!(" of rank {}", own.rank);
-        }
-        if let Some(block) = own.block {
-            trained += &format!(" and weights of block {block}");
-        }
-        if own.top < 1.0 {
-            trained += &format!(", of whose offsets {:.0} % are kept", 100.0 * own.top);
-        }
-        let clip = match self.clip.is_empty() {
-            true => "none".to_owned(),
-            false => clip.collect::<Vec<_>>().join(", "),
-        };
-        let teacher = self.teacher.as_ref();
-        let teacher = teacher.map(|files| files.line(&c.diffusion)).transpose()?;
-        // Without pictures the source is not trained on, whatever its weight.
-        let source = self.pictures.as_ref().map_or(0.0, |_| self.source_weight());
-        let by_clip = match self.clip.is_empty() {
-            true => String::new(),
-            false => format!(" (direction {}, global {})", nada.direction, nada.global),
-        };
-        // What no domain can change needs nothing that holds it.
-        let held = match c.parametrisation {
-            ParametrisationKind::Full => format!(
-                ", source {source}, perceptual {}, squared {}",
-                alignment.lpips, alignment.l2
-            ),
-            _ => String::new(),
-        };
-        let mut lines = vec![
-            ("clip", clip),
-            (
-                "data",
-                self.data.clone().unwrap_or_else(|| "none".to_owned()),
-            ),
-            (
-                "weights",
-                format!("expand {}{by_clip}{held}", c.objective.expand),
-            ),
-            (
-                "learning",
-                format!(
-                    "batch {}{passes}, learning rate {}{falling}{trained}, seed {}",
-                    c.batch, c.lr, self.seed
-                ),
-            ),
-            (
-                "length",
-                format!(
-                    "{} steps, a tick every {} steps, a snapshot every {} ticks",
-                    length.steps, length.tick, length.snap
-                ),
-            ),
-        ];
-        if c.half_losses {
-            let line = "CLIP models and perceptual network in float16".to_owned();
-            lines.push(("losses", line));
-        }
-        if c.reserve > 0 {
-            let line = format!(
-                "{} free directions are held as the model has them",
-                c.reserve
-            );
-            lines.push(("reserve", line));
-        }
-        lines.splice(1..1, teacher.map(|line| ("teacher", line)));
-        if self.tasks.iter().any(|task| by_discriminator(c, task)) {
-            let own = &c.adversarial;
-            // Translations keep people apart where edited pictures are held to them.
-            let unpaired =
-                |task: &TaskSpec| task.method() != "diffusion" || c.diffusion.paired == 0.0;
-            let correspondence = match self
-                .tasks
-                .iter()
-                .any(|task| by_discriminator(c, task) && unpaired(task))
-            {
-                true => own.correspondence,
-                false => 0.0,
-            };
-            let line = format!(
-                "learning rate {}, gamma {} every {} steps, freeze-D {}, ADA target {} over {} kimg, correspondence {}",
-                own.lr,
-                own.gamma,
-                own.r1_interval,
-                own.freeze_d,
-                own.ada_target,
-                own.ada_kimg,
-                correspondence
-            );
-            lines.push(("adversary", line));
-        }
-        Ok(lines)
-    }
 }
 
 /// A plateau is seen by a loss that compares from step to step.
@@ -415,7 +298,7 @@ fn refuse_plateau(args: &Expand, file: &TaskFile) -> domex_error::Result<()> {
 }
 
 /// Whether a discriminator learns beside the generator for this task.
-fn by_discriminator(config: &Config, task: &TaskSpec) -> bool {
+pub fn by_discriminator(config: &Config, task: &TaskSpec) -> bool {
     let translated = config.diffusion.adversarial > 0.0;
     task.method() == Adversarial.name() || translated && task.method() == Diffusion.name()
 }

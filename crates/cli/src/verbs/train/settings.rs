@@ -14,8 +14,8 @@ use domex_stylegan2::Model;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::Train;
 use super::augmentation::{ada, augmentation};
+use super::{PictureArgs, Train};
 use crate::context::Context;
 
 /// The word for the built-in renderer, in place of a path.
@@ -74,7 +74,6 @@ pub struct Length {
     pub keep_models: u64,
 }
 
-/// Channels of coloured pictures.
 /// Sizes of a StyleGAN2's pictures, in words.
 const SIZES: &str = "a power of two from 4 to 4096";
 
@@ -83,6 +82,7 @@ fn is_size(pixels: u32) -> bool {
     pixels.is_power_of_two() && (4..=4096).contains(&pixels)
 }
 
+/// Channels of coloured pictures.
 fn colours() -> usize {
     3
 }
@@ -106,43 +106,15 @@ impl DataSettings {
             .or_else(|| old.map(|old| old.path.clone()));
         let path =
             path.ok_or_else(|| user_error("--data: give a folder, a zip file or portraits"))?;
-        if path != PORTRAITS {
-            for (flag, given) in [
-                ("--size", given.size.is_some()),
-                ("--domain", given.domain.is_some()),
-            ] {
-                if given {
-                    return Err(user_error(format!(
-                        "{flag}: is for --data portraits; these pictures have their own (--resize makes them smaller)"
-                    )));
-                }
-            }
+        let labels = given.cond.or(old.map(|old| old.labels)).unwrap_or(false);
+        match path == PORTRAITS {
+            true => refuse_of_files(given, labels)?,
+            false => refuse_of_portraits(given)?,
         }
         for (flag, pixels) in [("--size", given.size), ("--resize", given.resize)] {
             if let Some(pixels) = pixels.filter(|&pixels| !is_size(pixels)) {
                 return Err(user_error(format!("{flag} {pixels}: expected {SIZES}")));
             }
-        }
-        if path == PORTRAITS && given.resize.is_some() {
-            return Err(user_error(
-                "--resize: is for pictures in files; rendered portraits have the size that --size says",
-            ));
-        }
-        for (flag, given) in [
-            ("--skip-bad", given.skip_bad),
-            ("--background", given.background.is_some()),
-        ] {
-            if path == PORTRAITS && given {
-                return Err(user_error(format!(
-                    "{flag}: is for pictures in files; rendered portraits need it not"
-                )));
-            }
-        }
-        let labels = given.cond.or(old.map(|old| old.labels)).unwrap_or(false);
-        if path == PORTRAITS && labels {
-            return Err(user_error(
-                "--cond: rendered portraits have no labels; `domex data portraits` writes a set that has",
-            ));
         }
         let domain = given.domain.as_deref().map(str::parse::<Domain>);
         let domain = domain
@@ -178,6 +150,46 @@ impl DataSettings {
             label_dim: pictures.label_dim(),
             ..self.clone()
         }
+    }
+}
+
+/// Refuses flags of rendered portraits, for pictures in files.
+fn refuse_of_portraits(given: &PictureArgs) -> domex_error::Result<()> {
+    for (flag, given) in [
+        ("--size", given.size.is_some()),
+        ("--domain", given.domain.is_some()),
+    ] {
+        if given {
+            return Err(user_error(format!(
+                "{flag}: is for --data portraits; these pictures have their own (--resize makes them smaller)"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses flags of pictures in files, for rendered portraits.
+fn refuse_of_files(given: &PictureArgs, labels: bool) -> domex_error::Result<()> {
+    if given.resize.is_some() {
+        return Err(user_error(
+            "--resize: is for pictures in files; rendered portraits have the size that --size says",
+        ));
+    }
+    for (flag, given) in [
+        ("--skip-bad", given.skip_bad),
+        ("--background", given.background.is_some()),
+    ] {
+        if given {
+            return Err(user_error(format!(
+                "{flag}: is for pictures in files; rendered portraits need it not"
+            )));
+        }
+    }
+    match labels {
+        true => Err(user_error(
+            "--cond: rendered portraits have no labels; `domex data portraits` writes a set that has",
+        )),
+        false => Ok(()),
     }
 }
 
