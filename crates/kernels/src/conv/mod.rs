@@ -175,7 +175,7 @@ pub fn forward<T: Float>(s: &ConvShape, x: &[T], w: &[T], y: &mut [T]) -> Result
     match (as_f32(x), as_f32(w), as_f32_mut(y)) {
         (Some(x), Some(w), Some(y)) if flat::pays(s) => flat::forward(s, x, w, y),
         (Some(x), Some(w), Some(y)) if s.compact() && !unfold::pays(s) => {
-            Gather::forward(s, Isa::best(), false).pack_and_run(x, w, y);
+            Gather::forward(s, winograd::best(s, false), Isa::best()).pack_and_run(x, w, y);
         }
         _ => unfold::forward(s, x, w, y),
     }
@@ -197,7 +197,7 @@ pub fn grad_input<T: Float>(s: &ConvShape, w: &[T], gy: &[T], gx: &mut [T]) -> R
     )?;
     match (as_f32(w), as_f32(gy), as_f32_mut(gx)) {
         (Some(w), Some(gy), Some(gx)) if s.compact() && !unfold::pays_for_input(s) => {
-            Gather::grad_input(s, Isa::best(), false).pack_and_run(gy, w, gx);
+            Gather::grad_input(s, winograd::best(s, false), Isa::best()).pack_and_run(gy, w, gx);
         }
         _ => unfold::grad_input(s, w, gy, gx),
     }
@@ -221,12 +221,11 @@ pub fn grad_weight<T: Float>(s: &ConvShape, x: &[T], gy: &[T], gw: &mut [T]) -> 
         (Some(x), Some(gy), Some(gw)) if unfold::trivial(s) && pointwise::pays(s) => {
             pointwise::grad_weight(s, Isa::best(), x, gy, gw);
         }
-        (Some(x), Some(gy), Some(gw)) if s.compact() && winograd::pays(s, false) => {
-            winograd::grad_weight(s, Isa::best(), x, gy, gw);
-        }
-        (Some(x), Some(gy), Some(gw)) if s.compact() && !unfold::pays_for_weight(s) => {
-            weight::grad_weight(s, Isa::best(), x, gy, gw);
-        }
+        (Some(x), Some(gy), Some(gw)) if s.compact() => match winograd::best(s, false) {
+            Some(tile) => winograd::grad_weight(s, tile, Isa::best(), x, gy, gw),
+            None if unfold::pays_for_weight(s) => unfold::grad_weight(s, x, gy, gw),
+            None => weight::grad_weight(s, Isa::best(), x, gy, gw),
+        },
         _ => unfold::grad_weight(s, x, gy, gw),
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! Weights in the order in which the kernels read them, kept between calls where a network is frozen.
 
 use super::ConvShape;
-use super::{direct, unfold, winograd};
+use super::winograd::{self, Tile};
+use super::{direct, unfold};
 use crate::error::Result;
 use crate::simd::{Block, Isa, LANES, flat, flat_mut};
 
@@ -12,19 +13,19 @@ pub(super) enum Gather {
 }
 
 impl Gather {
-    pub fn forward(s: &ConvShape, isa: Isa, frozen: bool) -> Self {
-        if winograd::pays(s, frozen) {
-            Self::Winograd(winograd::Gather::forward(s, isa))
-        } else {
-            Self::Direct(direct::Gather::forward(s, isa))
+    /// `x` to `y`, by Winograd's formula where there is a tile.
+    pub fn forward(s: &ConvShape, tile: Option<Tile>, isa: Isa) -> Self {
+        match tile {
+            Some(tile) => Self::Winograd(winograd::Gather::forward(s, tile, isa)),
+            None => Self::Direct(direct::Gather::forward(s, isa)),
         }
     }
 
-    pub fn grad_input(s: &ConvShape, isa: Isa, frozen: bool) -> Self {
-        if winograd::pays(s, frozen) {
-            Self::Winograd(winograd::Gather::grad_input(s, isa))
-        } else {
-            Self::Direct(direct::Gather::grad_input(s, isa))
+    /// `gy` to `gx`.
+    pub fn grad_input(s: &ConvShape, tile: Option<Tile>, isa: Isa) -> Self {
+        match tile {
+            Some(tile) => Self::Winograd(winograd::Gather::grad_input(s, tile, isa)),
+            None => Self::Direct(direct::Gather::grad_input(s, isa)),
         }
     }
 
@@ -68,18 +69,19 @@ pub enum Direction {
 
 /// The f32 weights of a frozen convolution, ready for use with any batch size and image size.
 ///
-/// For 3 × 3 kernels of stride 1 this holds 16 values for 9 (Winograd's form), else about as many as the weight itself.
+/// For 3 × 3 kernels of stride 1 this holds 16 or 36 values for 9 (Winograd's form), else about as many as the weight itself.
 #[derive(Debug, Clone)]
 pub struct PackedWeights {
     direction: Direction,
     /// c_out, c_in, kh, kw, stride, padding.
     key: [usize; 6],
+    tile: Option<Tile>,
     isa: Isa,
     data: Vec<Block>,
 }
 
 impl PackedWeights {
-    /// Packs `w [c_out, c_in, kh, kw]`. The image sizes of `s` are only checked, not kept.
+    /// Packs `w [c_out, c_in, kh, kw]`, in the form that is fastest for images of the sizes of `s`.
     ///
     /// # Errors
     ///
@@ -93,13 +95,14 @@ impl PackedWeights {
             s.y_len(),
         )?;
         check_compact(s)?;
-        let isa = Isa::best();
-        let gather = gather(s, direction, isa);
+        let (tile, isa) = (winograd::best(s, true), Isa::best());
+        let gather = gather(s, direction, tile, isa);
         let mut data = vec![Block::ZERO; gather.packed_len().div_ceil(LANES)];
         gather.pack(w, flat_mut(&mut data));
         Ok(Self {
             direction,
             key: key(s),
+            tile,
             isa,
             data,
         })
@@ -153,7 +156,7 @@ impl PackedWeights {
                 packed: self.key,
             });
         }
-        gather(s, self.direction, self.isa).run(input, flat(&self.data), output);
+        gather(s, self.direction, self.tile, self.isa).run(input, flat(&self.data), output);
         Ok(())
     }
 }
@@ -170,10 +173,10 @@ fn key(s: &ConvShape) -> [usize; 6] {
     [s.c_out, s.c_in, s.kh, s.kw, s.stride, s.padding]
 }
 
-fn gather(s: &ConvShape, direction: Direction, isa: Isa) -> Gather {
+fn gather(s: &ConvShape, direction: Direction, tile: Option<Tile>, isa: Isa) -> Gather {
     match direction {
-        Direction::Forward => Gather::forward(s, isa, true),
-        Direction::GradInput => Gather::grad_input(s, isa, true),
+        Direction::Forward => Gather::forward(s, tile, isa),
+        Direction::GradInput => Gather::grad_input(s, tile, isa),
     }
 }
 
@@ -186,7 +189,9 @@ mod tests {
 
     #[test]
     fn one_packing_serves_other_image_sizes() {
-        for s in SHAPES.iter().map(|&v| shape(v)) {
+        let large = [2, 33, 35, 33, 40, 3, 3, 1, 1];
+        assert_eq!(winograd::best(&shape(large), true), Some(Tile::Four));
+        for s in SHAPES.iter().chain([&large]).map(|&v| shape(v)) {
             let w = noise::<f32>(s.w_len(), 2);
             let forward = PackedWeights::new(&s, Direction::Forward, &w).unwrap();
             let back = PackedWeights::new(&s, Direction::GradInput, &w).unwrap();

@@ -6,8 +6,8 @@ use super::super::ConvShape;
 use super::super::blocked::{Blocked, Shared, deinterleave};
 use super::super::pack::{KernelOrder, kernels};
 use super::super::tile::{Place, Product, Run, Walk};
-use super::PLACES;
-use super::transform::{input, output, read, weight, write};
+use super::Tile;
+use super::transform::{Filter, Four, Two, read, write};
 use crate::scratch::{Scratch, take};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, flat, flat_mut};
 
@@ -31,6 +31,7 @@ pub(super) const MOST_CHANNELS: usize = MOST_BLOCKS * LANES;
 /// A gathering of one image batch into another.
 pub(crate) struct Gather {
     isa: Isa,
+    tile: Tile,
     input: Blocked,
     /// Planar output: channels, height, width.
     out: (usize, usize, usize),
@@ -39,7 +40,7 @@ pub(crate) struct Gather {
 
 impl Gather {
     /// `x` to `y`.
-    pub fn forward(s: &ConvShape, isa: Isa) -> Self {
+    pub fn forward(s: &ConvShape, tile: Tile, isa: Isa) -> Self {
         let order = KernelOrder {
             out: s.c_in * 9,
             inp: 9,
@@ -50,12 +51,13 @@ impl Gather {
             (s.c_out, s.out_h(), s.out_w()),
             s.padding,
             order,
+            tile,
             isa,
         )
     }
 
     /// `gy` to `gx`.
-    pub fn grad_input(s: &ConvShape, isa: Isa) -> Self {
+    pub fn grad_input(s: &ConvShape, tile: Tile, isa: Isa) -> Self {
         let order = KernelOrder {
             out: 9,
             inp: s.c_in * 9,
@@ -66,6 +68,7 @@ impl Gather {
             (s.c_in, s.h, s.w),
             2 - s.padding,
             order,
+            tile,
             isa,
         )
     }
@@ -75,15 +78,18 @@ impl Gather {
         out: (usize, usize, usize),
         padding: usize,
         order: KernelOrder,
+        tile: Tile,
         isa: Isa,
     ) -> Self {
-        // Whole tiles: an odd output has one row and column more, which is computed and left.
-        let (height, width) = (2 * out.1.div_ceil(2) + 2, 2 * out.2.div_ceil(2) + 2);
+        // Whole tiles: rows and columns beyond the output are computed and left.
+        let whole = |len: usize| len.next_multiple_of(tile.side()) + 2;
+        let (height, width) = (whole(out.1), whole(out.2));
         let input = Blocked::new(n, channels, h, w)
             .full_lanes()
             .padded(padding, padding, height, width);
         Self {
             isa,
+            tile,
             input,
             out,
             order,
@@ -94,7 +100,7 @@ impl Gather {
         self.out.0.div_ceil(PANEL)
     }
 
-    /// Elements from one place to the next in a panel: channels times lanes, and a vector more, so that the sixteen places
+    /// Elements from one place to the next in a panel: channels times lanes, and a vector more, so that the places
     /// do not fall on the same lines of the caches.
     fn place_len(&self) -> usize {
         self.input.blocks() * LANES * PANEL + LANES
@@ -102,7 +108,7 @@ impl Gather {
 
     /// Elements of one panel: place, channel, lane.
     fn panel_len(&self) -> usize {
-        PLACES * self.place_len()
+        self.tile.places() * self.place_len()
     }
 
     /// f32 elements of the packed weights.
@@ -118,24 +124,23 @@ impl Gather {
             .into_par_iter()
             .for_each(|index| {
                 let (panel, block) = (index / blocks, index % blocks);
-                dispatch(
-                    self.isa,
-                    Pack {
-                        gather: self,
-                        w,
-                        panel,
-                        block,
-                        to,
-                    },
-                );
+                let pack = Pack {
+                    gather: self,
+                    w,
+                    panel,
+                    block,
+                    to,
+                };
+                dispatch(self.isa, pack);
             });
     }
 
     /// Convolves `input` (planar) with packed weights; `output` (planar) is overwritten.
     pub fn run(&self, input: &[f32], packed: &[f32], output: &mut [f32]) {
-        let (down, across) = (self.out.1.div_ceil(2), self.out.2.div_ceil(2));
-        let wanted =
-            (TILES_BYTES / (4 * PLACES * LANES * self.input.blocks())).clamp(TILES.0, TILES.1);
+        let side = self.tile.side();
+        let (down, across) = (self.out.1.div_ceil(side), self.out.2.div_ceil(side));
+        let tile_bytes = 4 * self.tile.places() * LANES * self.input.blocks();
+        let wanted = (TILES_BYTES / tile_bytes).clamp(TILES.0, TILES.1);
         let enough = 8 * rayon::current_num_threads();
         let together = self.input.group((down * across).div_ceil(wanted), enough);
         let len = self.input.channels * self.input.h * self.input.w;
@@ -187,6 +192,16 @@ impl Kernel for Pack<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        match self.gather.tile {
+            Tile::Two => self.by::<S, Two, 2, 4>(s),
+            Tile::Four => self.by::<S, Four, 4, 6>(s),
+        }
+    }
+}
+
+impl Pack<'_> {
+    #[inline(always)]
+    fn by<S: Simd, F: Filter<OUT, IN>, const OUT: usize, const IN: usize>(&self, s: S) {
         let g = self.gather;
         let place = g.place_len();
         // Sixteen input channels, nine taps, sixteen output channels.
@@ -203,11 +218,12 @@ impl Kernel for Pack<'_> {
             );
             for c in 0..LANES {
                 let square = read::<S, 3>(s, &plain[c * 9 * LANES..], 3 * LANES, LANES);
-                let turned = weight(s, square);
-                for i in 0..PLACES {
+                let turned = F::weight(s, square);
+                for i in 0..IN * IN {
                     let at = self.panel * g.panel_len() + i * place + (inp + c) * PANEL + v * LANES;
+                    let value = turned[i / IN][i % IN];
                     // SAFETY: `Gather::pack` borrows the whole; this panel and block are this task's alone.
-                    unsafe { s.store(turned[i / 4][i % 4], self.to.span(at, LANES).as_mut_ptr()) };
+                    unsafe { s.store(value, self.to.span(at, LANES).as_mut_ptr()) };
                 }
             }
         }
@@ -233,15 +249,26 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        match self.gather.tile {
+            Tile::Two => self.by::<S, Two, 2, 4>(s),
+            Tile::Four => self.by::<S, Four, 4, 6>(s),
+        }
+    }
+}
+
+impl Task<'_> {
+    #[inline(always)]
+    fn by<S: Simd, F: Filter<OUT, IN>, const OUT: usize, const IN: usize>(&self, s: S) {
+        let places = IN * IN;
         let (g, tiles) = (self.gather, (self.rows.1 - self.rows.0) * self.across);
         let blocks = g.input.blocks();
         let depth = blocks * LANES;
-        // A vector between the places, so that the sixteen do not fall on the same lines of the first-level cache.
+        // A vector between the places, so that the places do not fall on the same lines of the first-level cache.
         let (v_place, m_place) = (tiles * depth + LANES, tiles * PANEL + LANES);
-        let (mut v, mut m) = (take(PLACES * v_place), take(PLACES * m_place));
-        let mut pixels = take(4 * tiles * PANEL);
+        let (mut v, mut m) = (take(places * v_place), take(places * m_place));
+        let mut pixels = take(OUT * OUT * tiles * PANEL);
         let (v, m, pixels) = (flat_mut(&mut v), flat_mut(&mut m), flat_mut(&mut pixels));
-        self.transform_input(s, v, v_place, tiles);
+        self.transform_input::<S, F, OUT, IN>(s, v, v_place, tiles);
         let mut runs = [Run::default(); MOST_BLOCKS];
         for (block, run) in runs[..blocks].iter_mut().enumerate() {
             *run = Run {
@@ -265,7 +292,7 @@ impl Kernel for Task<'_> {
             let channels = PANEL.min(g.out.0 - panel * PANEL);
             let size = (tiles, channels.div_ceil(LANES));
             let weights = &self.packed[panel * g.panel_len()..][..g.panel_len()];
-            for i in 0..PLACES {
+            for i in 0..places {
                 let (a, b) = (
                     &v[i * v_place..][..tiles * depth],
                     &weights[i * g.place_len()..][..depth * PANEL],
@@ -281,35 +308,30 @@ impl Kernel for Task<'_> {
                     place,
                 });
             }
-            self.transform_output(s, m, m_place, pixels, panel, size.1);
+            self.transform_output::<S, F, OUT, IN>(s, m, m_place, pixels, panel, size.1);
         }
     }
-}
 
-impl Task<'_> {
     /// `v[place][block][tile][lane]`.
     #[inline(always)]
-    fn transform_input<S: Simd>(&self, s: S, v: &mut [f32], v_place: usize, tiles: usize) {
+    fn transform_input<S: Simd, F: Filter<OUT, IN>, const OUT: usize, const IN: usize>(
+        &self,
+        s: S,
+        v: &mut [f32],
+        v_place: usize,
+        tiles: usize,
+    ) {
         let l = &self.gather.input;
         for row in self.rows.0..self.rows.1 {
             let (image, tile_row) = (row / self.down, row % self.down);
             for block in 0..l.blocks() {
-                let from = image * l.image() + block * l.plane() + 2 * tile_row * l.width * LANES;
+                let from = image * l.image() + block * l.plane() + OUT * tile_row * l.width * LANES;
                 let to = (block * tiles + (row - self.rows.0) * self.across) * LANES;
                 for t in 0..self.across {
-                    let d = read::<S, 4>(
-                        s,
-                        &self.blocked[from + 2 * t * LANES..],
-                        l.width * LANES,
-                        LANES,
-                    );
-                    write(
-                        s,
-                        input(s, d),
-                        &mut v[to + t * LANES..],
-                        4 * v_place,
-                        v_place,
-                    );
+                    let tile = &self.blocked[from + OUT * t * LANES..];
+                    let d = read::<S, IN>(s, tile, l.width * LANES, LANES);
+                    let to = &mut v[to + t * LANES..];
+                    write(s, F::input(s, d), to, IN * v_place, v_place);
                 }
             }
         }
@@ -317,7 +339,7 @@ impl Task<'_> {
 
     /// From the products of a panel to its pixels, and from there to the planes.
     #[inline(always)]
-    fn transform_output<S: Simd>(
+    fn transform_output<S: Simd, F: Filter<OUT, IN>, const OUT: usize, const IN: usize>(
         &self,
         s: S,
         m: &[f32],
@@ -332,16 +354,17 @@ impl Task<'_> {
             // The rows of this task that lie in one image: their pixels are contiguous in each plane.
             let (image, first) = (row / self.down, row % self.down);
             let count = (self.down - first).min(self.rows.1 - row);
-            let lines = (2 * count).min(oh - 2 * first);
+            let lines = (OUT * count).min(oh - OUT * first);
             for r in 0..count {
                 for (t, v) in (0..self.across).flat_map(|t| (0..vectors).map(move |v| (t, v))) {
                     let from = ((row + r - self.rows.0) * self.across + t) * PANEL + v * LANES;
-                    let y = output(s, read::<S, 4>(s, &m[from..], 4 * m_place, m_place));
-                    for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                        if 2 * r + i < lines && 2 * t + j < ow {
-                            let at = ((2 * r + i) * ow + 2 * t + j) * PANEL + v * LANES;
+                    let y = F::output(s, read::<S, IN>(s, &m[from..], IN * m_place, m_place));
+                    for (i, y) in y.into_iter().enumerate().take(lines - OUT * r) {
+                        let columns = ow - OUT * t;
+                        for (j, y) in y.into_iter().enumerate().take(columns) {
+                            let at = ((OUT * r + i) * ow + OUT * t + j) * PANEL + v * LANES;
                             // SAFETY: the slice holds a vector.
-                            unsafe { s.store(y[i][j], pixels[at..][..LANES].as_mut_ptr()) };
+                            unsafe { s.store(y, pixels[at..][..LANES].as_mut_ptr()) };
                         }
                     }
                 }
@@ -349,7 +372,7 @@ impl Task<'_> {
             for v in 0..vectors {
                 let channel = panel * PANEL + v * LANES;
                 let start =
-                    ((self.first_image + image) * channels + channel) * oh * ow + 2 * first * ow;
+                    ((self.first_image + image) * channels + channel) * oh * ow + OUT * first * ow;
                 let size = (lines * ow, LANES.min(channels - channel));
                 // SAFETY: `Gather::run` borrows the output; these rows of tiles are this task's alone.
                 unsafe {
@@ -373,7 +396,7 @@ impl Task<'_> {
 mod tests {
     use super::super::super::tests::{SHAPES, shape};
     use super::*;
-    use crate::conv::winograd::applies;
+    use crate::conv::winograd::{applies, tests::every_way};
     use crate::plain;
     use crate::testing::{assert_close, noise};
 
@@ -385,12 +408,12 @@ mod tests {
             let (mut y, mut gx) = (vec![0.0; s.y_len()], vec![0.0; s.x_len()]);
             plain::conv_forward(&s, &x, &w, &mut y);
             plain::conv_grad_input(&s, &w, &gy, &mut gx);
-            for isa in Isa::available() {
+            for (tile, isa) in every_way() {
                 let mut got = vec![f32::NAN; s.y_len()];
-                Gather::forward(&s, isa).pack_and_run(&x, &w, &mut got);
+                Gather::forward(&s, tile, isa).pack_and_run(&x, &w, &mut got);
                 assert_close(&got, &y, 4e-6);
                 let mut got = vec![f32::NAN; s.x_len()];
-                Gather::grad_input(&s, isa).pack_and_run(&gy, &w, &mut got);
+                Gather::grad_input(&s, tile, isa).pack_and_run(&gy, &w, &mut got);
                 assert_close(&got, &gx, 4e-6);
             }
         }
@@ -410,15 +433,18 @@ mod tests {
                 let errors = y.iter().zip(&want).map(|(y, w)| (f64::from(*y) - w).abs());
                 errors.fold(0.0, f64::max) / scale
             };
-            let (mut fast, mut direct) = (vec![f32::NAN; s.y_len()], vec![f32::NAN; s.y_len()]);
-            Gather::forward(&s, Isa::best()).pack_and_run(&x, &w, &mut fast);
-            crate::conv::direct::Gather::forward(&s, Isa::best()).pack_and_run(&x, &w, &mut direct);
-            let (fast, direct) = (error(&fast), error(&direct));
-            println!("{channels} channels: {fast:.1e}, direct {direct:.1e}");
-            assert!(
-                fast < 2e-6 && fast < 4.0 * direct,
-                "{fast:e} against {direct:e}"
-            );
+            let mut y = vec![f32::NAN; s.y_len()];
+            crate::conv::direct::Gather::forward(&s, Isa::best()).pack_and_run(&x, &w, &mut y);
+            let direct = error(&y);
+            for (tile, most, times) in [(Tile::Two, 2e-6, 4.0), (Tile::Four, 5e-6, 8.0)] {
+                Gather::forward(&s, tile, Isa::best()).pack_and_run(&x, &w, &mut y);
+                let fast = error(&y);
+                println!("{channels} channels, {tile:?}: {fast:.1e}, direct {direct:.1e}");
+                assert!(
+                    fast < most && fast < times * direct,
+                    "{fast:e} against {direct:e}"
+                );
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Winograd's minimal filtering F(2 × 2, 3 × 3): 3 × 3 convolutions of stride 1 with 16 products for 36.
+//! Winograd's minimal filtering: 3 × 3 convolutions of stride 1 with 16 products for 36, or 36 for 144.
 //!
-//! With d a 4 × 4 tile of the input, g a kernel and y the 2 × 2 outputs of the tile, `y = Aᵀ[(G g Gᵀ) ∘ (Bᵀ d B)]A`, where
+//! F(2 × 2, 3 × 3): with d a 4 × 4 tile of the input, g a kernel and y the 2 × 2 outputs of the tile, `y = Aᵀ[(G g Gᵀ) ∘ (Bᵀ d B)]A`, where
 //!
 //! ```text
 //! Bᵀ = 1  0 −1  0     G = 1   0   0     Aᵀ = 1 1  1  0
@@ -14,12 +14,13 @@
 //! kernel turned and its channels swapped. The gradient of the weights is the transpose of the formula in g:
 //! `gw = Gᵀ[Σ_tiles (A gy Aᵀ) ∘ (Bᵀ d B)]G`.
 //!
-//! Rounding. All constants are powers of two, so only sums round. Row sums of |Aᵀ|, |G|, |Bᵀ| are at most 3, 1½ and 2, and an
-//! error is magnified by at most the square of their product, 81; direct summation has 9 there. On random data with 32 to
-//! 512 channels the largest error measured is 3e-7 to 1e-6 of the largest output, between 0.4 and 1.2 times that of
-//! direct summation, since fewer terms are added one after the other; the tests hold it below 4e-6.
-//! F(4 × 4) would need 36 products for 144, but its constants (up to 8 in Aᵀ) magnify errors about ten times
-//! more; agreement with published networks within 2e-5 over some twenty layers leaves little room for that.
+//! F(4 × 4, 3 × 3) has 36 products for 144, the same formula with tiles of 6 × 6 and the matrices of Toom and Cook for the points
+//! 0, ± 3/4, ± 3/2 and infinity ([`transform`]).
+//!
+//! Rounding. Larger tiles magnify errors more, and how much depends on the points. The largest error of random data with 256 channels,
+//! of the largest output: direct summation 1.8e-6 (root mean square 8e-7 of the output's), F(2 × 2) 5e-7 (5e-7), F(4 × 4) with these points
+//! 2.5e-6 (1.5e-6), with the usual ones, ± 1 and ± 2, 1.1e-5 (3.2e-6). F(2 × 2) is better than direct summation because
+//! fewer terms are added one after the other. The tests hold the largest error below 2e-6 and 5e-6.
 
 mod gather;
 mod transform;
@@ -31,11 +32,37 @@ pub(super) use weight::grad_weight;
 use super::ConvShape;
 use crate::simd::LANES;
 
-/// Places of a tile, hence matrix products.
-const PLACES: usize = 16;
+/// The outputs of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tile {
+    /// Two by two.
+    Two,
+    /// Four by four.
+    Four,
+}
 
-/// Products of the forward direction, per image and weight, below which transforming the weights does not pay: there are
-/// 16 values to transform for 9, and as many to read again, for this many tiles.
+impl Tile {
+    /// Its height and width.
+    fn side(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    /// Tiles of a convolution's output.
+    fn count(self, s: &ConvShape) -> usize {
+        s.n * s.out_h().div_ceil(self.side()) * s.out_w().div_ceil(self.side())
+    }
+
+    /// Places of the input's tile, hence matrix products.
+    fn places(self) -> usize {
+        (self.side() + 2).pow(2)
+    }
+}
+
+/// Tiles of the output, of either size, below which transforming the weights does not pay: there are 16 or 36 values to make of 9,
+/// and as many to read again, for so many tiles.
 const LEAST_TILES: usize = 128;
 
 /// Whether the formula applies at all: 3 × 3, stride 1, and a padding whose counterpart in the gradient exists.
@@ -43,12 +70,30 @@ pub(super) fn applies(s: &ConvShape) -> bool {
     s.kh == 3 && s.kw == 3 && s.stride == 1 && s.padding <= 2
 }
 
-/// Whether it is faster than the direct form. With few channels the transforms outweigh the products saved.
-pub(super) fn pays(s: &ConvShape, frozen: bool) -> bool {
-    let tiles = s.n * s.out_h().div_ceil(2) * s.out_w().div_ceil(2);
-    applies(s)
+/// The tile that is fastest, where the direct form is not faster. With few channels the transforms outweigh the products saved. Frozen
+/// weights are transformed once.
+pub(super) fn best(s: &ConvShape, frozen: bool) -> Option<Tile> {
+    let pays = applies(s)
         && s.c_in.max(s.c_out) <= gather::MOST_CHANNELS
         && s.c_in >= 2 * LANES
-        && s.c_out >= 2 * LANES
-        && (frozen || tiles >= LEAST_TILES)
+        && s.c_out >= 2 * LANES;
+    let (small, large) = (Tile::Two.count(s), Tile::Four.count(s));
+    // A large tile costs what two and two thirds of the small ones do, and may lie beyond the output by more than these.
+    match pays {
+        true if large >= LEAST_TILES && 3 * small >= 8 * large => Some(Tile::Four),
+        true if frozen || small >= LEAST_TILES => Some(Tile::Two),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tile;
+    use crate::simd::Isa;
+
+    /// Each size of tile on each instruction set that is here.
+    pub(super) fn every_way() -> impl Iterator<Item = (Tile, Isa)> {
+        let tiles = [Tile::Two, Tile::Four].into_iter();
+        tiles.flat_map(|tile| Isa::available().into_iter().map(move |isa| (tile, isa)))
+    }
 }

@@ -1,6 +1,28 @@
-//! The four small transforms, on sixteen channels at a time.
+//! The small transforms, on sixteen channels at a time: for tiles of two by two outputs, and of four by four.
 
 use crate::simd::Simd;
+
+/// What F(OUT × OUT, 3 × 3) does to a tile of the input, whose side is IN = OUT + 2, and to one of the output.
+pub(super) trait Filter<const OUT: usize, const IN: usize>: Copy + Sync {
+    /// `Bᵀ d B`.
+    fn input<S: Simd>(s: S, d: [[S::V; IN]; IN]) -> [[S::V; IN]; IN];
+    /// `Aᵀ m A`.
+    fn output<S: Simd>(s: S, m: [[S::V; IN]; IN]) -> [[S::V; OUT]; OUT];
+    /// `G g Gᵀ`.
+    fn weight<S: Simd>(s: S, g: [[S::V; 3]; 3]) -> [[S::V; IN]; IN];
+    /// `A y Aᵀ`.
+    fn gradient<S: Simd>(s: S, y: [[S::V; OUT]; OUT]) -> [[S::V; IN]; IN];
+    /// `Gᵀ m G`.
+    fn product<S: Simd>(s: S, m: [[S::V; IN]; IN]) -> [[S::V; 3]; 3];
+}
+
+/// F(2 × 2, 3 × 3).
+#[derive(Clone, Copy)]
+pub(super) struct Two;
+
+/// F(4 × 4, 3 × 3).
+#[derive(Clone, Copy)]
+pub(super) struct Four;
 
 /// `Bᵀ d` for one column of four.
 #[inline(always)]
@@ -24,7 +46,7 @@ fn output4<S: Simd>(s: S, m: [S::V; 4]) -> [S::V; 2] {
 
 /// `G g` for one column of three.
 #[inline(always)]
-fn weight3<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; 4] {
+fn weight4<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; 4] {
     let half = s.splat(0.5);
     let (outer, inner) = (s.mul(half, s.add(g[0], g[2])), s.mul(half, g[1]));
     [g[0], s.add(outer, inner), s.sub(outer, inner), g[2]]
@@ -32,7 +54,7 @@ fn weight3<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; 4] {
 
 /// `A y` for one column of two.
 #[inline(always)]
-fn gradient2<S: Simd>(s: S, y: [S::V; 2]) -> [S::V; 4] {
+fn gradient4<S: Simd>(s: S, y: [S::V; 2]) -> [S::V; 4] {
     [
         y[0],
         s.add(y[0], y[1]),
@@ -52,12 +74,102 @@ fn product4<S: Simd>(s: S, m: [S::V; 4]) -> [S::V; 3] {
     [s.add(m[0], sum), difference, s.add(sum, m[3])]
 }
 
+/// The points of [`Four`] but 0 and infinity: ± 3/4 and ± 3/2, in f32 exact with all that follows from them.
+const A: f32 = 0.75;
+const B: f32 = 1.5;
+const A2: f32 = A * A;
+const B2: f32 = B * B;
+
+/// What `G`'s rows are divided by: the products of a point's distances from the others.
+const AT_0: f32 = A2 * B2;
+const AT_A: f32 = 2.0 * A2 * (A2 - B2);
+const AT_B: f32 = 2.0 * B2 * (B2 - A2);
+
+/// `Bᵀ d` for one column of six: a row holds the coefficients of the product of `x − q` over all points q but its own.
+#[inline(always)]
+fn input6<S: Simd>(s: S, d: [S::V; 6]) -> [S::V; 6] {
+    let (sum, product) = (s.splat(-A2 - B2), s.splat(A2 * B2));
+    let (a2, b2) = (s.splat(-A2), s.splat(-B2));
+    let even_a = s.mul_add(b2, d[2], d[4]);
+    let odd_a = s.mul(s.splat(A), s.mul_add(b2, d[1], d[3]));
+    let even_b = s.mul_add(a2, d[2], d[4]);
+    let odd_b = s.mul(s.splat(B), s.mul_add(a2, d[1], d[3]));
+    [
+        s.mul_add(product, d[0], s.mul_add(sum, d[2], d[4])),
+        s.add(even_a, odd_a),
+        s.sub(even_a, odd_a),
+        s.add(even_b, odd_b),
+        s.sub(even_b, odd_b),
+        s.mul_add(product, d[1], s.mul_add(sum, d[3], d[5])),
+    ]
+}
+
+/// `Aᵀ m` for one column of six: row i holds the points to the power of i.
+#[inline(always)]
+fn output6<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 4] {
+    let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    let both = |a: f32, at_a, b: f32, at_b| s.mul_add(s.splat(a), at_a, s.mul(s.splat(b), at_b));
+    [
+        s.add(m[0], s.add(even_a, even_b)),
+        both(A, odd_a, B, odd_b),
+        both(A2, even_a, B2, even_b),
+        s.add(both(A2 * A, odd_a, B2 * B, odd_b), m[5]),
+    ]
+}
+
+/// `G g` for one column of three: row p holds the powers of its point, divided.
+#[inline(always)]
+fn weight6<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; 6] {
+    let even = |p2: f32, at: f32| s.mul_add(s.splat(p2 / at), g[2], s.mul(s.splat(1.0 / at), g[0]));
+    let odd = |p: f32, at: f32| s.mul(s.splat(p / at), g[1]);
+    let (even_a, odd_a) = (even(A2, AT_A), odd(A, AT_A));
+    let (even_b, odd_b) = (even(B2, AT_B), odd(B, AT_B));
+    [
+        s.mul(s.splat(1.0 / AT_0), g[0]),
+        s.add(even_a, odd_a),
+        s.sub(even_a, odd_a),
+        s.add(even_b, odd_b),
+        s.sub(even_b, odd_b),
+        g[2],
+    ]
+}
+
+/// `A y` for one column of four.
+#[inline(always)]
+fn gradient6<S: Simd>(s: S, y: [S::V; 4]) -> [S::V; 6] {
+    let even = |p2: f32| s.mul_add(s.splat(p2), y[2], y[0]);
+    let odd = |p: f32| s.mul(s.splat(p), s.mul_add(s.splat(p * p), y[3], y[1]));
+    let (even_a, odd_a, even_b, odd_b) = (even(A2), odd(A), even(B2), odd(B));
+    [
+        y[0],
+        s.add(even_a, odd_a),
+        s.sub(even_a, odd_a),
+        s.add(even_b, odd_b),
+        s.sub(even_b, odd_b),
+        y[3],
+    ]
+}
+
+/// `Gᵀ m` for one column of six.
+#[inline(always)]
+fn product6<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 3] {
+    let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    let both = |a: f32, at_a, b: f32, at_b| s.mul_add(s.splat(a), at_a, s.mul(s.splat(b), at_b));
+    let zeroth = both(1.0 / AT_A, even_a, 1.0 / AT_B, even_b);
+    [
+        s.mul_add(s.splat(1.0 / AT_0), m[0], zeroth),
+        both(A / AT_A, odd_a, B / AT_B, odd_b),
+        s.add(both(A2 / AT_A, even_a, B2 / AT_B, even_b), m[5]),
+    ]
+}
+
 /// Applies a one-dimensional transform to the columns and then to the rows of a square.
 macro_rules! both_ways {
-    ($name:ident, $one:ident, $from:literal, $to:literal, $doc:literal) => {
-        #[doc = $doc]
+    ($name:ident, $one:ident, $from:literal, $to:literal) => {
         #[inline(always)]
-        pub(super) fn $name<S: Simd>(s: S, x: [[S::V; $from]; $from]) -> [[S::V; $to]; $to] {
+        fn $name<S: Simd>(s: S, x: [[S::V; $from]; $from]) -> [[S::V; $to]; $to] {
             // Loops and no closures, see `Simd::load_rows`.
             let nothing = s.splat(0.0);
             let mut columns = [[nothing; $from]; $to];
@@ -80,11 +192,21 @@ macro_rules! both_ways {
     };
 }
 
-both_ways!(input, input4, 4, 4, "`Bᵀ d B`.");
-both_ways!(output, output4, 4, 2, "`Aᵀ m A`.");
-both_ways!(weight, weight3, 3, 4, "`G g Gᵀ`.");
-both_ways!(gradient, gradient2, 2, 4, "`A y Aᵀ`.");
-both_ways!(product, product4, 4, 3, "`Gᵀ m G`.");
+impl Filter<2, 4> for Two {
+    both_ways!(input, input4, 4, 4);
+    both_ways!(output, output4, 4, 2);
+    both_ways!(weight, weight4, 3, 4);
+    both_ways!(gradient, gradient4, 2, 4);
+    both_ways!(product, product4, 4, 3);
+}
+
+impl Filter<4, 6> for Four {
+    both_ways!(input, input6, 6, 6);
+    both_ways!(output, output6, 6, 4);
+    both_ways!(weight, weight6, 3, 6);
+    both_ways!(gradient, gradient6, 4, 6);
+    both_ways!(product, product6, 6, 3);
+}
 
 /// Reads a square of vectors whose rows are `pitch` and whose columns are `step` apart.
 #[inline(always)]

@@ -5,14 +5,15 @@ use rayon::prelude::*;
 use super::super::ConvShape;
 use super::super::blocked::{Blocked, Shared};
 use super::super::tile::{Place, Product, Run, Walk};
-use super::PLACES;
-use super::transform::{gradient, input, product, read, write};
+use super::Tile;
+use super::transform::{Filter, Four, Two, read, write};
 use crate::scratch::take;
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, flat, flat_mut};
 
-/// Blocks of input and output channels of a task. Its products are then 16 · 64 · 96 values, 384 KiB, and stay in a
-/// second-level cache of 1 MiB together with the transformed tiles below. A tile is transformed anew by every task that needs
-/// it, which costs about a twelfth of the products it then takes part in.
+/// Blocks of input and output channels of a task. With the smaller tiles its products are 16 · 64 · 96 values, 384 KiB, and stay in
+/// a second-level cache of 1 MiB together with the transformed tiles below. A tile is transformed anew by every task that needs
+/// it, which costs about a twelfth of the products it then takes part in. (With the larger ones both leave that cache; groups of
+/// half the size that stay in it were a tenth slower.)
 const GROUP: (usize, usize) = (4, 6);
 
 /// Tiles transformed at a time: 16 · (64 + 96) · 4 bytes each, 320 KiB together. The products are read and written once for
@@ -22,10 +23,11 @@ const TILES: usize = 32;
 /// Tasks to aim at; where the channels give fewer, the tiles are split too and the parts are added up in a fixed order.
 const TASKS: usize = 16;
 
-/// Tiles of a part at least, so that adding up the parts stays small.
-const PART_TILES: usize = 128;
+/// Pixels of a part at least, so that adding up the parts stays small.
+const PART_PIXELS: usize = 512;
 
 struct Plan<'a> {
+    tile: Tile,
     x: Blocked,
     gy: Blocked,
     xs: &'a [f32],
@@ -39,19 +41,29 @@ struct Plan<'a> {
 }
 
 /// Elements of a task's products: place, block of input channels, channel, output channel.
-const TASK_LEN: usize = PLACES * GROUP.0 * LANES * GROUP.1 * LANES;
+fn task_len(tile: Tile) -> usize {
+    tile.places() * GROUP.0 * LANES * GROUP.1 * LANES
+}
 
 /// `gw` is overwritten.
-pub(crate) fn grad_weight(s: &ConvShape, isa: Isa, x: &[f32], gy: &[f32], gw: &mut [f32]) {
-    let (down, across) = (s.out_h().div_ceil(2), s.out_w().div_ceil(2));
-    let p = s.padding;
+pub(crate) fn grad_weight(
+    s: &ConvShape,
+    tile: Tile,
+    isa: Isa,
+    x: &[f32],
+    gy: &[f32],
+    gw: &mut [f32],
+) {
+    let (side, p) = (tile.side(), s.padding);
+    let (down, across) = (s.out_h().div_ceil(side), s.out_w().div_ceil(side));
+    let (height, width) = (side * down, side * across);
     let x_layout =
         Blocked::new(s.n, s.c_in, s.h, s.w)
             .full_lanes()
-            .padded(p, p, 2 * down + 2, 2 * across + 2);
+            .padded(p, p, height + 2, width + 2);
     let gy_layout = Blocked::new(s.n, s.c_out, s.out_h(), s.out_w())
         .full_lanes()
-        .padded(0, 0, 2 * down, 2 * across);
+        .padded(0, 0, height, width);
     let (xs, gys) = (x_layout.convert(isa, x), gy_layout.convert(isa, gy));
     let groups = (
         x_layout.blocks().div_ceil(GROUP.0),
@@ -59,13 +71,14 @@ pub(crate) fn grad_weight(s: &ConvShape, isa: Isa, x: &[f32], gy: &[f32], gw: &m
     );
     let tiles = s.n * down * across;
     let parts = (TASKS / (groups.0 * groups.1))
-        .min(tiles / PART_TILES)
+        .min(tiles * side * side / PART_PIXELS)
         .max(1);
     let tasks = groups.0 * groups.1 * parts;
-    let mut sums = take(tasks * TASK_LEN);
+    let mut sums = take(tasks * task_len(tile));
     let to = Shared::new(flat_mut(&mut sums));
     let (xs, gys) = (flat(&xs), flat(&gys));
     let plan = Plan {
+        tile,
         x: x_layout,
         gy: gy_layout,
         xs,
@@ -107,7 +120,18 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        match self.plan.tile {
+            Tile::Two => self.by::<S, Two, 2, 4>(s),
+            Tile::Four => self.by::<S, Four, 4, 6>(s),
+        }
+    }
+}
+
+impl Task<'_> {
+    #[inline(always)]
+    fn by<S: Simd, F: Filter<OUT, IN>, const OUT: usize, const IN: usize>(&self, s: S) {
         let p = self.plan;
+        let (places, task_len) = (IN * IN, task_len(p.tile));
         let (part, group) = (self.index % p.parts, self.index / p.parts);
         let (ci, oi) = (group % p.groups.0 * GROUP.0, group / p.groups.0 * GROUP.1);
         let (cs, os) = (
@@ -115,12 +139,12 @@ impl Kernel for Task<'_> {
             GROUP.1.min(p.gy.blocks() - oi),
         );
         // SAFETY: the sums are borrowed by `grad_weight`; each index has a stretch of its own.
-        let sums = unsafe { p.sums.span(self.index * TASK_LEN, TASK_LEN) };
+        let sums = unsafe { p.sums.span(self.index * task_len, task_len) };
         let all = p.x.n * p.down * p.across;
         let (first, last) = (part * all / p.parts, (part + 1) * all / p.parts);
-        // A vector between the places, so that the sixteen do not fall on the same lines of the first-level cache.
+        // A vector between the places, so that the places do not fall on the same lines of the first-level cache.
         let (v_place, w_place) = (cs * TILES * LANES + LANES, os * TILES * LANES + LANES);
-        let (mut v, mut w) = (take(PLACES * v_place), take(PLACES * w_place));
+        let (mut v, mut w) = (take(places * v_place), take(places * w_place));
         let (v, w) = (flat_mut(&mut v), flat_mut(&mut w));
         for begin in (first..last).step_by(TILES) {
             let count = TILES.min(last - begin);
@@ -131,28 +155,18 @@ impl Kernel for Task<'_> {
                 for b in 0..cs {
                     let at = image * p.x.image()
                         + (ci + b) * p.x.plane()
-                        + 2 * (row * p.x.width + column) * LANES;
-                    let d = read::<S, 4>(s, &p.xs[at..], p.x.width * LANES, LANES);
-                    write(
-                        s,
-                        input(s, d),
-                        &mut v[(b * TILES + t) * LANES..],
-                        4 * v_place,
-                        v_place,
-                    );
+                        + OUT * (row * p.x.width + column) * LANES;
+                    let d = read::<S, IN>(s, &p.xs[at..], p.x.width * LANES, LANES);
+                    let to = &mut v[(b * TILES + t) * LANES..];
+                    write(s, F::input(s, d), to, IN * v_place, v_place);
                 }
                 for b in 0..os {
                     let at = image * p.gy.image()
                         + (oi + b) * p.gy.plane()
-                        + 2 * (row * p.gy.width + column) * LANES;
-                    let y = read::<S, 2>(s, &p.gys[at..], p.gy.width * LANES, LANES);
-                    write(
-                        s,
-                        gradient(s, y),
-                        &mut w[(b * TILES + t) * LANES..],
-                        4 * w_place,
-                        w_place,
-                    );
+                        + OUT * (row * p.gy.width + column) * LANES;
+                    let y = read::<S, OUT>(s, &p.gys[at..], p.gy.width * LANES, LANES);
+                    let to = &mut w[(b * TILES + t) * LANES..];
+                    write(s, F::gradient(s, y), to, IN * w_place, w_place);
                 }
             }
             let walk = Walk {
@@ -167,7 +181,7 @@ impl Kernel for Task<'_> {
                 vector: LANES,
                 add: begin > first,
             };
-            for (i, b) in (0..PLACES).flat_map(|i| (0..cs).map(move |b| (i, b))) {
+            for (i, b) in (0..places).flat_map(|i| (0..cs).map(move |b| (i, b))) {
                 let a = &v[i * v_place + b * TILES * LANES..][..TILES * LANES];
                 let c = &mut sums[(i * GROUP.0 + b) * LANES * GROUP.1 * LANES..];
                 let runs = &[Run::default()];
@@ -198,7 +212,18 @@ impl Kernel for Finish<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        match self.plan.tile {
+            Tile::Two => self.by::<S, Two, 2, 4>(s),
+            Tile::Four => self.by::<S, Four, 4, 6>(s),
+        }
+    }
+}
+
+impl Finish<'_> {
+    #[inline(always)]
+    fn by<S: Simd, F: Filter<OUT, IN>, const OUT: usize, const IN: usize>(&self, s: S) {
         let p = self.plan;
+        let task_len = task_len(p.tile);
         let (o_block, c_block) = (self.index / p.x.blocks(), self.index % p.x.blocks());
         let group = o_block / GROUP.1 * p.groups.0 + c_block / GROUP.0;
         let (inputs, outputs) = (p.x.channels, p.gy.channels);
@@ -210,21 +235,16 @@ impl Kernel for Finish<'_> {
             let pitch = LANES * GROUP.1 * LANES;
             let at = (c_block % GROUP.0 * LANES + c) * GROUP.1 * LANES + o_block % GROUP.1 * LANES;
             let place = GROUP.0 * pitch;
-            let mut m = [[s.splat(0.0); 4]; 4];
+            let mut m = [[s.splat(0.0); IN]; IN];
             for part in 0..p.parts {
-                let from = &self.sums[(group * p.parts + part) * TASK_LEN + at..];
-                let values = read::<S, 4>(s, from, 4 * place, place);
-                for (i, j) in (0..4).flat_map(|i| (0..4).map(move |j| (i, j))) {
+                let from = &self.sums[(group * p.parts + part) * task_len + at..];
+                let values = read::<S, IN>(s, from, IN * place, place);
+                for (i, j) in (0..IN).flat_map(|i| (0..IN).map(move |j| (i, j))) {
                     m[i][j] = s.add(m[i][j], values[i][j]);
                 }
             }
-            write(
-                s,
-                product(s, m),
-                &mut taps[c * 9 * LANES..],
-                3 * LANES,
-                LANES,
-            );
+            let to = &mut taps[c * 9 * LANES..];
+            write(s, F::product(s, m), to, 3 * LANES, LANES);
         }
         for o in 0..os {
             // SAFETY: the gradient is borrowed by `grad_weight`; these kernels are this task's alone.
@@ -240,7 +260,7 @@ impl Kernel for Finish<'_> {
 mod tests {
     use super::super::super::tests::{SHAPES, shape};
     use super::*;
-    use crate::conv::winograd::applies;
+    use crate::conv::winograd::{applies, tests::every_way};
     use crate::plain;
     use crate::testing::{assert_close, noise};
 
@@ -259,9 +279,9 @@ mod tests {
             let (x, gy) = (noise::<f32>(s.x_len(), 1), noise::<f32>(s.y_len(), 3));
             let mut want = vec![0.0; s.w_len()];
             plain::conv_grad_weight(&s, &x, &gy, &mut want);
-            for isa in Isa::available() {
+            for (tile, isa) in every_way() {
                 let mut got = vec![f32::NAN; s.w_len()];
-                grad_weight(&s, isa, &x, &gy, &mut got);
+                grad_weight(&s, tile, isa, &x, &gy, &mut got);
                 assert_close(&got, &want, 4e-6);
             }
         }
