@@ -80,7 +80,7 @@ pub fn all(by: Measured, directions: &Directions) -> Result<Vec<Row>> {
     rows.push(in_turns(by));
     rows.extend([1, 8, 25, 100].map(|n| many(by, n)));
     rows.extend(held_out(by));
-    rows.push(autoencoder(by));
+    rows.extend(autoencoder(by));
     for row in rows.iter_mut().filter(|row| row.section != Section::Many) {
         row.parts.iter_mut().for_each(|part| part.show(by));
     }
@@ -379,16 +379,30 @@ fn made_up(n: usize) -> Vec<Goal> {
 }
 
 /// The diffusion autoencoder by the same words.
-fn autoencoder(by: Measured) -> Row {
-    let text = tasks(&goals(&FOUR), |_| String::new());
-    let mut part = by.by_tasks("autoencoder", text, (150, FOUR.len()), "--model diffae");
-    part.calls[1] = by.eval(EXPANDED, FOUR.len(), "--source diffae");
-    Row::new(
-        Section::Autoencoder,
-        "autoencoder",
-        "words, by CLIP, 150 steps in all",
-        part,
-    )
+fn autoencoder(by: Measured) -> [Row; 2] {
+    let row = |name: &str, what: &str, text: String, steps: usize, more: &str| {
+        let length = (steps, FOUR.len());
+        let mut part = by.by_tasks(name, text, length, &format!("--model diffae {more}"));
+        part.calls[1] = by.eval(EXPANDED, FOUR.len(), "--source diffae");
+        Row::new(Section::Autoencoder, name, what, part)
+    };
+    let words = tasks(&goals(&FOUR), |_| String::new());
+    [
+        row(
+            "autoencoder",
+            "words, by CLIP, 150 steps in all",
+            words,
+            150,
+            "",
+        ),
+        row(
+            "autoencoder-teacher",
+            "words, by the diffusion model, 300 steps in all",
+            DRAWN.to_owned(),
+            300,
+            "--batch 4",
+        ),
+    ]
 }
 
 #[cfg(test)]
