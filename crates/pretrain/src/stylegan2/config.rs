@@ -12,13 +12,11 @@
 //! | auto | by size | min(b, 4) | by size | by size | .0002 r²/b | 10 b/32 | .05 | 2 | |
 //! | portraits | 16 | 4 | 1536 | .0025 | .0002 r²/b, at least .05 | 5 | .05 | 2 | the world that ships |
 
-use candle_core::{DType, Device};
 use domex_gan::PathLengthConfig;
 use domex_stylegan2::{Architecture, DiscriminatorConfig, GeneratorConfig, MappingConfig, config};
 use domex_train::accumulate;
 use domex_train::adam::AdamConfig;
 use domex_train::ema::EmaConfig;
-use domex_train::memory::Held;
 use serde::{Deserialize, Serialize};
 
 use super::{Imitation, NetworkConfigs};
@@ -349,14 +347,6 @@ impl Config {
     /// Pictures of the passes that make up a step.
     pub(super) fn passes(&self) -> Vec<usize> {
         accumulate::passes(self.batch, self.micro_batch)
-    }
-
-    /// What a pass certainly holds, where settings make a network.
-    #[must_use]
-    pub fn held(&self, device: &Device) -> Option<Held> {
-        let most = self.passes().into_iter().max()?;
-        let sizes = [most, self.generator().ok()?.synthesis.widest()];
-        Held::of(device, DType::F32, sizes, "--batch or --micro-batch")
     }
 
     /// Checks the numbers that the networks do not check themselves.

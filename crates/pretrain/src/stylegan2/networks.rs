@@ -10,6 +10,7 @@ use domex_stylegan2::{Discriminator, Generator, Kind, Model, Tensors, init};
 use domex_train::adam::{Adam, AdamConfig};
 use domex_train::ema::Ema;
 use domex_train::lazy::Lazy;
+use domex_train::memory::Held;
 use domex_train::{Parameters, State};
 
 use super::{Config, mapping_init};
@@ -40,6 +41,16 @@ const G_EMA: &str = "generator_ema.";
 const D: &str = "discriminator.";
 const ADAM_G: &str = "adam.generator.";
 const ADAM_D: &str = "adam.discriminator.";
+
+impl Config {
+    /// What a pass through the networks certainly holds, where the settings make any.
+    #[must_use]
+    pub fn held(&self, device: &Device) -> Option<Held> {
+        let most = self.passes().into_iter().max()?;
+        let sizes = [most, self.generator().ok()?.synthesis.widest()];
+        Held::of(device, DType::F32, sizes, "--batch or --micro-batch")
+    }
+}
 
 impl Weights {
     /// Random ones.
