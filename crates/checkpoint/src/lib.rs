@@ -7,6 +7,7 @@
 //!   [`foreign::state_dict`] finds a network's tensors in it.
 //! * [`safetensors`] writes plain files for other programs, [`pickle`] writes pickles of plain values, tensors and
 //!   torch modules.
+//! * [`asked`] notes which tensors a network would read, to compare a file with it.
 //!
 //! Files are told apart by their content. They are not trusted: no code named in a pickle is ever
 //! run, every length is checked before it is used, and damaged or hostile files give a one-line
@@ -45,6 +46,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("tensors are read in place, which needs a little-endian machine");
 
+mod asked;
 mod budget;
 mod bytes;
 pub mod container;
@@ -58,6 +60,7 @@ mod tensor;
 mod value;
 mod view;
 
+pub use asked::{Asked, asked};
 pub use bytes::Bytes;
 pub use dtype::Dtype;
 pub use error::{Error, Problem, Result};

@@ -5,10 +5,10 @@
 //! place, the modules themselves, and a checkpoint is compared with it before any network is built.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Device, Shape, Tensor, Var};
-use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
+use domex_checkpoint::{Asked, asked};
 
 use crate::{Error, Result};
 
@@ -24,16 +24,13 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 /// Name and shape of every tensor of a network, in the order in which its modules hold them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    entries: Entries,
+    entries: Asked,
 }
 
 impl Spec {
     /// Takes notes of what `build` asks for. Nothing is allocated.
     pub(crate) fn record<T>(build: impl FnOnce(&VarBuilder<'_>) -> Result<T>) -> Result<Self> {
-        let notes = Arc::new(Mutex::new(Entries::new()));
-        let backend = Box::new(Notes(Arc::clone(&notes)));
-        build(&VarBuilder::from_backend(backend, DType::F32, Device::Cpu))?;
-        let entries = std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let entries = asked(|vb| build(&vb))?;
         Ok(Self { entries })
     }
 
@@ -109,33 +106,4 @@ pub(crate) fn builder(tensors: &Tensors) -> VarBuilder<'static> {
     });
     let map: HashMap<String, Tensor> = tensors.clone().into_iter().collect();
     VarBuilder::from_tensors(map, dtype, &device)
-}
-
-/// The backend that takes notes. Its tensors have the right shape and no memory: one zero, seen through strides of 0.
-struct Notes(Arc<Mutex<Entries>>);
-
-/// Names and shapes.
-type Entries = Vec<(String, Vec<usize>)>;
-
-impl SimpleBackend for Notes {
-    fn get(
-        &self,
-        shape: Shape,
-        name: &str,
-        _: Init,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.push((name.to_string(), shape.dims().to_vec()));
-        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
-        candle_core::bail!("{name}: a network asks for every tensor by its shape")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
-    }
 }

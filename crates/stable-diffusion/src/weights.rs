@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Device, Shape, Tensor};
-use candle_nn::var_builder::SimpleBackend;
-use candle_nn::{Init, VarBuilder};
-use domex_checkpoint::{TensorData, check_finite, foreign};
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use domex_checkpoint::{TensorData, asked, check_finite, foreign};
 
 use crate::{Error, Result};
 
@@ -16,37 +14,7 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// What a network asks for when it is built. No memory is taken for it.
 pub(crate) fn shapes<T>(build: impl FnOnce(&VarBuilder<'static>) -> Result<T>) -> Result<Shapes> {
-    let asked = Arc::new(Mutex::new(Shapes::new()));
-    let backend = Box::new(Recorder(Arc::clone(&asked)));
-    build(&VarBuilder::from_backend(backend, DType::F32, Device::Cpu))?;
-    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(asked.clone())
-}
-
-/// Writes down what is asked for, and gives one zero that is repeated.
-struct Recorder(Arc<Mutex<Shapes>>);
-
-impl SimpleBackend for Recorder {
-    fn get(
-        &self,
-        shape: Shape,
-        name: &str,
-        _: Init,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.insert(name.to_owned(), shape.dims().to_vec());
-        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
-        candle_core::bail!("{name}: asked for without a shape")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
-    }
+    Ok(asked(|vb| build(&vb))?.into_iter().collect())
 }
 
 /// A file of weights whose header was compared with what a network asks for.

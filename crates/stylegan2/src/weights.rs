@@ -6,10 +6,10 @@
 //! checkpoint is compared with it before any network is built.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
-use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+use candle_nn::{Init, VarBuilder};
+use domex_checkpoint::{Asked, asked};
 
 use crate::{Error, Result};
 
@@ -46,7 +46,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
     network: String,
-    entries: Entries,
+    entries: Asked,
 }
 
 impl Spec {
@@ -57,22 +57,11 @@ impl Spec {
     /// Those of `build`.
     pub fn record<T, E>(
         network: &str,
-        build: impl FnOnce(VarBuilder<'_>) -> std::result::Result<T, E>,
+        build: impl FnOnce(VarBuilder<'static>) -> std::result::Result<T, E>,
     ) -> std::result::Result<Self, E> {
-        let notes = Arc::new(Mutex::new(Entries::new()));
-        let backend = Notes(Arc::clone(&notes));
-        build(VarBuilder::from_backend(
-            Box::new(backend),
-            DType::F32,
-            Device::Cpu,
-        ))?;
-        let entries = match notes.lock() {
-            Ok(mut entries) => std::mem::take(&mut *entries),
-            Err(poisoned) => std::mem::take(&mut *poisoned.into_inner()),
-        };
         Ok(Self {
             network: network.to_string(),
-            entries,
+            entries: asked(build)?,
         })
     }
 
@@ -186,37 +175,6 @@ pub fn builder(tensors: &Tensors) -> VarBuilder<'static> {
         .map(|(name, tensor)| (name.clone(), tensor.clone()))
         .collect();
     VarBuilder::from_tensors(map, dtype, &device)
-}
-
-/// The backend that takes notes. Its tensors have the right shape and no memory: one zero, seen
-/// through strides of 0.
-struct Notes(Arc<Mutex<Entries>>);
-
-/// Names and shapes.
-type Entries = Vec<(String, Vec<usize>)>;
-
-impl SimpleBackend for Notes {
-    fn get(
-        &self,
-        shape: Shape,
-        name: &str,
-        _: Init,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
-        if let Ok(mut notes) = self.0.lock() {
-            notes.push((name.to_string(), shape.dims().to_vec()));
-        }
-        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
-        candle_core::bail!("{name}: a network asks for every tensor by its shape")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
-    }
 }
 
 /// Walks over the tensors of a network under their published names.
