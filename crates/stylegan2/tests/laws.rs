@@ -88,6 +88,10 @@ fn every_resolution_makes_its_picture() -> Outcome {
             assert_eq!(ws.dims(), [2, rows, 10]);
             let img = net.synthesis().forward(&ws, Noise::Const)?;
             assert_eq!(img.dims(), [2, 3, resolution, resolution]);
+            // A batch is refused by the largest tensor: one that is not there would refuse some that fit.
+            let blocks = net.synthesis().forward_blocks(&ws, Noise::Const)?;
+            let largest = blocks.iter().map(|block| block.x.elem_count()).max();
+            assert_eq!(Some(2 * net.widest()), largest);
             let critic = critic(architecture, resolution, 0);
             let logits = critic.forward(&img, None)?;
             assert_eq!(logits.dims(), [2, 1]);
