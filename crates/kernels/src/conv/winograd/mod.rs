@@ -75,25 +75,44 @@ pub(super) fn applies(s: &ConvShape) -> bool {
 pub(super) fn best(s: &ConvShape, frozen: bool) -> Option<Tile> {
     let pays = applies(s)
         && s.c_in.max(s.c_out) <= gather::MOST_CHANNELS
-        && s.c_in >= 2 * LANES
-        && s.c_out >= 2 * LANES;
+        && s.c_in.min(s.c_out) >= 2 * LANES;
+    if !pays {
+        return None;
+    }
     let (small, large) = (Tile::Two.count(s), Tile::Four.count(s));
     // A large tile costs what two and two thirds of the small ones do, and may lie beyond the output by more than these.
-    match pays {
-        true if large >= LEAST_TILES && 3 * small >= 8 * large => Some(Tile::Four),
-        true if frozen || small >= LEAST_TILES => Some(Tile::Two),
-        _ => None,
+    if large >= LEAST_TILES && 3 * small >= 8 * large {
+        return Some(Tile::Four);
     }
+    (frozen || small >= LEAST_TILES).then_some(Tile::Two)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Tile;
+    use super::super::tests::shape;
+    use super::{Tile, best};
     use crate::simd::Isa;
 
     /// Each size of tile on each instruction set that is here.
     pub(super) fn every_way() -> impl Iterator<Item = (Tile, Isa)> {
         let tiles = [Tile::Two, Tile::Four].into_iter();
         tiles.flat_map(|tile| Isa::available().into_iter().map(move |isa| (tile, isa)))
+    }
+
+    #[test]
+    fn tiles_are_large_where_there_are_many_and_they_fit() {
+        let square = |n, c, size| shape([n, c, size, size, c, 3, 3, 1, 1]);
+        for (n, c, size, frozen, expected) in [
+            (8, 128, 16, false, Some(Tile::Four)),
+            (4, 512, 16, false, Some(Tile::Two)),
+            // Two large tiles a side, for three small ones.
+            (64, 64, 6, false, Some(Tile::Two)),
+            (1, 64, 16, false, None),
+            (1, 64, 16, true, Some(Tile::Two)),
+            (8, 16, 64, true, None),
+        ] {
+            let s = square(n, c, size);
+            assert_eq!(best(&s, frozen), expected, "{s:?}");
+        }
     }
 }
