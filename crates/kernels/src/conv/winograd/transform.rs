@@ -85,83 +85,104 @@ const AT_0: f32 = A2 * B2;
 const AT_A: f32 = 2.0 * A2 * (A2 - B2);
 const AT_B: f32 = 2.0 * B2 * (B2 - A2);
 
+/// From what the points ± p have in common and what sets them apart to the places of all six points.
+#[inline(always)]
+fn places<S: Simd>(s: S, at_0: S::V, a: [S::V; 2], b: [S::V; 2], at_infinity: S::V) -> [S::V; 6] {
+    [
+        at_0,
+        s.add(a[0], a[1]),
+        s.sub(a[0], a[1]),
+        s.add(b[0], b[1]),
+        s.sub(b[0], b[1]),
+        at_infinity,
+    ]
+}
+
+/// The transpose of [`places`], of the points ± p.
+#[inline(always)]
+fn halves<S: Simd>(s: S, m: [S::V; 6]) -> [[S::V; 2]; 2] {
+    [
+        [s.add(m[1], m[2]), s.sub(m[1], m[2])],
+        [s.add(m[3], m[4]), s.sub(m[3], m[4])],
+    ]
+}
+
+/// `a · x + b · y`.
+#[inline(always)]
+fn both<S: Simd>(s: S, a: f32, x: S::V, b: f32, y: S::V) -> S::V {
+    s.mul_add(s.splat(a), x, s.mul(s.splat(b), y))
+}
+
 /// `Bᵀ d` for one column of six: a row holds the coefficients of the product of `x − q` over all points q but its own.
 #[inline(always)]
 fn input6<S: Simd>(s: S, d: [S::V; 6]) -> [S::V; 6] {
     let (sum, product) = (s.splat(-A2 - B2), s.splat(A2 * B2));
     let (a2, b2) = (s.splat(-A2), s.splat(-B2));
-    let even_a = s.mul_add(b2, d[2], d[4]);
     let odd_a = s.mul(s.splat(A), s.mul_add(b2, d[1], d[3]));
-    let even_b = s.mul_add(a2, d[2], d[4]);
     let odd_b = s.mul(s.splat(B), s.mul_add(a2, d[1], d[3]));
-    [
+    places(
+        s,
         s.mul_add(product, d[0], s.mul_add(sum, d[2], d[4])),
-        s.add(even_a, odd_a),
-        s.sub(even_a, odd_a),
-        s.add(even_b, odd_b),
-        s.sub(even_b, odd_b),
+        [s.mul_add(b2, d[2], d[4]), odd_a],
+        [s.mul_add(a2, d[2], d[4]), odd_b],
         s.mul_add(product, d[1], s.mul_add(sum, d[3], d[5])),
-    ]
+    )
 }
 
 /// `Aᵀ m` for one column of six: row i holds the points to the power of i.
 #[inline(always)]
 fn output6<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 4] {
-    let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-    let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-    let both = |a: f32, at_a, b: f32, at_b| s.mul_add(s.splat(a), at_a, s.mul(s.splat(b), at_b));
+    let [a, b] = halves(s, m);
     [
-        s.add(m[0], s.add(even_a, even_b)),
-        both(A, odd_a, B, odd_b),
-        both(A2, even_a, B2, even_b),
-        s.add(both(A2 * A, odd_a, B2 * B, odd_b), m[5]),
+        s.add(m[0], s.add(a[0], b[0])),
+        both(s, A, a[1], B, b[1]),
+        both(s, A2, a[0], B2, b[0]),
+        s.add(both(s, A2 * A, a[1], B2 * B, b[1]), m[5]),
     ]
 }
 
 /// `G g` for one column of three: row p holds the powers of its point, divided.
 #[inline(always)]
 fn weight6<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; 6] {
-    let even = |p2: f32, at: f32| s.mul_add(s.splat(p2 / at), g[2], s.mul(s.splat(1.0 / at), g[0]));
-    let odd = |p: f32, at: f32| s.mul(s.splat(p / at), g[1]);
-    let (even_a, odd_a) = (even(A2, AT_A), odd(A, AT_A));
-    let (even_b, odd_b) = (even(B2, AT_B), odd(B, AT_B));
-    [
+    places(
+        s,
         s.mul(s.splat(1.0 / AT_0), g[0]),
-        s.add(even_a, odd_a),
-        s.sub(even_a, odd_a),
-        s.add(even_b, odd_b),
-        s.sub(even_b, odd_b),
+        [
+            both(s, A2 / AT_A, g[2], 1.0 / AT_A, g[0]),
+            s.mul(s.splat(A / AT_A), g[1]),
+        ],
+        [
+            both(s, B2 / AT_B, g[2], 1.0 / AT_B, g[0]),
+            s.mul(s.splat(B / AT_B), g[1]),
+        ],
         g[2],
-    ]
+    )
 }
 
 /// `A y` for one column of four.
 #[inline(always)]
 fn gradient6<S: Simd>(s: S, y: [S::V; 4]) -> [S::V; 6] {
-    let even = |p2: f32| s.mul_add(s.splat(p2), y[2], y[0]);
-    let odd = |p: f32| s.mul(s.splat(p), s.mul_add(s.splat(p * p), y[3], y[1]));
-    let (even_a, odd_a, even_b, odd_b) = (even(A2), odd(A), even(B2), odd(B));
-    [
+    let (a2, b2) = (s.splat(A2), s.splat(B2));
+    let odd_a = s.mul(s.splat(A), s.mul_add(a2, y[3], y[1]));
+    let odd_b = s.mul(s.splat(B), s.mul_add(b2, y[3], y[1]));
+    places(
+        s,
         y[0],
-        s.add(even_a, odd_a),
-        s.sub(even_a, odd_a),
-        s.add(even_b, odd_b),
-        s.sub(even_b, odd_b),
+        [s.mul_add(a2, y[2], y[0]), odd_a],
+        [s.mul_add(b2, y[2], y[0]), odd_b],
         y[3],
-    ]
+    )
 }
 
 /// `Gᵀ m` for one column of six.
 #[inline(always)]
 fn product6<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 3] {
-    let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-    let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-    let both = |a: f32, at_a, b: f32, at_b| s.mul_add(s.splat(a), at_a, s.mul(s.splat(b), at_b));
-    let zeroth = both(1.0 / AT_A, even_a, 1.0 / AT_B, even_b);
+    let [a, b] = halves(s, m);
+    let zeroth = both(s, 1.0 / AT_A, a[0], 1.0 / AT_B, b[0]);
     [
         s.mul_add(s.splat(1.0 / AT_0), m[0], zeroth),
-        both(A / AT_A, odd_a, B / AT_B, odd_b),
-        s.add(both(A2 / AT_A, even_a, B2 / AT_B, even_b), m[5]),
+        both(s, A / AT_A, a[1], B / AT_B, b[1]),
+        s.add(both(s, A2 / AT_A, a[0], B2 / AT_B, b[0]), m[5]),
     ]
 }
 
