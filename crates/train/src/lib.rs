@@ -4,7 +4,7 @@
 //! [lazy regularisation](lazy), a [moving average](ema), a [state] that is saved and restored to the bit,
 //! [snapshots] of which the last few stay, a [guard] against numbers that are not finite,
 //! a [team](Team) of processes that share a step, [events] for programs and for TensorBoard, [progress] for people, [signals], an
-//! [early stop](stop), and the [loop](run()) that ties them together.
+//! [early stop](stop), a [process] set up to compute for long, what fits into its [memory], and the [loop](run()) that ties them together.
 //!
 //! Deliberately not here: networks, losses, data. A [`Job`] brings them.
 //!
